@@ -1,0 +1,28 @@
+"""What a stand-in is made with."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from proxy.standin.auth import DEFAULT_KEYS, Key
+from proxy.standin.growth import GrowthConfig
+
+
+class StepMode(StrEnum):
+    """How `step` is printed: a number (ClickHouse 25.8 and later), or a quoted string (older servers)."""
+
+    UNQUOTED = "unquoted"
+    QUOTED = "quoted"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StandinConfig:
+    """A stand-in's settings. Growth is off by default, and so is the rate limit.
+
+    `rate_per_s` is metrics calls a second, of which up to `burst` may come at once.
+    """
+
+    mode: StepMode = StepMode.UNQUOTED
+    keys: tuple[Key, ...] = DEFAULT_KEYS
+    growth: GrowthConfig | None = None
+    rate_per_s: float | None = None
+    burst: float = 10

@@ -1,0 +1,60 @@
+"""The control surface under `/_standin/`: steers a stand-in that runs as another process. Its calls aren't counted.
+
+- `GET counters`: the counters as JSON
+- `POST faults`: a fault, or a list of them, as JSON objects with `Fault`'s fields (but `matches` and `gate`)
+- `POST reset`: no faults, counters at zero
+"""
+
+import dataclasses
+import json
+from typing import Protocol
+
+from aiohttp import web
+
+from proxy.standin.answers import Answer, json_answer
+from proxy.standin.counters import Counters
+from proxy.standin.faults import Fault, FaultKind, Faults
+
+PREFIX = "/_standin/"
+_FIELDS = {field.name for field in dataclasses.fields(Fault)} - {"matches", "gate"}
+
+
+class Steered(Protocol):
+    """What the control surface steers."""
+
+    faults: Faults
+    counters: Counters
+
+
+async def answer(steered: Steered, request: web.BaseRequest, path: str) -> Answer:
+    """Do what the control call says."""
+    match request.method, path.removeprefix(PREFIX):
+        case "GET", "counters":
+            return json_answer(steered.counters.as_json())
+        case "POST", "reset":
+            steered.faults.clear()
+            steered.counters.reset()
+            return json_answer({"reset": True})
+        case "POST", "faults":
+            return _add_faults(steered, await request.text())
+        case _:
+            return json_answer({"error": "GET counters, POST faults, POST reset"}, 404)
+
+
+def _add_faults(steered: Steered, text: str) -> Answer:
+    try:
+        given = json.loads(text)
+        faults = [_fault_of(fields) for fields in (given if isinstance(given, list) else [given])]
+    except (TypeError, ValueError) as exc:
+        return json_answer({"error": str(exc)}, 400)
+    for fault in faults:
+        steered.faults.add(fault)
+    return json_answer({"added": len(faults)})
+
+
+def _fault_of(fields: object) -> Fault:
+    if not isinstance(fields, dict):
+        raise TypeError("a fault is a JSON object")
+    if unknown := set(fields) - _FIELDS:
+        raise ValueError(f"unknown fields: {', '.join(sorted(unknown))}")
+    return Fault(**(fields | {"kind": FaultKind(fields.get("kind", FaultKind.HOLD))}))
