@@ -1,0 +1,74 @@
+"""The command line: arguments and environment become a Config, and that is run. Only here is the environment read."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from proxy import __version__
+from proxy.cli.demo import run_demo
+from proxy.cli.serve import run_server
+from proxy.config import Loaded, load
+from proxy.config.render import render
+from proxy.errors import ConfigError, StoreError
+from proxy.upstream.credential import Credential
+
+FAILED = 1
+BAD_CONFIGURATION = 2
+NO_KEY = (
+    "no key for pluto-api: set PLUTO_API_KEY, or PLUTO_API_KEY_FILE to a file that holds it; "
+    "`make demo` (pluto-proxy demo) shows the proxy without one"
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit status: 0, 1 where it failed, 2 for a faulty configuration or command line."""
+    arguments = _parser().parse_args(argv)
+    try:
+        match arguments.command:
+            case "demo":
+                return run_demo(arguments.listen)
+            case "check":
+                return _check(load(arguments.config, os.environ))
+            case _:
+                return _serve(load(arguments.config, os.environ))
+    except ConfigError as exc:
+        return _fail(exc.faults, BAD_CONFIGURATION)
+    except (StoreError, OSError) as exc:
+        return _fail([str(exc)], FAILED)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="pluto-proxy", description="A caching proxy in front of pluto-api.")
+    parser.add_argument("--version", action="version", version=f"pluto-proxy {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, told in {
+        "serve": "serve, with the key from PLUTO_API_KEY or PLUTO_API_KEY_FILE",
+        "check": "validate the configuration and print it, secrets as ***",
+    }.items():
+        command = commands.add_parser(name, help=told, description=told)
+        command.add_argument("--config", type=Path, metavar="FILE", help="a TOML file, such as config/pluto-proxy.toml")
+    told = "a stand-in upstream with growing runs and the proxy in front of it; needs no key"
+    demo = commands.add_parser("demo", help=told, description=told)
+    demo.add_argument("--listen", default="127.0.0.1:8787", metavar="HOST:PORT", help="where the proxy listens (%(default)s)")
+    return parser
+
+
+def _check(loaded: Loaded) -> int:
+    if loaded.key is not None:
+        Credential(loaded.key)
+    sys.stdout.write(render(loaded))
+    return 0
+
+
+def _serve(loaded: Loaded) -> int:
+    if loaded.key is None:
+        raise ConfigError([NO_KEY])
+    return run_server(loaded.config, loaded.key)
+
+
+def _fail(messages: Sequence[str], status: int) -> int:
+    for message in messages:
+        sys.stderr.write(f"pluto-proxy: {message}\n")
+    return status

@@ -1,0 +1,52 @@
+"""The demo: a stand-in upstream with growing runs and the proxy in front of it, in one process, with nothing left behind."""
+
+import asyncio
+import sys
+import tempfile
+from pathlib import Path
+
+from proxy import log
+from proxy.app import create_app
+from proxy.cli.serve import serve
+from proxy.config import Config, KeySource, load
+from proxy.standin import GrowthConfig, Standin, StandinConfig
+from proxy.standin.auth import DEFAULT_KEYS
+
+_GUIDE = """\
+pluto-proxy demo: runs 1001 and 1002 of the project "demo" grow by a row a second, run 2001 has ended.
+
+  curl -i 'http://{listen}/api/runs/metrics?runId=1001&projectName=demo&logName=train/loss&limit=5'
+
+Ask twice within 5 seconds and look at Cache-Status and Age. The upstream's own count of what it was asked:
+
+  curl {upstream}/_standin/counters
+
+Ctrl-C ends it.
+"""
+
+
+def run_demo(listen: str) -> int:
+    """Run the demo until SIGINT or SIGTERM; return the exit status. Raises ConfigError or OSError where it cannot begin."""
+    with tempfile.TemporaryDirectory(prefix="pluto-proxy-demo-") as folder:
+        asyncio.run(_demo(listen, Path(folder)))
+    return 0
+
+
+async def _demo(listen: str, folder: Path) -> None:
+    standin = Standin(StandinConfig(growth=GrowthConfig(live_runs=2, finished_runs=1)))
+    async with standin.serve() as upstream:
+        config = _config(listen, upstream, folder)
+        log.configure(level=config.log.level, log_format=config.log.format)
+        app = create_app(config, KeySource(value=DEFAULT_KEYS[0].text))
+        sys.stdout.write(_GUIDE.format(listen=config.server.listen, upstream=upstream))
+        sys.stdout.flush()
+        await serve(app, config)
+
+
+def _config(listen: str, upstream: str, folder: Path) -> Config:
+    variables = {
+        "PLUTO_PROXY_LISTEN": listen,
+        "PLUTO_PROXY_UPSTREAM": upstream,
+        "PLUTO_PROXY_CACHE": str(folder / "cache" / "cache.sqlite"),
+    }
+    return load(None, variables).config

@@ -1,0 +1,163 @@
+"""A TOML file and the environment, read into one Config with every fault reported at once.
+
+The environment wins over the file. `PLUTO_PROXY_<SECTION>__<KEY>` sets any key, its value read like the key's type (lists are
+separated by commas); PLUTO_PROXY_LISTEN, PLUTO_PROXY_UPSTREAM and PLUTO_PROXY_CACHE are short forms of three of them.
+"""
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from proxy.config.model import Config, is_loopback, split_listen
+from proxy.errors import ConfigError
+
+PREFIX = "PLUTO_PROXY_"
+SHORT = {
+    "PLUTO_PROXY_LISTEN": ("server", "listen"),
+    "PLUTO_PROXY_UPSTREAM": ("upstream", "url"),
+    "PLUTO_PROXY_CACHE": ("cache", "path"),
+}
+# Kubernetes puts these into every container's environment when a Service is called pluto-proxy.
+_SERVICE_LINK = re.compile(r"PLUTO_PROXY_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?)")
+_SECTIONS = Config.model_fields
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeySource:
+    """Where the shared key comes from: the environment (`value`) or a file (`path`). Exactly one is set."""
+
+    value: str | None = field(default=None, repr=False)
+    path: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """A valid configuration. `sources` tells for each key that is not a default where it was set; `key` is None without one."""
+
+    config: Config
+    sources: Mapping[tuple[str, str], str]
+    key: KeySource | None
+
+
+def load(path: Path | None, environ: Mapping[str, str]) -> Loaded:
+    """Read the configuration. Raises ConfigError with all faults, each with the path of its key or the variable's name."""
+    faults: list[str] = []
+    values, sources = _read_file(path, faults)
+    _read_environment(environ, values, sources, faults)
+    config = _validate(values, sources, faults)
+    _check_exposure(values, sources, faults)
+    key = _key_source(environ, faults)
+    if faults or config is None:
+        raise ConfigError(faults)
+    return Loaded(config=_expanded(config), sources=sources, key=key)
+
+
+_Values = dict[str, dict[str, Any]]
+_Sources = dict[tuple[str, str], str]
+
+
+def _read_file(path: Path | None, faults: list[str]) -> tuple[_Values, _Sources]:
+    if path is None:
+        return {}, {}
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as exc:
+        faults.append(f"{path}: cannot be read: {exc.strerror}")
+        return {}, {}
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+        faults.append(f"{path}: not valid TOML: {exc}")
+        return {}, {}
+    values: _Values = {}
+    for section, content in document.items():
+        if isinstance(content, dict):
+            values[section] = dict(content)
+        else:
+            faults.append(f"{section}: unknown key outside of a section{_from(str(path))}")
+    return values, {(section, key): str(path) for section, content in values.items() for key in content}
+
+
+def _read_environment(environ: Mapping[str, str], values: _Values, sources: _Sources, faults: list[str]) -> None:
+    for name in sorted(environ):
+        if not name.startswith(PREFIX) or _SERVICE_LINK.fullmatch(name):
+            continue
+        section, key = SHORT.get(name) or _long_name(name)
+        if section not in _SECTIONS or key not in _keys(section):
+            faults.append(f"{name}: no such key; variables are called {PREFIX}<SECTION>__<KEY>")
+            continue
+        if sources.get((section, key), "").startswith(PREFIX):
+            faults.append(f"{name}: sets {section}.{key}, as {sources[section, key]} does; keep one of them")
+            continue
+        values.setdefault(section, {})[key] = _from_text(section, key, environ[name])
+        sources[section, key] = name
+
+
+def _long_name(name: str) -> tuple[str, str]:
+    section, _, key = name.removeprefix(PREFIX).lower().partition("__")
+    return section, key
+
+
+def _keys(section: str) -> Mapping[str, Any]:
+    model = _SECTIONS[section].annotation
+    return model.model_fields if model is not None else {}
+
+
+def _from_text(section: str, key: str, text: str) -> object:
+    if isinstance(_keys(section)[key].default, tuple):
+        return [item.strip() for item in text.split(",") if item.strip()]
+    return text
+
+
+def _validate(values: _Values, sources: _Sources, faults: list[str]) -> Config | None:
+    try:
+        return Config.model_validate(values)
+    except ValidationError as exc:
+        for error in exc.errors(include_url=False, include_context=False):
+            location = error["loc"]
+            source = sources.get((str(location[0]), str(location[1])), "") if len(location) > 1 else ""
+            path = ".".join(map(str, location))
+            message = "unknown key" if error["type"] == "extra_forbidden" else error["msg"].removeprefix("Value error, ")
+            faults.append(f"{path}: {message}{_from(source)}")
+        return None
+
+
+def _check_exposure(values: _Values, sources: _Sources, faults: list[str]) -> None:
+    """Refuse an address that others can reach, unless the operator said that this is meant.
+
+    It looks at the raw values, so that it is told along with the other faults.
+    """
+    listen = values.get("server", {}).get("listen")
+    try:
+        host, _ = split_listen(str(listen if listen is not None else Config().server.listen))
+    except ValueError:
+        return
+    opened = str(values.get("access", {}).get("open", False)).lower() in {"true", "1", "yes", "on", "t", "y"}
+    if not is_loopback(host) and not opened:
+        faults.append(
+            f"server.listen: {listen} can be reached by others, who would read everything that the shared key can; "
+            f"listen on 127.0.0.1, or set access.open = true if that is meant{_from(sources.get(('server', 'listen'), ''))}"
+        )
+
+
+def _key_source(environ: Mapping[str, str], faults: list[str]) -> KeySource | None:
+    value, path = environ.get("PLUTO_API_KEY", "").strip(), environ.get("PLUTO_API_KEY_FILE", "").strip()
+    if value and path:
+        faults.append("PLUTO_API_KEY: set together with PLUTO_API_KEY_FILE; keep one of them")
+    elif value:
+        return KeySource(value=value)
+    elif path:
+        return KeySource(path=Path(path).expanduser())
+    return None
+
+
+def _from(source: str) -> str:
+    return f" (set in {source})" if source else ""
+
+
+def _expanded(config: Config) -> Config:
+    cache = config.cache.model_copy(update={"path": config.cache.path.expanduser().absolute()})
+    return config.model_copy(update={"cache": cache})

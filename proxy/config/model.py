@@ -1,0 +1,155 @@
+"""Every setting, with its type, unit, default and range. `config/pluto-proxy.toml` says the same for people."""
+
+import ipaddress
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, ByteSize, ConfigDict, Field, model_validator
+
+from proxy.core.routes import ROUTES
+
+Seconds = Annotated[float, Field(ge=0, le=366 * 86_400)]
+PositiveSeconds = Annotated[float, Field(gt=0, le=86_400)]
+Count = Annotated[int, Field(ge=1)]
+KNOWN_PARAMETERS = frozenset(parameter.name for route in ROUTES for parameter in route.parameters)
+_LABEL = re.compile(r"[A-Za-z0-9._-]{0,64}")
+_HOST = re.compile(r"[A-Za-z0-9._-]+|\[?[0-9A-Fa-f:.]+\]?")
+
+
+def split_listen(text: str) -> tuple[str, int]:
+    """Take `HOST:PORT` apart; an IPv6 address stands in brackets. Raises ValueError saying what is expected."""
+    host, colon, port = text.rpartition(":")
+    bracketed = host.startswith("[") and host.endswith("]")
+    if (
+        not colon
+        or not host
+        or not (port.isascii() and port.isdigit())
+        or int(port) > 65_535
+        or (":" in host and not bracketed)
+    ):
+        raise ValueError("must be HOST:PORT, such as 127.0.0.1:8787 or [::1]:8787")
+    return (host[1:-1] if bracketed else host), int(port)
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a host name or address can only be reached from this machine."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def _listen(text: str) -> str:
+    split_listen(text)
+    return text
+
+
+def _upstream_url(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        _ = parts.port
+    except ValueError as exc:
+        raise ValueError(f"is not a URL: {exc}") from None
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("must be a base URL such as https://pluto-api.trainy.ai")
+    if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
+        raise ValueError("must hold neither a user name, a password, a query nor a fragment")
+    return text.rstrip("/")
+
+
+def _label(text: str) -> str:
+    if not _LABEL.fullmatch(text):
+        raise ValueError("must be at most 64 letters, digits, dots, dashes or underscores")
+    return text
+
+
+def _host(text: str) -> str:
+    if not _HOST.fullmatch(text):
+        raise ValueError(f"{text!r} must be a host name or address alone, without a scheme or port")
+    return text.lower().strip("[]")
+
+
+def _unclaimed(text: str) -> str:
+    if not text or text in KNOWN_PARAMETERS:
+        raise ValueError(f"{text!r} is a parameter that the proxy reads itself")
+    return text
+
+
+ParameterName = Annotated[str, AfterValidator(_unclaimed)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Server(_Section):
+    """Where clients reach the proxy."""
+
+    listen: Annotated[str, AfterValidator(_listen)] = "127.0.0.1:8787"
+    allowed_hosts: tuple[Annotated[str, AfterValidator(_host)], ...] = ()
+
+
+class Access(_Section):
+    """Who may ask."""
+
+    open: bool = False
+
+
+class Upstream(_Section):
+    """How pluto-api is asked."""
+
+    url: Annotated[str, AfterValidator(_upstream_url)] = "https://pluto-api.trainy.ai"
+    deadline_s: PositiveSeconds = 25.0
+    connect_timeout_s: PositiveSeconds = 5.0
+    cooldown_max_s: Annotated[float, Field(ge=1, le=86_400)] = 300.0
+    max_connections: Count = 32
+    max_body_bytes: Annotated[ByteSize, Field(ge=1)] = ByteSize(64 * 2**20)
+    extra_params: tuple[ParameterName, ...] = ()
+    ignored_params: tuple[ParameterName, ...] = ("_", "t", "cb")
+
+    @model_validator(mode="after")
+    def _disjoint(self) -> "Upstream":
+        if both := sorted(set(self.extra_params) & set(self.ignored_params)):
+            raise ValueError(f"extra_params and ignored_params both name {', '.join(both)}")
+        return self
+
+
+class Cache(_Section):
+    """What is kept, and where."""
+
+    path: Path = Path("~/.cache/pluto-proxy/cache.sqlite")
+    max_bytes: Annotated[ByteSize, Field(ge=2**20)] = ByteSize(2**30)
+    memory_bytes: Annotated[ByteSize, Field(ge=0)] = ByteSize(256 * 2**20)
+    max_object_bytes: Annotated[ByteSize, Field(ge=0)] = ByteSize(32 * 2**20)
+    label: Annotated[str, AfterValidator(_label)] = ""
+
+
+class Freshness(_Section):
+    """How old an answer may be."""
+
+    running_s: Seconds = 5.0
+    stale_while_revalidate_s: Seconds = 5.0
+    stale_if_error_s: Seconds = 3600.0
+    negative_s: Seconds = 5.0
+    stale_wait_s: Seconds = 1.0
+    client_floor_s: Seconds | None = None
+
+
+class Log(_Section):
+    """What is logged, to standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "json", "console"] = "auto"
+
+
+class Config(_Section):
+    """The effective configuration. It holds no secret: the key is kept apart, in a KeySource."""
+
+    server: Server = Server()
+    access: Access = Access()
+    upstream: Upstream = Upstream()
+    cache: Cache = Cache()
+    freshness: Freshness = Freshness()
+    log: Log = Log()

@@ -1,0 +1,29 @@
+"""The effective configuration as TOML, for `pluto-proxy check`: what is set, and where it was set. Secrets show as ***."""
+
+import json
+from pathlib import Path
+
+from proxy.config.load import KeySource, Loaded
+
+
+def render(loaded: Loaded) -> str:
+    """Return the configuration as a TOML document; a comment names the source of every value that is not the default."""
+    lines = [_key_line(loaded.key)]
+    for section in type(loaded.config).model_fields:
+        lines += ["", f"[{section}]"]
+        for key, value in getattr(loaded.config, section):
+            source = loaded.sources.get((section, key))
+            shown = f"# {key} is not set" if value is None else f"{key} = {_toml(value)}"
+            lines.append(shown + (f"  # {source}" if source else ""))
+    return "\n".join(lines) + "\n"
+
+
+def _key_line(key: KeySource | None) -> str:
+    if key is None:
+        return "# shared key: not set; `serve` needs PLUTO_API_KEY or PLUTO_API_KEY_FILE"
+    return "# shared key: *** from " + ("PLUTO_API_KEY" if key.path is None else f"PLUTO_API_KEY_FILE ({key.path})")
+
+
+def _toml(value: object) -> str:
+    # JSON's strings, numbers, booleans and arrays are TOML's too.
+    return json.dumps(str(value) if isinstance(value, Path) else value, ensure_ascii=False)

@@ -1,0 +1,61 @@
+"""What a request's `Cache-Control` asks for (RFC 9111 section 5.2.1). All of it is advice that our own limits bound."""
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Demand:
+    """What one request demands.
+
+    `oldest_s`: the greatest age in seconds that it accepts, infinite without a demand. `no_store`: keep the answer off the
+    disk. `only_if_cached`: don't ask the upstream.
+    """
+
+    oldest_s: float = math.inf
+    no_store: bool = False
+    only_if_cached: bool = False
+
+
+NO_DEMAND = Demand()
+
+
+def read_demand(cache_control: str, pragma: str, *, fresh_s: float, floor_s: float) -> Demand:
+    """Read a request's Cache-Control (and `Pragma: no-cache` where there is none, RFC 9111 section 5.4).
+
+    `fresh_s` is the freshness lifetime, which min-fresh is counted from. Nothing younger than `floor_s` seconds can be
+    demanded: browsers send no-cache with every poll. Unknown directives are ignored; an unreadable number counts as 0, the
+    strictest. max-stale widens a max-age only, since our own limits say how stale an answer may be.
+    """
+    if not cache_control and not pragma:
+        return NO_DEMAND
+    said = _directives(cache_control or ("no-cache" if "no-cache" in pragma.lower() else ""))
+    ages = [_seconds(said["max-age"]) + _max_stale(said)] if "max-age" in said else []
+    if "min-fresh" in said:
+        ages.append(fresh_s - _seconds(said["min-fresh"]))
+    if "no-cache" in said or "no-store" in said:
+        ages.append(0.0)
+    return Demand(
+        oldest_s=max(floor_s, min(ages)) if ages else math.inf,
+        no_store="no-store" in said,
+        only_if_cached="only-if-cached" in said,
+    )
+
+
+def _directives(text: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for part in text.split(","):
+        name, _, value = part.strip().partition("=")
+        if name:
+            found.setdefault(name.strip().lower(), value.strip().strip('"'))
+    return found
+
+
+def _seconds(text: str) -> float:
+    return float(text) if text.isascii() and text.isdigit() else 0.0
+
+
+def _max_stale(said: dict[str, str]) -> float:
+    if "max-stale" not in said:
+        return 0.0
+    return _seconds(said["max-stale"]) if said["max-stale"] else math.inf

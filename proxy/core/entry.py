@@ -1,0 +1,46 @@
+"""A stored answer: the bytes that the upstream sent, when they were asked for, and the forms they can be handed out in."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from hashlib import sha256
+from types import MappingProxyType
+
+# What an entry costs in memory beside its bodies: the objects, the key, and their places in the tables. Measured at 10,000
+# entries (docs/benchmarks.md), rounded up.
+OVERHEAD_BYTES = 1_500
+
+
+class Coding(StrEnum):
+    """A content coding by its registered name (RFC 9110 section 8.4.1)."""
+
+    IDENTITY = "identity"
+    GZIP = "gzip"
+    ZSTD = "zstd"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One answer of the upstream to one question.
+
+    `body` is the body as it came, never re-serialised. `sent_at_s` is the wall time (seconds since the epoch) at which the
+    request was sent: what the upstream said is at least as new as that, so age counts from there. `digest` is the lower-case
+    hex of the first 16 bytes of the body's SHA-256. `encoded` holds the compressed forms made so far. `status` is 200, or the
+    4xx that the upstream itself answered.
+    """
+
+    body: bytes
+    sent_at_s: float
+    digest: str
+    status: int = 200
+    encoded: Mapping[Coding, bytes] = field(default_factory=lambda: MappingProxyType({}))
+
+    @property
+    def size_bytes(self) -> int:
+        """What holding this entry costs in memory."""
+        return OVERHEAD_BYTES + len(self.body) + sum(map(len, self.encoded.values()))
+
+
+def digest_of(body: bytes) -> str:
+    """Return the digest that an Entry with this body carries (32 hex digits)."""
+    return sha256(body).hexdigest()[:32]

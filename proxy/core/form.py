@@ -1,0 +1,60 @@
+"""A raw query string taken apart strictly: every byte has one meaning, or the request is refused.
+
+The upstream decodes leniently: a malformed percent sequence stays literal there and invalid UTF-8 becomes U+FFFD, so two
+different byte strings can turn into one. Here nothing is decoded with replacement characters; such queries are refused, a
+deliberate difference. Raw bytes beyond printable ASCII are refused as well (RFC 3986 section 2: they must be percent-encoded;
+the upstream's server would read them as Latin-1).
+"""
+
+import re
+from urllib.parse import unquote_to_bytes
+
+from proxy.errors import BadQuery, Fault
+
+_MALFORMED = re.compile(r"%(?![0-9a-fA-F]{2})")
+_UNENCODED = re.compile(r"[^\x21\x22\x24-\x7e]")
+_SHOWN_CHARACTERS = 40
+
+
+def split_query(query: str) -> list[tuple[str, str]]:
+    """Return the decoded (name, value) pairs of a raw query, in order.
+
+    Pairs are separated by `&`; the first `=` ends the name, no `=` means an empty value; `+` is a space; pairs without a
+    name are dropped. Raises BadQuery naming every parameter that cannot be decoded.
+    """
+    faults: list[Fault] = []
+    pairs: list[tuple[str, str]] = []
+    for part in query.split("&"):
+        raw_name, _, raw_value = part.partition("=")
+        if not raw_name:
+            continue
+        try:
+            pairs.append((_decode(raw_name), _decode(raw_value)))
+        except ValueError as exc:
+            faults.append(Fault(parameter=shown(raw_name), message=str(exc)))
+    if faults:
+        raise BadQuery(tuple(faults))
+    return pairs
+
+
+def shown(text: str) -> str:
+    """Shorten and escape a client's text so that it can stand in a message, a log line or a header: printable ASCII only."""
+    short = text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "..."
+    return short.encode("ascii", "backslashreplace").decode("ascii").translate(_CONTROLS)
+
+
+_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(0x20), 0x7F)}
+
+
+def _decode(text: str) -> str:
+    if found := _UNENCODED.search(text):
+        raise ValueError(f"the character {shown(found.group())!r} must be percent-encoded")
+    if found := _MALFORMED.search(text):
+        raise ValueError(f"{text[found.start() : found.start() + 3]!r} is no percent-encoding; a percent sign itself is %25")
+    try:
+        decoded = unquote_to_bytes(text.replace("+", " ")).decode("utf-8")
+    except UnicodeDecodeError:
+        raise ValueError("not valid UTF-8 once percent-decoded") from None
+    if "\0" in decoded:
+        raise ValueError("holds a NUL character, which no name can have")
+    return decoded

@@ -1,0 +1,55 @@
+"""How old an answer is, and what may be done with it at that age. The time comes in as an argument."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from proxy.core.entry import Entry
+
+# Two machines' clocks, or one clock before and after a restart, may disagree by this much without anything being wrong.
+CLOCK_SKEW_S = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lifetimes:
+    """How long answers may be used, in seconds; each stale window is counted from the end of the freshness lifetime.
+
+    `fresh_s`: served without asking. `stale_while_revalidate_s`: served at once while one refresh runs (RFC 5861 section 3).
+    `stale_if_error_s`: served where the upstream fails (RFC 5861 section 4); 0 is never. `negative_s`: how long an
+    upstream's 4xx or a failure is remembered.
+    """
+
+    fresh_s: float
+    stale_while_revalidate_s: float
+    stale_if_error_s: float
+    negative_s: float
+
+
+class Verdict(Enum):
+    """What may be done with an entry at its age."""
+
+    FRESH = "fresh"
+    STALE_WHILE_REVALIDATE = "stale-while-revalidate"
+    STALE_IF_ERROR = "stale-if-error"
+    EXPIRED = "expired"
+
+
+def age_s(entry: Entry, now_s: float) -> float:
+    """Return the seconds since the upstream request was sent; at least 0 (RFC 9111 section 4.2.3)."""
+    return max(0.0, now_s - entry.sent_at_s)
+
+
+def judge(entry: Entry, now_s: float, lifetimes: Lifetimes) -> Verdict:
+    """Say what may be done with an entry at `now_s`.
+
+    An entry from the future has an age that nobody knows (the clock was set back between two runs): it is expired.
+    """
+    if entry.sent_at_s > now_s + CLOCK_SKEW_S:
+        return Verdict.EXPIRED
+    stale_s = age_s(entry, now_s) - lifetimes.fresh_s
+    if stale_s < 0:
+        return Verdict.FRESH
+    if stale_s < lifetimes.stale_while_revalidate_s:
+        return Verdict.STALE_WHILE_REVALIDATE
+    if stale_s < lifetimes.stale_if_error_s:
+        return Verdict.STALE_IF_ERROR
+    return Verdict.EXPIRED

@@ -1,0 +1,72 @@
+"""The kinds of parameters that the read routes take, and how each is brought to one canonical text."""
+
+import math
+from dataclasses import dataclass
+from typing import Protocol
+
+from proxy.core.ecmascript import to_number
+from proxy.core.form import shown
+
+# From here on JavaScript prints a number with an exponent, which the upstream's database does not read: 500.
+FIRST_UNPRINTABLE = 1e21
+
+
+class Kind(Protocol):
+    """How one parameter's text is read."""
+
+    def canonical(self, text: str) -> str | None:
+        """Return the one text that stands for every spelling of this value, or None where it is the same as leaving it out.
+
+        Raises ValueError with a sentence for the client where the upstream would refuse the value.
+        """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Text:
+    """Any text, byte for byte. `empty_is_unset`: the upstream treats an empty one like an absent one."""
+
+    empty_is_unset: bool
+
+    def canonical(self, text: str) -> str | None:
+        """See Kind."""
+        return None if self.empty_is_unset and not text else text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Whole:
+    """A whole number from `minimum` to `maximum` inclusive, read by JavaScript's rules (an empty text is 0).
+
+    Without a maximum everything below 1e21 is accepted. Numbers are doubles upstream: 9007199254740993 and 9007199254740992
+    are one number there, and so one canonical text here. `zero_is_unset`: 0 filters nothing and equals leaving it out.
+    """
+
+    minimum: int
+    maximum: int | None = None
+    zero_is_unset: bool = False
+
+    def canonical(self, text: str) -> str | None:
+        """See Kind."""
+        number = to_number(text)
+        if not self._accepts(number):
+            raise ValueError(f"must be a whole number {self._range()}, not {shown(text)!r}")
+        if self.zero_is_unset and number == 0:
+            return None
+        return str(int(number))
+
+    def _accepts(self, number: float) -> bool:
+        if not (math.isfinite(number) and number.is_integer() and number >= self.minimum):
+            return False
+        return number < FIRST_UNPRINTABLE if self.maximum is None else number <= self.maximum
+
+    def _range(self) -> str:
+        return f"of {self.minimum} or more (below 1e21)" if self.maximum is None else f"from {self.minimum} to {self.maximum}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameter:
+    """A parameter of a route. `default` is the canonical text that the upstream assumes where it is absent."""
+
+    name: str
+    kind: Kind
+    required: bool = False
+    default: str | None = None

@@ -1,0 +1,178 @@
+"""Everything that can go wrong with a request, with the code and the HTTP status that a client sees.
+
+    ProxyError
+    ├── BadRequest                  400  the request itself is faulty; nothing was asked upstream
+    │   ├── BadQuery                400  parameters that the upstream would refuse, each named
+    │   ├── NotFound                404  not a route of the read API
+    │   ├── MethodNotAllowed        405  only GET and HEAD
+    │   ├── QueryTooLong            414  longer than what the upstream accepts
+    │   └── WrongHost               421  a Host that nobody allowed (DNS rebinding)
+    ├── NothingStored               504  only-if-cached, and nothing usable is stored
+    └── UpstreamError                    the upstream was, or would have been, asked
+        ├── UpstreamFailed          502  no connection, a cut answer, a status of 500 and above
+        ├── UpstreamBadAnswer       502  an answer that is not of the documented shape
+        ├── AnswerTooLarge          502  more than upstream.max_body_bytes
+        ├── KeyRefused              502  the upstream does not accept the shared key
+        ├── UpstreamBusy            503  the upstream said 429 or 503; carries when to ask again
+        └── UpstreamTimeout         504  no complete answer within the deadline
+
+    ConfigError                          the configuration cannot be used; lists every fault
+    StoreError                           the SQLite file cannot be used now; never fails a request
+
+Each error is raised where it is noticed, translated once from the library's own (`raise … from exc`), and turned into an
+`application/problem+json` document in one place, `proxy.web.problem`. Messages may be shown to clients: no secrets in them.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+class ProxyError(Exception):
+    """A request that cannot be answered with data.
+
+    `detail` is a sentence for the client that says what is wrong and what to do about it.
+    """
+
+    code: ClassVar[str] = "internal"
+    status: ClassVar[int] = 500
+    title: ClassVar[str] = "Internal error"
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
+class BadRequest(ProxyError):
+    """A request that is wrong in itself."""
+
+    code = "bad-request"
+    status = 400
+    title = "Bad request"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """One faulty parameter: its name (`""` for the query as a whole) and what is wrong with it."""
+
+    parameter: str
+    message: str
+
+
+class BadQuery(BadRequest):
+    """Parameters that the upstream would refuse, or whose encoding has no certain meaning."""
+
+    code = "bad-query"
+    title = "Bad query"
+
+    def __init__(self, faults: tuple[Fault, ...]) -> None:
+        super().__init__("; ".join(f"{fault.parameter}: {fault.message}".removeprefix(": ") for fault in faults))
+        self.faults = faults
+
+
+class NotFound(BadRequest):
+    """A path that is not one of the routes."""
+
+    code = "not-found"
+    status = 404
+    title = "Not found"
+
+
+class MethodNotAllowed(BadRequest):
+    """A method other than GET and HEAD: the proxy only reads."""
+
+    code = "method-not-allowed"
+    status = 405
+    title = "Method not allowed"
+
+
+class QueryTooLong(BadRequest):
+    """A query that the upstream would refuse for its length (431 from about 16 kB on)."""
+
+    code = "query-too-long"
+    status = 414
+    title = "Query too long"
+
+
+class WrongHost(BadRequest):
+    """A Host header naming neither a loopback address nor an allowed host."""
+
+    code = "wrong-host"
+    status = 421
+    title = "Misdirected request"
+
+
+class NothingStored(ProxyError):
+    """The request forbids asking the upstream, and nothing usable is stored (RFC 9111 section 5.2.1.7)."""
+
+    code = "nothing-stored"
+    status = 504
+    title = "Nothing stored"
+
+
+class UpstreamError(ProxyError):
+    """The upstream could not be made to answer. `upstream_status` is what it said, None where it said nothing."""
+
+    code = "upstream-failed"
+    status = 502
+    title = "Upstream failed"
+
+    def __init__(self, detail: str, *, upstream_status: int | None = None) -> None:
+        super().__init__(detail)
+        self.upstream_status = upstream_status
+
+
+class UpstreamFailed(UpstreamError):
+    """No connection, a connection that broke, or a status of 500 and above."""
+
+
+class UpstreamBadAnswer(UpstreamError):
+    """An answer that does not have the documented shape; it is never stored."""
+
+    code = "upstream-bad-answer"
+    title = "Upstream answered something unexpected"
+
+
+class AnswerTooLarge(UpstreamError):
+    """An answer with more bytes than upstream.max_body_bytes."""
+
+    code = "answer-too-large"
+    title = "Answer too large"
+
+
+class KeyRefused(UpstreamError):
+    """The upstream does not accept the key that this proxy holds; the client's own key plays no part."""
+
+    code = "key-refused"
+    title = "Shared key refused"
+
+
+class UpstreamBusy(UpstreamError):
+    """The upstream wants to be left alone for `retry_after_s` seconds (at least 1)."""
+
+    code = "upstream-busy"
+    status = 503
+    title = "Upstream busy"
+
+    def __init__(self, detail: str, *, retry_after_s: float, upstream_status: int | None = None) -> None:
+        super().__init__(detail, upstream_status=upstream_status)
+        self.retry_after_s = retry_after_s
+
+
+class UpstreamTimeout(UpstreamError):
+    """No complete answer within upstream.deadline_s, or no connection within upstream.connect_timeout_s."""
+
+    code = "upstream-timeout"
+    status = 504
+    title = "Upstream too slow"
+
+
+class ConfigError(Exception):
+    """A configuration that cannot be used; `faults` are one-line messages, each beginning with the path of its key."""
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__("\n".join(faults))
+        self.faults = faults
+
+
+class StoreError(Exception):
+    """The store cannot be read or written now. Logged and counted as a miss; it never fails a read."""

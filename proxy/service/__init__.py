@@ -1,0 +1,1 @@
+"""A question's way: look up, judge, then serve, fetch or refresh."""

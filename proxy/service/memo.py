@@ -1,0 +1,39 @@
+"""What the upstream refused or failed to answer a moment ago, so that it isn't asked again at once."""
+
+from dataclasses import dataclass
+
+from cachetools import TTLCache
+
+from proxy.clock import Clock
+from proxy.core.entry import Entry
+from proxy.errors import UpstreamError
+
+_MOST = 10_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """A question that the upstream failed to answer."""
+
+    error: UpstreamError
+
+
+class Memo:
+    """Remembers, for `negative_s` seconds after it was told, the upstream's own 4xx (an Entry) and failures."""
+
+    def __init__(self, clock: Clock, *, negative_s: float) -> None:
+        self._said: TTLCache[tuple[str, str], Entry | Failure] = TTLCache(
+            maxsize=_MOST, ttl=negative_s, timer=clock.monotonic_s
+        )
+
+    def get(self, namespace: str, key: str) -> Entry | Failure | None:
+        """Return what was remembered about a question within the last `negative_s` seconds."""
+        return self._said.get((namespace, key))
+
+    def remember(self, namespace: str, key: str, said: Entry | Failure) -> None:
+        """Remember the upstream's 4xx or a failure."""
+        self._said[namespace, key] = said
+
+    def forget(self, namespace: str, key: str) -> None:
+        """Forget a question, because the upstream has answered it."""
+        self._said.pop((namespace, key), None)

@@ -1,0 +1,124 @@
+"""All that is to be written: entries, when entries were used, rows to delete, and namespaces to rename."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from proxy.core.entry import Entry
+from proxy.store import codec
+from proxy.store.database import Adoption, Batch
+from proxy.store.pending import Pending, Place
+
+# Uses are noted down with the next batch; without one, when there are so many, or after so many seconds.
+MOST_TOUCHES = 10_000
+TOUCHES_AFTER_S = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """What the next transaction writes, the entries not compressed yet. `last`: nothing else waited when it was taken."""
+
+    entries: Mapping[Place, Entry] = field(default_factory=dict)
+    touches: Mapping[int, float] = field(default_factory=dict)
+    damaged: tuple[tuple[int, object], ...] = ()
+    adoptions: tuple[Adoption, ...] = ()
+    last: bool = True
+
+    @property
+    def size_bytes(self) -> int:
+        """How many bytes there are to compress or to hash."""
+        return sum(entry.size_bytes for entry in self.entries.values())
+
+    def batch(self, *, max_blob_bytes: int) -> tuple[Batch, int]:
+        """Return the work as rows, and how many entries cannot be stored. Compresses: 0.5 ms for 240 kB."""
+        rows = []
+        unfit = []
+        for (namespace, key), entry in self.entries.items():
+            try:
+                row = codec.row_of(namespace, key, entry)
+            except ValueError:
+                continue
+            if len(row.blob) > max_blob_bytes:
+                unfit.append((namespace, key, row.sent_at_s))
+            else:
+                rows.append(row)
+        batch = Batch(rows=rows, unfit=unfit, touches=self.touches, damaged=self.damaged, adoptions=self.adoptions)
+        return batch, len(self.entries) - len(rows)
+
+
+class Backlog:
+    """What waits to be written. At most `max_bytes` bytes of entries; the rest is small and bounded by how it comes about."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._pending = Pending(max_bytes)
+        self._touches: dict[int, float] = {}
+        self._damaged: dict[int, object] = {}
+        self._adoptions: list[Adoption] = []
+        self._taken = Work()
+
+    def get(self, namespace: str, key: str) -> Entry | None:
+        """Return the newest entry that is on its way under this key, or None."""
+        return self._pending.get(namespace, key)
+
+    def add(self, namespace: str, key: str, entry: Entry) -> int:
+        """Let an entry wait; return how many had to be given up for it."""
+        return self._pending.add(namespace, key, entry)
+
+    def touch(self, entry_id: int, now_s: float) -> bool:
+        """Note that an entry was used; return whether the keeper should know (the first one, or one too many)."""
+        self._touches[entry_id] = now_s
+        return len(self._touches) in (1, MOST_TOUCHES)
+
+    def condemn(self, entry_id: int, seal: object) -> None:
+        """Have a damaged row deleted."""
+        self._damaged[entry_id] = seal
+
+    def adopt(self, adoption: Adoption) -> None:
+        """Rename what is on its way, and have the file's entries renamed after what is being written now."""
+        self._pending.rename(adoption.old_namespace, adoption.new_namespace)
+        self._adoptions.append(adoption)
+
+    @property
+    def has_touches(self) -> bool:
+        """Whether there is something that can wait for TOUCHES_AFTER_S."""
+        return bool(self._touches)
+
+    @property
+    def is_urgent(self) -> bool:
+        """Whether there is something that should not wait."""
+        return bool(len(self._pending) or self._damaged or self._adoptions or len(self._touches) >= MOST_TOUCHES)
+
+    def take(self, limit_bytes: int) -> Work:
+        """Begin a batch with all that waits, up to `limit_bytes` of entries. It ends with done(), put_back() or give_up()."""
+        entries = self._pending.take(limit_bytes)
+        self._taken = Work(
+            entries=entries,
+            touches=self._touches,
+            damaged=tuple(self._damaged.items()),
+            adoptions=tuple(self._adoptions),
+            last=len(self._pending) == len(entries),
+        )
+        self._touches, self._damaged, self._adoptions = {}, {}, []
+        return self._taken
+
+    def done(self) -> None:
+        """The batch is committed."""
+        self._pending.done()
+        self._taken = Work()
+
+    def put_back(self) -> int:
+        """The batch was not written but may be soon, to another file; return how many entries were given up.
+
+        What is known by an id of the old file is forgotten.
+        """
+        self._keep_adoptions()
+        return self._pending.put_back()
+
+    def give_up(self) -> int:
+        """Nothing can be written for a while: forget all entries, and return how many. The adoptions are kept."""
+        self._keep_adoptions()
+        return self._pending.clear()
+
+    def _keep_adoptions(self) -> None:
+        self._adoptions = [*self._taken.adoptions, *self._adoptions]
+        self._taken = Work()
+        self._touches, self._damaged = {}, {}

@@ -1,0 +1,119 @@
+"""An entry as a row: the body as one zstd frame, and a seal over everything by which a row is known to be what was put.
+
+The seal (BLAKE2b, 16 bytes) covers the namespace, the key and all that belongs to the entry, the compressed body by way of
+its own hash. So a row found in the wrong place of a damaged index is noticed as well as a flipped bit, and a namespace can
+be renamed without reading the bodies. It guards against accidents, not against someone who can write to the file.
+"""
+
+import math
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
+from types import MappingProxyType
+
+from proxy.core.entry import Coding, Entry
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+LEVEL = 3
+SEAL_BYTES = 16
+
+# From here on compressing or decompressing takes so long (about 0.1 ms) that it is worth a thread.
+LARGE_BYTES = 256 * 1024
+
+
+class DamagedRowError(Exception):
+    """A row that is not what was put there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """An entry as it is stored. `digest` is the entry's, in ASCII; `body_bytes` is the length of the body once decompressed."""
+
+    namespace: str
+    key: str
+    sent_at_s: float
+    digest: bytes
+    body_bytes: int
+    blob: bytes
+    blob_hash: bytes
+    seal: bytes
+
+
+def hash_of(blob: bytes) -> bytes:
+    """Return the hash that the seal holds in place of the compressed body."""
+    return blake2b(blob, digest_size=SEAL_BYTES).digest()
+
+
+def seal_of(*fields: object) -> bytes:
+    """Return the seal over the fields, in this order: namespace, key, sent_at_s, digest, body_bytes, blob_hash.
+
+    Any type is taken, since fields read from a damaged file may have any; ascii() writes each in one way only, the same on
+    every version of Python.
+    """
+    return blake2b(ascii(fields).encode("ascii"), digest_size=SEAL_BYTES).digest()
+
+
+def row_of(namespace: str, key: str, entry: Entry) -> Row:
+    """Return the entry as a row, compressing its body unless a zstd form is there already (0.5 ms for 240 kB).
+
+    Raises ValueError if the entry cannot be stored: a key that is not valid Unicode, or a time that is not a finite number.
+    """
+    if not math.isfinite(entry.sent_at_s):
+        raise ValueError("sent_at_s is not a finite number")
+    namespace.encode()
+    key.encode()
+    blob = entry.encoded.get(Coding.ZSTD) or zstd.compress(entry.body, LEVEL)
+    # As SQLite hands them back: a REAL, never -0.0.
+    sent_at_s = float(entry.sent_at_s) + 0.0
+    digest = entry.digest.encode()
+    fields = (namespace, key, sent_at_s, digest, len(entry.body), hash_of(blob))
+    return Row(
+        namespace=namespace,
+        key=key,
+        sent_at_s=sent_at_s,
+        digest=digest,
+        body_bytes=len(entry.body),
+        blob=blob,
+        blob_hash=fields[-1],
+        seal=seal_of(*fields),
+    )
+
+
+def verify(row: Row, *, not_after_s: float) -> None:
+    """Raise DamagedRowError unless everything but the body is what was put; after this the row's fields may be relied on.
+
+    Nor may it have been sent after `not_after_s` (wall time).
+    """
+    if row.seal != seal_of(row.namespace, row.key, row.sent_at_s, row.digest, row.body_bytes, row.blob_hash):
+        raise DamagedRowError("the row does not match its checksum")
+    if row.sent_at_s > not_after_s:
+        raise DamagedRowError("it was sent in the future")
+
+
+def entry_of(row: Row) -> Entry:
+    """Return the entry of a verified row, its body decompressed and its zstd form kept.
+
+    Raises DamagedRowError if the compressed body is not what was put, or is not exactly `body_bytes` long when
+    decompressed; never decompresses more than one byte beyond that.
+    """
+    if hash_of(row.blob) != row.blob_hash:
+        raise DamagedRowError("the body does not match its checksum")
+    encoded: Mapping[Coding, bytes] = MappingProxyType({Coding.ZSTD: row.blob})
+    body = _decompress(row.blob, row.body_bytes)
+    return Entry(body=body, sent_at_s=row.sent_at_s, digest=row.digest.decode(), encoded=encoded)
+
+
+def _decompress(blob: bytes, body_bytes: int) -> bytes:
+    decompressor = zstd.ZstdDecompressor()
+    try:
+        body = decompressor.decompress(blob, body_bytes + 1)
+    except zstd.ZstdError as exc:
+        raise DamagedRowError("the body cannot be decompressed") from exc
+    if len(body) != body_bytes or not decompressor.eof or decompressor.unused_data:
+        raise DamagedRowError("the body does not have its length")
+    return body

@@ -1,0 +1,104 @@
+"""Opening and closing SQLite connections, and running statements on them in as few hops between threads as possible."""
+
+import asyncio
+import sqlite3
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import aiosqlite
+
+from proxy.store import codec, schema
+
+# A read never waits for another program's lock: it would keep all the others waiting behind it.
+READER_LOCK_TIMEOUT_S = 0.05
+
+# The write-ahead log is cut back to this after it has been copied into the database.
+WAL_BYTES = 8 * 1024 * 1024
+
+CLOSE_TIMEOUT_S = 5.0
+
+Parameters = Sequence[object]
+
+
+async def run(connection: aiosqlite.Connection, sql: str, parameters: Parameters = ()) -> list[Any]:
+    """Run one statement to its end and return its rows, in one hop. Raises sqlite3.Error."""
+    return list(await connection.execute_fetchall(sql, parameters))
+
+
+async def run_many(connection: aiosqlite.Connection, sql: str, rows: Iterable[Parameters]) -> None:
+    """Run one statement for each row. Raises sqlite3.Error."""
+    if rows := list(rows):
+        # The cursor is closed where it was made: freed by the event loop's thread it could wait there for a slow disk.
+        async with connection.executemany(sql, rows):
+            pass
+
+
+async def open_writer(path: Path, *, lock_timeout_s: float) -> aiosqlite.Connection:
+    """Open the file for writing, make the tables if it is empty, and switch it to write-ahead logging.
+
+    Waits at most `lock_timeout_s` for other programs' locks. Raises sqlite3.Error.
+    """
+    writer = await _connect(path, lock_timeout_s)
+    try:
+        for pragma in ("auto_vacuum = INCREMENTAL", "secure_delete = OFF", f"journal_size_limit = {WAL_BYTES}"):
+            await run(writer, f"PRAGMA {pragma}")
+        await _make_tables(writer)
+        await _switch_to_wal(writer)
+        await run(writer, "PRAGMA synchronous = NORMAL")
+        await writer.create_function("seal_of", 6, codec.seal_of, deterministic=True)
+    except BaseException:
+        await close(writer)
+        raise
+    return writer
+
+
+async def open_reader(path: Path) -> aiosqlite.Connection:
+    """Open the file for reading only. Raises sqlite3.Error."""
+    reader = await _connect(path, READER_LOCK_TIMEOUT_S)
+    try:
+        # Not mode=ro: such a connection cannot always set up the log's index.
+        await run(reader, "PRAGMA query_only = ON")
+    except BaseException:
+        await close(reader)
+        raise
+    return reader
+
+
+async def close(connection: aiosqlite.Connection) -> bool:
+    """Close the connection and end its thread. Never raises.
+
+    Return False if that takes longer than CLOSE_TIMEOUT_S, because the disk does not answer; it goes on by itself then.
+    """
+    # A task that is not cancelled: what is in the connection's queue cannot be taken back.
+    closing = asyncio.create_task(connection.close())
+    done, _ = await asyncio.wait({closing}, timeout=CLOSE_TIMEOUT_S)
+    closing.add_done_callback(lambda task: task.exception())
+    return bool(done)
+
+
+async def _connect(path: Path, lock_timeout_s: float) -> aiosqlite.Connection:
+    # mode=rw: SQLite itself must never create the file, since it would not be 0600.
+    connection = await aiosqlite.connect(f"{path.as_uri()}?mode=rw", uri=True, isolation_level=None, timeout=lock_timeout_s)
+    try:
+        await run(connection, "PRAGMA cell_size_check = ON")
+        await run(connection, "PRAGMA trusted_schema = OFF")
+    except BaseException:
+        await close(connection)
+        raise
+    return connection
+
+
+async def _switch_to_wal(writer: aiosqlite.Connection) -> None:
+    [(mode,)] = await run(writer, "PRAGMA journal_mode = WAL")
+    if mode != "wal":
+        raise sqlite3.OperationalError(f"the file system cannot do write-ahead logging (journal_mode is {mode})")
+
+
+async def _make_tables(writer: aiosqlite.Connection) -> None:
+    await run(writer, "BEGIN IMMEDIATE")
+    [(version,)] = await run(writer, "PRAGMA user_version")
+    if version == 0:
+        for statement in schema.TABLES:
+            await run(writer, statement)
+    await run(writer, "COMMIT")

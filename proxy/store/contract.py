@@ -1,0 +1,22 @@
+"""What every store promises to the service."""
+
+from typing import Protocol
+
+from proxy.core.entry import Entry
+
+
+class Store(Protocol):
+    """Entries by namespace and key. Two namespaces never see each other's entries, whatever their keys.
+
+    A store may lose any entry at any time; it never hands out another one than was put under that namespace and key, nor a
+    damaged one.
+    """
+
+    async def get(self, namespace: str, key: str) -> Entry | None:
+        """Return the newest entry that was put there, or None. Never raises: a fault is logged, counted, and is None."""
+
+    def put(self, namespace: str, key: str, entry: Entry) -> None:
+        """Keep the entry, unless there is one with a later `sent_at_s`. Never blocks on I/O and never raises."""
+
+    async def aclose(self) -> None:
+        """Finish what was put, as far as that is possible in bounded time, and let go of everything. Repeatable."""

@@ -1,0 +1,210 @@
+"""One opened cache file: a connection that writes, and another that reads while it does."""
+
+import asyncio
+import sqlite3
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import aiosqlite
+
+from proxy.store import codec, connections, files, quota, schema
+from proxy.store.connections import run, run_many
+from proxy.store.faults import MovedError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adoption:
+    """That a key fingerprint belongs to an organization, whose entries lay under `old_namespace` until now."""
+
+    upstream: str
+    fingerprint: str
+    organization: str
+    old_namespace: str
+    new_namespace: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """What one transaction writes, in this order: `adoptions`; away with the `damaged` rows (id and seal as read) and with what
+    lies under the `unfit` keys (namespace, key, and when the entry was sent that is too large to take its place); the `rows`;
+    the `touches` (when an id was last used).
+    """
+
+    rows: Sequence[codec.Row] = ()
+    unfit: Sequence[tuple[str, str, float]] = ()
+    touches: Mapping[int, float] = field(default_factory=dict)
+    damaged: Sequence[tuple[int, object]] = ()
+    adoptions: Sequence[Adoption] = ()
+
+
+class Database:
+    """The file at `path`, of at most `max_bytes` bytes. Everything raises sqlite3.Error; nothing is retried in here."""
+
+    def __init__(self, path: Path, writer: aiosqlite.Connection, reader: aiosqlite.Connection, *, max_bytes: int) -> None:
+        self._path = path
+        self._writer = writer
+        self._reader = reader
+        self._max_bytes = max_bytes
+        self._opened: files.Inodes = ()
+
+    @classmethod
+    async def open(cls, path: Path, *, max_bytes: int, lock_timeout_s: float) -> "Database":
+        """Open the file, which must be there: empty, or one of this store."""
+        writer = await connections.open_writer(path, lock_timeout_s=lock_timeout_s)
+        try:
+            reader = await connections.open_reader(path)
+        except BaseException:
+            await connections.close(writer)
+            raise
+        database = cls(path, writer, reader, max_bytes=max_bytes)
+        try:
+            # The first read makes the write-ahead log, so that all that belongs to the file is there to be looked at.
+            await run(reader, "SELECT count(*) FROM organizations")
+            database._opened = await asyncio.to_thread(files.inodes_of, path)
+        except BaseException:
+            await database.close()
+            raise
+        return database
+
+    async def read(self, namespace: str, key: str) -> tuple[int, codec.Row] | None:
+        """Return the id and the row stored there, not verified, or None. Abandoning it harms nothing."""
+        rows = await run(self._reader, schema.SELECT_ENTRY, (namespace, key))
+        if not rows:
+            return None
+        entry_id, sent_at_s, digest, body_bytes, blob, blob_hash, seal = rows[0]
+        return entry_id, codec.Row(
+            namespace=namespace,
+            key=key,
+            sent_at_s=sent_at_s,
+            digest=digest,
+            body_bytes=body_bytes,
+            # Of a damaged file it may be anything, or missing.
+            blob=blob if isinstance(blob, bytes) else b"",
+            blob_hash=blob_hash,
+            seal=seal,
+        )
+
+    async def drain(self) -> None:
+        """Return when every read that was asked for before has come back."""
+        await run(self._reader, "SELECT 1")
+
+    async def organization_of(self, upstream: str, fingerprint: str) -> str | None:
+        """Return the organization that was adopted, or None."""
+        rows = await run(self._reader, schema.SELECT_ORGANIZATION, (upstream, fingerprint))
+        if not rows or rows[0][1] != codec.seal_of(upstream, fingerprint, rows[0][0]):
+            return None
+        return str(rows[0][0])
+
+    async def entries(self) -> int:
+        """Count the entries (about 1 ms for 100,000)."""
+        [(count,)] = await run(self._writer, "SELECT count(*) FROM entries")
+        return int(count)
+
+    async def probe(self) -> None:
+        """Find out whether the file can be written, by writing what its header says already, and bring it within its bounds."""
+        await self._begin()
+        try:
+            await run(self._writer, f"PRAGMA user_version = {schema.SCHEMA_VERSION}")
+            await quota.make_room(self._writer, 0, max_bytes=self._max_bytes)
+            await run(self._writer, "COMMIT")
+        except BaseException:
+            await self._roll_back()
+            raise
+        await quota.limit_pages(self._writer, self._max_bytes)
+
+    async def look(self) -> None:
+        """Raise MovedError unless the file that is open is the one that lies at the path; OSError."""
+        if await asyncio.to_thread(files.inodes_of, self._path) != self._opened:
+            raise MovedError(str(self._path))
+
+    async def write(self, batch: Batch, *, now_s: float) -> int:
+        """Commit the batch, all or nothing, making room for it first. Return how many entries that evicted."""
+        need_bytes = sum(quota.need_of(len(row.blob)) for row in batch.rows)
+        try:
+            return await self._transact(batch, need_bytes, now_s=now_s, fill=quota.FILL)
+        except sqlite3.Error as exc:
+            if getattr(exc, "sqlite_errorcode", None) != sqlite3.SQLITE_FULL or not await self._at_quota(need_bytes):
+                raise
+        # The quota was reached before the reckoning said so: entries break up into more pages than was assumed.
+        return await self._transact(batch, need_bytes, now_s=now_s, fill=quota.FILL_WHEN_FULL)
+
+    async def tidy(self) -> tuple[bool, quota.Pages]:
+        """Return some free space to the file system. Return whether there is more of it, and how full the file is now."""
+        return await quota.give_back(self._writer, max_bytes=self._max_bytes)
+
+    async def close(self) -> bool:
+        """Bring everything into the file and close it. Never raises; return False if the disk does not answer."""
+        read = await connections.close(self._reader)
+        # The last connection copies the log into the database and removes it.
+        return await connections.close(self._writer) and read
+
+    async def remove_remains(self) -> None:
+        """After closing a file that does not lie at its path any more: leave its log to no other. Raises OSError."""
+        await asyncio.to_thread(files.remove_companions, self._path, self._opened)
+
+    async def _transact(self, batch: Batch, need_bytes: int, *, now_s: float, fill: float) -> int:
+        await self._begin()
+        try:
+            for adoption in batch.adoptions:
+                await self._adopt(adoption)
+            await self._delete(batch)
+            # Filled less than the quota, room is made even if the reckoning says that it would do.
+            max_bytes = self._max_bytes if fill == quota.FILL else int(self._max_bytes * fill)
+            evicted = await quota.make_room(self._writer, need_bytes, max_bytes=max_bytes)
+            await self._put(batch.rows, now_s)
+            await run_many(self._writer, schema.TOUCH, [(used_at_s, id_) for id_, used_at_s in batch.touches.items()])
+            await run(self._writer, "COMMIT")
+        except BaseException:
+            await self._roll_back()
+            raise
+        return evicted
+
+    async def _put(self, rows: Sequence[codec.Row], now_s: float) -> None:
+        await run_many(self._writer, schema.PUT_NAMESPACE, {(row.namespace,) for row in rows})
+        await run_many(
+            self._writer,
+            schema.PUT_ENTRY,
+            [(r.namespace, r.key, r.sent_at_s, r.digest, r.body_bytes, len(r.blob), r.blob_hash, r.seal, now_s) for r in rows],
+        )
+        await run_many(self._writer, schema.PUT_BODY, [(row.blob, row.namespace, row.key, row.seal) for row in rows])
+
+    async def _delete(self, batch: Batch) -> None:
+        ids = []
+        for entry_id, seal in batch.damaged:
+            ids += [row[0] for row in await run(self._writer, schema.SELECT_DAMAGED, (entry_id, seal))]
+        for unfit in batch.unfit:
+            ids += [row[0] for row in await run(self._writer, schema.SELECT_SUPERSEDED, unfit)]
+        await quota.delete(self._writer, ids)
+
+    async def _adopt(self, adoption: Adoption) -> None:
+        named = (adoption.upstream, adoption.fingerprint, adoption.organization)
+        await run(self._writer, schema.PUT_ORGANIZATION, (*named, codec.seal_of(*named)))
+        old, new = adoption.old_namespace, adoption.new_namespace
+        if old == new:
+            return
+        await run(self._writer, schema.PUT_NAMESPACE, (new,))
+        ids = dict(await run(self._writer, "SELECT name, id FROM namespaces WHERE name IN (?, ?)", (old, new)))
+        if old not in ids:
+            return
+        outdated = await run(self._writer, schema.SELECT_OUTDATED, (ids[old], ids[new]))
+        await quota.delete(self._writer, [row[0] for row in outdated])
+        await run(self._writer, schema.MOVE_ENTRIES, (ids[old], old, ids[new], new))
+        left = await run(self._writer, "SELECT id FROM entries WHERE namespace_id = ?", (ids[old],))
+        await quota.delete(self._writer, [row[0] for row in left])
+        await run(self._writer, "DELETE FROM namespaces WHERE id = ?", (ids[old],))
+
+    async def _at_quota(self, need_bytes: int) -> bool:
+        """Whether it was the quota, and not the disk, that had no more room."""
+        pages = await quota.pages_of(self._writer)
+        return pages.live_bytes + 2 * need_bytes > self._max_bytes
+
+    async def _begin(self) -> None:
+        await run(self._writer, "BEGIN IMMEDIATE")
+
+    async def _roll_back(self) -> None:
+        # What went wrong before is what is to be told; a transaction left open ends with the connection.
+        with suppress(sqlite3.Error, ValueError):
+            if self._writer.in_transaction:
+                await run(self._writer, "ROLLBACK")

@@ -1,0 +1,176 @@
+"""What can go wrong with the file, what is to be said about it, and what is to be done: decided here, done by the keeper."""
+
+import errno
+import sqlite3
+from dataclasses import dataclass
+from enum import Enum, StrEnum
+from pathlib import Path
+
+from proxy.clock import Clock
+from proxy.errors import StoreError
+from proxy.store.files import TooManySetAsideError
+
+FIRST_DELAY_S = 1.0
+LONGEST_DELAY_S = 30.0
+
+# After so long without a fault the next one is the first of a new row.
+QUIET_S = 60.0
+
+# A file whose reading failed so many times in a row is as good as damaged.
+UNREADABLE_AFTER = 3
+
+
+class Kind(StrEnum):
+    """What went wrong, by the word that appears in the log."""
+
+    DAMAGED = "damaged"
+    MOVED = "moved"
+    FULL = "full"
+    LOCKED = "locked"
+    READ_ONLY = "read-only"
+    UNREADABLE = "unreadable"
+    FAILED = "failed"
+    REFUSED = "refused"
+
+
+class Remedy(Enum):
+    """What is done about it."""
+
+    RENEW = "set the file aside and begin a new one"
+    REOPEN = "open whatever lies at the path now, or begin a new file"
+    WAIT = "close the file and try again later"
+    HOLD = "go on reading; try to write again later"
+
+
+REMEDIES = {
+    Kind.DAMAGED: Remedy.RENEW,
+    Kind.MOVED: Remedy.REOPEN,
+    Kind.FULL: Remedy.HOLD,
+    Kind.LOCKED: Remedy.HOLD,
+    Kind.READ_ONLY: Remedy.HOLD,
+    Kind.UNREADABLE: Remedy.WAIT,
+    Kind.FAILED: Remedy.WAIT,
+    Kind.REFUSED: Remedy.WAIT,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """One fault. `sentence` says it to whoever runs the service."""
+
+    kind: Kind
+    sentence: str
+
+
+class MovedError(Exception):
+    """The file that is open no longer lies at its path."""
+
+
+def fault_of(exc: Exception, path: Path) -> Fault:
+    """Return what an exception means for the file at `path`."""
+    if isinstance(exc, StoreError | TooManySetAsideError):
+        return Fault(kind=Kind.REFUSED, sentence=str(exc))
+    kind = _kind_of(exc)
+    match kind:
+        case Kind.DAMAGED:
+            sentence = f"the cache file {path} is damaged"
+        case Kind.MOVED:
+            sentence = f"the cache file {path} was removed or replaced"
+        case Kind.FULL:
+            sentence = f"there is no room for the cache file {path}"
+        case Kind.LOCKED:
+            sentence = f"the cache file {path} is locked by another program"
+        case Kind.READ_ONLY:
+            sentence = f"the cache file {path} or its directory is read-only"
+        case Kind.UNREADABLE:
+            sentence = f"reading the cache file {path} failed"
+        case _:
+            sentence = f"the cache file {path} cannot be used"
+    return Fault(kind=kind, sentence=f"{sentence} ({_detail(exc)})")
+
+
+def _kind_of(exc: Exception) -> Kind:
+    match exc:
+        case MovedError():
+            return Kind.MOVED
+        case sqlite3.Error():
+            return _kind_of_sqlite(getattr(exc, "sqlite_errorcode", None))
+        case OSError(errno=errno.EROFS | errno.EACCES | errno.EPERM):
+            return Kind.READ_ONLY
+        case OSError(errno=errno.ENOSPC | errno.EDQUOT):
+            return Kind.FULL
+        case OSError(errno=errno.EIO):
+            return Kind.UNREADABLE
+        case _:
+            return Kind.FAILED
+
+
+def _kind_of_sqlite(code: int | None) -> Kind:
+    match code, (code or 0) & 0xFF:
+        case sqlite3.SQLITE_READONLY_DBMOVED, _:
+            return Kind.MOVED
+        case (
+            sqlite3.SQLITE_IOERR_READ | sqlite3.SQLITE_IOERR_SHORT_READ | sqlite3.SQLITE_IOERR_CORRUPTFS,
+            _,
+        ):
+            return Kind.UNREADABLE
+        # SQLITE_ERROR is a table or column that should be there.
+        case _, sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_ERROR:
+            return Kind.DAMAGED
+        case _, sqlite3.SQLITE_FULL:
+            return Kind.FULL
+        case _, sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+            return Kind.LOCKED
+        case _, sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM:
+            return Kind.READ_ONLY
+        case _:
+            return Kind.FAILED
+
+
+def _detail(exc: Exception) -> str:
+    if isinstance(exc, sqlite3.Error):
+        return f"{getattr(exc, 'sqlite_errorname', type(exc).__name__)}: {exc}"
+    if isinstance(exc, OSError) and exc.errno is not None:
+        return f"{errno.errorcode.get(exc.errno, exc.errno)}: {exc.strerror}"
+    return f"{type(exc).__name__}: {exc}"
+
+
+class Trouble:
+    """The fault that stands, if one does, and when to try again: at once after the first of a row if that can help, then after
+    1 s, 2 s, 4 s … 30 s by the clock.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._last_at_s: float | None = None
+        self._attempts = 0
+        self._retry_at_s = 0.0
+        self.fault: Fault | None = None
+
+    def note(self, fault: Fault) -> Remedy:
+        """Let the fault stand, and say what to do about it."""
+        now_s = self._clock.monotonic_s()
+        quiet = self._last_at_s is None or now_s - self._last_at_s > QUIET_S
+        self._attempts = 0 if quiet else self._attempts + 1
+        self._last_at_s = now_s
+        self.fault = fault
+        remedy = REMEDIES[fault.kind]
+        if fault.kind is Kind.UNREADABLE and self._attempts >= UNREADABLE_AFTER:
+            remedy = Remedy.RENEW
+        at_once = remedy in (Remedy.RENEW, Remedy.REOPEN)
+        self._retry_at_s = now_s + self._delay_s(self._attempts - at_once)
+        return remedy
+
+    def due_in_s(self) -> float:
+        """Return how many seconds it is until the next attempt; 0 or less means now."""
+        return self._retry_at_s - self._clock.monotonic_s()
+
+    def clear(self) -> Fault | None:
+        """Nothing is wrong any more; return what was."""
+        fault, self.fault = self.fault, None
+        return fault
+
+    @staticmethod
+    def _delay_s(attempt: int) -> float:
+        # 2**6 s is beyond the longest delay; a larger exponent would only grow into a huge number.
+        return 0.0 if attempt < 0 else min(LONGEST_DELAY_S, FIRST_DELAY_S * 2 ** min(attempt, 6))

@@ -1,0 +1,164 @@
+"""The cache file as a file: where it lies, who may touch it, whose it is, and what becomes of one that is not ours.
+
+Everything here blocks: it is called in a thread.
+"""
+
+import fcntl
+import os
+import stat
+from datetime import UTC, datetime
+from pathlib import Path
+
+from proxy.errors import StoreError
+from proxy.store.schema import reason_against
+
+# What SQLite keeps beside a database; they belong to it and go where it goes.
+COMPANIONS = ("-wal", "-shm", "-journal")
+
+# A disk that spoils file after file must not be filled with them.
+MOST_SET_ASIDE = 16
+
+
+class TooManySetAsideError(Exception):
+    """No more files are set aside until someone has looked at those that were."""
+
+
+Inodes = tuple[tuple[int, int] | None, ...]
+
+
+def prepare_directory(directory: Path) -> bool:
+    """Make the directory and its missing parents, 0700. Return whether others than its owner may read in it.
+
+    Raises StoreError if others may write in it (without the sticky bit), since they could exchange the file; OSError.
+    """
+    missing = [parent for parent in (directory, *directory.parents) if not parent.exists()]
+    for parent in reversed(missing):
+        parent.mkdir(mode=0o700, exist_ok=True)
+    mode = directory.stat().st_mode
+    if mode & (stat.S_IWGRP | stat.S_IWOTH) and not mode & stat.S_ISVTX:
+        raise StoreError(
+            f"the directory {directory} may be written by others (mode {stat.S_IMODE(mode):04o}), "
+            "who could exchange the cache file: chmod it to 0700 or set cache.path to a file elsewhere"
+        )
+    return bool(mode & (stat.S_IRGRP | stat.S_IXGRP | stat.S_IROTH | stat.S_IXOTH))
+
+
+def prepare_file(path: Path, *, broken: str | None, now_s: float) -> tuple[Path, str] | None:
+    """Leave a file at `path` that this store may open, with mode 0600: the one that is there, or a new and empty one.
+
+    One that is not of this store, or `broken` (the reason), is set aside first: then return its new path and the reason.
+    Raises StoreError if there is something that is not a file, OSError.
+    """
+    aside = None
+    if _lies_at(path):
+        reason = broken or reason_against(path)
+    elif _companions(path):
+        reason = "its database is gone"
+    else:
+        reason = None
+    if reason is not None:
+        aside = set_aside(path, now_s=now_s)
+    if not path.exists():
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_RDWR | os.O_CLOEXEC, 0o600))
+    elif stat.S_IMODE(path.stat().st_mode) != 0o600:
+        path.chmod(0o600)
+    return (aside, reason) if aside is not None and reason is not None else None
+
+
+def set_aside(path: Path, *, now_s: float) -> Path:
+    """Rename the file, with what belongs to it, to `<name>.set-aside-<UTC time>`; return that path. Never overwrites anything.
+
+    Raises TooManySetAsideError if MOST_SET_ASIDE lie there already, OSError.
+    """
+    others = [other for other in path.parent.iterdir() if other.name.startswith(f"{path.name}.set-aside-")]
+    others = [other for other in others if not other.name.endswith(COMPANIONS)]
+    if len(others) >= MOST_SET_ASIDE:
+        raise TooManySetAsideError(f"{len(others)} files set aside lie beside {path}: look at them and remove them")
+    stamp = datetime.fromtimestamp(now_s, UTC).strftime("%Y%m%dT%H%M%SZ")
+    aside = path.with_name(f"{path.name}.set-aside-{stamp}")
+    again = 0
+    while any(os.path.lexists(f"{aside}{suffix}") for suffix in ("", *COMPANIONS)):
+        again += 1
+        aside = path.with_name(f"{path.name}.set-aside-{stamp}-{again}")
+    # The database first: were this cut short the other way round, it would be taken for whole without its log.
+    for source in (path, *_companions(path)):
+        if os.path.lexists(source):
+            source.rename(f"{aside}{source.name.removeprefix(path.name)}")
+    return aside
+
+
+def inodes_of(path: Path) -> Inodes:
+    """Return which files lie at `path`, and where its write-ahead log and that log's index belong; None where there is none."""
+    found: list[tuple[int, int] | None] = []
+    for name in (path, Path(f"{path}-wal"), Path(f"{path}-shm")):
+        try:
+            status = name.stat(follow_symlinks=False)
+        except FileNotFoundError:
+            found.append(None)
+        else:
+            found.append((status.st_dev, status.st_ino))
+    return tuple(found)
+
+
+def remove_companions(path: Path, opened: Inodes) -> None:
+    """Remove the log of a database that no longer lies at `path`, so that it is not applied to the one that does.
+
+    Only the very files that were `opened` are removed. Raises OSError.
+    """
+    for suffix, ours, now in zip(("-wal", "-shm"), opened[1:], inodes_of(path)[1:], strict=True):
+        if ours is not None and ours == now:
+            Path(f"{path}{suffix}").unlink(missing_ok=True)
+
+
+class FileLock:
+    """The right to use the cache file, held by one process at a time by way of `<path>.lock`, which stays when it is let go."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock_path = Path(f"{path}.lock")
+        self._descriptor: int | None = None
+
+    def acquire(self) -> None:
+        """Take the lock, or make sure that it is still the one at its path. Raises StoreError if another has it, OSError."""
+        if self._is_ours():
+            return
+        self.release()
+        flags = os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
+        descriptor = os.open(self._lock_path, flags, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as exc:
+            os.close(descriptor)
+            raise StoreError(
+                f"the cache file {self._path} is in use by another pluto-proxy; set cache.path to another file"
+            ) from exc
+        except OSError:
+            os.close(descriptor)
+            raise
+        self._descriptor = descriptor
+
+    def release(self) -> None:
+        """Let go of the lock, if it is held."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def _is_ours(self) -> bool:
+        if self._descriptor is None or not os.path.lexists(self._lock_path):
+            return False
+        return os.path.samestat(os.fstat(self._descriptor), self._lock_path.stat(follow_symlinks=False))
+
+
+def _lies_at(path: Path) -> bool:
+    """Say whether a file lies there. Raises StoreError if it is something else."""
+    try:
+        status = path.stat(follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    if not stat.S_ISREG(status.st_mode):
+        raise StoreError(f"{path} is not a regular file; set cache.path to a file")
+    return True
+
+
+def _companions(path: Path) -> list[Path]:
+    return [other for suffix in COMPANIONS if os.path.lexists(other := Path(f"{path}{suffix}"))]

@@ -1,0 +1,295 @@
+"""The one task that has the file: it opens it, writes what is waiting, notices what goes wrong, and mends what can be mended.
+
+It goes round in passes. A pass without a fault looks whether the file is still the one at its path, and commits one batch of
+all that waits; the next pass follows at once if anything was put meanwhile, so there is one transaction at a time and nothing
+waits for a timer. A pass with a fault that is due tries to mend it. Everything else in the store talks to the keeper by
+leaving something in the backlog and waking it.
+"""
+
+import asyncio
+from contextlib import suppress
+from pathlib import Path
+
+import structlog
+
+from proxy.clock import Clock
+from proxy.errors import StoreError
+from proxy.store import files
+from proxy.store.backlog import TOUCHES_AFTER_S, Backlog, Work
+from proxy.store.codec import LARGE_BYTES
+from proxy.store.counters import StoreCounters, StoreSizes
+from proxy.store.database import Batch, Database
+from proxy.store.faults import Kind, Remedy, Trouble, fault_of
+
+log = structlog.get_logger()
+
+# How often it is looked at, when the store is used, whether the file is still the one that was opened.
+LOOK_EVERY_S = 1.0
+
+# How long the first opening is waited for, and the last writing.
+START_TIMEOUT_S = 5.0
+STOP_TIMEOUT_S = 5.0
+
+# One batch takes at most this part of the quota, and so many bytes: a transaction stays short, and room can be made for it.
+BATCH_SHARE = 1 / 8
+BATCH_BYTES = 16 * 1024 * 1024
+# A compressed body that is a larger part of the quota would throw out too many others.
+ENTRY_SHARE = 1 / 8
+
+# Up to here the entries are counted after every batch, in less than 1 ms.
+COUNT_ALWAYS = 50_000
+COUNT_EVERY_S = 10.0
+
+
+class Keeper:
+    """See above. `database` may be read from while it is not None; `trouble.fault` says what is wrong."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        max_bytes: int,
+        clock: Clock,
+        counters: StoreCounters,
+        backlog: Backlog,
+        lock_timeout_s: float,
+    ) -> None:
+        self._path = path
+        self._max_bytes = max_bytes
+        self._clock = clock
+        self._counters = counters
+        self._backlog = backlog
+        self._lock_timeout_s = lock_timeout_s
+        self._lock = files.FileLock(path)
+        self._wake = asyncio.Event()
+        self._started: asyncio.Future[None] | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._closing = False
+        self._waiting: list[asyncio.Future[None]] = []
+        self._reported: Exception | None = None
+        self._broken: str | None = None
+        self._looked_at_s = self._written_at_s = self._counted_at_s = clock.monotonic_s()
+        self._untidy = False
+        self._said: set[tuple[str, str]] = set()
+        self.trouble = Trouble(clock)
+        self.database: Database | None = None
+        self.sizes = StoreSizes()
+
+    @property
+    def is_writing(self) -> bool:
+        """Whether what is put now will be written."""
+        return self.database is not None and self.trouble.fault is None and not self._closing
+
+    async def start(self) -> None:
+        """Begin. Returns when the file is open, cannot be opened now (see `trouble`), or START_TIMEOUT_S have passed.
+
+        Raises StoreError if the file must not be used: it is in use, or not safe where it lies. Nothing goes on then.
+        """
+        self._started = asyncio.get_running_loop().create_future()
+        self._task = asyncio.create_task(self._run(self._started), name="store-keeper")
+        await asyncio.wait({self._started}, timeout=START_TIMEOUT_S)
+        if self._started.done():
+            self._started.result()
+        else:
+            self._started.cancel()
+
+    async def settle(self) -> None:
+        """Return when everything in the backlog is committed, or given up because it cannot be written now."""
+        if self._task is None or self._task.done():
+            return
+        settled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(settled)
+        self._wake.set()
+        await settled
+
+    def wake(self) -> None:
+        """There is something to do."""
+        self._wake.set()
+
+    def used(self) -> None:
+        """The store is being used: it may be time to look whether the file is still there."""
+        if self._clock.monotonic_s() - self._looked_at_s >= LOOK_EVERY_S:
+            self._wake.set()
+
+    def report(self, database: Database, exc: Exception) -> None:
+        """Reading failed. What a file says that has been closed meanwhile is of no interest."""
+        if database is self.database and self._reported is None:
+            self._reported = exc
+            self._wake.set()
+
+    def say(self, event: str, kind: str, **values: object) -> None:
+        """Log a warning, once for each kind until the store has recovered."""
+        if (event, kind) not in self._said:
+            self._said.add((event, kind))
+            log.warning(event, kind=kind, path=str(self._path), **values)
+
+    async def stop(self) -> None:
+        """Write what waits, for STOP_TIMEOUT_S at most, close the file and let go of it. Never raises; repeatable."""
+        self._closing = True
+        self._wake.set()
+        if self._task is not None and not self._task.done():
+            _, late = await asyncio.wait({self._task}, timeout=STOP_TIMEOUT_S)
+            if late:
+                self._task.cancel()
+                await asyncio.wait({self._task}, timeout=STOP_TIMEOUT_S)
+        self._counters.dropped += self._backlog.give_up()
+        self._answer(self._waiting)
+        if await self._close():
+            self._lock.release()
+
+    async def _run(self, started: asyncio.Future[None]) -> None:
+        try:
+            await self._mend()
+        except StoreError as exc:
+            if not started.done():
+                self._lock.release()
+                started.set_exception(exc)
+                return
+            await self._fail(exc)
+        except Exception as exc:  # noqa: BLE001 - any fault whatever: the service runs without the file
+            await self._fail(exc)
+        if not started.done():
+            started.set_result(None)
+        while not (self._closing and self._is_idle()):
+            await self._sleep()
+            await self._pass()
+
+    def _is_idle(self) -> bool:
+        if self.trouble.fault is not None:
+            return self.trouble.due_in_s() > 0
+        return not (self._backlog.is_urgent or self._backlog.has_touches)
+
+    async def _sleep(self) -> None:
+        """Wait until there is something to do."""
+        wait_s = None
+        if self.trouble.fault is not None:
+            wait_s = max(0.0, self.trouble.due_in_s())
+        elif self._backlog.has_touches:
+            wait_s = TOUCHES_AFTER_S
+        with suppress(TimeoutError):
+            async with asyncio.timeout(wait_s):
+                await self._wake.wait()
+        self._wake.clear()
+
+    async def _pass(self) -> None:
+        waiting = list(self._waiting)
+        try:
+            settled = await self._step(everything=bool(waiting) or self._closing)
+        except Exception as exc:  # noqa: BLE001 - any fault whatever: the service runs without the file
+            settled = await self._fail(exc)
+        if settled:
+            self._answer(waiting)
+
+    async def _step(self, *, everything: bool) -> bool:
+        """Do what is due; return whether all that was in the backlog at the beginning is dealt with."""
+        if self._reported is not None:
+            exc, self._reported = self._reported, None
+            raise exc
+        if self.database is None or self.trouble.fault is not None:
+            if self.trouble.due_in_s() > 0:
+                self._counters.dropped += self._backlog.give_up()
+                return True
+            await self._mend()
+        return self.database is None or await self._work(self.database, everything=everything)
+
+    async def _work(self, database: Database, *, everything: bool) -> bool:
+        """Commit one batch, if there is something to write; return whether that was all."""
+        now_s = self._clock.monotonic_s()
+        if now_s - self._looked_at_s >= LOOK_EVERY_S:
+            self._looked_at_s = now_s
+            await database.look()
+        last = True
+        touches_due = everything or now_s - self._written_at_s >= TOUCHES_AFTER_S
+        if self._backlog.is_urgent or (self._backlog.has_touches and touches_due):
+            self._written_at_s = now_s
+            last = await self._write(database)
+        elif not self._untidy:
+            return True
+        await self._tidy(database)
+        if self._untidy or not last:
+            self._wake.set()
+        return last
+
+    async def _write(self, database: Database) -> bool:
+        work = self._backlog.take(min(BATCH_BYTES, int(self._max_bytes * BATCH_SHARE)))
+        batch, unfit = await self._batch_of(work)
+        self._counters.evictions += await database.write(batch, now_s=self._clock.now_s())
+        self._backlog.done()
+        self._counters.dropped += unfit
+        self._counters.writes += len(batch.rows)
+        self._counters.write_batches += 1
+        return work.last
+
+    async def _batch_of(self, work: Work) -> tuple[Batch, int]:
+        max_blob_bytes = int(self._max_bytes * ENTRY_SHARE)
+        if work.size_bytes < LARGE_BYTES:
+            return work.batch(max_blob_bytes=max_blob_bytes)
+        return await asyncio.to_thread(work.batch, max_blob_bytes=max_blob_bytes)
+
+    async def _tidy(self, database: Database) -> None:
+        """Give back some free space, and see how full the file is."""
+        self._untidy, pages = await database.tidy()
+        entries = self.sizes.entries
+        now_s = self._clock.monotonic_s()
+        if entries < COUNT_ALWAYS or now_s - self._counted_at_s >= COUNT_EVERY_S:
+            self._counted_at_s = now_s
+            entries = await database.entries()
+        self.sizes = StoreSizes(file_bytes=pages.file_bytes, live_bytes=pages.live_bytes, entries=entries)
+
+    async def _mend(self) -> None:
+        """Open the file if it is not open, and find out whether it can be written; then all is well again."""
+        if self.database is None:
+            await self._prepare()
+            self.database = await Database.open(self._path, max_bytes=self._max_bytes, lock_timeout_s=self._lock_timeout_s)
+        else:
+            await self.database.look()
+        self._looked_at_s = self._clock.monotonic_s()
+        await self.database.probe()
+        await self._tidy(self.database)
+        fault = self.trouble.clear()
+        self._said.clear()
+        log.info("store.recovered" if fault else "store.opened", path=str(self._path), entries=self.sizes.entries)
+
+    async def _prepare(self) -> None:
+        readable = await asyncio.to_thread(files.prepare_directory, self._path.parent)
+        if readable:
+            self.say("store.directory_readable", "directory", reason=f"others may read in {self._path.parent}")
+        await asyncio.to_thread(self._lock.acquire)
+        aside = await asyncio.to_thread(files.prepare_file, self._path, broken=self._broken, now_s=self._clock.now_s())
+        self._broken = None
+        if aside is not None:
+            self._counters.set_aside += 1
+            log.warning("store.set_aside", path=str(self._path), aside=str(aside[0]), reason=aside[1])
+
+    async def _fail(self, exc: Exception) -> bool:
+        """Let a fault stand. Return whether the backlog was given up; if not, the next pass tries again at once."""
+        fault = fault_of(exc, self._path)
+        remedy = self.trouble.note(fault)
+        self._counters.errors += 1
+        self.say("store.failed", fault.kind, reason=fault.sentence)
+        if remedy is Remedy.RENEW:
+            self._broken = fault.sentence
+        if remedy is not Remedy.HOLD:
+            await self._close(moved=fault.kind is Kind.MOVED)
+        given_up = self.trouble.due_in_s() > 0
+        self._counters.dropped += self._backlog.give_up() if given_up else self._backlog.put_back()
+        return given_up
+
+    async def _close(self, *, moved: bool = False) -> bool:
+        """Close the file if it is open. Never raises; return False if the disk does not answer."""
+        database, self.database = self.database, None
+        self._reported = None
+        if database is None:
+            return True
+        closed = await database.close()
+        if moved:
+            # What stays behind is left to the next opening, which fails and is tried again if it must.
+            with suppress(OSError):
+                await database.remove_remains()
+        return closed
+
+    def _answer(self, waiting: list[asyncio.Future[None]]) -> None:
+        for settled in waiting:
+            if not settled.done():
+                settled.set_result(None)
+        self._waiting = [settled for settled in self._waiting if not settled.done()]

@@ -1,0 +1,87 @@
+"""The first tier: entries in memory, bounded in bytes, least recently used out first."""
+
+from typing import NamedTuple
+
+from cachetools import LRUCache
+
+from proxy.core.entry import Entry
+
+Place = tuple[str, str]
+
+
+class Held(NamedTuple):
+    """An entry with what it costs, key included, reckoned once."""
+
+    entry: Entry
+    size_bytes: int
+
+
+class CountingLRU(LRUCache[Place, Held]):
+    """An LRU table bounded by the sizes of what it holds, which counts what it throws out."""
+
+    def __init__(self, max_bytes: int) -> None:
+        super().__init__(max_bytes, getsizeof=lambda held: held.size_bytes)
+        self.evictions = 0
+
+    def popitem(self) -> tuple[Place, Held]:
+        """Remove the least recently used item and count it."""
+        self.evictions += 1
+        return super().popitem()
+
+
+class MemoryStore:
+    """A Store in memory that holds at most `max_bytes` bytes by Entry.size_bytes and the lengths of the keys; 0 holds nothing.
+
+    Everything but the contract's two coroutines is synchronous, and so are they in effect: they never wait.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self._held = CountingLRU(max_bytes)
+
+    @property
+    def evictions(self) -> int:
+        """How many entries were thrown out to make room."""
+        return self._held.evictions
+
+    @property
+    def size_bytes(self) -> int:
+        """What the entries held now cost."""
+        return int(self._held.currsize)
+
+    @property
+    def entries(self) -> int:
+        """How many entries are held now."""
+        return len(self._held)
+
+    def peek(self, namespace: str, key: str) -> Entry | None:
+        """Return the entry, which counts as using it, or None."""
+        held = self._held.get((namespace, key))
+        return held.entry if held is not None else None
+
+    async def get(self, namespace: str, key: str) -> Entry | None:
+        """See Store."""
+        return self.peek(namespace, key)
+
+    def put(self, namespace: str, key: str, entry: Entry) -> None:
+        """See Store. What is larger than the whole store is not held, and takes the older entry of its key with it."""
+        place = (namespace, key)
+        held = self._held.get(place)
+        if held is not None and held.entry.sent_at_s > entry.sent_at_s:
+            return
+        size_bytes = entry.size_bytes + len(namespace) + len(key)
+        if size_bytes > self._held.maxsize:
+            self._held.pop(place, None)
+        else:
+            self._held[place] = Held(entry, size_bytes)
+
+    def rename(self, old_namespace: str, new_namespace: str) -> None:
+        """Move all entries of one namespace to another. If both hold a key, the later `sent_at_s` stays."""
+        if old_namespace == new_namespace:
+            return
+        moving = [place for place in self._held if place[0] == old_namespace]
+        for place in moving:
+            self.put(new_namespace, place[1], self._held.pop(place).entry)
+
+    async def aclose(self) -> None:
+        """Let go of every entry."""
+        self._held.clear()

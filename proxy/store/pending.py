@@ -1,0 +1,101 @@
+"""What was put and is not committed yet: read back like the rest, bounded in bytes, the newest entry of each key."""
+
+from collections.abc import Mapping
+
+from proxy.core.entry import Entry
+
+Place = tuple[str, str]
+
+
+def newest(first: Entry | None, second: Entry | None) -> Entry | None:
+    """Return the one with the later `sent_at_s`, the second if they are equal, or the one that there is."""
+    if first is None or second is None:
+        return first or second
+    return first if first.sent_at_s > second.sent_at_s else second
+
+
+class Pending:
+    """Entries on their way to the file: those that wait, and those in the batch that is being written.
+
+    At most `max_bytes` bytes (by Entry.size_bytes) wait; beyond that the entry that has waited longest is given up.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._waiting: dict[Place, Entry] = {}
+        self._waiting_bytes = 0
+        self._writing: dict[Place, Entry] = {}
+
+    def __len__(self) -> int:
+        return len(self._waiting) + len(self._writing)
+
+    def get(self, namespace: str, key: str) -> Entry | None:
+        """Return the newest entry that is on its way under this key, or None."""
+        return newest(self._writing.get((namespace, key)), self._waiting.get((namespace, key)))
+
+    def add(self, namespace: str, key: str, entry: Entry) -> int:
+        """Let the entry wait unless a newer one is on its way. Return how many entries were given up to keep to the bound."""
+        held = self.get(namespace, key)
+        if held is not None and held.sent_at_s > entry.sent_at_s:
+            return 0
+        self._remove((namespace, key))
+        # Put in anew, not replaced, so that it waits at the end.
+        self._waiting[namespace, key] = entry
+        self._waiting_bytes += entry.size_bytes
+        given_up = 0
+        while self._waiting_bytes > self._max_bytes:
+            self._remove(next(iter(self._waiting)))
+            given_up += 1
+        return given_up
+
+    def take(self, limit_bytes: int) -> Mapping[Place, Entry]:
+        """Begin a batch: what has waited longest, up to `limit_bytes` but one entry at least; nothing if nothing waits.
+
+        It can still be read until done() or put_back().
+        """
+        batch: dict[Place, Entry] = {}
+        batch_bytes = 0
+        for place, entry in self._waiting.items():
+            batch_bytes += entry.size_bytes
+            if batch and batch_bytes > limit_bytes:
+                break
+            batch[place] = entry
+        for place in batch:
+            self._remove(place)
+        self._writing = dict(batch)
+        return batch
+
+    def done(self) -> None:
+        """The batch is committed, or given up."""
+        self._writing = {}
+
+    def put_back(self) -> int:
+        """The batch was not written: let it wait again. Return how many entries were given up to keep to the bound."""
+        writing, self._writing = self._writing, {}
+        return sum(
+            self.add(*place, entry) for place, entry in writing.items() if newest(entry, self._waiting.get(place)) is entry
+        )
+
+    def clear(self) -> int:
+        """Give up everything; return how many entries that were."""
+        given_up = len(self)
+        self._waiting, self._writing, self._waiting_bytes = {}, {}, 0
+        return given_up
+
+    def rename(self, old_namespace: str, new_namespace: str) -> None:
+        """Move what is on its way from one namespace to another; if both hold a key, the later `sent_at_s` stays.
+
+        A batch that is being written goes to the file under its old name: the file's entries are renamed after that.
+        """
+        for table in (self._writing, self._waiting):
+            for place in [place for place in table if place[0] == old_namespace]:
+                entry = table.pop(place)
+                held = table.get((new_namespace, place[1]))
+                kept = newest(held, entry) or entry
+                table[new_namespace, place[1]] = kept
+        self._waiting_bytes = sum(entry.size_bytes for entry in self._waiting.values())
+
+    def _remove(self, place: Place) -> None:
+        entry = self._waiting.pop(place, None)
+        if entry is not None:
+            self._waiting_bytes -= entry.size_bytes

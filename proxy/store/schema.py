@@ -1,0 +1,121 @@
+"""The tables, and how a file is known to have them.
+
+A file of this store has APPLICATION_ID and SCHEMA_VERSION in its header. They are written in the transaction that makes the
+tables, before the file is switched to write-ahead logging, so that the header alone tells what a file is. There are no
+migrations: it is a cache, and a file of another version is set aside.
+
+Bodies have a table of their own, since SQLite rewrites a whole row, however long, when one of its columns changes: that would
+be once for every use that is noted down, and for every rename of a namespace.
+"""
+
+from pathlib import Path
+
+APPLICATION_ID = 0x506C7550  # "PluP"
+SCHEMA_VERSION = 1
+
+TABLES = (
+    "CREATE TABLE namespaces (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE)",
+    """
+    CREATE TABLE entries (
+        id INTEGER PRIMARY KEY,
+        namespace_id INTEGER NOT NULL,
+        key TEXT NOT NULL,
+        sent_at_s REAL NOT NULL,
+        digest BLOB NOT NULL,
+        body_bytes INTEGER NOT NULL,
+        blob_bytes INTEGER NOT NULL,
+        blob_hash BLOB NOT NULL,
+        seal BLOB NOT NULL,
+        used_at_s REAL NOT NULL,
+        UNIQUE (namespace_id, key)
+    )
+    """,
+    "CREATE INDEX entries_by_use ON entries (used_at_s)",
+    "CREATE TABLE bodies (id INTEGER PRIMARY KEY, blob BLOB NOT NULL)",
+    """
+    CREATE TABLE organizations (
+        upstream TEXT NOT NULL,
+        fingerprint TEXT NOT NULL,
+        organization TEXT NOT NULL,
+        seal BLOB NOT NULL,
+        PRIMARY KEY (upstream, fingerprint)
+    ) WITHOUT ROWID
+    """,
+    f"PRAGMA application_id = {APPLICATION_ID}",
+    f"PRAGMA user_version = {SCHEMA_VERSION}",
+)
+
+SELECT_ENTRY = """
+    SELECT e.id, e.sent_at_s, e.digest, e.body_bytes, b.blob, e.blob_hash, e.seal
+    FROM entries AS e LEFT JOIN bodies AS b ON b.id = e.id
+    WHERE e.namespace_id = (SELECT id FROM namespaces WHERE name = ?) AND e.key = ?
+"""
+
+# An entry that is older than the one in the file changes nothing. Its body is written only where its row was.
+PUT_NAMESPACE = "INSERT OR IGNORE INTO namespaces (name) VALUES (?)"
+PUT_ENTRY = """
+    INSERT INTO entries
+        (namespace_id, key, sent_at_s, digest, body_bytes, blob_bytes, blob_hash, seal, used_at_s)
+    VALUES ((SELECT id FROM namespaces WHERE name = ?), ?, ?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (namespace_id, key) DO UPDATE SET
+        sent_at_s = excluded.sent_at_s, digest = excluded.digest, body_bytes = excluded.body_bytes,
+        blob_bytes = excluded.blob_bytes, blob_hash = excluded.blob_hash, seal = excluded.seal, used_at_s = excluded.used_at_s
+    WHERE excluded.sent_at_s >= entries.sent_at_s
+"""
+PUT_BODY = """
+    INSERT OR REPLACE INTO bodies (id, blob) SELECT id, ? FROM entries
+    WHERE namespace_id = (SELECT id FROM namespaces WHERE name = ?) AND key = ? AND seal = ?
+"""
+
+TOUCH = "UPDATE entries SET used_at_s = ?1 WHERE id = ?2 AND used_at_s < ?1"
+
+# Parameter: a JSON array of ids.
+DELETE_BODIES = "DELETE FROM bodies WHERE id IN (SELECT value FROM json_each(?))"
+DELETE_ENTRIES = "DELETE FROM entries WHERE id IN (SELECT value FROM json_each(?))"
+# Of the damaged rows only those that nobody has replaced since.
+SELECT_DAMAGED = "SELECT id FROM entries WHERE id = ? AND seal IS ?"
+SELECT_SUPERSEDED = """
+    SELECT id FROM entries
+    WHERE namespace_id = (SELECT id FROM namespaces WHERE name = ?) AND key = ? AND sent_at_s <= ?
+"""
+LEAST_RECENTLY_USED = "SELECT id, blob_bytes FROM entries ORDER BY used_at_s, id LIMIT 500"
+
+SELECT_ORGANIZATION = "SELECT organization, seal FROM organizations WHERE upstream = ? AND fingerprint = ?"
+PUT_ORGANIZATION = """
+    INSERT INTO organizations (upstream, fingerprint, organization, seal) VALUES (?, ?, ?, ?)
+    ON CONFLICT (upstream, fingerprint) DO UPDATE SET organization = excluded.organization, seal = excluded.seal
+"""
+# Where both namespaces hold a key, the row with the later sent_at_s stays. Parameters: the ids of the two.
+SELECT_OUTDATED = """
+    SELECT CASE WHEN old.sent_at_s > new.sent_at_s THEN new.id ELSE old.id END
+    FROM entries AS old JOIN entries AS new ON new.key = old.key
+    WHERE old.namespace_id = ?1 AND new.namespace_id = ?2
+"""
+# The seal covers the namespace's name, so it is made anew; but only where it was right, or a damaged row would be healed.
+# Parameters: id and name of the old namespace, id and name of the new one.
+MOVE_ENTRIES = """
+    UPDATE entries
+    SET namespace_id = ?3, seal = seal_of(?4, key, sent_at_s, digest, body_bytes, blob_hash)
+    WHERE namespace_id = ?1 AND seal = seal_of(?2, key, sent_at_s, digest, body_bytes, blob_hash)
+"""
+
+
+def reason_against(path: Path) -> str | None:
+    """Say in a few words why the file is not one of this store, or return None. An empty file is one that was just begun.
+
+    Reads the first bytes and changes nothing. Raises OSError.
+    """
+    with path.open("rb") as file:
+        header = file.read(100)
+    if not header:
+        return None
+    if len(header) < 100 or not header.startswith(b"SQLite format 3\0"):
+        return "it is not an SQLite database"
+    application_id = int.from_bytes(header[68:72], "big")
+    version = int.from_bytes(header[60:64], "big", signed=True)
+    if application_id != APPLICATION_ID:
+        return "it is another program's database"
+    if version != SCHEMA_VERSION:
+        age = "an older" if version < SCHEMA_VERSION else "a newer"
+        return f"it was written by {age} version of this program (schema {version}, not {SCHEMA_VERSION})"
+    return None

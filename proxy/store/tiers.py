@@ -1,0 +1,35 @@
+"""Memory in front of SQLite, as one store."""
+
+from proxy.core.entry import Entry
+from proxy.store.memory import MemoryStore
+from proxy.store.sqlite import SqliteStore
+
+
+class TieredStore:
+    """Looks into memory first; what is found on disk is brought into memory."""
+
+    def __init__(self, memory: MemoryStore, disk: SqliteStore) -> None:
+        self.memory = memory
+        self.disk = disk
+
+    async def get(self, namespace: str, key: str) -> Entry | None:
+        """Return the newest entry stored under a key. Never raises: a fault of the disk is a miss."""
+        if (entry := self.memory.peek(namespace, key)) is not None:
+            return entry
+        entry = await self.disk.get(namespace, key)
+        if entry is not None:
+            self.memory.put(namespace, key, entry)
+        return entry
+
+    def put(self, namespace: str, key: str, entry: Entry, *, persist: bool = True) -> None:
+        """Store an entry, on disk only where `persist`. Never blocks; an older entry never replaces a newer one."""
+        self.memory.put(namespace, key, entry)
+        if persist:
+            self.disk.put(namespace, key, entry)
+
+    async def adopt(
+        self, upstream: str, fingerprint: str, organization: str, *, old_namespace: str, new_namespace: str
+    ) -> None:
+        """Remember which organization a key belongs to, and give what was stored under the key to the organization."""
+        self.memory.rename(old_namespace, new_namespace)
+        await self.disk.adopt(upstream, fingerprint, organization, old_namespace=old_namespace, new_namespace=new_namespace)

@@ -1,0 +1,77 @@
+"""The shared key: read from the environment or a file, and read again when the file changes."""
+
+import os
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import structlog
+
+from proxy.config import KeySource
+from proxy.core.namespace import fingerprint
+from proxy.errors import ConfigError
+
+_KEY = re.compile(r"[\x21-\x7e]+")
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Key:
+    """A key and what may be shown of it."""
+
+    secret: str = field(repr=False)
+    fingerprint: str
+
+
+class Credential:
+    """The key to use now.
+
+    Raises ConfigError when it is made from a source that holds no usable key. A file that becomes unreadable or empty later
+    (half-way through a rotation, say) is logged and the last good key stays.
+    """
+
+    def __init__(self, source: KeySource) -> None:
+        self._path = source.path
+        self._stamp = self._look()
+        self._key = _key(source.value if self._path is None else _read(self._path))
+
+    def current(self) -> Key:
+        """Return the key, rereading its file if that has changed: one `stat` a call."""
+        if self._path is not None and (stamp := self._look()) != self._stamp:
+            self._stamp = stamp
+            self._reread(self._path)
+        return self._key
+
+    def _reread(self, path: Path) -> None:
+        try:
+            key = _key(_read(path))
+        except ConfigError as exc:
+            _log.error("key.kept", reason=str(exc), fingerprint=self._key.fingerprint)
+            return
+        if key != self._key:
+            self._key = key
+            _log.info("key.rotated", fingerprint=key.fingerprint)
+
+    def _look(self) -> tuple[int, ...] | None:
+        if self._path is None:
+            return None
+        try:
+            found = os.stat(self._path)  # noqa: PTH116 -- once per request: without the cost of a Path
+        except OSError:
+            return None
+        return (found.st_mtime_ns, found.st_size, found.st_ino, found.st_ctime_ns)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as exc:
+        reason = exc.strerror if isinstance(exc, OSError) else "not a text file"
+        raise ConfigError([f"PLUTO_API_KEY_FILE: {path} cannot be read: {reason}"]) from None
+
+
+def _key(text: str | None) -> Key:
+    secret = (text or "").strip()
+    if not _KEY.fullmatch(secret):
+        raise ConfigError(["the shared key must be one line of printable ASCII without spaces (mlpi_... or mlps_...)"])
+    return Key(secret=secret, fingerprint=fingerprint(secret))

@@ -1,0 +1,62 @@
+"""What the upstream's status, headers and body amount to: an answer to pass on, or which of the errors."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import msgspec
+
+from proxy.errors import KeyRefused, UpstreamError, UpstreamFailed
+from proxy.upstream.refusal import MESSAGE
+
+BUSY = frozenset({429, 503})
+_TRANSIENT = frozenset({408, 425})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """A complete reply to a request sent at `sent_at_s` (wall time) with the key of this `fingerprint`.
+
+    Header names are in lower case.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    sent_at_s: float
+    elapsed_s: float
+    fingerprint: str
+
+
+class _JsonError(msgspec.Struct):
+    """The upstream's own form of an error: `{"error": …}`, with or without more."""
+
+    error: msgspec.Raw
+
+
+_json_error = msgspec.json.Decoder(_JsonError)
+
+
+def is_json_error(body: bytes) -> bool:
+    """Tell the upstream's own error document from what something in front of it (a firewall, a balancer) says."""
+    try:
+        _json_error.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
+    return True
+
+
+def error_of(reply: Reply) -> UpstreamError | None:
+    """Return the error that a reply amounts to, None for a 200 and for the upstream's own 4xx.
+
+    A 401, and a 403 in the upstream's own form, refuse the key. A 4xx in any other form comes from something in front of the
+    upstream, and says nothing about the question.
+    """
+    status = reply.status
+    own = 400 <= status < 500 and is_json_error(reply.body)
+    if status == 401 or (status == 403 and own):
+        return KeyRefused(MESSAGE, upstream_status=status)
+    if status == 200 or (own and status not in _TRANSIENT):
+        return None
+    if 300 <= status < 400:
+        return UpstreamFailed(f"the upstream answered {status}, a redirect, which is never followed", upstream_status=status)
+    return UpstreamFailed(f"the upstream answered {status}", upstream_status=status)

@@ -1,0 +1,124 @@
+"""A request's way through the web room: host, path and method are judged, then the query is read and answered."""
+
+import re
+import secrets
+from dataclasses import dataclass
+
+import structlog
+from aiohttp import web
+
+from proxy.config.model import Freshness
+from proxy.core.directives import Demand, read_demand
+from proxy.core.form import shown
+from proxy.core.query import Query, read_query
+from proxy.core.routes import ROUTES_BY_PATH, Route
+from proxy.errors import BadRequest, MethodNotAllowed, NotFound, ProxyError
+from proxy.service.reader import Answer
+from proxy.web.answer import respond
+from proxy.web.health import HEALTH
+from proxy.web.hosts import check_host
+from proxy.web.keys import PARTS, Parts
+from proxy.web.problem import problem
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_READING = frozenset({"GET", "HEAD"})
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Exchange:
+    """One request and what goes with it. `started_s` is of the monotonic clock."""
+
+    request: web.Request
+    parts: Parts
+    request_id: str
+    started_s: float
+
+    def log(self, **fields: object) -> None:
+        """Write the one line that a request leaves, where it leaves any."""
+        duration_ms = round((self.parts.clock.monotonic_s() - self.started_s) * 1000, 1)
+        _log.info("request.finished", **fields, duration_ms=duration_ms, request_id=self.request_id)
+
+
+async def handle(request: web.Request) -> web.StreamResponse:
+    """Answer any request, whatever its path: the application has this one route."""
+    parts = request.app[PARTS]
+    exchange = _Exchange(request=request, parts=parts, request_id=_request_id(request), started_s=parts.clock.monotonic_s())
+    try:
+        response = await _dispatch(exchange)
+    except ProxyError as exc:
+        exchange.log(status=exc.status, code=exc.code, reason=exc.detail)
+        response = problem(exc, request_id=exchange.request_id)
+    except Exception:  # noqa: BLE001 -- the last resort: whatever it is, the client gets a document and the log the traceback
+        _log.exception("request.crashed", request_id=exchange.request_id)
+        response = problem(ProxyError("a fault in the proxy; its log tells more"), request_id=exchange.request_id)
+    response.headers["X-Request-ID"] = exchange.request_id
+    return response
+
+
+async def _dispatch(exchange: _Exchange) -> web.StreamResponse:
+    request, parts = exchange.request, exchange.parts
+    path, _, raw_query = _target(request).partition("?")
+    if (health := HEALTH.get(path)) is not None:
+        # Probes name the address they reach the proxy at, and these say nothing about anybody's data.
+        _check_method(request)
+        return health(parts)
+    check_host(request.headers.getall("Host", []), parts.config.server.allowed_hosts)
+    route = ROUTES_BY_PATH.get(path)
+    if route is None:
+        raise NotFound(f"{shown(path)} is not a route of this proxy, which reads {', '.join(ROUTES_BY_PATH)}")
+    _check_method(request)
+    return await _read(exchange, route, raw_query)
+
+
+async def _read(exchange: _Exchange, route: Route, raw_query: str) -> web.StreamResponse:
+    parts = exchange.parts
+    settings = parts.config.upstream
+    query = read_query(route, raw_query, ignored=settings.ignored_params, extra=settings.extra_params)
+    parts.unknown.note(query)
+    answer = await parts.reader.read(query, _demand(exchange.request, parts.config.freshness))
+    response = respond(answer, query)
+    _log_answer(exchange, query, answer)
+    return response
+
+
+def _demand(request: web.Request, freshness: Freshness) -> Demand:
+    floor_s = freshness.client_floor_s
+    return read_demand(
+        request.headers.get("Cache-Control", ""),
+        request.headers.get("Pragma", ""),
+        fresh_s=freshness.running_s,
+        floor_s=freshness.running_s if floor_s is None else floor_s,
+    )
+
+
+def _log_answer(exchange: _Exchange, query: Query, answer: Answer) -> None:
+    outcome = answer.outcome
+    if outcome.hit and outcome.detail is None:
+        return
+    exchange.log(
+        route=query.route.name,
+        status=answer.entry.status,
+        outcome=outcome.forward or outcome.detail,
+        age_s=round(answer.age_s, 3),
+        upstream_ms=None if answer.upstream_s is None else round(answer.upstream_s * 1000, 1),
+        key=query.target,
+    )
+
+
+def _target(request: web.Request) -> str:
+    """Return the request target as it came: aiohttp's own URL is decoded and normalised, and would let `%6Detrics` match."""
+    target = request.raw_path
+    if not target.isascii():
+        raise BadRequest("the request target holds raw bytes beyond ASCII; percent-encode them (RFC 3986 section 2)")
+    return target
+
+
+def _check_method(request: web.Request) -> None:
+    if request.method not in _READING:
+        raise MethodNotAllowed(f"{shown(request.method)} is not possible: this proxy only reads, with GET and HEAD")
+
+
+def _request_id(request: web.Request) -> str:
+    given = request.headers.get("X-Request-ID", "")
+    return given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)

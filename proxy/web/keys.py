@@ -1,0 +1,32 @@
+"""Everything that is kept on the aiohttp application, in one place."""
+
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from proxy.clock import Clock
+from proxy.config import Config
+from proxy.service.fetcher import Fetcher
+from proxy.service.reader import Reader
+from proxy.service.tenancy import Tenancy
+from proxy.store.tiers import TieredStore
+from proxy.upstream.client import Upstream
+from proxy.web.unknown import UnknownParameters
+
+
+@dataclass(slots=True, kw_only=True)
+class Parts:
+    """What the handlers use. `draining` is set when the process was told to end and only finishes what is under way."""
+
+    config: Config
+    clock: Clock
+    reader: Reader
+    fetcher: Fetcher
+    tenancy: Tenancy
+    store: TieredStore
+    upstream: Upstream
+    unknown: UnknownParameters
+    draining: bool = False
+
+
+PARTS = web.AppKey("parts", Parts)

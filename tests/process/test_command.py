@@ -1,0 +1,108 @@
+"""The command as an operator meets it."""
+
+import asyncio
+import json
+import os
+import stat
+from pathlib import Path
+
+import aiohttp
+
+from proxy.standin import Fault, FaultKind, Standin
+from tests.process.support import proxy_process, run
+from tests.support import DATA, KEY, METRICS, QUESTION
+
+
+async def test_without_a_key_it_says_what_to_set() -> None:
+    """One clear line, at once, naming the variables and the demo."""
+    status, output, errors = await run("serve")
+    assert (status, output) == (2, "")
+    assert len(errors.splitlines()) == 1
+    assert all(word in errors for word in ("PLUTO_API_KEY", "PLUTO_API_KEY_FILE", "make demo"))
+
+
+async def test_check_prints_the_configuration(tmp_path: Path) -> None:
+    """The effective configuration on standard output, the key as ***."""
+    path = tmp_path / "my.toml"
+    path.write_text("[freshness]\nrunning_s = 9\n")
+    status, output, errors = await run("check", "--config", str(path), PLUTO_API_KEY=KEY)
+    assert (status, errors) == (0, "")
+    assert f"running_s = 9.0  # {path}" in output
+    assert "***" in output
+    assert KEY not in output
+
+
+async def test_check_tells_every_fault(tmp_path: Path) -> None:
+    """Exit status 2, a line for each fault."""
+    path = tmp_path / "my.toml"
+    path.write_text('[freshness]\nrunning_s = "soon"\n[cache]\ncolour = 1\n')
+    status, output, errors = await run("check", "--config", str(path), PLUTO_PROXY_LISTEN="0.0.0.0:80")
+    assert (status, output) == (2, "")
+    assert {line.split(": ")[1] for line in errors.splitlines()} == {"freshness.running_s", "cache.colour", "server.listen"}
+
+
+async def test_a_key_file_that_cannot_be_read(tmp_path: Path) -> None:
+    """Told by its name, for serving and checking alike."""
+    for command in ("serve", "check"):
+        status, _, errors = await run(command, PLUTO_API_KEY_FILE=str(tmp_path / "none"))
+        assert status == 2
+        assert str(tmp_path / "none") in errors
+
+
+async def test_a_taken_port(tmp_path: Path) -> None:
+    """One line that says so, exit status 1."""
+    async with proxy_process(
+        PLUTO_API_KEY=KEY, PLUTO_PROXY_UPSTREAM="http://127.0.0.1:9", PLUTO_PROXY_CACHE=str(tmp_path / "a" / "c")
+    ) as first:
+        listen = first.url.removeprefix("http://")
+        status, _, errors = await run(
+            "serve",
+            PLUTO_API_KEY=KEY,
+            PLUTO_PROXY_LISTEN=listen,
+            PLUTO_PROXY_UPSTREAM="http://127.0.0.1:9",
+            PLUTO_PROXY_CACHE=str(tmp_path / "b" / "c"),
+        )
+        assert status == 1
+        assert f"pluto-proxy: cannot listen on {listen}" in errors
+        assert "Traceback" not in errors
+
+
+async def test_sigterm_finishes_what_is_under_way(tmp_path: Path) -> None:
+    """A request that waits for the upstream gets its answer, then the process ends with 0; the files are private."""
+    standin = Standin()
+    standin.rows.load_csv(DATA / "rows.csv.gz")
+    gate = asyncio.Event()
+    path = tmp_path / "cache" / "c.sqlite"
+    async with (
+        standin.serve() as upstream,
+        proxy_process(PLUTO_API_KEY=KEY, PLUTO_PROXY_UPSTREAM=upstream, PLUTO_PROXY_CACHE=str(path)) as running,
+        aiohttp.ClientSession() as session,
+    ):
+        standin.faults.add(Fault(kind=FaultKind.HOLD, gate=gate))
+        asking = asyncio.create_task(session.get(running.url + QUESTION))
+        await standin.counters.reached(lambda seen: seen.by_path[METRICS] == 1)
+        ending = asyncio.create_task(running.terminate())
+        await running.logged("server.draining")
+        gate.set()
+        async with await asking as response:
+            assert response.status == 200
+            assert len((await response.json())["metrics"]) == 3
+        assert await ending == 0
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    events = [json.loads(line)["event"] for line in running.lines]
+    assert events[-1] == "server.stopped"
+
+
+async def test_the_demo_runs(tmp_path: Path) -> None:
+    """It listens, answers from growing runs, and ends cleanly."""
+    async with (
+        proxy_process("demo", "--listen", "127.0.0.1:0", TMPDIR=str(tmp_path)) as running,
+        aiohttp.ClientSession() as session,
+    ):
+        question = f"{running.url}{METRICS}?runId=1001&projectName=demo&logName=train/loss&limit=5"
+        async with session.get(question) as first, session.get(question) as second:
+            assert len((await first.json())["metrics"]) >= 5
+            assert second.headers["Cache-Status"].startswith("pluto-proxy; hit")
+        assert await running.terminate() == 0
+    assert os.listdir(tmp_path) == []  # noqa: PTH208

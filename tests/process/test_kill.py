@@ -1,0 +1,75 @@
+"""`kill -9` under load loses nothing that was on disk and breaks nothing."""
+
+import asyncio
+import sqlite3
+from pathlib import Path
+
+import aiohttp
+
+from proxy.standin import Standin
+from tests.process.support import proxy_process
+from tests.support import DATA, KEY, METRICS
+
+QUESTIONS = [f"{METRICS}?runId=1&projectName=demo&logName=loss&limit=500&stepMin={number}" for number in range(1, 41)]
+
+
+async def read_all(session: aiohttp.ClientSession, url: str) -> list[tuple[str, bytes]]:
+    async def read(question: str) -> tuple[str, bytes]:
+        async with session.get(url + question) as response:
+            assert response.status == 200
+            return response.headers["Cache-Status"], await response.read()
+
+    return await asyncio.gather(*map(read, QUESTIONS))
+
+
+async def test_answers_survive_a_kill(tmp_path: Path) -> None:
+    """Killed while answering and writing, then started again without memory: hits, no upstream call, no corruption."""
+    standin = Standin()
+    standin.rows.load_csv(DATA / "rows.csv.gz")
+    path = tmp_path / "cache" / "c.sqlite"
+    async with standin.serve() as upstream, aiohttp.ClientSession() as session:
+        variables = {
+            "PLUTO_API_KEY": KEY,
+            "PLUTO_PROXY_UPSTREAM": upstream,
+            "PLUTO_PROXY_CACHE": str(path),
+            "PLUTO_PROXY_FRESHNESS__RUNNING_S": "600",
+            "PLUTO_PROXY_CACHE__MEMORY_BYTES": "0",
+        }
+        async with proxy_process(**variables) as running:
+            before = await read_all(session, running.url)
+            await on_disk(path, len(QUESTIONS))
+            load = [asyncio.create_task(keep_asking(session, running.url, number)) for number in range(8)]
+            await standin.counters.reached(lambda seen: seen.by_path[METRICS] >= len(QUESTIONS) + 60)
+            await running.kill()
+            await asyncio.gather(*load)
+        check = sqlite3.connect(path)
+        assert check.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        check.close()
+        calls = standin.counters.by_path[METRICS]
+        async with proxy_process(**variables) as running:
+            after = await read_all(session, running.url)
+            assert await running.terminate() == 0
+        assert [body for _, body in after] == [body for _, body in before]
+        assert all(status.startswith("pluto-proxy; hit") for status, _ in after)
+        assert standin.counters.by_path[METRICS] == calls
+        assert "set_aside" not in running.log
+
+
+async def keep_asking(session: aiohttp.ClientSession, url: str, number: int) -> None:
+    """Ask new questions until the proxy is gone."""
+    try:
+        for step in range(100_000):
+            question = f"{METRICS}?runId=1&projectName=demo&logName=loss&stepMin={step}&stepMax={step + number}&limit=9"
+            async with session.get(url + question) as response:
+                await response.read()
+    except aiohttp.ClientError:
+        return
+
+
+async def on_disk(path: Path, entries: int) -> None:
+    """Wait until so many entries are committed: another process can only look."""
+    check = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+    async with asyncio.timeout(20):
+        while check.execute("SELECT count(*) FROM entries").fetchone()[0] < entries:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+    check.close()

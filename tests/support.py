@@ -1,0 +1,138 @@
+"""A proxy in front of a stand-in, both real servers on loopback, for tests to talk to."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import msgspec
+from aiohttp import web
+from yarl import URL
+
+from proxy.app import create_app
+from proxy.cli.serve import make_runner
+from proxy.clock import Clock
+from proxy.config import KeySource, load
+from proxy.service.tenancy import Sleep
+from proxy.standin import Row, Standin, StandinConfig
+from proxy.standin.auth import DEFAULT_KEYS
+from proxy.web.keys import PARTS, Parts
+
+KEY = DEFAULT_KEYS[0].text
+METRICS = "/api/runs/metrics"
+QUESTION = f"{METRICS}?runId=1&projectName=demo&logName=loss&limit=2"
+DATA = Path(__file__).parent / "data"
+
+
+class ManualClock:
+    """A clock that moves when it is told to."""
+
+    def __init__(self, now_s: float = 1_800_000_000.0) -> None:
+        self._now_s = now_s
+        self._monotonic_s = 1_000.0
+
+    def now_s(self) -> float:
+        return self._now_s
+
+    def monotonic_s(self) -> float:
+        return self._monotonic_s
+
+    def advance(self, seconds: float) -> None:
+        self._now_s += seconds
+        self._monotonic_s += seconds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return msgspec.json.decode(self.body)
+
+    @property
+    def cache_status(self) -> str:
+        return self.headers["Cache-Status"]
+
+    @property
+    def is_hit(self) -> bool:
+        return self.cache_status.startswith("pluto-proxy; hit")
+
+
+@dataclass(slots=True, kw_only=True)
+class World:
+    """A running proxy and its stand-in."""
+
+    standin: Standin
+    upstream: str
+    url: str
+    app: web.Application
+    session: aiohttp.ClientSession
+    clock: ManualClock
+
+    @property
+    def parts(self) -> Parts:
+        return self.app[PARTS]
+
+    @property
+    def metrics_calls(self) -> int:
+        """How many metric queries the upstream was asked."""
+        return self.standin.counters.by_path[METRICS]
+
+    async def get(self, target: str = QUESTION, *, method: str = "GET", base: str | None = None, **headers: str) -> Reply:
+        """Send a request whose target arrives as it is written here."""
+        names = {name.replace("_", "-"): value for name, value in headers.items()}
+        url = URL((base or self.url) + target, encoded=True)
+        async with self.session.request(method, url, headers=names, allow_redirects=False) as response:
+            reply = Reply(status=response.status, headers=response.headers, body=await response.read())
+        assert KEY not in f"{reply.headers} {reply.body!r}"
+        return reply
+
+    async def flushed(self) -> None:
+        """Wait until everything stored so far is on disk."""
+        await self.parts.store.disk.flush()
+
+
+@asynccontextmanager
+async def world(
+    folder: Path,
+    *,
+    standin: Standin | None = None,
+    clock: ManualClock | None = None,
+    system_clock: Clock | None = None,
+    key: KeySource | None = None,
+    sleep: Sleep = asyncio.sleep,
+    upstream: str | None = None,
+    **settings: object,
+) -> AsyncIterator[World]:
+    """Run a stand-in and a proxy; `settings` are written like `freshness__running_s=1`."""
+    standin = standin or Standin(StandinConfig())
+    if not len(standin.rows):
+        standin.rows.insert(Row(run_id=1, log_name="loss", step=step, value=step / 7) for step in range(1500))
+    clock = clock or ManualClock()
+    async with AsyncExitStack() as stack:
+        base = await stack.enter_async_context(standin.serve()) if upstream is None else upstream
+        variables = {f"PLUTO_PROXY_{name.upper()}": str(value) for name, value in settings.items()}
+        variables.setdefault("PLUTO_PROXY_CACHE__PATH", str(folder / "cache" / "cache.sqlite"))
+        config = load(None, {"PLUTO_PROXY_LISTEN": "127.0.0.1:0", "PLUTO_PROXY_UPSTREAM": base, **variables}).config
+        app = create_app(config, key or KeySource(value=KEY), clock=system_clock or clock, sleep=sleep)
+        runner = make_runner(app, config)
+        await runner.setup()
+        stack.push_async_callback(runner.cleanup)
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        session = await stack.enter_async_context(
+            aiohttp.ClientSession(auto_decompress=False, skip_auto_headers=["Accept-Encoding"])
+        )
+        url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        yield World(standin=standin, upstream=base, url=url, app=app, session=session, clock=clock)
+
+
+async def until(condition: asyncio.Event) -> None:
+    """Wait for a gate, at most as long as a test may hang."""
+    async with asyncio.timeout(10):
+        await condition.wait()

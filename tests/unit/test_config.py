@@ -1,0 +1,164 @@
+"""The configuration: every fault at once, each with its path, and secrets shown as ***."""
+
+from pathlib import Path
+
+import pytest
+
+from proxy.config import load
+from proxy.config.load import KeySource
+from proxy.config.model import Config, is_loopback, split_listen
+from proxy.config.render import render
+from proxy.errors import ConfigError
+
+
+def faults(environ: dict[str, str], path: Path | None = None) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        load(path, environ)
+    return caught.value.faults
+
+
+def test_the_defaults_are_valid() -> None:
+    """Nothing has to be set but the key."""
+    loaded = load(None, {"HOME": "/", "PATH": "/bin"})
+    assert loaded.config.server.listen == "127.0.0.1:8787"
+    assert loaded.key is None
+
+
+def test_the_example_says_what_the_defaults_are() -> None:
+    """The annotated file names every key, with its default as the value."""
+    path = Path(__file__).parents[2] / "config" / "pluto-proxy.toml"
+    loaded = load(path, {})
+    assert loaded.config == load(None, {}).config
+    named = {f"{section}.{key}" for section, key in loaded.sources}
+    known = {f"{name}.{key}" for name, section in Config() for key in type(section).model_fields}
+    assert named == known - {"freshness.client_floor_s"}
+
+
+def test_every_fault_at_once(tmp_path: Path) -> None:
+    """Faults of the file, of the environment, of types, ranges and names are told together."""
+    path = tmp_path / "bad.toml"
+    path.write_text(
+        'loose = 1\n[server]\nlisten = "0.0.0.0:1"\nport = 5\n[cache]\nlabel = "a b"\nmax_bytes = -1\n'
+        '[freshness]\nrunning_s = -1\nnegative_s = nan\n[upstream]\nextra_params = ["runId"]\n[xyz]\na = 1\n'
+    )
+    told = faults(
+        {
+            "PLUTO_PROXY_UPSTREAM": "ftp://x",
+            "PLUTO_PROXY_UPSTREAM__URL": "http://y",
+            "PLUTO_PROXY_FOO__BAR": "1",
+            "PLUTO_PROXY_LOG__COLOUR": "1",
+            "PLUTO_API_KEY": "a",
+            "PLUTO_API_KEY_FILE": "b",
+        },
+        path,
+    )
+    paths = {line.split(":")[0] for line in told}
+    assert paths == {
+        "loose",
+        "server.listen",
+        "server.port",
+        "cache.label",
+        "cache.max_bytes",
+        "freshness.running_s",
+        "freshness.negative_s",
+        "upstream.extra_params.0",
+        "upstream.url",
+        "xyz",
+        "PLUTO_PROXY_UPSTREAM__URL",
+        "PLUTO_PROXY_FOO__BAR",
+        "PLUTO_PROXY_LOG__COLOUR",
+        "PLUTO_API_KEY",
+    }
+    assert any(str(path) in line for line in told)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PLUTO_PROXY_UPSTREAM", "https://user:secret@host"),
+        ("PLUTO_PROXY_UPSTREAM", "https://host/?a=1"),
+        ("PLUTO_PROXY_UPSTREAM", "https://host:port"),
+        ("PLUTO_PROXY_UPSTREAM", "host"),
+        ("PLUTO_PROXY_LISTEN", "8787"),
+        ("PLUTO_PROXY_LISTEN", "127.0.0.1"),
+        ("PLUTO_PROXY_LISTEN", ":8787"),
+        ("PLUTO_PROXY_LISTEN", "::1:8787"),
+        ("PLUTO_PROXY_LISTEN", "127.0.0.1:65536"),
+        ("PLUTO_PROXY_LISTEN", "127.0.0.1:\u0661"),
+        ("PLUTO_PROXY_LISTEN", "192.168.1.1:8787"),
+        ("PLUTO_PROXY_LISTEN", "[::]:8787"),
+        ("PLUTO_PROXY_LISTEN", "example.org:8787"),
+        ("PLUTO_PROXY_SERVER__ALLOWED_HOSTS", "https://a"),
+        ("PLUTO_PROXY_ACCESS__OPEN", "maybe"),
+        ("PLUTO_PROXY_UPSTREAM__EXTRA_PARAMS", "_"),
+        ("PLUTO_PROXY_UPSTREAM__DEADLINE_S", "0"),
+        ("PLUTO_PROXY_CACHE__MAX_BYTES", "1 parsec"),
+    ],
+)
+def test_bad_values(name: str, value: str) -> None:
+    """Each is one fault, and what could be a secret isn't repeated."""
+    told = faults({name: value})
+    assert len(told) == 1
+    assert "secret" not in told[0]
+
+
+def test_the_environment_wins(tmp_path: Path) -> None:
+    """A variable overrides the file; lists are separated by commas, sizes may have units."""
+    path = tmp_path / "some.toml"
+    path.write_text('[freshness]\nrunning_s = 7\nnegative_s = 1\n[log]\nlevel = "debug"\n')
+    environ = {
+        "PLUTO_PROXY_FRESHNESS__RUNNING_S": "2.5",
+        "PLUTO_PROXY_SERVER__ALLOWED_HOSTS": "Cache.Example.org, [::1]",
+        "PLUTO_PROXY_CACHE__MEMORY_BYTES": "1MiB",
+        "PLUTO_PROXY_CACHE": "~/x.sqlite",
+        "PLUTO_PROXY_LISTEN": "0.0.0.0:1",
+        "PLUTO_PROXY_ACCESS__OPEN": "true",
+    }
+    config = load(path, environ).config
+    assert config.freshness.running_s == 2.5
+    assert config.freshness.negative_s == 1
+    assert config.server.allowed_hosts == ("cache.example.org", "::1")
+    assert config.cache.memory_bytes == 2**20
+    assert config.cache.path == Path.home() / "x.sqlite"
+
+
+def test_what_kubernetes_sets_is_no_fault() -> None:
+    """A Service called pluto-proxy puts variables with our prefix into every container."""
+    names = ("SERVICE_HOST", "SERVICE_PORT", "SERVICE_PORT_HTTP", "PORT", "PORT_8787_TCP", "PORT_8787_TCP_ADDR")
+    load(None, {f"PLUTO_PROXY_{name}": "tcp://10.0.0.1:8787" for name in names})
+
+
+@pytest.mark.parametrize("text", ["[server", "a = 1\na = 2", "\xff"])
+def test_no_toml(tmp_path: Path, text: str) -> None:
+    """A file that is no TOML is told with its name."""
+    path = tmp_path / "bad.toml"
+    path.write_text(text, encoding="latin-1")
+    assert faults({}, path)[0].startswith(f"{path}: not valid TOML")
+    assert faults({}, tmp_path / "none.toml") == [f"{tmp_path / 'none.toml'}: cannot be read: No such file or directory"]
+
+
+def test_the_key_is_never_rendered() -> None:
+    """Neither the configuration as it is printed nor the source's repr holds the key."""
+    loaded = load(None, {"PLUTO_API_KEY": " mlpi_secret\n", "PLUTO_PROXY_CACHE__LABEL": "team"})
+    assert loaded.key == KeySource(value="mlpi_secret")
+    shown = render(loaded)
+    assert "secret" not in shown + repr(loaded)
+    assert "# shared key: *** from PLUTO_API_KEY\n" in shown
+    assert 'label = "team"  # PLUTO_PROXY_CACHE__LABEL\n' in shown
+
+
+def test_what_is_rendered_can_be_loaded(tmp_path: Path) -> None:
+    """The printed configuration is a configuration file."""
+    loaded = load(None, {"PLUTO_API_KEY_FILE": "/run/key", "PLUTO_PROXY_SERVER__ALLOWED_HOSTS": "a,b"})
+    path = tmp_path / "printed.toml"
+    path.write_text(render(loaded))
+    assert load(path, {}).config == loaded.config
+    assert "PLUTO_API_KEY_FILE (/run/key)" in path.read_text()
+    assert "not set" in render(load(None, {}))
+
+
+def test_listen_addresses() -> None:
+    """IPv6 addresses stand in brackets; loopback is told from what others can reach."""
+    assert split_listen("[::1]:80") == ("::1", 80)
+    assert [is_loopback(host) for host in ("127.9.9.9", "::1", "localhost", "LOCALHOST")] == [True] * 4
+    assert [is_loopback(host) for host in ("0.0.0.0", "::", "10.0.0.1", "localhost.example.org", "")] == [False] * 5  # noqa: S104
