@@ -9,6 +9,7 @@ from aiohttp import web
 from proxy.clock import Clock, SystemClock
 from proxy.config import Config, KeySource
 from proxy.core.freshness import Lifetimes
+from proxy.service.encoder import Encoder
 from proxy.service.fetcher import Fetcher
 from proxy.service.memo import Memo
 from proxy.service.reader import Reader
@@ -16,16 +17,17 @@ from proxy.service.tenancy import Sleep, Tenancy
 from proxy.store.memory import MemoryStore
 from proxy.store.sqlite import SqliteStore
 from proxy.store.tiers import TieredStore
+from proxy.telemetry import Telemetry
 from proxy.upstream.client import Upstream, open_session
 from proxy.upstream.credential import Credential
+from proxy.web.gauges import expose
 from proxy.web.handler import handle
+from proxy.web.hits import HitLog
 from proxy.web.keys import PARTS, Parts
 from proxy.web.unknown import UnknownParameters
 
 
-def create_app(
-    config: Config, key: KeySource, *, clock: Clock | None = None, sleep: Sleep = asyncio.sleep
-) -> web.Application:
+def create_app(config: Config, key: KeySource, *, clock: Clock | None = None, sleep: Sleep = asyncio.sleep) -> web.Application:
     """Return the application; its parts open when it starts. Raises ConfigError where the key cannot be used.
 
     `clock` and `sleep` are for tests, which tell the time themselves.
@@ -51,22 +53,26 @@ async def _open_parts(config: Config, credential: Credential, clock: Clock, slee
         stale_if_error_s=config.freshness.stale_if_error_s,
         negative_s=config.freshness.negative_s,
     )
+    telemetry = Telemetry()
     async with AsyncExitStack() as stack:
         disk = SqliteStore(config.cache.path, max_bytes=config.cache.max_bytes, clock=clock)
         await disk.open()
         stack.push_async_callback(disk.aclose)
         store = TieredStore(MemoryStore(config.cache.memory_bytes), disk)
         session = await stack.enter_async_context(open_session(config.upstream))
-        upstream = Upstream(config.upstream, credential, clock, session)
+        upstream = Upstream(config.upstream, credential, clock, session, telemetry)
         tenancy = Tenancy(upstream, store, label=config.cache.label, sleep=sleep)
         stack.push_async_callback(tenancy.aclose)
         await tenancy.open()
+        encoder = Encoder(store)
+        stack.push_async_callback(encoder.aclose)
         memo = Memo(clock, negative_s=lifetimes.negative_s)
         fetcher = Fetcher(
             upstream=upstream,
             store=store,
             tenancy=tenancy,
             memo=memo,
+            encoder=encoder,
             lifetimes=lifetimes,
             clock=clock,
             max_object_bytes=config.cache.max_object_bytes,
@@ -82,7 +88,7 @@ async def _open_parts(config: Config, credential: Credential, clock: Clock, slee
             clock=clock,
             stale_wait_s=config.freshness.stale_wait_s,
         )
-        yield Parts(
+        parts = Parts(
             config=config,
             clock=clock,
             reader=reader,
@@ -90,5 +96,17 @@ async def _open_parts(config: Config, credential: Credential, clock: Clock, slee
             tenancy=tenancy,
             store=store,
             upstream=upstream,
+            encoder=encoder,
             unknown=UnknownParameters(),
+            hits=HitLog(clock),
+            telemetry=telemetry,
         )
+        expose(parts)
+        summing = asyncio.create_task(parts.hits.run(), name="hits.run")
+        stack.push_async_callback(_ended, summing)
+        yield parts
+
+
+async def _ended(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    await asyncio.wait([task])

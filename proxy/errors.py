@@ -5,6 +5,7 @@
     │   ├── BadQuery                400  parameters that the upstream would refuse, each named
     │   ├── NotFound                404  not a route of the read API
     │   ├── MethodNotAllowed        405  only GET and HEAD
+    │   ├── NotAcceptable           406  Accept-Encoding excludes every coding that there is
     │   ├── QueryTooLong            414  longer than what the upstream accepts
     │   └── WrongHost               421  a Host that nobody allowed (DNS rebinding)
     ├── NothingStored               504  only-if-cached, and nothing usable is stored
@@ -83,6 +84,14 @@ class MethodNotAllowed(BadRequest):
     code = "method-not-allowed"
     status = 405
     title = "Method not allowed"
+
+
+class NotAcceptable(BadRequest):
+    """An Accept-Encoding that excludes identity and names no coding that this proxy has."""
+
+    code = "not-acceptable"
+    status = 406
+    title = "Not acceptable"
 
 
 class QueryTooLong(BadRequest):

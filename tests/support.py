@@ -93,8 +93,21 @@ class World:
         assert KEY not in f"{reply.headers} {reply.body!r}"
         return reply
 
+    async def settled(self) -> None:
+        """Wait until nothing is asked upstream any more."""
+        async with asyncio.timeout(10):
+            while self.parts.fetcher.in_flight or self.standin.counters.in_flight:  # noqa: ASYNC110
+                await asyncio.sleep(0.001)
+
+    async def arrived(self, requests: int) -> None:
+        """Wait until the proxy has begun to answer so many requests."""
+        async with asyncio.timeout(10):
+            while self.parts.requests < requests:  # noqa: ASYNC110
+                await asyncio.sleep(0.001)
+
     async def flushed(self) -> None:
         """Wait until everything stored so far is on disk."""
+        await self.parts.encoder.settled()
         await self.parts.store.disk.flush()
 
 

@@ -21,7 +21,8 @@ class Outcome:
     """How one answer came about.
 
     `hit` and `forward` exclude each other: an answer from the cache, or one that the upstream was asked for. `ttl_s` is what is
-    left of the freshness lifetime, negative for a stale answer. `detail` is for people.
+    left of the freshness lifetime, negative for a stale answer. `stale` is why a stale answer was good enough: a word of a
+    bounded vocabulary. `detail` is for people.
     """
 
     hit: bool = False
@@ -30,7 +31,15 @@ class Outcome:
     stored: bool = False
     collapsed: bool = False
     ttl_s: float | None = None
+    stale: str | None = None
     detail: str | None = None
+
+    @property
+    def kind(self) -> str:
+        """Return the one word for metrics and logs."""
+        if self.hit:
+            return "stale" if self.stale else "hit"
+        return "collapsed" if self.collapsed else "miss"
 
 
 def cache_status(outcome: Outcome) -> str:
@@ -48,8 +57,11 @@ def cache_status(outcome: Outcome) -> str:
         parts.append("collapsed")
     if outcome.ttl_s is not None:
         parts.append(f"ttl={math.floor(outcome.ttl_s)}")
+    details = [f"stale: {outcome.stale}"] if outcome.stale else []
     if outcome.detail:
-        parts.append(f"detail={_string(outcome.detail)}")
+        details.append(outcome.detail)
+    if details:
+        parts.append(f"detail={_string('; '.join(details))}")
     return "; ".join(parts)
 
 

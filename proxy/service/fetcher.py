@@ -1,7 +1,7 @@
 """Asking the upstream for one question: at most one call under way for each, its answer checked, stored and remembered."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -11,6 +11,7 @@ from proxy.core.freshness import Lifetimes, Verdict, judge
 from proxy.core.query import Query
 from proxy.errors import KeyRefused, UpstreamBadAnswer, UpstreamBusy, UpstreamError
 from proxy.flight import Flight, Flights
+from proxy.service.encoder import Encoder
 from proxy.service.memo import Failure, Memo
 from proxy.service.tenancy import Tenancy
 from proxy.store.tiers import TieredStore
@@ -60,6 +61,7 @@ class Fetcher:
         store: TieredStore,
         tenancy: Tenancy,
         memo: Memo,
+        encoder: Encoder,
         lifetimes: Lifetimes,
         clock: Clock,
         max_object_bytes: int,
@@ -68,6 +70,7 @@ class Fetcher:
         self._store = store
         self._tenancy = tenancy
         self._memo = memo
+        self._encoder = encoder
         self._lifetimes = lifetimes
         self._clock = clock
         self._max_object_bytes = max_object_bytes
@@ -150,8 +153,16 @@ class Fetcher:
         self._memo.forget(namespace, target)
         stored = len(entry.body) <= self._max_object_bytes
         if stored:
-            self._store.put(namespace, target, entry, persist=key in self._persisted)
+            entry = self._like_before(namespace, target, entry)
+            self._encoder.keep(namespace, target, entry, persist=key in self._persisted)
         return Fetched(entry=entry, stored=stored, elapsed_s=reply.elapsed_s)
+
+    def _like_before(self, namespace: str, target: str, entry: Entry) -> Entry:
+        """Take over the compressed forms of the entry before it where a refresh brought the same bytes."""
+        before = self._store.memory.peek(namespace, target)
+        if before is None or before.digest != entry.digest:
+            return entry
+        return replace(entry, body=before.body, encoded=before.encoded)
 
     def _place(self, key: tuple[str, str], reply: Reply) -> tuple[str, str]:
         """Return where an answer belongs: to the key it was fetched with, which may have changed or become known meanwhile."""

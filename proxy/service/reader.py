@@ -26,9 +26,11 @@ from proxy.upstream.client import Upstream
 class Answer:
     """An entry to hand out, its age in seconds at that moment, and how it came about.
 
-    `upstream_s` is how long the upstream took, None where it wasn't asked for this answer.
+    `namespace` is where the entry is stored. `upstream_s` is how long the upstream took, None where it wasn't asked for this
+    answer.
     """
 
+    namespace: str
     entry: Entry
     age_s: float
     outcome: Outcome
@@ -85,7 +87,7 @@ class Reader:
         entry = await self._store.get(namespace, query.target)
         said = self._memo.get(namespace, query.target)
         if isinstance(said, Entry):
-            return self._serve(said, detail="remembered")
+            return self._serve(namespace, said, detail="remembered")
         verdict = None if entry is None else judge(entry, self._clock.now_s(), self._lifetimes)
         ask = _Ask(query=query, namespace=namespace, entry=entry, verdict=verdict, need=need)
         plan = decide(
@@ -103,13 +105,13 @@ class Reader:
     async def _carry_out(self, plan: Plan, ask: _Ask, failed: Failure | None) -> Answer:
         match plan:
             case Plan.SERVE:
-                return self._serve(ask.entry)
+                return self._serve(ask.namespace, ask.entry)
             case Plan.SERVE_AND_REFRESH:
                 self._fetcher.refresh(ask.namespace, ask.query, ask.need)
-                return self._serve(ask.entry, detail="stale-while-revalidate")
+                return self._serve(ask.namespace, ask.entry, stale="revalidating")
             case Plan.SERVE_STALE:
                 reason = failed.error.code if failed is not None else "cool-down"
-                return self._serve(ask.entry, detail=f"stale-if-error: {reason}")
+                return self._serve(ask.namespace, ask.entry, stale=reason)
             case Plan.FETCH_BRIEFLY:
                 return await self._fetch_briefly(ask)
             case Plan.FETCH:
@@ -128,7 +130,7 @@ class Reader:
             async with asyncio.timeout(self._stale_wait_s):
                 return await self._fetch(ask)
         except TimeoutError:
-            reason = "the upstream is slow"
+            reason = "upstream-slow"
         except UpstreamError as exc:
             failure, reason = exc, exc.code
         # Time has passed: the entry may have grown too old meanwhile, or the key have been refused.
@@ -138,12 +140,12 @@ class Reader:
             if failure is not None:
                 raise failure
             return await self._fetch(ask)
-        return self._serve(ask.entry, detail=f"stale-if-error: {reason}")
+        return self._serve(ask.namespace, ask.entry, stale=reason)
 
     async def _fetch(self, ask: _Ask) -> Answer:
         fetched, collapsed = await self._fetcher.fetch(ask.namespace, ask.query, ask.need)
         if not fetched.asked:
-            return self._serve(fetched.entry)
+            return self._serve(ask.namespace, fetched.entry)
         age = age_s(fetched.entry, self._clock.now_s())
         outcome = Outcome(
             forward=_forward(ask.verdict),
@@ -152,17 +154,18 @@ class Reader:
             collapsed=collapsed,
             ttl_s=self._ttl_s(fetched, age),
         )
-        return Answer(entry=fetched.entry, age_s=age, outcome=outcome, upstream_s=fetched.elapsed_s)
+        return Answer(namespace=ask.namespace, entry=fetched.entry, age_s=age, outcome=outcome, upstream_s=fetched.elapsed_s)
 
     def _ttl_s(self, fetched: Fetched, age: float) -> float | None:
         return self._lifetimes.fresh_s - age if fetched.stored else None
 
-    def _serve(self, entry: Entry | None, *, detail: str | None = None) -> Answer:
+    def _serve(self, namespace: str, entry: Entry | None, *, stale: str | None = None, detail: str | None = None) -> Answer:
         if entry is None:
             raise AssertionError("a plan to serve comes with an entry")
         age = age_s(entry, self._clock.now_s())
         lifetime_s = self._lifetimes.fresh_s if entry.status == 200 else self._lifetimes.negative_s
-        return Answer(entry=entry, age_s=age, outcome=Outcome(hit=True, ttl_s=lifetime_s - age, detail=detail))
+        outcome = Outcome(hit=True, ttl_s=lifetime_s - age, stale=stale, detail=detail)
+        return Answer(namespace=namespace, entry=entry, age_s=age, outcome=outcome)
 
 
 def _forward(verdict: Verdict | None) -> Forward:

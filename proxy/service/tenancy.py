@@ -38,6 +38,7 @@ class Tenant:
     def __init__(self, fingerprint: str, namespace: str) -> None:
         self.fingerprint = fingerprint
         self.namespace = namespace
+        self.known = False
         self.remembered: asyncio.Task[None] | None = None
 
 
@@ -132,6 +133,7 @@ class Tenancy:
         if tenant.namespace == namespace:
             return
         tenant.namespace = namespace
+        tenant.known = True
         await self._store.adopt(
             self._upstream.url,
             tenant.fingerprint,

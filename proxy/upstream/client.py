@@ -12,7 +12,8 @@ from proxy.clock import Clock
 from proxy.config import model
 from proxy.core.plan import Condition
 from proxy.core.retry_after import read_retry_after
-from proxy.errors import AnswerTooLarge, KeyRefused, UpstreamBusy, UpstreamFailed, UpstreamTimeout
+from proxy.errors import AnswerTooLarge, KeyRefused, UpstreamBusy, UpstreamError, UpstreamFailed, UpstreamTimeout
+from proxy.telemetry import Telemetry
 from proxy.upstream.cooldown import Cooldown
 from proxy.upstream.credential import Credential, Key
 from proxy.upstream.refusal import Refusal
@@ -25,11 +26,19 @@ _KEEPALIVE_S = 4.0
 class Upstream:
     """The upstream, as the rest of the proxy sees it."""
 
-    def __init__(self, settings: model.Upstream, credential: Credential, clock: Clock, session: aiohttp.ClientSession) -> None:
+    def __init__(
+        self,
+        settings: model.Upstream,
+        credential: Credential,
+        clock: Clock,
+        session: aiohttp.ClientSession,
+        telemetry: Telemetry,
+    ) -> None:
         self._settings = settings
         self._credential = credential
         self._clock = clock
         self._session = session
+        self._telemetry = telemetry
         self._refusal = Refusal(clock)
         self.cooldown = Cooldown(clock, most_s=settings.cooldown_max_s)
 
@@ -77,14 +86,35 @@ class Upstream:
         return UpstreamBusy(f"the upstream answered {reply.status}", retry_after_s=length_s, upstream_status=reply.status)
 
     async def _exchange(self, target: str, key: Key) -> Reply:
-        started_s = self._clock.monotonic_s()
-        sent_at_s = self._clock.now_s()
+        """Ask once, and count that, whatever comes of it."""
+        started_s, sent_at_s = self._clock.monotonic_s(), self._clock.now_s()
+        said = "cancelled"
+        try:
+            status, headers, body = await self._send(target, key)
+            said = str(status)
+        except UpstreamError as exc:
+            said = exc.code
+            raise
+        finally:
+            elapsed_s = self._clock.monotonic_s() - started_s
+            self._telemetry.asked(said, elapsed_s)
+        return Reply(
+            status=status,
+            headers=headers,
+            body=body,
+            sent_at_s=sent_at_s,
+            elapsed_s=elapsed_s,
+            fingerprint=key.fingerprint,
+        )
+
+    async def _send(self, target: str, key: Key) -> tuple[int, dict[str, str], bytes]:
         url = URL(self._settings.url + target, encoded=True)
         headers = {"Authorization": f"Bearer {key.secret}"}
         try:
             async with asyncio.timeout(self._settings.deadline_s):
                 async with self._session.get(url, headers=headers, allow_redirects=False) as response:
                     body = await self._body(response)
+                    return response.status, {name.lower(): value for name, value in response.headers.items()}, body
         except aiohttp.ServerTimeoutError:
             seconds = f"{self._settings.connect_timeout_s:g} s"
             raise UpstreamTimeout(f"no connection to the upstream within {seconds}") from None
@@ -93,14 +123,6 @@ class Upstream:
         except aiohttp.ClientError as exc:
             # The library's own texts can hold the request's headers, and with them the key.
             raise UpstreamFailed(f"the upstream could not be read: {_reason(exc)}") from None
-        return Reply(
-            status=response.status,
-            headers={name.lower(): value for name, value in response.headers.items()},
-            body=body,
-            sent_at_s=sent_at_s,
-            elapsed_s=self._clock.monotonic_s() - started_s,
-            fingerprint=key.fingerprint,
-        )
 
     async def _body(self, response: aiohttp.ClientResponse) -> bytes:
         most = self._settings.max_body_bytes

@@ -29,6 +29,8 @@ class Cooldown:
         self._until_s: float | None = None
         self._unnamed = 0
         self._probing = False
+        self.begun = 0
+        """How many times a cool-down began or was prolonged."""
 
     @property
     def resting(self) -> bool:
@@ -74,6 +76,7 @@ class Cooldown:
         length_s = named_s if named_s is not None else min(FIRST_S * 2 ** max(self._unnamed - 1, 0), self._most_s)
         if not cooling or named_s is not None:
             self._until_s = max(self._until_s or 0.0, now_s + length_s)
+            self.begun += 1
             _log.warning("cooldown.begun", length_s=round(length_s, 3), named=named_s is not None)
         return max(self.remaining_s, PROBE_S)
 

@@ -1,34 +1,51 @@
 """An answer as a response: only headers of our own, nothing of the upstream's."""
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from aiohttp import web
 
+from proxy.core.entry import Coding
 from proxy.core.outcome import Outcome, cache_status
 from proxy.core.query import Query
+from proxy.core.validators import etag, matched
 from proxy.service.reader import Answer
 
+# Browsers and the proxies before them keep nothing without asking: they are told in 304s that they have it already, and how old
+# it may be is promised in one place, here.
+CACHE_CONTROL = "private, no-cache"
 _SHOWN_NAMES = 5
 
 
-def respond(answer: Answer, query: Query) -> web.Response:
-    """Return the response to a GET or HEAD."""
-    return web.Response(
-        status=answer.entry.status,
-        body=answer.entry.body,
-        headers={
-            "Content-Type": "application/json",
-            "Cache-Control": "private, no-cache",
-            "Age": str(math.floor(answer.age_s)),
-            "Cache-Status": cache_status(_with_unknown(answer.outcome, query)),
-        },
-    )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Representation:
+    """The form in which an entry is sent."""
+
+    coding: Coding
+    body: bytes
+
+
+def respond(answer: Answer, query: Query, form: Representation, if_none_match: str | None) -> web.Response:
+    """Return the response to a GET or HEAD: 304 without a body where the client has the answer already."""
+    headers = {
+        "Cache-Control": CACHE_CONTROL,
+        "Vary": "Accept-Encoding",
+        "Age": str(math.floor(answer.age_s)),
+        "Cache-Status": cache_status(_with_unknown(answer.outcome, query)),
+    }
+    if answer.entry.status == 200:
+        had = matched(if_none_match, answer.entry, form.coding) if if_none_match is not None else None
+        headers["ETag"] = etag(answer.entry, had or form.coding)
+        if had is not None:
+            return web.Response(status=304, headers=headers)
+    headers["Content-Type"] = "application/json"
+    if form.coding is not Coding.IDENTITY:
+        headers["Content-Encoding"] = form.coding
+    return web.Response(status=answer.entry.status, body=form.body, headers=headers)
 
 
 def _with_unknown(outcome: Outcome, query: Query) -> Outcome:
     if not query.unknown:
         return outcome
-    names = ", ".join(query.unknown[:_SHOWN_NAMES])
-    dropped = f"ignored unknown parameters: {names}"
+    dropped = f"ignored unknown parameters: {', '.join(query.unknown[:_SHOWN_NAMES])}"
     return replace(outcome, detail=f"{outcome.detail}; {dropped}" if outcome.detail else dropped)

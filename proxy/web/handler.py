@@ -10,11 +10,12 @@ from aiohttp import web
 from proxy.config.model import Freshness
 from proxy.core.directives import Demand, read_demand
 from proxy.core.form import shown
+from proxy.core.negotiation import acceptable
 from proxy.core.query import Query, read_query
 from proxy.core.routes import ROUTES_BY_PATH, Route
 from proxy.errors import BadRequest, MethodNotAllowed, NotFound, ProxyError
 from proxy.service.reader import Answer
-from proxy.web.answer import respond
+from proxy.web.answer import Representation, respond
 from proxy.web.health import HEALTH
 from proxy.web.hosts import check_host
 from proxy.web.keys import PARTS, Parts
@@ -25,35 +26,47 @@ _READING = frozenset({"GET", "HEAD"})
 _log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class _Exchange:
-    """One request and what goes with it. `started_s` is of the monotonic clock."""
+    """One request and what goes with it. `started_s` is of the monotonic clock; `route` is `none` until one has matched."""
 
     request: web.Request
     parts: Parts
     request_id: str
     started_s: float
+    route: str = "none"
+
+    @property
+    def duration_s(self) -> float:
+        return self.parts.clock.monotonic_s() - self.started_s
 
     def log(self, **fields: object) -> None:
         """Write the one line that a request leaves, where it leaves any."""
-        duration_ms = round((self.parts.clock.monotonic_s() - self.started_s) * 1000, 1)
-        _log.info("request.finished", **fields, duration_ms=duration_ms, request_id=self.request_id)
+        duration_ms = round(self.duration_s * 1000, 1)
+        _log.info("request.finished", route=self.route, **fields, duration_ms=duration_ms, request_id=self.request_id)
 
 
 async def handle(request: web.Request) -> web.StreamResponse:
     """Answer any request, whatever its path: the application has this one route."""
     parts = request.app[PARTS]
+    parts.requests += 1
     exchange = _Exchange(request=request, parts=parts, request_id=_request_id(request), started_s=parts.clock.monotonic_s())
     try:
         response = await _dispatch(exchange)
     except ProxyError as exc:
-        exchange.log(status=exc.status, code=exc.code, reason=exc.detail)
-        response = problem(exc, request_id=exchange.request_id)
+        response = _refuse(exchange, exc)
     except Exception:  # noqa: BLE001 -- the last resort: whatever it is, the client gets a document and the log the traceback
         _log.exception("request.crashed", request_id=exchange.request_id)
-        response = problem(ProxyError("a fault in the proxy; its log tells more"), request_id=exchange.request_id)
+        response = _refuse(exchange, ProxyError("a fault in the proxy; its log tells more"))
     response.headers["X-Request-ID"] = exchange.request_id
+    response.headers["Server"] = "pluto-proxy"
     return response
+
+
+def _refuse(exchange: _Exchange, error: ProxyError) -> web.Response:
+    exchange.log(status=error.status, outcome=error.code, reason=error.detail)
+    exchange.parts.telemetry.refused(exchange.route, error.code, exchange.duration_s)
+    return problem(error, request_id=exchange.request_id)
 
 
 async def _dispatch(exchange: _Exchange) -> web.StreamResponse:
@@ -62,24 +75,45 @@ async def _dispatch(exchange: _Exchange) -> web.StreamResponse:
     if (health := HEALTH.get(path)) is not None:
         # Probes name the address they reach the proxy at, and these say nothing about anybody's data.
         _check_method(request)
-        return health(parts)
+        return health(parts, raw_query)
     check_host(request.headers.getall("Host", []), parts.config.server.allowed_hosts)
     route = ROUTES_BY_PATH.get(path)
     if route is None:
         raise NotFound(f"{shown(path)} is not a route of this proxy, which reads {', '.join(ROUTES_BY_PATH)}")
+    exchange.route = route.name
     _check_method(request)
     return await _read(exchange, route, raw_query)
 
 
 async def _read(exchange: _Exchange, route: Route, raw_query: str) -> web.StreamResponse:
-    parts = exchange.parts
+    parts, headers = exchange.parts, exchange.request.headers
     settings = parts.config.upstream
     query = read_query(route, raw_query, ignored=settings.ignored_params, extra=settings.extra_params)
     parts.unknown.note(query)
     answer = await parts.reader.read(query, _demand(exchange.request, parts.config.freshness))
-    response = respond(answer, query)
-    _log_answer(exchange, query, answer)
+    coding, body = await parts.encoder.choose(
+        answer.namespace, query.target, answer.entry, acceptable(headers.get("Accept-Encoding"))
+    )
+    response = respond(answer, query, Representation(coding=coding, body=body), headers.get("If-None-Match"))
+    _note(exchange, query, answer, not_modified=response.status == 304)
     return response
+
+
+def _note(exchange: _Exchange, query: Query, answer: Answer, *, not_modified: bool) -> None:
+    """Count the answer; a hit is summed up in the log, anything else has a line of its own."""
+    outcome, duration_s = answer.outcome, exchange.duration_s
+    exchange.parts.telemetry.answered(exchange.route, outcome.kind, duration_s, stale=outcome.stale, not_modified=not_modified)
+    if outcome.kind == "hit" and answer.entry.status == 200:
+        exchange.parts.hits.note(duration_s, not_modified=not_modified)
+        return
+    exchange.log(
+        status=answer.entry.status,
+        outcome=outcome.kind,
+        **({} if outcome.stale is None else {"stale": outcome.stale}),
+        age_s=round(answer.age_s, 3),
+        upstream_ms=None if answer.upstream_s is None else round(answer.upstream_s * 1000, 1),
+        key=query.target,
+    )
 
 
 def _demand(request: web.Request, freshness: Freshness) -> Demand:
@@ -89,20 +123,6 @@ def _demand(request: web.Request, freshness: Freshness) -> Demand:
         request.headers.get("Pragma", ""),
         fresh_s=freshness.running_s,
         floor_s=freshness.running_s if floor_s is None else floor_s,
-    )
-
-
-def _log_answer(exchange: _Exchange, query: Query, answer: Answer) -> None:
-    outcome = answer.outcome
-    if outcome.hit and outcome.detail is None:
-        return
-    exchange.log(
-        route=query.route.name,
-        status=answer.entry.status,
-        outcome=outcome.forward or outcome.detail,
-        age_s=round(answer.age_s, 3),
-        upstream_ms=None if answer.upstream_s is None else round(answer.upstream_s * 1000, 1),
-        key=query.target,
     )
 
 

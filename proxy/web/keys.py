@@ -6,17 +6,20 @@ from aiohttp import web
 
 from proxy.clock import Clock
 from proxy.config import Config
+from proxy.service.encoder import Encoder
 from proxy.service.fetcher import Fetcher
 from proxy.service.reader import Reader
 from proxy.service.tenancy import Tenancy
 from proxy.store.tiers import TieredStore
+from proxy.telemetry import Telemetry
 from proxy.upstream.client import Upstream
+from proxy.web.hits import HitLog
 from proxy.web.unknown import UnknownParameters
 
 
 @dataclass(slots=True, kw_only=True)
 class Parts:
-    """What the handlers use. `draining` is set when the process was told to end and only finishes what is under way."""
+    """What the handlers use. `requests` counts those received. `draining` is set when the process was told to end and only finishes what is under way."""
 
     config: Config
     clock: Clock
@@ -25,7 +28,11 @@ class Parts:
     tenancy: Tenancy
     store: TieredStore
     upstream: Upstream
+    encoder: Encoder
     unknown: UnknownParameters
+    hits: HitLog
+    telemetry: Telemetry
+    requests: int = 0
     draining: bool = False
 
 

@@ -1,0 +1,99 @@
+"""The compressed forms of entries: each made once, after the answer has gone out, large ones in a thread."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from types import MappingProxyType
+
+from proxy.core.coding import LEAST_BYTES, encode
+from proxy.core.entry import Coding, Entry
+from proxy.errors import NotAcceptable
+from proxy.store.tiers import TieredStore
+
+# gzip takes about 13 us a kB: what is larger would hold up the event loop noticeably.
+_INLINE_BYTES = 16_384
+_Form = tuple[str, str, str, Coding]
+
+
+class Encoder:
+    """Keeps entries, and makes their compressed forms in the background.
+
+    A form is added to the entry in memory; whoever asks before it is ready gets identity.
+    """
+
+    def __init__(self, store: TieredStore) -> None:
+        self._store = store
+        self._making: dict[_Form, asyncio.Task[bytes]] = {}
+        self._keeping: set[asyncio.Task[None]] = set()
+
+    def keep(self, namespace: str, key: str, entry: Entry, *, persist: bool) -> None:
+        """Store an entry. Its zstd form is made for the disk and serves clients as well."""
+        memory, disk = self._store.memory, self._store.disk
+        memory.put(namespace, key, entry)
+        if memory.peek(namespace, key) is not entry or len(entry.body) < LEAST_BYTES or Coding.ZSTD in entry.encoded:
+            # Not held in memory (or there is nothing to make first): the disk must have it at once, or the next request misses.
+            if persist:
+                disk.put(namespace, key, entry)
+            return
+        task = asyncio.get_running_loop().create_task(self._keep(namespace, key, entry, persist))
+        self._keeping.add(task)
+        task.add_done_callback(self._keeping.discard)
+
+    async def choose(self, namespace: str, key: str, entry: Entry, wanted: Sequence[Coding]) -> tuple[Coding, bytes]:
+        """Return the coding and body to send: the best of `wanted` (the best first) that is ready.
+
+        Where a better one could be made and kept in memory, that is begun. It is waited for only where the client excludes
+        identity. Raises NotAcceptable where nothing is wanted that there is.
+        """
+        held = self._store.memory.peek(namespace, key)
+        worthwhile = len(entry.body) >= LEAST_BYTES and held is not None and held.digest == entry.digest
+        for coding in wanted:
+            if coding is Coding.IDENTITY:
+                return coding, entry.body
+            if (body := entry.encoded.get(coding)) is not None:
+                return coding, body
+            if worthwhile:
+                self._make(namespace, key, entry, coding)
+        if Coding.IDENTITY in wanted:
+            return Coding.IDENTITY, entry.body
+        if not wanted:
+            raise NotAcceptable("Accept-Encoding excludes identity; this proxy has gzip, zstd and identity")
+        return wanted[0], await asyncio.shield(self._make(namespace, key, entry, wanted[0]))
+
+    async def settled(self) -> None:
+        """Wait until everything begun so far is made and handed to the store."""
+        while tasks := [*self._making.values(), *self._keeping]:
+            await asyncio.wait(tasks)
+
+    async def aclose(self) -> None:
+        """Finish what was begun, so that it reaches the disk."""
+        await self.settled()
+
+    async def _keep(self, namespace: str, key: str, entry: Entry, persist: bool) -> None:
+        body = await self._make(namespace, key, entry, Coding.ZSTD)
+        if persist:
+            self._store.disk.put(namespace, key, _with(entry, Coding.ZSTD, body))
+
+    def _make(self, namespace: str, key: str, entry: Entry, coding: Coding) -> "asyncio.Task[bytes]":
+        form = (namespace, key, entry.digest, coding)
+        if (task := self._making.get(form)) is None:
+            task = asyncio.get_running_loop().create_task(self._encode(form, entry))
+            self._making[form] = task
+            task.add_done_callback(lambda _: self._making.pop(form))
+        return task
+
+    async def _encode(self, form: _Form, entry: Entry) -> bytes:
+        namespace, key, digest, coding = form
+        if len(entry.body) > _INLINE_BYTES:
+            body = await asyncio.to_thread(encode, entry.body, coding)
+        else:
+            body = encode(entry.body, coding)
+        # By now the entry may have gained another form, or been refreshed with the same bytes.
+        current = self._store.memory.peek(namespace, key)
+        if current is not None and current.digest == digest:
+            self._store.memory.put(namespace, key, _with(current, coding, body))
+        return body
+
+
+def _with(entry: Entry, coding: Coding, body: bytes) -> Entry:
+    return replace(entry, encoded=MappingProxyType({**entry.encoded, coding: body}))

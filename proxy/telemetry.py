@@ -1,0 +1,118 @@
+"""The metrics, named in one place (Prometheus conventions: base units, `_total` for counters).
+
+Labels are routes, outcomes, statuses and reasons: bounded vocabularies. No run, project, metric name or client is ever one.
+"""
+
+import platform
+from collections.abc import Callable, Iterator
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    disable_created_metrics,
+)
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from proxy import __version__
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+# The times at which counters began would double what is scraped, and nobody asks for them.
+disable_created_metrics()  # type: ignore[no-untyped-call]  # the library has no types there
+_FAST_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25)
+_SLOW_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25)
+
+
+class Telemetry:
+    """Counts what happens; what is a state is asked for when the metrics are read."""
+
+    def __init__(self) -> None:
+        registry = CollectorRegistry()
+        self._registry = registry
+        self._requests = Counter(
+            "pluto_proxy_requests", "Requests by route and by how they were answered", ["route", "outcome"], registry=registry
+        )
+        self._durations = Histogram(
+            "pluto_proxy_request_duration_seconds",
+            "Time to answer a request",
+            ["route", "outcome"],
+            buckets=_FAST_S,
+            registry=registry,
+        )
+        self._not_modified = Counter(
+            "pluto_proxy_not_modified", "Answers that were 304, without a body", ["route"], registry=registry
+        )
+        self._stale = Counter("pluto_proxy_stale_served", "Stale answers by reason", ["reason"], registry=registry)
+        self._upstream = Counter(
+            "pluto_proxy_upstream_requests",
+            "Calls to the upstream by its status, or by the error where it gave none",
+            ["status"],
+            registry=registry,
+        )
+        self._upstream_durations = Histogram(
+            "pluto_proxy_upstream_duration_seconds", "Time of a call to the upstream", buckets=_SLOW_S, registry=registry
+        )
+        Gauge("pluto_proxy_build_info", "Always 1", ["version", "python"], registry=registry).labels(
+            __version__, platform.python_version()
+        ).set(1)
+        self._kept = _Kept()
+        registry.register(self._kept)
+        ProcessCollector(registry=registry)
+        PlatformCollector(registry=registry)
+
+    def answered(self, route: str, outcome: str, duration_s: float, *, stale: str | None, not_modified: bool) -> None:
+        """Count an answered request. `outcome` is an Outcome's kind, `stale` why a stale answer was good enough."""
+        self._requests.labels(route, outcome).inc()
+        self._durations.labels(route, outcome).observe(duration_s)
+        if stale is not None:
+            self._stale.labels(stale).inc()
+        if not_modified:
+            self._not_modified.labels(route).inc()
+
+    def refused(self, route: str, code: str, duration_s: float) -> None:
+        """Count a request that got an error; the outcome is the error's code."""
+        self._requests.labels(route, code).inc()
+        self._durations.labels(route, code).observe(duration_s)
+
+    def asked(self, status: str, duration_s: float) -> None:
+        """Count a call to the upstream by its status, or the error's code where there was none."""
+        self._upstream.labels(status).inc()
+        self._upstream_durations.observe(duration_s)
+
+    def gauge(self, name: str, told: str, read: "Read", **labels: str) -> None:
+        """Add a state that is read whenever the metrics are."""
+        self._kept.add(name, told, read, labels, GaugeMetricFamily)
+
+    def count(self, name: str, told: str, read: "Read", **labels: str) -> None:
+        """Add a count that is kept elsewhere, read whenever the metrics are. `_total` is added to its name."""
+        self._kept.add(name, told, read, labels, CounterMetricFamily)
+
+    def exposition(self) -> bytes:
+        """Return everything in Prometheus's text format."""
+        return generate_latest(self._registry)
+
+
+Read = Callable[[], float]
+_Family = type[GaugeMetricFamily] | type[CounterMetricFamily]
+
+
+class _Kept(Collector):
+    """Numbers that are kept where they arise, as plain attributes, and only looked at when somebody asks."""
+
+    def __init__(self) -> None:
+        self._families: dict[str, tuple[str, _Family, list[tuple[dict[str, str], Read]]]] = {}
+
+    def add(self, name: str, told: str, read: Read, labels: dict[str, str], family: _Family) -> None:
+        self._families.setdefault(f"pluto_proxy_{name}", (told, family, []))[2].append((labels, read))
+
+    def collect(self) -> Iterator[Metric]:
+        for name, (told, family, reads) in self._families.items():
+            metric = family(name, told, labels=list(reads[0][0]))
+            for labels, read in reads:
+                metric.add_metric(list(labels.values()), read())
+            yield metric

@@ -1,0 +1,164 @@
+"""After a 429 or 503 the upstream is left alone; a refused key is hardly tried."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from proxy.config import KeySource
+from proxy.standin import Fault, FaultKind
+from tests.support import KEY, METRICS, QUESTION, World, world
+
+
+def others(count: int) -> list[str]:
+    return [f"{QUESTION}&stepMin={number}" for number in range(1, count + 1)]
+
+
+async def statuses(running: World, targets: list[str]) -> set[int]:
+    return {reply.status for reply in await asyncio.gather(*map(running.get, targets))}
+
+
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize(
+    ("retry_after_s", "as_date", "quiet_s"),
+    [
+        (7, False, 7),
+        (7, True, 7),
+        (1, False, 1),
+        (0, False, 1),
+        (-3600, True, 1),
+        (2_300_000_000, True, 300),
+        (99_999, False, 300),
+        (None, False, 5),
+    ],
+)
+async def test_no_call_during_a_cooldown(
+    tmp_path: Path, status: int, retry_after_s: float | None, as_date: bool, quiet_s: float
+) -> None:
+    """Zero calls over 100 other questions until the time has passed, whichever form it was named in; then one probe."""
+    async with world(tmp_path) as running:
+        gate = asyncio.Event()
+        running.standin.faults.add(
+            Fault(kind=FaultKind.STATUS, status=status, retry_after_s=retry_after_s, retry_after_as_date=as_date)
+        )
+        first = await running.get()
+        assert (first.status, first.headers["Retry-After"]) == (503, str(quiet_s))
+        running.clock.advance(quiet_s - 0.01)
+        assert await statuses(running, others(100)) == {503}
+        assert running.metrics_calls == 1
+        running.clock.advance(0.02)
+        running.standin.faults.add(Fault(kind=FaultKind.HOLD, gate=gate))
+        probe = asyncio.create_task(running.get())
+        await running.standin.counters.reached(lambda counted: counted.by_path[METRICS] == 2)
+        assert await statuses(running, others(20)) == {503}
+        assert running.metrics_calls == 2
+        gate.set()
+        assert (await probe).status == 200
+        assert await statuses(running, others(5)) == {200}
+
+
+async def test_unnamed_cooldowns_double(tmp_path: Path) -> None:
+    """Without a readable Retry-After it is 5 s, then 10, 20 and so on up to the most, and 5 again after a good answer."""
+    async with world(tmp_path, upstream__cooldown_max_s=30) as running:
+        running.standin.faults.add(Fault(kind=FaultKind.STATUS, status=429, times=5))
+        for quiet_s in (5, 10, 20, 30, 30):
+            assert (await running.get()).headers["Retry-After"] == str(quiet_s)
+            running.clock.advance(quiet_s)
+        assert (await running.get()).status == 200
+        running.standin.faults.add(Fault(kind=FaultKind.STATUS, status=429))
+        assert (await running.get(others(1)[0])).headers["Retry-After"] == "5"
+
+
+async def test_many_told_at_once_are_one_cooldown(tmp_path: Path) -> None:
+    """Twenty calls under way that all get 429 don't double it twenty times; a late success doesn't end it."""
+    gate, late = asyncio.Event(), asyncio.Event()
+    async with world(tmp_path) as running:
+        running.standin.faults.add(Fault(kind=FaultKind.HOLD, gate=late, query_contains="stepMin=20&", times=None))
+        running.standin.faults.add(Fault(kind=FaultKind.HOLD, gate=late, query_contains="stepMin=20", times=None))
+        running.standin.faults.add(Fault(kind=FaultKind.HOLD, gate=gate, times=None))
+        running.standin.faults.add(Fault(kind=FaultKind.STATUS, status=429, times=19))
+        asking = [asyncio.create_task(running.get(target)) for target in others(20)]
+        await running.standin.counters.reached(lambda counted: counted.by_path[METRICS] == 20)
+        gate.set()
+        replies = await asyncio.gather(*asking[:19])
+        assert {reply.headers["Retry-After"] for reply in replies} == {"5"}
+        late.set()
+        await asking[19]
+        assert (await running.get()).status == 503
+        running.clock.advance(5)
+        assert (await running.get()).status == 200
+
+
+async def test_a_probe_that_fails_otherwise_leaves_probing(tmp_path: Path) -> None:
+    """A probe that gets 500 neither ends the cool-down nor blocks the next probe; a cancelled one doesn't either."""
+    async with world(tmp_path, freshness__negative_s=0) as running:
+        running.standin.faults.add(Fault(kind=FaultKind.STATUS, status=429, retry_after_s=2))
+        await running.get()
+        running.clock.advance(2)
+        running.standin.faults.add(Fault(kind=FaultKind.STATUS, status=500))
+        assert (await running.get()).status == 502
+        assert (await running.get()).status == 200
+        assert await statuses(running, others(5)) == {200}
+
+
+async def test_the_cooldown_is_visible(tmp_path: Path) -> None:
+    """In /readyz, which stays ready, and in the metrics."""
+    async with world(tmp_path) as running:
+        running.standin.faults.add(Fault(kind=FaultKind.STATUS, status=429, retry_after_s=7))
+        await running.get()
+        ready = await running.get("/readyz")
+        assert ready.status == 200
+        assert ready.body == b"ok\npluto-api is left alone for another 7 s\n"
+        verbose = (await running.get("/readyz?verbose")).json
+        assert verbose["ready"]
+        assert verbose["upstream"] == {"condition": "resting", "cooldown_remaining_s": 7, "in_flight": 0}
+        exposition = (await running.get("/metrics")).body.decode()
+        assert "pluto_proxy_cooldown_remaining_seconds 7.0" in exposition
+        assert "pluto_proxy_cooldowns_total 1.0" in exposition
+        assert 'pluto_proxy_upstream_requests_total{status="429"} 1.0' in exposition
+
+
+@pytest.mark.parametrize("fault", [Fault(kind=FaultKind.STATUS, status=401), Fault(kind=FaultKind.STATUS, status=403)])
+async def test_a_refused_key_is_tried_every_30_s(tmp_path: Path, fault: Fault) -> None:
+    """Only what is fresh is served, the rest is 502 without a call; one call every 30 s finds out when it works again."""
+    async with world(tmp_path) as running:
+        await running.get()
+        running.standin.faults.add(fault)
+        running.clock.advance(1)
+        for target in others(3):
+            reply = await running.get(target)
+            assert (reply.status, reply.json["code"]) == (502, "key-refused")
+            assert "shared key" in reply.json["detail"]
+        assert running.metrics_calls == 2
+        assert (await running.get()).is_hit
+        assert b"refuses the shared key" in (await running.get("/readyz")).body
+        assert b"pluto_proxy_key_refused 1.0" in (await running.get("/metrics")).body
+        running.clock.advance(29.9)
+        assert await statuses(running, [QUESTION, *others(10)]) == {502}
+        assert running.metrics_calls == 2
+        running.standin.faults.add(fault)
+        running.clock.advance(0.2)
+        assert await statuses(running, [QUESTION, *others(10)]) == {502}
+        assert running.metrics_calls == 3
+        running.clock.advance(30)
+        assert (await running.get()).status == 200
+        assert await statuses(running, others(3)) == {200}
+        assert (await running.get("/readyz")).body == b"ok\n"
+
+
+async def test_a_changed_key_is_tried_at_once(tmp_path: Path) -> None:
+    """Renewing the key ends the refusal without waiting for the 30 s."""
+    path = tmp_path / "key"
+    path.write_text("mlpi_standin_revoked")
+    async with world(tmp_path, key=KeySource(path=path)) as running:
+        assert (await running.get()).json["code"] == "key-refused"
+        path.write_text(KEY)
+        assert (await running.get()).status == 200
+
+
+async def test_a_firewalls_403_says_nothing_about_the_key(tmp_path: Path) -> None:
+    """HTML instead of the upstream's own JSON: the next question is asked as usual."""
+    async with world(tmp_path) as running:
+        running.standin.faults.add(Fault(kind=FaultKind.HTML, status=403))
+        assert (await running.get()).json["code"] == "upstream-failed"
+        assert (await running.get(others(1)[0])).status == 200

@@ -1,0 +1,122 @@
+"""Entries, a clock, and ways to get hold of a store and its file."""
+
+import os
+import random
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from proxy.core.entry import Coding, Entry, digest_of
+from proxy.store import SqliteStore
+from proxy.store.database import Database
+
+NOW_S = 1_800_000_000.0
+MIB = 1024 * 1024
+
+
+class ManualClock:
+    """A clock that moves when it is told to."""
+
+    def __init__(self) -> None:
+        self.wall_s = NOW_S
+        self.passed_s = 1_000.0
+
+    def now_s(self) -> float:
+        return self.wall_s
+
+    def monotonic_s(self) -> float:
+        return self.passed_s
+
+    def advance(self, seconds: float) -> None:
+        self.wall_s += seconds
+        self.passed_s += seconds
+
+
+def entry(text: str | bytes = "{}", sent_at_s: float = NOW_S, status: int = 200) -> Entry:
+    body = text.encode() if isinstance(text, str) else text
+    return Entry(body=body, sent_at_s=sent_at_s, digest=digest_of(body), status=status)
+
+
+def noise(size: int, seed: int = 0) -> bytes:
+    """Bytes that do not compress."""
+    return random.Random(seed).randbytes(size)
+
+
+@asynccontextmanager
+async def opened(
+    path: Path,
+    clock: ManualClock | None = None,
+    *,
+    max_bytes: int = 64 * MIB,
+    read_timeout_s: float = 30.0,
+    lock_timeout_s: float = 0.0,
+    pending_bytes: int = 64 * MIB,
+) -> AsyncIterator[SqliteStore]:
+    """A store that is open; nothing in it takes its time unless a test wants it to."""
+    store = SqliteStore(
+        path,
+        max_bytes=max_bytes,
+        clock=clock or ManualClock(),
+        read_timeout_s=read_timeout_s,
+        lock_timeout_s=lock_timeout_s,
+        pending_bytes=pending_bytes,
+    )
+    try:
+        await store.open()
+        yield store
+    finally:
+        await store.aclose()
+
+
+def database(store: SqliteStore) -> Database:
+    found = store._keeper.database
+    assert found is not None
+    return found
+
+
+def same(found: Entry | None, put: Entry) -> bool:
+    return found is not None and (found.body, found.sent_at_s, found.digest, found.status) == (
+        put.body,
+        put.sent_at_s,
+        put.digest,
+        put.status,
+    )
+
+
+def aside(path: Path) -> list[Path]:
+    """The files set aside beside `path`, without what belongs to them."""
+    found = sorted(path.parent.glob(f"{path.name}.set-aside-*"))
+    return [file for file in found if not file.name.endswith(("-wal", "-shm", "-journal"))]
+
+
+def fetch(path: Path, sql: str) -> list[tuple[object, ...]]:
+    """Look into a file that no store has open, changing nothing."""
+    connection = sqlite3.connect(path)
+    try:
+        return connection.execute(sql).fetchall()
+    finally:
+        connection.close()
+
+
+def edit(path: Path, *statements: str) -> None:
+    """Change a file that no store has open."""
+    connection = sqlite3.connect(path, isolation_level=None)
+    try:
+        for statement in statements:
+            connection.execute(statement)
+    finally:
+        connection.close()
+
+
+def scribble(path: Path, *, begin: int = 0) -> None:
+    """Overwrite a file in place from `begin` on, its length unchanged."""
+    size = path.stat().st_size
+    with path.open("r+b") as file:
+        file.seek(begin)
+        file.write(b"\xa5" * (size - begin))
+        file.flush()
+        os.fsync(file.fileno())
+
+
+__all__ = ["Coding", "ManualClock", "aside", "database", "edit", "entry", "fetch", "noise", "opened", "same", "scribble"]
