@@ -24,6 +24,7 @@ from proxy.web.gauges import expose
 from proxy.web.handler import handle
 from proxy.web.hits import HitLog
 from proxy.web.keys import PARTS, Parts
+from proxy.web.queries import QueryReader
 from proxy.web.unknown import UnknownParameters
 
 
@@ -97,6 +98,7 @@ async def _open_parts(config: Config, credential: Credential, clock: Clock, slee
             store=store,
             upstream=upstream,
             encoder=encoder,
+            queries=QueryReader(config.upstream),
             unknown=UnknownParameters(),
             hits=HitLog(clock),
             telemetry=telemetry,

@@ -44,6 +44,8 @@ class Telemetry:
             buckets=_FAST_S,
             registry=registry,
         )
+        # Finding a labelled child costs more than counting with it.
+        self._pairs: dict[tuple[str, str], tuple[Counter, Histogram]] = {}
         self._not_modified = Counter(
             "pluto_proxy_not_modified", "Answers that were 304, without a body", ["route"], registry=registry
         )
@@ -67,17 +69,20 @@ class Telemetry:
 
     def answered(self, route: str, outcome: str, duration_s: float, *, stale: str | None, not_modified: bool) -> None:
         """Count an answered request. `outcome` is an Outcome's kind, `stale` why a stale answer was good enough."""
-        self._requests.labels(route, outcome).inc()
-        self._durations.labels(route, outcome).observe(duration_s)
+        self.counted(route, outcome, duration_s)
         if stale is not None:
             self._stale.labels(stale).inc()
         if not_modified:
             self._not_modified.labels(route).inc()
 
-    def refused(self, route: str, code: str, duration_s: float) -> None:
-        """Count a request that got an error; the outcome is the error's code."""
-        self._requests.labels(route, code).inc()
-        self._durations.labels(route, code).observe(duration_s)
+    def counted(self, route: str, outcome: str, duration_s: float) -> None:
+        """Count a request however it ended; for one that got an error the outcome is the error's code."""
+        pair = self._pairs.get((route, outcome))
+        if pair is None:
+            pair = self._requests.labels(route, outcome), self._durations.labels(route, outcome)
+            self._pairs[route, outcome] = pair
+        pair[0].inc()
+        pair[1].observe(duration_s)
 
     def asked(self, status: str, duration_s: float) -> None:
         """Count a call to the upstream by its status, or the error's code where there was none."""

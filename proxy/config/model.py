@@ -2,6 +2,7 @@
 
 import ipaddress
 import re
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -33,8 +34,9 @@ def split_listen(text: str) -> tuple[str, int]:
     return (host[1:-1] if bracketed else host), int(port)
 
 
+@lru_cache(maxsize=256)
 def is_loopback(host: str) -> bool:
-    """Tell whether a host name or address can only be reached from this machine."""
+    """Tell whether a host name or address can only be reached from this machine (remembered: asked at every request)."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

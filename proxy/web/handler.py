@@ -11,7 +11,7 @@ from proxy.config.model import Freshness
 from proxy.core.directives import Demand, read_demand
 from proxy.core.form import shown
 from proxy.core.negotiation import acceptable
-from proxy.core.query import Query, read_query
+from proxy.core.query import Query
 from proxy.core.routes import ROUTES_BY_PATH, Route
 from proxy.errors import BadRequest, MethodNotAllowed, NotFound, ProxyError
 from proxy.service.reader import Answer
@@ -65,7 +65,7 @@ async def handle(request: web.Request) -> web.StreamResponse:
 
 def _refuse(exchange: _Exchange, error: ProxyError) -> web.Response:
     exchange.log(status=error.status, outcome=error.code, reason=error.detail)
-    exchange.parts.telemetry.refused(exchange.route, error.code, exchange.duration_s)
+    exchange.parts.telemetry.counted(exchange.route, error.code, exchange.duration_s)
     return problem(error, request_id=exchange.request_id)
 
 
@@ -87,8 +87,7 @@ async def _dispatch(exchange: _Exchange) -> web.StreamResponse:
 
 async def _read(exchange: _Exchange, route: Route, raw_query: str) -> web.StreamResponse:
     parts, headers = exchange.parts, exchange.request.headers
-    settings = parts.config.upstream
-    query = read_query(route, raw_query, ignored=settings.ignored_params, extra=settings.extra_params)
+    query = parts.queries.read(route, raw_query)
     parts.unknown.note(query)
     answer = await parts.reader.read(query, _demand(exchange.request, parts.config.freshness))
     coding, body = await parts.encoder.choose(

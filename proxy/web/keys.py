@@ -14,6 +14,7 @@ from proxy.store.tiers import TieredStore
 from proxy.telemetry import Telemetry
 from proxy.upstream.client import Upstream
 from proxy.web.hits import HitLog
+from proxy.web.queries import QueryReader
 from proxy.web.unknown import UnknownParameters
 
 
@@ -29,6 +30,7 @@ class Parts:
     store: TieredStore
     upstream: Upstream
     encoder: Encoder
+    queries: QueryReader
     unknown: UnknownParameters
     hits: HitLog
     telemetry: Telemetry
