@@ -2,7 +2,7 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ READER_LOCK_TIMEOUT_S = 0.05
 # The write-ahead log is cut back to this after it has been copied into the database.
 WAL_BYTES = 8 * 1024 * 1024
 
-CLOSE_TIMEOUT_S = 5.0
+CLOSE_TIMEOUT_S = 2.0
 
 Parameters = Sequence[object]
 
@@ -39,30 +39,12 @@ async def open_writer(path: Path, *, lock_timeout_s: float) -> aiosqlite.Connect
 
     Waits at most `lock_timeout_s` for other programs' locks. Raises sqlite3.Error.
     """
-    writer = await _connect(path, lock_timeout_s)
-    try:
-        for pragma in ("auto_vacuum = INCREMENTAL", "secure_delete = OFF", f"journal_size_limit = {WAL_BYTES}"):
-            await run(writer, f"PRAGMA {pragma}")
-        await _make_tables(writer)
-        await _switch_to_wal(writer)
-        await run(writer, "PRAGMA synchronous = NORMAL")
-        await writer.create_function("seal_of", 6, codec.seal_of, deterministic=True)
-    except BaseException:
-        await close(writer)
-        raise
-    return writer
+    return await _connect(path, lock_timeout_s, _prepare_writer)
 
 
 async def open_reader(path: Path) -> aiosqlite.Connection:
     """Open the file for reading only. Raises sqlite3.Error."""
-    reader = await _connect(path, READER_LOCK_TIMEOUT_S)
-    try:
-        # Not mode=ro: such a connection cannot always set up the log's index.
-        await run(reader, "PRAGMA query_only = ON")
-    except BaseException:
-        await close(reader)
-        raise
-    return reader
+    return await _connect(path, READER_LOCK_TIMEOUT_S, _prepare_reader)
 
 
 async def close(connection: aiosqlite.Connection) -> bool:
@@ -77,22 +59,35 @@ async def close(connection: aiosqlite.Connection) -> bool:
     return bool(done)
 
 
-async def _connect(path: Path, lock_timeout_s: float) -> aiosqlite.Connection:
+async def _connect(
+    path: Path, lock_timeout_s: float, prepare: Callable[[aiosqlite.Connection], Awaitable[None]]
+) -> aiosqlite.Connection:
     # mode=rw: SQLite itself must never create the file, since it would not be 0600.
     connection = await aiosqlite.connect(f"{path.as_uri()}?mode=rw", uri=True, isolation_level=None, timeout=lock_timeout_s)
     try:
         await run(connection, "PRAGMA cell_size_check = ON")
         await run(connection, "PRAGMA trusted_schema = OFF")
+        await prepare(connection)
     except BaseException:
         await close(connection)
         raise
     return connection
 
 
-async def _switch_to_wal(writer: aiosqlite.Connection) -> None:
+async def _prepare_writer(writer: aiosqlite.Connection) -> None:
+    for pragma in ("auto_vacuum = INCREMENTAL", "secure_delete = OFF", f"journal_size_limit = {WAL_BYTES}"):
+        await run(writer, f"PRAGMA {pragma}")
+    await _make_tables(writer)
     [(mode,)] = await run(writer, "PRAGMA journal_mode = WAL")
     if mode != "wal":
         raise sqlite3.OperationalError(f"the file system cannot do write-ahead logging (journal_mode is {mode})")
+    await run(writer, "PRAGMA synchronous = NORMAL")
+    await writer.create_function("seal_of", 6, codec.seal_of, deterministic=True)
+
+
+async def _prepare_reader(reader: aiosqlite.Connection) -> None:
+    # Not mode=ro: such a connection cannot always set up the log's index.
+    await run(reader, "PRAGMA query_only = ON")
 
 
 async def _make_tables(writer: aiosqlite.Connection) -> None:

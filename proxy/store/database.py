@@ -2,8 +2,8 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,8 +28,8 @@ class Adoption:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
     """What one transaction writes, in this order: `adoptions`; away with the `damaged` rows (id and seal as read) and with what
-    lies under the `unfit` keys (namespace, key, and when the entry was sent that is too large to take its place); the `rows`;
-    the `touches` (when an id was last used).
+    lies under the `unfit` keys (namespace, key, and when the entry was sent that is too large to take its place); the
+    `touches` (when an id was last used), before what is least recently used has to make room; the `rows`.
     """
 
     rows: Sequence[codec.Row] = ()
@@ -104,19 +104,15 @@ class Database:
 
     async def probe(self) -> None:
         """Find out whether the file can be written, by writing what its header says already, and bring it within its bounds."""
-        await self._begin()
-        try:
+        async with self._transaction():
             await run(self._writer, f"PRAGMA user_version = {schema.SCHEMA_VERSION}")
             await quota.make_room(self._writer, 0, max_bytes=self._max_bytes)
-            await run(self._writer, "COMMIT")
-        except BaseException:
-            await self._roll_back()
-            raise
         await quota.limit_pages(self._writer, self._max_bytes)
 
     async def look(self) -> None:
         """Raise MovedError unless the file that is open is the one that lies at the path; OSError."""
-        if await asyncio.to_thread(files.inodes_of, self._path) != self._opened:
+        there = await asyncio.to_thread(files.inodes_of, self._path)
+        if any(ours is not None and ours != now for ours, now in zip(self._opened, there, strict=True)):
             raise MovedError(str(self._path))
 
     async def write(self, batch: Batch, *, now_s: float) -> int:
@@ -145,20 +141,15 @@ class Database:
         await asyncio.to_thread(files.remove_companions, self._path, self._opened)
 
     async def _transact(self, batch: Batch, need_bytes: int, *, now_s: float, fill: float) -> int:
-        await self._begin()
-        try:
+        async with self._transaction():
             for adoption in batch.adoptions:
                 await self._adopt(adoption)
             await self._delete(batch)
+            await run_many(self._writer, schema.TOUCH, [(used_at_s, id_) for id_, used_at_s in batch.touches.items()])
             # Filled less than the quota, room is made even if the reckoning says that it would do.
             max_bytes = self._max_bytes if fill == quota.FILL else int(self._max_bytes * fill)
             evicted = await quota.make_room(self._writer, need_bytes, max_bytes=max_bytes)
             await self._put(batch.rows, now_s)
-            await run_many(self._writer, schema.TOUCH, [(used_at_s, id_) for id_, used_at_s in batch.touches.items()])
-            await run(self._writer, "COMMIT")
-        except BaseException:
-            await self._roll_back()
-            raise
         return evicted
 
     async def _put(self, rows: Sequence[codec.Row], now_s: float) -> None:
@@ -200,11 +191,19 @@ class Database:
         pages = await quota.pages_of(self._writer)
         return pages.live_bytes + 2 * need_bytes > self._max_bytes
 
-    async def _begin(self) -> None:
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[None]:
+        """Commit what is done within, or nothing of it."""
+        # A transaction that could not be rolled back when it failed is still open.
+        if self._writer.in_transaction:
+            await run(self._writer, "ROLLBACK")
         await run(self._writer, "BEGIN IMMEDIATE")
-
-    async def _roll_back(self) -> None:
-        # What went wrong before is what is to be told; a transaction left open ends with the connection.
-        with suppress(sqlite3.Error, ValueError):
-            if self._writer.in_transaction:
-                await run(self._writer, "ROLLBACK")
+        try:
+            yield
+            await run(self._writer, "COMMIT")
+        except BaseException:
+            # What went wrong before is what is to be told.
+            with suppress(sqlite3.Error, ValueError):
+                if self._writer.in_transaction:
+                    await run(self._writer, "ROLLBACK")
+            raise

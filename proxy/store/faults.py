@@ -62,6 +62,11 @@ class Fault:
     sentence: str
 
 
+def is_about_writing(exc: Exception, path: Path) -> bool:
+    """Whether what went wrong leaves reading possible."""
+    return REMEDIES[fault_of(exc, path).kind] is Remedy.HOLD
+
+
 class MovedError(Exception):
     """The file that is open no longer lies at its path."""
 

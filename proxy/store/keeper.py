@@ -15,11 +15,11 @@ import structlog
 from proxy.clock import Clock
 from proxy.errors import StoreError
 from proxy.store import files
-from proxy.store.backlog import TOUCHES_AFTER_S, Backlog, Work
-from proxy.store.codec import LARGE_BYTES
+from proxy.store.backlog import TOUCHES_AFTER_S, Backlog
 from proxy.store.counters import StoreCounters, StoreSizes
-from proxy.store.database import Batch, Database
-from proxy.store.faults import Kind, Remedy, Trouble, fault_of
+from proxy.store.database import Database
+from proxy.store.faults import Kind, Remedy, Trouble, fault_of, is_about_writing
+from proxy.store.writer import Writer
 
 log = structlog.get_logger()
 
@@ -29,16 +29,6 @@ LOOK_EVERY_S = 1.0
 # How long the first opening is waited for, and the last writing.
 START_TIMEOUT_S = 5.0
 STOP_TIMEOUT_S = 5.0
-
-# One batch takes at most this part of the quota, and so many bytes: a transaction stays short, and room can be made for it.
-BATCH_SHARE = 1 / 8
-BATCH_BYTES = 16 * 1024 * 1024
-# A compressed body that is a larger part of the quota would throw out too many others.
-ENTRY_SHARE = 1 / 8
-
-# Up to here the entries are counted after every batch, in less than 1 ms.
-COUNT_ALWAYS = 50_000
-COUNT_EVERY_S = 10.0
 
 
 class Keeper:
@@ -60,6 +50,7 @@ class Keeper:
         self._counters = counters
         self._backlog = backlog
         self._lock_timeout_s = lock_timeout_s
+        self._writer = Writer(max_bytes=max_bytes, clock=clock, counters=counters, backlog=backlog)
         self._lock = files.FileLock(path)
         self._wake = asyncio.Event()
         self._started: asyncio.Future[None] | None = None
@@ -68,12 +59,15 @@ class Keeper:
         self._waiting: list[asyncio.Future[None]] = []
         self._reported: Exception | None = None
         self._broken: str | None = None
-        self._looked_at_s = self._written_at_s = self._counted_at_s = clock.monotonic_s()
-        self._untidy = False
+        self._looked_at_s = self._written_at_s = clock.monotonic_s()
         self._said: set[tuple[str, str]] = set()
         self.trouble = Trouble(clock)
         self.database: Database | None = None
-        self.sizes = StoreSizes()
+
+    @property
+    def sizes(self) -> StoreSizes:
+        """How full the file was after the last write."""
+        return self._writer.sizes
 
     @property
     def is_writing(self) -> bool:
@@ -182,8 +176,9 @@ class Keeper:
 
     async def _step(self, *, everything: bool) -> bool:
         """Do what is due; return whether all that was in the backlog at the beginning is dealt with."""
-        if self._reported is not None:
-            exc, self._reported = self._reported, None
+        exc, self._reported = self._reported, None
+        # A lock that keeps readers out as well is one fault, not one for every read: its next attempt must not be put off.
+        if exc is not None and not (self.trouble.fault and is_about_writing(exc, self._path)):
             raise exc
         if self.database is None or self.trouble.fault is not None:
             if self.trouble.due_in_s() > 0:
@@ -202,39 +197,13 @@ class Keeper:
         touches_due = everything or now_s - self._written_at_s >= TOUCHES_AFTER_S
         if self._backlog.is_urgent or (self._backlog.has_touches and touches_due):
             self._written_at_s = now_s
-            last = await self._write(database)
-        elif not self._untidy:
+            last = await self._writer.write(database)
+        elif not self._writer.untidy:
             return True
-        await self._tidy(database)
-        if self._untidy or not last:
+        await self._writer.tidy(database)
+        if self._writer.untidy or not last:
             self._wake.set()
         return last
-
-    async def _write(self, database: Database) -> bool:
-        work = self._backlog.take(min(BATCH_BYTES, int(self._max_bytes * BATCH_SHARE)))
-        batch, unfit = await self._batch_of(work)
-        self._counters.evictions += await database.write(batch, now_s=self._clock.now_s())
-        self._backlog.done()
-        self._counters.dropped += unfit
-        self._counters.writes += len(batch.rows)
-        self._counters.write_batches += 1
-        return work.last
-
-    async def _batch_of(self, work: Work) -> tuple[Batch, int]:
-        max_blob_bytes = int(self._max_bytes * ENTRY_SHARE)
-        if work.size_bytes < LARGE_BYTES:
-            return work.batch(max_blob_bytes=max_blob_bytes)
-        return await asyncio.to_thread(work.batch, max_blob_bytes=max_blob_bytes)
-
-    async def _tidy(self, database: Database) -> None:
-        """Give back some free space, and see how full the file is."""
-        self._untidy, pages = await database.tidy()
-        entries = self.sizes.entries
-        now_s = self._clock.monotonic_s()
-        if entries < COUNT_ALWAYS or now_s - self._counted_at_s >= COUNT_EVERY_S:
-            self._counted_at_s = now_s
-            entries = await database.entries()
-        self.sizes = StoreSizes(file_bytes=pages.file_bytes, live_bytes=pages.live_bytes, entries=entries)
 
     async def _mend(self) -> None:
         """Open the file if it is not open, and find out whether it can be written; then all is well again."""
@@ -245,10 +214,10 @@ class Keeper:
             await self.database.look()
         self._looked_at_s = self._clock.monotonic_s()
         await self.database.probe()
-        await self._tidy(self.database)
+        await self._writer.tidy(self.database)
         fault = self.trouble.clear()
         self._said.clear()
-        log.info("store.recovered" if fault else "store.opened", path=str(self._path), entries=self.sizes.entries)
+        log.info("store.recovered" if fault else "store.opened", path=str(self._path), entries=self._writer.sizes.entries)
 
     async def _prepare(self) -> None:
         readable = await asyncio.to_thread(files.prepare_directory, self._path.parent)

@@ -99,8 +99,9 @@ async def give_back(writer: aiosqlite.Connection, *, max_bytes: int) -> tuple[bo
     excess = _excess_pages(pages, max_bytes // pages.page_bytes)
     if excess <= 0:
         return False, pages
-    # Has to be run to its end: each row of its result frees one page.
-    await run(writer, f"PRAGMA incremental_vacuum({min(STEP_PAGES, excess)})")
+    # As a script, which is run to its end: of a statement without columns only the first step is run, which frees one page.
+    async with writer.executescript(f"PRAGMA incremental_vacuum({min(STEP_PAGES, excess)})"):
+        pass
     # A file that was larger than its quota could not be limited to it before.
     await limit_pages(writer, max_bytes)
     return excess > STEP_PAGES, await pages_of(writer)

@@ -145,6 +145,7 @@ class SqliteStore:
         """See Store. Writes what waits (5 s at most) and closes the file."""
         await self._keeper.stop()
         if self._slow is not None:
+            self._slow.cancel()
             await asyncio.wait({self._slow})
 
     async def _stored(self, namespace: str, key: str) -> Entry | None:
@@ -190,7 +191,7 @@ class SqliteStore:
         if isinstance(exc, TimeoutError):
             self.counters.errors += 1
             if self._slow is None:
-                self._keeper.say("store.read_timed_out", "slow", timeout_s=self._read_timeout_s)
+                log.warning("store.read_timed_out", path=str(self.path), timeout_s=self._read_timeout_s)
                 self._slow = asyncio.create_task(self._wait_for(database), name="store-slow-read")
         else:
             self._keeper.report(database, exc)
@@ -199,6 +200,7 @@ class SqliteStore:
         """Nothing more is asked of a disk that does not answer until it has answered."""
         try:
             await database.drain()
+            log.info("store.read_returned", path=str(self.path))
         except (sqlite3.Error, ValueError) as exc:
             self._keeper.report(database, exc)
         finally:

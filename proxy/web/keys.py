@@ -20,7 +20,10 @@ from proxy.web.unknown import UnknownParameters
 
 @dataclass(slots=True, kw_only=True)
 class Parts:
-    """What the handlers use. `requests` counts those received. `draining` is set when the process was told to end and only finishes what is under way."""
+    """What the handlers use.
+
+    `requests` counts those received. `draining` is set when the process was told to end and only finishes what is under way.
+    """
 
     config: Config
     clock: Clock

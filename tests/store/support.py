@@ -1,13 +1,14 @@
 """Entries, a clock, and ways to get hold of a store and its file."""
 
+import asyncio
 import os
 import random
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from proxy.core.entry import Coding, Entry, digest_of
+from proxy.core.entry import Entry, digest_of
 from proxy.store import SqliteStore
 from proxy.store.database import Database
 
@@ -40,7 +41,7 @@ def entry(text: str | bytes = "{}", sent_at_s: float = NOW_S, status: int = 200)
 
 def noise(size: int, seed: int = 0) -> bytes:
     """Bytes that do not compress."""
-    return random.Random(seed).randbytes(size)
+    return random.Random(seed).randbytes(size)  # noqa: S311 - nothing secret
 
 
 @asynccontextmanager
@@ -84,6 +85,13 @@ def same(found: Entry | None, put: Entry) -> bool:
     )
 
 
+async def until(condition: Callable[[], bool]) -> None:
+    """Let others have their turn until the condition holds; a thread of theirs may take a moment."""
+    async with asyncio.timeout(20):
+        while not condition():  # noqa: ASYNC110 - nothing tells of it but the state itself
+            await asyncio.sleep(0.001)
+
+
 def aside(path: Path) -> list[Path]:
     """The files set aside beside `path`, without what belongs to them."""
     found = sorted(path.parent.glob(f"{path.name}.set-aside-*"))
@@ -117,6 +125,3 @@ def scribble(path: Path, *, begin: int = 0) -> None:
         file.write(b"\xa5" * (size - begin))
         file.flush()
         os.fsync(file.fileno())
-
-
-__all__ = ["Coding", "ManualClock", "aside", "database", "edit", "entry", "fetch", "noise", "opened", "same", "scribble"]

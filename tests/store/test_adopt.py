@@ -35,7 +35,7 @@ async def test_a_damaged_memory_is_none(path: Path) -> None:
 
 
 async def test_entries_move(path: Path) -> None:
-    """What was committed, what is being written and what waits: all is found under the new name only, before and after a restart."""
+    """What was committed and what waits is found under the new name only, before and after a restart."""
     puts = {name: entry(name) for name in ("committed", "waiting")}
     async with opened(path) as store:
         store.put("key", "committed", puts["committed"])

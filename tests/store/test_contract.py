@@ -141,7 +141,7 @@ renames = st.tuples(st.just("rename"), st.sampled_from(["a", "b", "c"]), st.samp
 steps = st.lists(
     puts | renames | st.just(("flush",)) | st.just(("yield",)),
     max_size=25,
-    unique_by=lambda step: step[2] if step[0] == "put" else object(),
+    unique_by=lambda step: step[2] if len(step) == 4 else object(),
 )
 
 

@@ -11,10 +11,13 @@ from tests.store.support import NOW_S, ManualClock, edit, entry, fetch, noise, o
 # Writes for ever; says after each flush how far it is.
 WRITER = """
 import asyncio, sys
+import structlog
 from pathlib import Path
 from proxy.clock import SystemClock
 from proxy.core.entry import Entry, digest_of
 from proxy.store import SqliteStore
+
+structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
 
 async def main():
     store = SqliteStore(Path(sys.argv[1]), max_bytes=1 << 26, clock=SystemClock())
