@@ -1,0 +1,115 @@
+"""Whether the upstream may be asked at all: closed, cooling, probing.
+
+    closed ──429, 503, or failures in a row──> cooling ──time passed──> probing (one call) ──it answers──> closed
+                                                  ^                        │
+                                                  └── 429, 503, failure ───┘
+
+A 429 or 503 may name how long to keep away. Where it names nothing, and after failures in a row, it is 5 s, doubling each time
+in a row: up to `most_s` where the upstream asked for quiet, up to 30 s where it just fails, since nobody asked for more and
+whoever waits wants to know soon that it is back.
+"""
+
+from enum import Enum
+
+FIRST_S = 5.0
+FAILURES_MOST_S = 30.0
+FAILURES_IN_A_ROW = 5
+
+
+class State(Enum):
+    """What the breaker lets pass: everything, nothing, one call."""
+
+    CLOSED = "closed"
+    COOLING = "cooling"
+    PROBING = "probing"
+
+
+class Breaker:
+    """The state, and what the results of calls do to it.
+
+    A call is either a probe or not, as `enter` said. Calls that began before a cool-down report late: a success of theirs
+    doesn't end it, a further 429 prolongs it only by a time that it names.
+    """
+
+    def __init__(self, *, most_s: float) -> None:
+        self._most_s = most_s
+        self._until_s: float | None = None
+        self._probe_out = False
+        self._in_a_row = 0
+        self._doubled = 0
+        self.begun = 0
+        """How many times a cool-down began or was prolonged."""
+
+    def state(self, now_s: float) -> State:
+        """Return the state."""
+        if self._until_s is None:
+            return State.CLOSED
+        return State.COOLING if now_s < self._until_s else State.PROBING
+
+    def passable(self, now_s: float) -> bool:
+        """Whether a call may go now."""
+        state = self.state(now_s)
+        return state is State.CLOSED or (state is State.PROBING and not self._probe_out)
+
+    def remaining_s(self, now_s: float) -> float:
+        """Return the seconds until the next probe may go; 0 unless cooling."""
+        return 0.0 if self._until_s is None else max(0.0, self._until_s - now_s)
+
+    def enter(self, now_s: float) -> bool:
+        """Let a call pass; return whether it is the probe. It must be passable."""
+        if not self.passable(now_s):
+            raise RuntimeError("not passable")
+        self._probe_out = self.state(now_s) is State.PROBING
+        return self._probe_out
+
+    def answered(self, *, probe: bool) -> bool:
+        """Note that a call was answered; return whether that ended a cool-down."""
+        if self._until_s is None:
+            self._in_a_row = 0
+            return False
+        if not probe:
+            return False
+        self._until_s = None
+        self._probe_out = False
+        self._in_a_row = self._doubled = 0
+        return True
+
+    def failed(self, now_s: float, *, probe: bool) -> bool:
+        """Note that a call failed; return whether that began a cool-down."""
+        if probe:
+            self._probe_out = False
+        elif self._until_s is not None:
+            return False
+        else:
+            self._in_a_row += 1
+            if self._in_a_row < FAILURES_IN_A_ROW:
+                return False
+        self._cool(now_s, self._next_s(FAILURES_MOST_S))
+        return True
+
+    def busy(self, now_s: float, named_s: float | None, *, probe: bool) -> bool:
+        """Note a 429 or 503 naming so many seconds (None: nothing); return whether the upstream said something new by it."""
+        if probe:
+            self._probe_out = False
+        elif self._until_s is not None and named_s is None:
+            return False
+        if named_s is None:
+            self._cool(now_s, self._next_s(self._most_s))
+        else:
+            self._doubled = 0
+            self._cool(now_s, min(named_s, self._most_s))
+        return True
+
+    def abandoned(self, *, probe: bool) -> None:
+        """Note that a call ended without a result, because nobody wanted it any more."""
+        if probe:
+            self._probe_out = False
+
+    def _next_s(self, most_s: float) -> float:
+        self._doubled += 1
+        return float(min(FIRST_S * 2.0 ** (self._doubled - 1), most_s))
+
+    def _cool(self, now_s: float, length_s: float) -> None:
+        self._until_s = max(self._until_s or now_s, now_s + length_s)
+        self._in_a_row = 0
+        self.begun += 1

@@ -1,0 +1,46 @@
+"""A token bucket: calls a second, with a burst."""
+
+
+class Bucket:
+    """Fills with `rate_per_s` tokens a second up to `burst`, and begins full. One call takes one token."""
+
+    def __init__(self, *, rate_per_s: float, burst: float, now_s: float) -> None:
+        self.burst = burst
+        self._rate_per_s = rate_per_s
+        self._tokens = burst
+        self._at_s = now_s
+
+    def tokens(self, now_s: float) -> float:
+        """Return what is in it."""
+        self._fill(now_s)
+        return self._tokens
+
+    def take(self, now_s: float) -> None:
+        """Take one token. There must be one: ask `ready_in_s` first."""
+        self._fill(now_s)
+        if self._tokens < 1:
+            raise RuntimeError("no token")
+        self._tokens -= 1
+
+    def ready_in_s(self, now_s: float, tokens: float = 1) -> float:
+        """Return the seconds until so many tokens have come, more than fit into it at once if need be."""
+        self._fill(now_s)
+        return max(0.0, tokens - self._tokens) / self._rate_per_s
+
+    def set_rate(self, rate_per_s: float, now_s: float) -> None:
+        """Go on at another rate; what is in it stays."""
+        self._fill(now_s)
+        self._rate_per_s = rate_per_s
+
+    def drain(self, now_s: float) -> None:
+        """Empty it down to one token, so that what has waited goes at the rate and not as a burst."""
+        self._fill(now_s)
+        self._tokens = min(self._tokens, 1.0)
+
+    def _fill(self, now_s: float) -> None:
+        passed_s = max(0.0, now_s - self._at_s)
+        self._tokens = min(self.burst, self._tokens + passed_s * self._rate_per_s)
+        # Rounding must not make a token that is due a hair too late: the timer that woke us would wake us again at once.
+        if 1 - 1e-9 < self._tokens < 1:
+            self._tokens = 1.0
+        self._at_s = max(self._at_s, now_s)

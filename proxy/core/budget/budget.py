@@ -1,0 +1,174 @@
+"""Rate, concurrency, cool-down and line as one: tickets join, are admitted, and report how their call ended."""
+
+from collections import Counter
+from dataclasses import dataclass
+from enum import Enum
+
+from proxy.core.budget.breaker import Breaker, State
+from proxy.core.budget.bucket import Bucket
+from proxy.core.budget.line import Line, Priority, Ticket
+from proxy.core.budget.pace import Pace
+
+# After so many persons in a row a refresh goes that waits: a crowd of new questions must not let everyone else's copies rot.
+PERSONS_IN_A_ROW = 9
+# Retries are at most this share of all calls, and at most so many in a row.
+RETRY_SHARE = 0.1
+RETRIES_AT_ONCE = 10
+_SMOOTHING = 0.2
+_FIRST_GUESS_S = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """The settings: calls a second and at once, how many may follow each other without a pause, the longest cool-down."""
+
+    rate_per_s: float
+    burst: int
+    max_concurrency: int
+    cooldown_max_s: float
+
+
+class Ended(Enum):
+    """How a call ended: any answer, 429 or 503, no answer worth having, or nobody wanted it any more."""
+
+    ANSWERED = "answered"
+    BUSY = "busy"
+    FAILED = "failed"
+    ABANDONED = "abandoned"
+
+
+class Budget:
+    """Decides who may ask the upstream. Every call is a ticket: `join`, then out of `admit`, then `finish`; or `leave`."""
+
+    def __init__(self, limits: Limits, now_s: float) -> None:
+        self._limits = limits
+        self._pace = Pace(most_per_s=limits.rate_per_s, now_s=now_s)
+        self._bucket = Bucket(rate_per_s=limits.rate_per_s, burst=limits.burst, now_s=now_s)
+        self.breaker = Breaker(most_s=limits.cooldown_max_s)
+        self.line = Line()
+        self._under_way: Counter[Priority] = Counter()
+        self._persons_in_a_row = 0
+        self._retry_credit = 0.0
+        self._usual_s = _FIRST_GUESS_S
+        self.calls = 0
+        self.retries = 0
+
+    @property
+    def in_flight(self) -> int:
+        """How many calls are under way."""
+        return self._under_way.total()
+
+    def rate_per_s(self, now_s: float) -> float:
+        """Return the rate that is kept now: the configured one, or what the upstream turned out to take."""
+        return self._pace.rate_per_s(now_s)
+
+    def tokens(self, now_s: float) -> float:
+        """Return how many calls may go at once now."""
+        return self._bucket.tokens(now_s)
+
+    def join(self, ticket: Ticket, now_s: float) -> None:
+        """Let a ticket wait."""
+        ticket.joined_s = now_s
+        self.line.add(ticket)
+
+    def leave(self, ticket: Ticket) -> None:
+        """Let a ticket wait no more."""
+        self.line.remove(ticket)
+
+    def admit(self, now_s: float) -> list[Ticket]:
+        """Return the tickets whose calls go now."""
+        self._bucket.set_rate(self._pace.rate_per_s(now_s), now_s)
+        admitted: list[Ticket] = []
+        while (ticket := self._next(now_s)) is not None:
+            self._bucket.take(now_s)
+            self.line.served(ticket)
+            ticket.probe = self.breaker.enter(now_s)
+            self._under_way[ticket.priority] += 1
+            self._persons_in_a_row = self._persons_in_a_row + 1 if ticket.priority is Priority.PERSON else 0
+            self.calls += 1
+            self._retry_credit = min(self._retry_credit + RETRY_SHARE, RETRIES_AT_ONCE)
+            admitted.append(ticket)
+        return admitted
+
+    def finish(self, ticket: Ticket, ended: Ended, now_s: float, *, took_s: float = 0.0, named_s: float | None = None) -> bool:
+        """Note how an admitted ticket's call ended; return whether a cool-down began by it.
+
+        `took_s` is the time of the call, `named_s` what a 429 or 503 asked for.
+        """
+        self._under_way[ticket.priority] -= 1
+        match ended:
+            case Ended.ANSWERED:
+                self._usual_s += _SMOOTHING * (took_s - self._usual_s)
+                if self.breaker.answered(probe=ticket.probe):
+                    self._bucket.drain(now_s)
+                return False
+            case Ended.BUSY:
+                self._pace.cut(now_s)
+                return self.breaker.busy(now_s, named_s, probe=ticket.probe)
+            case Ended.FAILED:
+                return self.breaker.failed(now_s, probe=ticket.probe)
+            case Ended.ABANDONED:
+                self.breaker.abandoned(probe=ticket.probe)
+                return False
+
+    def next_s(self, now_s: float) -> float | None:
+        """Return the time at which `admit` may have something new although nothing happens; None where only an event helps."""
+        if not self.line or self._candidate() is None:
+            return None
+        if self.breaker.state(now_s) is State.COOLING:
+            return now_s + self.breaker.remaining_s(now_s)
+        if not self.breaker.passable(now_s):
+            return None
+        return now_s + self._bucket.ready_in_s(now_s)
+
+    def wait_s(self, priority: Priority, client: str, now_s: float) -> float:
+        """Return how long one who joined now would probably wait until its call goes.
+
+        Rate and concurrency are reckoned apart, and the longer counts; what is under way is taken as half done.
+        """
+        ahead = self.line.ahead(priority, client)
+        self._bucket.set_rate(self._pace.rate_per_s(now_s), now_s)
+        by_rate_s = self._bucket.ready_in_s(now_s, ahead + 1)
+        crowd = ahead + 1 + self.in_flight - self._limits.max_concurrency
+        by_slots_s = max(0.0, crowd - 0.5) * self._usual_s / self._limits.max_concurrency if crowd > 0 else 0.0
+        return self.breaker.remaining_s(now_s) + max(by_rate_s, by_slots_s)
+
+    def late(self, now_s: float) -> list[Ticket]:
+        """Return those who wait and whose deadline comes before any call can go again."""
+        earliest_s = now_s + self.breaker.remaining_s(now_s)
+        return [ticket for ticket in self.line if ticket.deadline_s < earliest_s]
+
+    def take_retry(self) -> bool:
+        """Whether a call may be tried again; counts it if so."""
+        if self._retry_credit < 1:
+            return False
+        self._retry_credit -= 1
+        self.retries += 1
+        return True
+
+    def _next(self, now_s: float) -> Ticket | None:
+        if not self.breaker.passable(now_s) or self._bucket.ready_in_s(now_s) > 0:
+            return None
+        return self._candidate()
+
+    def _candidate(self) -> Ticket | None:
+        """Return whom the slots would let go next, whatever rate and breaker say."""
+        if self.in_flight >= self._limits.max_concurrency:
+            return None
+        order = list(Priority)
+        if self._persons_in_a_row >= PERSONS_IN_A_ROW:
+            order = [Priority.REFRESH, Priority.PERSON, Priority.PREFETCH]
+        for priority in order:
+            if self._has_slot(priority) and (ticket := self.line.first(priority)) is not None:
+                return ticket
+        return None
+
+    def _has_slot(self, priority: Priority) -> bool:
+        """Keep a quarter of the slots for persons, so that slow calls in the background never block one; half from prefetch."""
+        if priority is Priority.PERSON:
+            return True
+        most = self._limits.max_concurrency
+        background = self._under_way[Priority.REFRESH] + self._under_way[Priority.PREFETCH]
+        if priority is Priority.PREFETCH:
+            return background < max(1, most // 2)
+        return background < max(1, most - max(1, most // 4))

@@ -1,0 +1,331 @@
+"""The upstream budget as a model: whatever happens in whatever order, the promises hold."""
+
+import math
+from collections import deque
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from proxy.core.budget import Budget, Ended, Limits, Priority, State, Ticket
+from proxy.core.budget.breaker import FAILURES_IN_A_ROW
+from proxy.core.budget.bucket import Bucket
+from proxy.core.budget.budget import PERSONS_IN_A_ROW
+from proxy.core.budget.line import Line
+from proxy.core.budget.pace import Pace
+
+PERSON, REFRESH, PREFETCH = Priority
+
+
+def budget(*, rate_per_s: float = 10, burst: int = 20, max_concurrency: int = 8, cooldown_max_s: float = 300) -> Budget:
+    limits = Limits(rate_per_s=rate_per_s, burst=burst, max_concurrency=max_concurrency, cooldown_max_s=cooldown_max_s)
+    return Budget(limits, 0.0)
+
+
+class Model(RuleBasedStateMachine):
+    """A budget, what is known of its tickets, and a clock that only rules move."""
+
+    @initialize(rate=st.sampled_from([1.0, 5.0, 50.0]), burst=st.sampled_from([1, 3, 20]), slots=st.sampled_from([1, 2, 8]))
+    def begin(self, rate: float, burst: int, slots: int) -> None:
+        self.rate, self.burst, self.slots = rate, burst, slots
+        self.budget = budget(rate_per_s=rate, burst=burst, max_concurrency=slots)
+        self.now_s = 0.0
+        self.waiting: list[Ticket] = []
+        self.under_way: list[Ticket] = []
+        self.admitted_s: deque[float] = deque()
+        self.joined = self.left = self.finished = 0
+        self.retries = 0
+        self.overtaken: dict[Ticket, int] = {}
+
+    @rule(priority=st.sampled_from(Priority), client=st.sampled_from("abc"), count=st.integers(1, 30), age_s=st.floats(0, 100))
+    def join(self, priority: Priority, client: str, count: int, age_s: float) -> None:
+        for number in range(count):
+            ticket = Ticket(priority=priority, client=client, refreshed_s=age_s + number)
+            self.budget.join(ticket, self.now_s)
+            self.waiting.append(ticket)
+            self.joined += 1
+
+    @precondition(lambda self: self.waiting)
+    @rule(data=st.data())
+    def leave(self, data: st.DataObject) -> None:
+        ticket = data.draw(st.sampled_from(self.waiting))
+        self.budget.leave(ticket)
+        self.budget.leave(ticket)
+        self.waiting.remove(ticket)
+        self.left += 1
+
+    @rule(seconds=st.sampled_from([0.0, 0.01, 0.1, 0.5, 1.0, 5.0, 30.0, 400.0]))
+    def advance(self, seconds: float) -> None:
+        self.now_s += seconds
+
+    @rule()
+    def wake(self) -> None:
+        """Go to when the budget says that something may happen by itself; then something does."""
+        self.admit()
+        wake_s = self.budget.next_s(self.now_s)
+        if wake_s is not None:
+            assert wake_s >= self.now_s
+            cooling = self.budget.breaker.state(self.now_s) is State.COOLING
+            self.now_s = wake_s
+            assert self.admit() or cooling
+
+    @rule()
+    def admit_some(self) -> None:
+        self.admit()
+
+    def admit(self) -> int:
+        state = self.budget.breaker.state(self.now_s)
+        persons_before = [ticket for ticket in self.waiting if ticket.priority is PERSON]
+        tickets = self.budget.admit(self.now_s)
+        assert state is not State.COOLING or not tickets
+        assert state is not State.PROBING or len(tickets) <= 1
+        for ticket in tickets:
+            assert ticket in self.waiting
+            self.waiting.remove(ticket)
+            self.under_way.append(ticket)
+            self.admitted_s.append(self.now_s)
+            if ticket.priority is not PERSON and any(waits not in tickets for waits in persons_before):
+                # A refresh goes before a person only when its share is due.
+                assert ticket.priority is REFRESH
+        return len(tickets)
+
+    @precondition(lambda self: self.under_way)
+    @rule(data=st.data(), ended=st.sampled_from(Ended), named_s=st.sampled_from([None, 1.0, 7.0, 1000.0]))
+    def finish(self, data: st.DataObject, ended: Ended, named_s: float | None) -> None:
+        ticket = data.draw(st.sampled_from(self.under_way))
+        self.under_way.remove(ticket)
+        self.budget.finish(ticket, ended, self.now_s, took_s=0.1, named_s=named_s)
+        self.finished += 1
+        if ended is Ended.BUSY and named_s is not None:
+            assert self.budget.breaker.remaining_s(self.now_s) >= min(named_s, 300) - 1e-9
+
+    @rule()
+    def retry(self) -> None:
+        self.retries += self.budget.take_retry()
+
+    @invariant()
+    def never_above_the_rate(self) -> None:
+        times = list(self.admitted_s)[-200:]
+        for first in range(0, len(times), 7):
+            span_s = times[-1] - times[first]
+            assert len(times) - first <= self.burst + self.rate * span_s + 1e-6
+
+    @invariant()
+    def never_too_many_at_once(self) -> None:
+        assert self.budget.in_flight == len(self.under_way) <= self.slots
+
+    @invariant()
+    def nothing_is_lost(self) -> None:
+        assert len(self.budget.line) == len(self.waiting)
+        assert self.joined == self.left + len(self.waiting) + len(self.under_way) + self.finished
+        assert set(self.budget.line) == set(self.waiting)
+
+    @invariant()
+    def never_stuck(self) -> None:
+        """With somebody waiting and nothing under way, time alone brings the next call."""
+        if self.waiting and not self.under_way:
+            assert self.budget.next_s(self.now_s) is not None
+
+    @invariant()
+    def retries_are_few(self) -> None:
+        assert self.retries == self.budget.retries
+        assert self.retries <= self.budget.calls / 10
+
+    @invariant()
+    def estimates_are_sane(self) -> None:
+        for priority in Priority:
+            assert 0 <= self.budget.wait_s(priority, "a", self.now_s) < math.inf
+
+    def teardown(self) -> None:
+        """In the end everybody has gone, and nothing is left in the line's tables."""
+        for _ in range(10_000):
+            for ticket in self.under_way:
+                self.budget.finish(ticket, Ended.ANSWERED, self.now_s)
+            self.under_way.clear()
+            if not self.waiting:
+                break
+            if not self.admit():
+                wake_s = self.budget.next_s(self.now_s)
+                assert wake_s is not None
+                self.now_s = wake_s
+        assert not self.waiting
+        line = self.budget.line
+        assert not line._clients
+        assert not line._prefetches
+        assert all(line.first(priority) is None for priority in Priority)
+        assert not line._refreshes
+
+
+TestModel = Model.TestCase
+TestModel.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+
+
+def going(budget: Budget, count: int, *, now_s: float = 0.0) -> list[Ticket]:
+    """Admit one after another, each ending at once, a second apart."""
+    gone: list[Ticket] = []
+    while len(gone) < count:
+        now_s += 1
+        for ticket in budget.admit(now_s)[:1]:
+            gone.append(ticket)
+            budget.finish(ticket, Ended.ANSWERED, now_s)
+    return gone
+
+
+def test_clients_take_turns() -> None:
+    """One with a single question goes second, not after the 200 of another; each client's own go in order."""
+    one_at_a_time = budget(rate_per_s=1, burst=1, max_concurrency=1)
+    many = [Ticket(priority=PERSON, client="many") for _ in range(200)]
+    single = Ticket(priority=PERSON, client="single")
+    for ticket in [*many, single]:
+        one_at_a_time.join(ticket, 0)
+    assert one_at_a_time.line.ahead(PERSON, "another") == 2
+    assert one_at_a_time.line.ahead(PERSON, "many") == 201
+    assert going(one_at_a_time, 5) == [many[0], single, *many[1:4]]
+
+
+def test_refreshes_go_least_recently_refreshed_first_and_never_starve() -> None:
+    """Persons go first; after nine of them in a row the oldest refresh gets its turn; prefetches come last."""
+    one_at_a_time = budget(rate_per_s=1, burst=1, max_concurrency=1)
+    persons = [Ticket(priority=PERSON, client=str(number)) for number in range(20)]
+    refreshes = [Ticket(priority=REFRESH, refreshed_s=age_s) for age_s in (30, 10, 20)]
+    prefetch = Ticket(priority=PREFETCH)
+    for ticket in [prefetch, *refreshes, *persons]:
+        one_at_a_time.join(ticket, 0)
+    gone = going(one_at_a_time, 24)
+    order = [ticket for ticket in gone if ticket.priority is REFRESH]
+    assert [ticket.refreshed_s for ticket in order] == [10, 20, 30]
+    assert [gone.index(ticket) for ticket in order] == [PERSONS_IN_A_ROW, 2 * PERSONS_IN_A_ROW + 1, 22]
+    assert gone[-1] is prefetch
+
+
+def test_slow_calls_in_the_background_leave_slots_for_persons() -> None:
+    """However many refreshes hang, a quarter of the slots is kept; prefetches take half at most."""
+    busy = budget(burst=100, max_concurrency=8)
+    for _ in range(50):
+        busy.join(Ticket(priority=PREFETCH), 0)
+    assert len(busy.admit(0)) == 4
+    for _ in range(50):
+        busy.join(Ticket(priority=REFRESH), 0)
+    assert len(busy.admit(0)) == 2
+    assert busy.next_s(0) is None
+    busy.join(Ticket(priority=PERSON), 0)
+    assert len(busy.admit(0)) == 1
+
+
+def test_a_cooldown_lets_one_probe_out_and_then_the_rate_not_a_burst() -> None:
+    """After an hour's outage: one probe, and once it has answered the calls that waited go at the rate."""
+    now_s = 0.0
+    broken = budget(rate_per_s=10, burst=20)
+    for _ in range(500):
+        broken.join(Ticket(priority=PERSON), now_s)
+    while now_s < 3600:
+        for ticket in broken.admit(now_s):
+            broken.finish(ticket, Ended.FAILED, now_s)
+        wake_s = broken.next_s(now_s)
+        assert wake_s is not None
+        now_s = wake_s
+    assert broken.calls < 20 + FAILURES_IN_A_ROW + 3600 / 30 + 10
+    (probe,) = broken.admit(now_s)
+    assert broken.admit(now_s + 1) == []
+    broken.finish(probe, Ended.ANSWERED, now_s + 1, took_s=1)
+    assert len(broken.admit(now_s + 1)) == 1
+    assert len(broken.admit(now_s + 1.35)) == 3
+
+
+@pytest.mark.parametrize(("named_s", "lengths_s"), [(None, [5, 10, 20, 40, 80, 160, 300, 300]), (7.0, [7, 7, 7])])
+def test_cooldowns(named_s: float | None, lengths_s: list[float]) -> None:
+    """A named time counts as it is, an unnamed one doubles, up to the most; a success begins anew."""
+    cooling = budget()
+    now_s = 0.0
+    for length_s in lengths_s:
+        cooling.join(Ticket(priority=PERSON), now_s)
+        (ticket,) = cooling.admit(now_s)
+        assert cooling.finish(ticket, Ended.BUSY, now_s, named_s=named_s)
+        assert cooling.breaker.remaining_s(now_s) == length_s
+        now_s += length_s
+        assert cooling.breaker.state(now_s) is State.PROBING
+
+
+def test_the_estimate() -> None:
+    """Who comes now waits for the tokens of those ahead, for slots, or for the end of the cool-down."""
+    slow = budget(rate_per_s=5, burst=1, max_concurrency=8)
+    assert slow.wait_s(PERSON, "a", 0) == 0
+    for number in range(50):
+        slow.join(Ticket(priority=PERSON, client=str(number)), 0)
+    slow.admit(0)
+    assert slow.wait_s(PERSON, "a", 0) == pytest.approx(10)
+    assert slow.wait_s(REFRESH, "", 0) == pytest.approx(10)
+    held = budget(rate_per_s=1000, burst=1000, max_concurrency=1)
+    for _ in range(11):
+        held.join(Ticket(priority=PERSON), 0)
+    (first,) = held.admit(0)
+    assert held.wait_s(PERSON, "", 0) == pytest.approx(5.25)
+    held.finish(first, Ended.BUSY, 0, named_s=60)
+    assert held.wait_s(PERSON, "", 0) > 60
+
+
+def test_who_is_late_is_told() -> None:
+    """A cool-down that outlasts a deadline makes the ticket late; one that doesn't leaves it waiting."""
+    cooling = budget()
+    soon, later = Ticket(priority=PERSON, deadline_s=5), Ticket(priority=PERSON, deadline_s=50)
+    cooling.join(Ticket(priority=PERSON), 0)
+    (ticket,) = cooling.admit(0)
+    cooling.join(soon, 0)
+    cooling.join(later, 0)
+    assert cooling.late(0) == []
+    cooling.finish(ticket, Ended.BUSY, 0, named_s=10)
+    assert cooling.late(0) == [soon]
+
+
+def test_misuse_is_noticed() -> None:
+    """A ticket waits once, a token is there before it is taken, a closed gate isn't passed."""
+    line = Line()
+    ticket = Ticket(priority=PERSON)
+    line.add(ticket)
+    assert ticket in line
+    with pytest.raises(RuntimeError):
+        line.add(ticket)
+    bucket = Bucket(rate_per_s=1, burst=1, now_s=0)
+    bucket.take(0)
+    with pytest.raises(RuntimeError):
+        bucket.take(0.5)
+    cooling = budget()
+    cooling.breaker.busy(0, 5, probe=False)
+    with pytest.raises(RuntimeError):
+        cooling.breaker.enter(1)
+
+
+@pytest.mark.parametrize("limit_per_s", [1.0, 5.0, 20.0])
+def test_the_pace_settles_near_a_limit_that_nobody_told(limit_per_s: float) -> None:
+    """Against a server that takes so many a second and says 429 beyond: few are refused, and little is left unused."""
+    pace = Pace(most_per_s=50, now_s=0)
+    tokens, now_s = 10.0, 0.0
+    sent = refused = 0
+    while now_s < 600:
+        step_s = 1 / pace.rate_per_s(now_s)
+        now_s += step_s
+        tokens = min(10.0, tokens + step_s * limit_per_s)
+        counts = now_s > 60
+        sent += counts
+        if tokens >= 1:
+            tokens -= 1
+        else:
+            refused += counts
+            pace.cut(now_s)
+            now_s += 2
+            tokens = min(10.0, tokens + 2 * limit_per_s)
+    assert refused / sent < 0.02
+    assert (sent - refused) / 540 > 0.7 * limit_per_s
+
+
+def test_many_429s_at_once_are_one_cut() -> None:
+    """What comes within a second is one episode; the configured rate is never exceeded, the least never fallen below."""
+    pace = Pace(most_per_s=8, now_s=0)
+    for _ in range(10):
+        pace.cut(0.5)
+    assert pace.rate_per_s(0.5) == 4
+    for number in range(100):
+        pace.cut(2.0 + 2 * number)
+    assert pace.rate_per_s(201) > 0.19
+    assert pace.rate_per_s(1_000_000) == 8
