@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: run demo test check lint types imports coverage format lock clean
+.PHONY: run demo test bench check lint types imports coverage format lock clean
 .DEFAULT_GOAL := help
 
 .PHONY: help
@@ -19,6 +19,9 @@ demo: $(VENV)/run.stamp ## a stand-in upstream with growing runs, and the proxy 
 
 test: $(VENV)/dev.stamp ## install what the tests need and run every test
 	$(BIN)/pytest
+
+bench: $(VENV)/dev.stamp ## measure side by side against a bare handler
+	$(BIN)/python -m tests.bench
 
 check: lint types imports coverage ## what CI runs: lint, types, import contract, tests with coverage
 

@@ -18,8 +18,10 @@ from proxy.store.memory import MemoryStore
 from proxy.store.sqlite import SqliteStore
 from proxy.store.tiers import TieredStore
 from proxy.telemetry import Telemetry
-from proxy.upstream.client import Upstream, open_session
+from proxy.upstream.client import Upstream
 from proxy.upstream.credential import Credential
+from proxy.upstream.exchange import Exchange
+from proxy.upstream.pool import open_session
 from proxy.web.gauges import expose
 from proxy.web.handler import handle
 from proxy.web.hits import HitLog
@@ -61,7 +63,7 @@ async def _open_parts(config: Config, credential: Credential, clock: Clock, slee
         stack.push_async_callback(disk.aclose)
         store = TieredStore(MemoryStore(config.cache.memory_bytes), disk)
         session = await stack.enter_async_context(open_session(config.upstream))
-        upstream = Upstream(config.upstream, credential, clock, session, telemetry)
+        upstream = Upstream(config.upstream, credential, clock, Exchange(config.upstream, clock, session, telemetry), telemetry)
         tenancy = Tenancy(upstream, store, label=config.cache.label, sleep=sleep)
         stack.push_async_callback(tenancy.aclose)
         await tenancy.open()

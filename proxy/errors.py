@@ -14,7 +14,7 @@
         ├── UpstreamBadAnswer       502  an answer that is not of the documented shape
         ├── AnswerTooLarge          502  more than upstream.max_body_bytes
         ├── KeyRefused              502  the upstream does not accept the shared key
-        ├── UpstreamBusy            503  the upstream said 429 or 503; carries when to ask again
+        ├── UpstreamBusy            503  a 429 or 503, or the budget is used up; carries when to ask again
         └── UpstreamTimeout         504  no complete answer within the deadline
 
     ConfigError                          the configuration cannot be used; lists every fault
@@ -119,15 +119,20 @@ class NothingStored(ProxyError):
 
 
 class UpstreamError(ProxyError):
-    """The upstream could not be made to answer. `upstream_status` is what it said, None where it said nothing."""
+    """The upstream could not be made to answer.
+
+    `upstream_status` is what it said, None where it said nothing; `transient` whether the same request may well succeed the
+    next moment.
+    """
 
     code = "upstream-failed"
     status = 502
     title = "Upstream failed"
 
-    def __init__(self, detail: str, *, upstream_status: int | None = None) -> None:
+    def __init__(self, detail: str, *, upstream_status: int | None = None, transient: bool = False) -> None:
         super().__init__(detail)
         self.upstream_status = upstream_status
+        self.transient = transient
 
 
 class UpstreamFailed(UpstreamError):
@@ -156,7 +161,7 @@ class KeyRefused(UpstreamError):
 
 
 class UpstreamBusy(UpstreamError):
-    """The upstream wants to be left alone for `retry_after_s` seconds (at least 1)."""
+    """The upstream wants to be left alone, or more is asked of it than it takes: come again in `retry_after_s` seconds."""
 
     code = "upstream-busy"
     status = 503

@@ -7,16 +7,18 @@ first caller is no different from the others. Every waiter gets the same result 
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 K = TypeVar("K")
+C = TypeVar("C", bound=Callable[[], Awaitable[Any]])
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Flight(Generic[T]):
+class Flight(Generic[C, T]):
     """One call under way. `started_s` is the wall time at which it began: what it brings is at least as new."""
 
+    call: C
     started_s: float
     task: asyncio.Task[T]
 
@@ -29,11 +31,12 @@ class Flight(Generic[T]):
         await asyncio.wait([self.task])
 
 
-class Flights(Generic[K, T]):
+class Flights(Generic[K, C, T]):
     """The calls under way by key: at most one for each."""
 
     def __init__(self) -> None:
-        self._flights: dict[K, Flight[T]] = {}
+        self._flights: dict[K, Flight[C, T]] = {}
+        self._abandoned: set[asyncio.Task[T]] = set()
         self._closing = False
         self.landings = 0
         """How many calls have ended: whoever sees it unchanged knows that nothing was fetched in between."""
@@ -42,34 +45,42 @@ class Flights(Generic[K, T]):
         """Return the number of calls under way."""
         return len(self._flights)
 
-    def get(self, key: K) -> Flight[T] | None:
+    def get(self, key: K) -> Flight[C, T] | None:
         """Return the call under way for a key."""
         return self._flights.get(key)
 
-    def start(self, key: K, call: Callable[[], Awaitable[T]], *, now_s: float) -> Flight[T]:
+    def start(self, key: K, call: C, *, now_s: float) -> Flight[C, T]:
         """Begin a call. There must be none under way for this key."""
         if key in self._flights or self._closing:
             raise RuntimeError("a flight is under way for this key, or the flights are closed")
-        task = asyncio.ensure_future(_run(call))
-        flight = Flight(started_s=now_s, task=task)
+        flight: Flight[C, T] = Flight(call=call, started_s=now_s, task=asyncio.ensure_future(_run(call)))
         self._flights[key] = flight
-        task.add_done_callback(lambda done: self._land(key, done))
+        flight.task.add_done_callback(lambda _: self._land(key, flight))
         return flight
 
-    def _land(self, key: K, task: "asyncio.Task[T]") -> None:
-        del self._flights[key]
-        self.landings += 1
-        if not task.cancelled():
-            task.exception()  # retrieved, so that a failure nobody waits for any more isn't reported as forgotten
+    def abandon(self, key: K, flight: Flight[C, T]) -> None:
+        """Cancel a call that nobody wants any more. From now on the key is free: nobody can join a flight that goes down."""
+        if self._flights.get(key) is flight:
+            del self._flights[key]
+            self._abandoned.add(flight.task)
+            flight.task.cancel()
 
     async def aclose(self) -> None:
         """Cancel what is under way and wait until it has ended."""
         self._closing = True
-        tasks = [flight.task for flight in self._flights.values()]
+        tasks = [*self._abandoned, *(flight.task for flight in self._flights.values())]
         for task in tasks:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
+
+    def _land(self, key: K, flight: Flight[C, T]) -> None:
+        if self._flights.get(key) is flight:
+            del self._flights[key]
+        self._abandoned.discard(flight.task)
+        self.landings += 1
+        if not flight.task.cancelled():
+            flight.task.exception()  # retrieved, so that a failure nobody waits for any more isn't reported as forgotten
 
 
 async def _run(call: Callable[[], Awaitable[T]]) -> T:

@@ -28,7 +28,8 @@ def configure(*, level: str, log_format: Format) -> None:
         cache_logger_on_first_use=False,
     )
     last: list[Processor] = (
-        [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        # Plain tracebacks: the renderer's own show local variables where the package rich is installed, the key among them.
+        [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)]
         if console
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     )
@@ -40,6 +41,14 @@ def configure(*, level: str, log_format: Format) -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
+    logging.getLogger("aiohttp.server").addFilter(_without_details)
     # These two tell of every statement and callback at debug level, keys and bodies among them.
     for name in ("aiosqlite", "asyncio"):
         logging.getLogger(name).setLevel(logging.INFO)
+
+
+def _without_details(record: logging.LogRecord) -> bool:
+    """Keep one line of what the HTTP server logs: a malformed request. Its traceback quotes headers, credentials among them."""
+    record.msg, record.args = "request.malformed", ()
+    record.exc_info = record.exc_text = None
+    return True

@@ -59,6 +59,13 @@ class Telemetry:
         self._upstream_durations = Histogram(
             "pluto_proxy_upstream_duration_seconds", "Time of a call to the upstream", buckets=_SLOW_S, registry=registry
         )
+        self._waits = Histogram(
+            "pluto_proxy_budget_wait_seconds",
+            "Time that a call waited for its turn",
+            ["priority"],
+            buckets=_FAST_S,
+            registry=registry,
+        )
         Gauge("pluto_proxy_build_info", "Always 1", ["version", "python"], registry=registry).labels(
             __version__, platform.python_version()
         ).set(1)
@@ -83,6 +90,10 @@ class Telemetry:
             self._pairs[route, outcome] = pair
         pair[0].inc()
         pair[1].observe(duration_s)
+
+    def waited(self, priority: str, wait_s: float) -> None:
+        """Count the time that a call waited for its turn, by its priority."""
+        self._waits.labels(priority).observe(wait_s)
 
     def asked(self, status: str, duration_s: float) -> None:
         """Count a call to the upstream by its status, or the error's code where there was none."""

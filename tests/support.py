@@ -93,6 +93,11 @@ class World:
         assert KEY not in f"{reply.headers} {reply.body!r}"
         return reply
 
+    def advance(self, seconds: float) -> None:
+        """Let time pass, and the budget notice it: its own timer runs by real time."""
+        self.clock.advance(seconds)
+        self.parts.upstream.turnstile._let_through()
+
     async def settled(self) -> None:
         """Wait until nothing is asked upstream any more."""
         async with asyncio.timeout(10):
@@ -131,6 +136,10 @@ async def world(
     async with AsyncExitStack() as stack:
         base = await stack.enter_async_context(standin.serve()) if upstream is None else upstream
         variables = {f"PLUTO_PROXY_{name.upper()}": str(value) for name, value in settings.items()}
+        # Tests that aren't about the budget shouldn't meet it: their clocks stand still.
+        variables.setdefault("PLUTO_PROXY_UPSTREAM__RATE_PER_S", "10000")
+        variables.setdefault("PLUTO_PROXY_UPSTREAM__BURST", "10000")
+        variables.setdefault("PLUTO_PROXY_UPSTREAM__MAX_CONCURRENCY", "1000")
         variables.setdefault("PLUTO_PROXY_CACHE__PATH", str(folder / "cache" / "cache.sqlite"))
         config = load(None, {"PLUTO_PROXY_LISTEN": "127.0.0.1:0", "PLUTO_PROXY_UPSTREAM": base, **variables}).config
         app = create_app(config, key or KeySource(value=KEY), clock=system_clock or clock, sleep=sleep)

@@ -58,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
 def _check(loaded: Loaded) -> int:
     if loaded.key is not None:
         Credential(loaded.key)
-    sys.stdout.write(render(loaded))
+    sys.stdout.buffer.write(render(loaded).encode(errors="backslashreplace"))
     return 0
 
 

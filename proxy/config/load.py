@@ -72,10 +72,15 @@ def _read_file(path: Path | None, faults: list[str]) -> tuple[_Values, _Sources]
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
         faults.append(f"{path}: not valid TOML: {exc}")
         return {}, {}
+    except RecursionError:
+        faults.append(f"{path}: not usable TOML: nested too deeply")
+        return {}, {}
     values: _Values = {}
     for section, content in document.items():
         if isinstance(content, dict):
             values[section] = dict(content)
+        elif section in _SECTIONS:
+            faults.append(f"{section}: must be a section, [{section}]{_from(str(path))}")
         else:
             faults.append(f"{section}: unknown key outside of a section{_from(str(path))}")
     return values, {(section, key): str(path) for section, content in values.items() for key in content}
@@ -118,11 +123,19 @@ def _validate(values: _Values, sources: _Sources, faults: list[str]) -> Config |
     except ValidationError as exc:
         for error in exc.errors(include_url=False, include_context=False):
             location = error["loc"]
-            source = sources.get((str(location[0]), str(location[1])), "") if len(location) > 1 else ""
+            source = _source_of(location, sources)
             path = ".".join(map(str, location))
             message = "unknown key" if error["type"] == "extra_forbidden" else error["msg"].removeprefix("Value error, ")
             faults.append(f"{path}: {message}{_from(source)}")
         return None
+
+
+def _source_of(location: tuple[int | str, ...], sources: _Sources) -> str:
+    """Return where a key was set; for a fault of a whole section, where its keys were."""
+    if len(location) > 1:
+        return sources.get((str(location[0]), str(location[1])), "")
+    named = {source for (section, _), source in sources.items() if section == str(location[0])}
+    return ", ".join(sorted(named))
 
 
 def _check_exposure(values: _Values, sources: _Sources, faults: list[str]) -> None:
@@ -150,7 +163,10 @@ def _key_source(environ: Mapping[str, str], faults: list[str]) -> KeySource | No
     elif value:
         return KeySource(value=value)
     elif path:
-        return KeySource(path=Path(path).expanduser())
+        try:
+            return KeySource(path=Path(path).expanduser())
+        except RuntimeError:
+            faults.append("PLUTO_API_KEY_FILE: names the home of a user whom this machine doesn't know")
     return None
 
 

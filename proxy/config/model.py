@@ -16,6 +16,7 @@ PositiveSeconds = Annotated[float, Field(gt=0, le=86_400)]
 Count = Annotated[int, Field(ge=1)]
 KNOWN_PARAMETERS = frozenset(parameter.name for route in ROUTES for parameter in route.parameters)
 _LABEL = re.compile(r"[A-Za-z0-9._-]{0,64}")
+_LONGEST_LABEL = 63
 _HOST = re.compile(r"[A-Za-z0-9._-]+|\[?[0-9A-Fa-f:.]+\]?")
 
 
@@ -54,6 +55,10 @@ def _upstream_url(text: str) -> str:
         _ = parts.port
     except ValueError as exc:
         raise ValueError(f"is not a URL: {exc}") from None
+    if any(not "\x21" <= character <= "\x7e" or character in '<>"\\^`{|}%' for character in text):
+        raise ValueError("must hold no spaces, percent signs, non-ASCII or other characters that a base URL cannot have")
+    if any(not 0 < len(label) <= _LONGEST_LABEL for label in (parts.hostname or "x").removesuffix(".").split(".")):
+        raise ValueError("has a host name with an empty label or one of more than 63 characters")
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ValueError("must be a base URL such as https://pluto-api.trainy.ai")
     if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
@@ -65,6 +70,16 @@ def _label(text: str) -> str:
     if not _LABEL.fullmatch(text):
         raise ValueError("must be at most 64 letters, digits, dots, dashes or underscores")
     return text
+
+
+def _file_path(path: Path) -> Path:
+    if "\0" in str(path) or path.name in {"", ".."} or path.is_dir():
+        raise ValueError("must name a file")
+    try:
+        path.expanduser()
+    except RuntimeError:
+        raise ValueError("names the home of a user whom this machine doesn't know") from None
+    return path
 
 
 def _host(text: str) -> str:
@@ -106,8 +121,11 @@ class Upstream(_Section):
     deadline_s: PositiveSeconds = 25.0
     connect_timeout_s: PositiveSeconds = 5.0
     cooldown_max_s: Annotated[float, Field(ge=1, le=86_400)] = 300.0
-    max_connections: Count = 32
-    max_body_bytes: Annotated[ByteSize, Field(ge=1)] = ByteSize(64 * 2**20)
+    rate_per_s: Annotated[float, Field(gt=0, le=10_000)] = 10.0
+    burst: Annotated[int, Field(ge=1, le=100_000)] = 20
+    max_concurrency: Annotated[int, Field(ge=1, le=1_000)] = 8
+    max_connections: Annotated[int, Field(ge=1, le=10_000)] = 32
+    max_body_bytes: Annotated[ByteSize, Field(ge=1, le=2**32)] = ByteSize(64 * 2**20)
     extra_params: tuple[ParameterName, ...] = ()
     ignored_params: tuple[ParameterName, ...] = ("_", "t", "cb")
 
@@ -121,7 +139,7 @@ class Upstream(_Section):
 class Cache(_Section):
     """What is kept, and where."""
 
-    path: Path = Path("~/.cache/pluto-proxy/cache.sqlite")
+    path: Annotated[Path, AfterValidator(_file_path)] = Path("~/.cache/pluto-proxy/cache.sqlite")
     max_bytes: Annotated[ByteSize, Field(ge=2**20)] = ByteSize(2**30)
     memory_bytes: Annotated[ByteSize, Field(ge=0)] = ByteSize(256 * 2**20)
     max_object_bytes: Annotated[ByteSize, Field(ge=0)] = ByteSize(32 * 2**20)

@@ -16,7 +16,7 @@ class _Row(msgspec.Struct):
     logGroup: str  # noqa: N815
     value: int | float
     time: str
-    step: int | Annotated[str, msgspec.Meta(pattern="^[0-9]+$")]
+    step: int | Annotated[str, msgspec.Meta(pattern=r"^[0-9]+\Z")]
 
 
 class _Metrics(msgspec.Struct):
@@ -30,6 +30,10 @@ def check_metrics(body: bytes) -> None:
     """Raise ValueError unless `body` is `{"metrics":[{logName, logGroup, value, time, step, …}, …]}` in UTF-8 JSON."""
     try:
         _decoder.decode(body)
+        if not body.isascii():
+            body.decode()  # the decoder looks only into the fields that it knows
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as exc:
         # The library's message names the place and the type; it quotes nothing of the body.
         raise ValueError(str(exc)) from None

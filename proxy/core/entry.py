@@ -44,3 +44,8 @@ class Entry:
 def digest_of(body: bytes) -> str:
     """Return the digest that an Entry with this body carries (32 hex digits)."""
     return sha256(body).hexdigest()[:32]
+
+
+def tombstone(sent_at_s: float) -> Entry:
+    """Return what is put in place of an entry that is no longer what the upstream says: stores keep nothing under its key."""
+    return Entry(body=b"", sent_at_s=sent_at_s, digest="", status=404)

@@ -42,7 +42,7 @@ def read_query(route: Route, raw: str, *, ignored: Collection[str] = (), extra: 
     pairs = split_query(raw)
     canonical = _known(route, pairs)
     canonical += sorted(((name, value) for name, value in pairs if name in extra), key=lambda pair: pair[0])
-    target = f"{route.path}?" + "&".join(f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in canonical)
+    target = f"{route.path}?" + "&".join(f"{_quoted(name)}={_quoted(value)}" for name, value in canonical)
     if len(target) > MAX_TARGET_BYTES:
         raise QueryTooLong(
             f"the query is longer than the {MAX_TARGET_BYTES} bytes that the upstream accepts; ask for less at once"
@@ -50,6 +50,11 @@ def read_query(route: Route, raw: str, *, ignored: Collection[str] = (), extra: 
     known = {parameter.name for parameter in route.parameters}
     unknown = (name for name, _ in pairs if name not in known and name not in ignored and name not in extra)
     return Query(route=route, target=target, unknown=tuple(dict.fromkeys(unknown)))
+
+
+def _quoted(text: str) -> str:
+    """Percent-encode what has a meaning in a query or may not stand there raw, and nothing else: names are full of slashes."""
+    return quote(text, safe="/:@!$'()*,;?")
 
 
 def _known(route: Route, pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:

@@ -8,7 +8,8 @@ import re
 
 from proxy.core.entry import Coding, Entry
 
-_TAG = re.compile(r'\s*(?:W/)?"([\x21\x23-\x7e\x80-\xff]*)"\s*(?:,|$)')
+# One element of the list and the commas that follow it: empty elements are to be ignored (RFC 9110 section 5.6.1).
+_TAG = re.compile(r'[\s,]*(?:W/)?"([\x21\x23-\x7e\x80-\xff]*)"\s*(?:,|$)')
 
 
 def etag(entry: Entry, coding: Coding) -> str:

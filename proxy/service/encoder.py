@@ -7,12 +7,12 @@ from types import MappingProxyType
 
 from proxy.core.coding import LEAST_BYTES, encode
 from proxy.core.entry import Coding, Entry
-from proxy.errors import NotAcceptable
+from proxy.service.tenancy import Tenant
 from proxy.store.tiers import TieredStore
 
 # gzip takes about 13 us a kB: what is larger would hold up the event loop noticeably.
 _INLINE_BYTES = 16_384
-_Form = tuple[str, str, str, Coding]
+_Form = tuple[Tenant, str, str, Coding]
 
 
 class Encoder:
@@ -26,26 +26,29 @@ class Encoder:
         self._making: dict[_Form, asyncio.Task[bytes]] = {}
         self._keeping: set[asyncio.Task[None]] = set()
 
-    def keep(self, namespace: str, key: str, entry: Entry, *, persist: bool) -> None:
-        """Store an entry. Its zstd form is made for the disk and serves clients as well."""
+    def keep(self, tenant: Tenant, key: str, entry: Entry, *, persist: bool) -> bool:
+        """Store an entry; return whether it is kept anywhere. Its zstd form is made for the disk and serves clients as well."""
         memory, disk = self._store.memory, self._store.disk
-        memory.put(namespace, key, entry)
-        if memory.peek(namespace, key) is not entry or len(entry.body) < LEAST_BYTES or Coding.ZSTD in entry.encoded:
+        memory.put(tenant.namespace, key, entry)
+        held = memory.peek(tenant.namespace, key) is entry
+        if not persist:
+            return held
+        if not held or len(entry.body) < LEAST_BYTES or Coding.ZSTD in entry.encoded:
             # Not held in memory (or there is nothing to make first): the disk must have it at once, or the next request misses.
-            if persist:
-                disk.put(namespace, key, entry)
-            return
-        task = asyncio.get_running_loop().create_task(self._keep(namespace, key, entry, persist))
-        self._keeping.add(task)
-        task.add_done_callback(self._keeping.discard)
+            disk.put(tenant.namespace, key, entry)
+        else:
+            task = asyncio.get_running_loop().create_task(self._keep(tenant, key, entry))
+            self._keeping.add(task)
+            task.add_done_callback(self._keeping.discard)
+        return True
 
-    async def choose(self, namespace: str, key: str, entry: Entry, wanted: Sequence[Coding]) -> tuple[Coding, bytes]:
-        """Return the coding and body to send: the best of `wanted` (the best first) that is ready.
+    async def choose(self, tenant: Tenant, key: str, entry: Entry, wanted: Sequence[Coding]) -> tuple[Coding, bytes]:
+        """Return the coding and body to send: the best of `wanted` (the best first, at least one) that is ready.
 
         Where a better one could be made and kept in memory, that is begun. It is waited for only where the client excludes
-        identity. Raises NotAcceptable where nothing is wanted that there is.
+        identity.
         """
-        held = self._store.memory.peek(namespace, key)
+        held = self._store.memory.peek(tenant.namespace, key)
         worthwhile = len(entry.body) >= LEAST_BYTES and held is not None and held.digest == entry.digest
         for coding in wanted:
             if coding is Coding.IDENTITY:
@@ -53,12 +56,10 @@ class Encoder:
             if (body := entry.encoded.get(coding)) is not None:
                 return coding, body
             if worthwhile:
-                self._make(namespace, key, entry, coding)
+                self._make(tenant, key, entry, coding)
         if Coding.IDENTITY in wanted:
             return Coding.IDENTITY, entry.body
-        if not wanted:
-            raise NotAcceptable("Accept-Encoding excludes identity; this proxy has gzip, zstd and identity")
-        return wanted[0], await asyncio.shield(self._make(namespace, key, entry, wanted[0]))
+        return wanted[0], await asyncio.shield(self._make(tenant, key, entry, wanted[0]))
 
     async def settled(self) -> None:
         """Wait until everything begun so far is made and handed to the store."""
@@ -69,13 +70,12 @@ class Encoder:
         """Finish what was begun, so that it reaches the disk."""
         await self.settled()
 
-    async def _keep(self, namespace: str, key: str, entry: Entry, persist: bool) -> None:
-        body = await self._make(namespace, key, entry, Coding.ZSTD)
-        if persist:
-            self._store.disk.put(namespace, key, _with(entry, Coding.ZSTD, body))
+    async def _keep(self, tenant: Tenant, key: str, entry: Entry) -> None:
+        body = await self._make(tenant, key, entry, Coding.ZSTD)
+        self._store.disk.put(tenant.namespace, key, _with(entry, Coding.ZSTD, body))
 
-    def _make(self, namespace: str, key: str, entry: Entry, coding: Coding) -> "asyncio.Task[bytes]":
-        form = (namespace, key, entry.digest, coding)
+    def _make(self, tenant: Tenant, key: str, entry: Entry, coding: Coding) -> "asyncio.Task[bytes]":
+        form = (tenant, key, entry.digest, coding)
         if (task := self._making.get(form)) is None:
             task = asyncio.get_running_loop().create_task(self._encode(form, entry))
             self._making[form] = task
@@ -83,15 +83,15 @@ class Encoder:
         return task
 
     async def _encode(self, form: _Form, entry: Entry) -> bytes:
-        namespace, key, digest, coding = form
+        tenant, key, digest, coding = form
         if len(entry.body) > _INLINE_BYTES:
             body = await asyncio.to_thread(encode, entry.body, coding)
         else:
             body = encode(entry.body, coding)
-        # By now the entry may have gained another form, or been refreshed with the same bytes.
-        current = self._store.memory.peek(namespace, key)
+        # By now the entry may have gained another form, been refreshed with the same bytes, or moved to its organization.
+        current = self._store.memory.peek(tenant.namespace, key)
         if current is not None and current.digest == digest:
-            self._store.memory.put(namespace, key, _with(current, coding, body))
+            self._store.memory.put(tenant.namespace, key, _with(current, coding, body))
         return body
 
 

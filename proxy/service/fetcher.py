@@ -1,26 +1,24 @@
 """Asking the upstream for one question: at most one call under way for each, its answer checked, stored and remembered."""
 
-import asyncio
 from dataclasses import dataclass, replace
 
 import structlog
 
 from proxy.clock import Clock
-from proxy.core.entry import Entry, digest_of
+from proxy.core.budget import Priority, Ticket
+from proxy.core.entry import Entry, digest_of, tombstone
 from proxy.core.freshness import Lifetimes, Verdict, judge
 from proxy.core.query import Query
-from proxy.errors import KeyRefused, UpstreamBadAnswer, UpstreamBusy, UpstreamError
+from proxy.errors import KeyRefused, UpstreamBusy, UpstreamError, UpstreamFailed
 from proxy.flight import Flight, Flights
 from proxy.service.encoder import Encoder
 from proxy.service.memo import Failure, Memo
-from proxy.service.tenancy import Tenancy
+from proxy.service.question import Question
+from proxy.service.tenancy import Tenancy, Tenant
 from proxy.store.tiers import TieredStore
 from proxy.upstream.client import Upstream
 from proxy.upstream.reply import Reply
 
-# Checking a body takes about 5 ms a megabyte; larger ones are checked in a thread.
-_LARGE_BYTES = 2**20
-_OK = 200
 _log = structlog.get_logger()
 
 
@@ -43,12 +41,39 @@ class Need:
     """What a caller needs of a flight.
 
     `not_before_s`: the wall time at which it must have begun or later. `persist`: the answer may be written to disk.
-    `landings`: the count of landed flights when the caller looked into the store.
+    `landings`: the count of landed flights when the caller looked into the store. `urgent`: the caller has nothing in hand.
+    `refreshed_s`: when what the caller has in hand was fetched (wall time). `client`: who asks.
     """
 
     not_before_s: float
     persist: bool
     landings: int
+    client: str = ""
+    urgent: bool = False
+    refreshed_s: float = 0.0
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class _Call:
+    """One call under way, and what those who wait for it want of it."""
+
+    fetcher: "Fetcher"
+    query: Query
+    tenant: Tenant
+    first: Need
+    ticket: Ticket
+    persist: bool
+    waiting: int = 0
+
+    async def __call__(self) -> Fetched:
+        return await self.fetcher.carry_out(self)
+
+    @property
+    def question(self) -> Question:
+        return Question(self.tenant.fingerprint, self.query.target)
+
+
+_Flight = Flight[_Call, Fetched]
 
 
 class Fetcher:
@@ -74,8 +99,7 @@ class Fetcher:
         self._lifetimes = lifetimes
         self._clock = clock
         self._max_object_bytes = max_object_bytes
-        self._flights: Flights[tuple[str, str], Fetched] = Flights()
-        self._persisted: set[tuple[str, str]] = set()
+        self._flights: Flights[Question, _Call, Fetched] = Flights()
 
     @property
     def landings(self) -> int:
@@ -84,105 +108,123 @@ class Fetcher:
 
     @property
     def in_flight(self) -> int:
-        """How many questions are being asked upstream now."""
+        """How many questions are being asked upstream now, or wait to be."""
         return len(self._flights)
 
-    async def fetch(self, namespace: str, query: Query, need: Need) -> tuple[Fetched, bool]:
+    async def fetch(self, tenant: Tenant, query: Query, need: Need) -> tuple[Fetched, bool]:
         """Return what the upstream answers, and whether the caller joined a flight that was under way.
 
         A flight that began too early for the caller's need is waited for, not joined; whoever waited shares the next one, so
         that demanding clients cannot start more than one call at a time. Raises UpstreamError.
         """
-        key = (namespace, query.target)
-        while (flight := self._flights.get(key)) is not None:
-            if flight.started_s >= need.not_before_s:
-                self._note(key, need)
-                return await flight.result(), True
-            await flight.ended()
-        return await self._start(key, query, need).result(), False
+        question = Question(tenant.fingerprint, query.target)
+        while True:
+            flight = self._flights.get(question)
+            if flight is not None and flight.started_s < need.not_before_s:
+                await flight.ended()
+                continue
+            joined = flight is not None
+            if flight is None:
+                flight = self._start(tenant, query, need)
+            else:
+                self._join(flight.call, need)
+            fetched = await self._wait(question, flight)
+            # A flight can hand out an entry that landed just before it: new enough for its first caller, not for each.
+            if fetched.asked or fetched.entry.sent_at_s >= need.not_before_s:
+                return fetched, joined
 
-    def refresh(self, namespace: str, query: Query, need: Need) -> None:
+    def refresh(self, tenant: Tenant, query: Query, need: Need) -> None:
         """See to it that a flight is under way, without waiting for it."""
-        key = (namespace, query.target)
-        if self._flights.get(key) is None:
-            self._start(key, query, need)
+        if self._flights.get(Question(tenant.fingerprint, query.target)) is None:
+            self._start(tenant, query, need)
 
     async def aclose(self) -> None:
         """End what is under way."""
         await self._flights.aclose()
 
-    def _start(self, key: tuple[str, str], query: Query, need: Need) -> Flight[Fetched]:
-        self._note(key, need)
-        return self._flights.start(key, lambda: self._call(key, query, need), now_s=self._clock.now_s())
+    def _start(self, tenant: Tenant, query: Query, need: Need) -> _Flight:
+        priority = Priority.PERSON if need.urgent else Priority.REFRESH
+        ticket = self._upstream.ticket(priority, client=need.client, refreshed_s=need.refreshed_s)
+        call = _Call(fetcher=self, query=query, tenant=tenant, first=need, ticket=ticket, persist=need.persist)
+        return self._flights.start(call.question, call, now_s=self._clock.now_s())
 
-    def _note(self, key: tuple[str, str], need: Need) -> None:
-        if need.persist:
-            self._persisted.add(key)
+    def _join(self, call: _Call, need: Need) -> None:
+        call.persist = call.persist or need.persist
+        if need.urgent:
+            self._upstream.turnstile.promote(call.ticket, client=need.client, deadline_s=self._upstream.deadline_s())
 
-    async def _call(self, key: tuple[str, str], query: Query, need: Need) -> Fetched:
-        namespace, target = key
+    async def _wait(self, question: Question, flight: _Flight) -> Fetched:
+        """Wait for a flight. When the last person who waited has gone, a call that hasn't been sent yet is given up."""
+        call = flight.call
+        call.waiting += 1
         try:
-            if (landed := await self._landed_meanwhile(key, need)) is not None:
-                return landed
-            reply = await self._upstream.get(target)
-            await _check(query, reply)
-            return self._keep(key, reply)
-        except UpstreamError as exc:
-            self._remember(namespace, target, exc)
-            raise
+            return await flight.result()
         finally:
-            self._persisted.discard(key)
+            call.waiting -= 1
+            unsent = call.ticket in self._upstream.turnstile.budget.line
+            if not call.waiting and unsent and call.ticket.priority is Priority.PERSON:
+                self._flights.abandon(question, flight)
 
-    async def _landed_meanwhile(self, key: tuple[str, str], need: Need) -> Fetched | None:
+    async def carry_out(self, call: _Call) -> Fetched:
+        """Do what a flight is for. Whatever goes wrong comes out as an UpstreamError, and is remembered."""
+        try:
+            if (landed := await self._landed_meanwhile(call)) is not None:
+                return landed
+            reply = await self._upstream.get(call.query.target, call.ticket, call.query.route.check)
+            return self._keep(call, reply)
+        except UpstreamError as exc:
+            self._remember(call, exc)
+            raise
+        except Exception as exc:
+            _log.exception("fetch.crashed", key=call.query.target)
+            error = UpstreamFailed("a fault in the proxy while reading the upstream's answer; its log tells more")
+            self._remember(call, error)
+            raise error from exc
+
+    async def _landed_meanwhile(self, call: _Call) -> Fetched | None:
         """Look again where flights have landed since the caller looked: this very question may have been answered."""
-        if self.landings == need.landings:
+        if self.landings == call.first.landings:
             return None
-        entry = await self._store.get(*key)
-        if entry is None or entry.sent_at_s < need.not_before_s:
+        entry = await self._store.get(call.tenant.namespace, call.query.target)
+        if entry is None or entry.sent_at_s < call.first.not_before_s:
             return None
         if judge(entry, self._clock.now_s(), self._lifetimes) is not Verdict.FRESH:
             return None
         return Fetched(entry=entry, stored=True, asked=False)
 
-    def _keep(self, key: tuple[str, str], reply: Reply) -> Fetched:
+    def _keep(self, call: _Call, reply: Reply) -> Fetched:
+        # Filed under the key that it was fetched with, which may have changed since the call began.
+        tenant = self._tenancy.of(reply.fingerprint)
+        target = call.query.target
         entry = Entry(body=reply.body, sent_at_s=reply.sent_at_s, digest=digest_of(reply.body), status=reply.status)
-        namespace, target = self._place(key, reply)
-        if reply.status != _OK:
-            self._memo.remember(namespace, target, entry)
+        question = Question(reply.fingerprint, target)
+        if reply.status != 200:
+            self._memo.remember(question, entry)
+        else:
+            self._memo.forget(question)
+        if reply.status != 200 or len(entry.body) > self._max_object_bytes:
+            # What was stored is not what the upstream says any more.
+            self._store.put(tenant.namespace, target, tombstone(reply.sent_at_s))
             return Fetched(entry=entry, stored=False, elapsed_s=reply.elapsed_s)
-        self._memo.forget(namespace, target)
-        stored = len(entry.body) <= self._max_object_bytes
-        if stored:
-            entry = self._like_before(namespace, target, entry)
-            self._encoder.keep(namespace, target, entry, persist=key in self._persisted)
+        entry = self._like_before(tenant, target, entry)
+        stored = self._encoder.keep(tenant, target, entry, persist=call.persist)
         return Fetched(entry=entry, stored=stored, elapsed_s=reply.elapsed_s)
 
-    def _like_before(self, namespace: str, target: str, entry: Entry) -> Entry:
+    def _like_before(self, tenant: Tenant, target: str, entry: Entry) -> Entry:
         """Take over the compressed forms of the entry before it where a refresh brought the same bytes."""
-        before = self._store.memory.peek(namespace, target)
+        before = self._store.memory.peek(tenant.namespace, target)
         if before is None or before.digest != entry.digest:
             return entry
         return replace(entry, body=before.body, encoded=before.encoded)
 
-    def _place(self, key: tuple[str, str], reply: Reply) -> tuple[str, str]:
-        """Return where an answer belongs: to the key it was fetched with, which may have changed or become known meanwhile."""
-        return self._tenancy.namespace_of(reply.fingerprint), key[1]
-
-    def _remember(self, namespace: str, target: str, error: UpstreamError) -> None:
-        _log.warning("fetch.failed", key=target, code=error.code, reason=error.detail, upstream_status=error.upstream_status)
+    def _remember(self, call: _Call, error: UpstreamError) -> None:
+        _log.warning(
+            "fetch.failed",
+            key=call.query.target,
+            code=error.code,
+            reason=error.detail,
+            upstream_status=error.upstream_status,
+        )
         # Those two are remembered where they belong, for the upstream as a whole and with times of their own.
         if not isinstance(error, UpstreamBusy | KeyRefused):
-            self._memo.remember(namespace, target, Failure(error=error))
-
-
-async def _check(query: Query, reply: Reply) -> None:
-    if reply.status != _OK:
-        return
-    try:
-        if len(reply.body) > _LARGE_BYTES:
-            await asyncio.to_thread(query.route.check, reply.body)
-        else:
-            query.route.check(reply.body)
-    except ValueError as exc:
-        message = f"the upstream's answer does not have the documented shape: {exc}"
-        raise UpstreamBadAnswer(message, upstream_status=reply.status) from None
+            self._memo.remember(call.question, Failure(error=error))

@@ -7,6 +7,7 @@ from cachetools import TTLCache
 from proxy.clock import Clock
 from proxy.core.entry import Entry
 from proxy.errors import UpstreamError
+from proxy.service.question import Question
 
 _MOST = 10_000
 
@@ -17,23 +18,25 @@ class Failure:
 
     error: UpstreamError
 
+    def again(self) -> UpstreamError:
+        """Return the error to raise once more, without the frames that it went through before."""
+        return self.error.with_traceback(None)
+
 
 class Memo:
     """Remembers, for `negative_s` seconds after it was told, the upstream's own 4xx (an Entry) and failures."""
 
     def __init__(self, clock: Clock, *, negative_s: float) -> None:
-        self._said: TTLCache[tuple[str, str], Entry | Failure] = TTLCache(
-            maxsize=_MOST, ttl=negative_s, timer=clock.monotonic_s
-        )
+        self._said: TTLCache[Question, Entry | Failure] = TTLCache(maxsize=_MOST, ttl=negative_s, timer=clock.monotonic_s)
 
-    def get(self, namespace: str, key: str) -> Entry | Failure | None:
+    def get(self, question: Question) -> Entry | Failure | None:
         """Return what was remembered about a question within the last `negative_s` seconds."""
-        return self._said.get((namespace, key))
+        return self._said.get(question) if self._said else None
 
-    def remember(self, namespace: str, key: str, said: Entry | Failure) -> None:
+    def remember(self, question: Question, said: Entry | Failure) -> None:
         """Remember the upstream's 4xx or a failure."""
-        self._said[namespace, key] = said
+        self._said[question] = said
 
-    def forget(self, namespace: str, key: str) -> None:
+    def forget(self, question: Question) -> None:
         """Forget a question, because the upstream has answered it."""
-        self._said.pop((namespace, key), None)
+        self._said.pop(question, None)

@@ -4,10 +4,11 @@
 """
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import assert_never
 
 from proxy.clock import Clock
+from proxy.core.budget import Priority
 from proxy.core.directives import NO_DEMAND, Demand
 from proxy.core.entry import Entry
 from proxy.core.freshness import Lifetimes, Verdict, age_s, judge
@@ -17,7 +18,8 @@ from proxy.core.query import Query
 from proxy.errors import NothingStored, UpstreamError
 from proxy.service.fetcher import Fetched, Fetcher, Need
 from proxy.service.memo import Failure, Memo
-from proxy.service.tenancy import Tenancy
+from proxy.service.question import Question
+from proxy.service.tenancy import Tenancy, Tenant
 from proxy.store.tiers import TieredStore
 from proxy.upstream.client import Upstream
 
@@ -26,11 +28,11 @@ from proxy.upstream.client import Upstream
 class Answer:
     """An entry to hand out, its age in seconds at that moment, and how it came about.
 
-    `namespace` is where the entry is stored. `upstream_s` is how long the upstream took, None where it wasn't asked for this
+    `tenant` is whose it is. `upstream_s` is how long the upstream took, None where it wasn't asked for this
     answer.
     """
 
-    namespace: str
+    tenant: Tenant
     entry: Entry
     age_s: float
     outcome: Outcome
@@ -39,10 +41,10 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Ask:
-    """One request on its way: the question, where its answers are stored, what was found there, what is needed otherwise."""
+    """One request on its way: the question, whose key asks it, what was found in the store, what is needed otherwise."""
 
     query: Query
-    namespace: str
+    tenant: Tenant
     entry: Entry | None
     verdict: Verdict | None
     need: Need
@@ -72,31 +74,42 @@ class Reader:
         self._clock = clock
         self._stale_wait_s = stale_wait_s
 
-    async def read(self, query: Query, demand: Demand = NO_DEMAND) -> Answer:
-        """Answer a question.
+    async def read(self, query: Query, demand: Demand = NO_DEMAND, *, client: str = "") -> Answer:
+        """Answer a question of a client.
 
         Raises UpstreamError where there is neither a usable entry nor an answer of the upstream, and NothingStored where
         there is no usable entry and the request forbids asking.
         """
-        need = Need(
-            not_before_s=self._clock.now_s() - demand.oldest_s,
-            persist=not demand.no_store,
-            landings=self._fetcher.landings,
-        )
-        namespace = self._tenancy.current().namespace
-        entry = await self._store.get(namespace, query.target)
-        said = self._memo.get(namespace, query.target)
+        not_before_s = self._clock.now_s() - demand.oldest_s
+        landings = self._fetcher.landings
+        tenant = self._tenancy.current()
+        entry = await self._store.get(tenant.namespace, query.target)
+        said = self._memo.get(Question(tenant.fingerprint, query.target))
         if isinstance(said, Entry):
-            return self._serve(namespace, said, detail="remembered")
+            if said.sent_at_s >= not_before_s:
+                return self._serve(tenant, said, detail="remembered")
+            said = None
         verdict = None if entry is None else judge(entry, self._clock.now_s(), self._lifetimes)
-        ask = _Ask(query=query, namespace=namespace, entry=entry, verdict=verdict, need=need)
+        condition = self._condition(said)
         plan = decide(
             verdict,
-            satisfied=entry is not None and entry.sent_at_s >= need.not_before_s,
+            satisfied=entry is not None and entry.sent_at_s >= not_before_s,
             only_if_cached=demand.only_if_cached,
-            condition=self._condition(said),
+            condition=condition,
         )
-        return await self._carry_out(plan, ask, said)
+        if plan is Plan.SERVE:
+            return self._serve(tenant, entry)
+        if plan is Plan.FETCH and said is not None and condition is not Condition.KEY_REFUSED:
+            raise said.again()
+        need = Need(
+            not_before_s=not_before_s,
+            persist=not demand.no_store,
+            landings=landings,
+            client=client,
+            urgent=plan is Plan.FETCH,
+            refreshed_s=0.0 if entry is None else entry.sent_at_s,
+        )
+        return await self._carry_out(plan, _Ask(query=query, tenant=tenant, entry=entry, verdict=verdict, need=need), said)
 
     def _condition(self, failed: Failure | None) -> Condition:
         condition = self._upstream.condition()
@@ -105,23 +118,26 @@ class Reader:
     async def _carry_out(self, plan: Plan, ask: _Ask, failed: Failure | None) -> Answer:
         match plan:
             case Plan.SERVE:
-                return self._serve(ask.namespace, ask.entry)
+                return self._serve(ask.tenant, ask.entry)
             case Plan.SERVE_AND_REFRESH:
-                self._fetcher.refresh(ask.namespace, ask.query, ask.need)
-                return self._serve(ask.namespace, ask.entry, stale="revalidating")
+                return self._refresh(ask, "revalidating")
             case Plan.SERVE_STALE:
-                reason = failed.error.code if failed is not None else "cool-down"
-                return self._serve(ask.namespace, ask.entry, stale=reason)
+                return self._serve(ask.tenant, ask.entry, stale=failed.error.code if failed is not None else "cool-down")
             case Plan.FETCH_BRIEFLY:
+                # Whoever would not get through the line in time needn't stand in it.
+                if self._upstream.turnstile.wait_s(Priority.REFRESH) > self._stale_wait_s:
+                    return self._refresh(ask, "upstream-queue")
                 return await self._fetch_briefly(ask)
             case Plan.FETCH:
-                if failed is not None:
-                    raise failed.error
                 return await self._fetch(ask)
             case Plan.UNUSABLE:
                 raise NothingStored("nothing usable is stored, and the request says only-if-cached")
             case _:
                 assert_never(plan)
+
+    def _refresh(self, ask: _Ask, reason: str) -> Answer:
+        self._fetcher.refresh(ask.tenant, ask.query, ask.need)
+        return self._serve(ask.tenant, ask.entry, stale=reason)
 
     async def _fetch_briefly(self, ask: _Ask) -> Answer:
         """Fetch, and fall back on the entry that is there where that fails or takes too long."""
@@ -139,13 +155,13 @@ class Reader:
         if verdict is Verdict.EXPIRED or (refused and verdict is not Verdict.FRESH):
             if failure is not None:
                 raise failure
-            return await self._fetch(ask)
-        return self._serve(ask.namespace, ask.entry, stale=reason)
+            return await self._fetch(replace(ask, need=replace(ask.need, urgent=True)))
+        return self._serve(ask.tenant, ask.entry, stale=reason)
 
     async def _fetch(self, ask: _Ask) -> Answer:
-        fetched, collapsed = await self._fetcher.fetch(ask.namespace, ask.query, ask.need)
+        fetched, collapsed = await self._fetcher.fetch(ask.tenant, ask.query, ask.need)
         if not fetched.asked:
-            return self._serve(ask.namespace, fetched.entry)
+            return self._serve(ask.tenant, fetched.entry)
         age = age_s(fetched.entry, self._clock.now_s())
         outcome = Outcome(
             forward=_forward(ask.verdict),
@@ -154,18 +170,19 @@ class Reader:
             collapsed=collapsed,
             ttl_s=self._ttl_s(fetched, age),
         )
-        return Answer(namespace=ask.namespace, entry=fetched.entry, age_s=age, outcome=outcome, upstream_s=fetched.elapsed_s)
+        return Answer(tenant=ask.tenant, entry=fetched.entry, age_s=age, outcome=outcome, upstream_s=fetched.elapsed_s)
 
     def _ttl_s(self, fetched: Fetched, age: float) -> float | None:
         return self._lifetimes.fresh_s - age if fetched.stored else None
 
-    def _serve(self, namespace: str, entry: Entry | None, *, stale: str | None = None, detail: str | None = None) -> Answer:
+    def _serve(self, tenant: Tenant, entry: Entry | None, *, stale: str | None = None, detail: str | None = None) -> Answer:
         if entry is None:
             raise AssertionError("a plan to serve comes with an entry")
         age = age_s(entry, self._clock.now_s())
-        lifetime_s = self._lifetimes.fresh_s if entry.status == 200 else self._lifetimes.negative_s
-        outcome = Outcome(hit=True, ttl_s=lifetime_s - age, stale=stale, detail=detail)
-        return Answer(namespace=namespace, entry=entry, age_s=age, outcome=outcome)
+        # How long a remembered 4xx is kept counts from when it was told, not from when it was asked for.
+        ttl_s = self._lifetimes.fresh_s - age if entry.status == 200 else None
+        outcome = Outcome(hit=True, ttl_s=ttl_s, stale=stale, detail=detail)
+        return Answer(tenant=tenant, entry=entry, age_s=age, outcome=outcome)
 
 
 def _forward(verdict: Verdict | None) -> Forward:

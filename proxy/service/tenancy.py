@@ -6,11 +6,12 @@ key of the same organization keeps the cache; another organization's key never s
 """
 
 import asyncio
-from typing import Protocol
+from typing import Annotated, Protocol
 
 import msgspec
 import structlog
 
+from proxy.core.budget import Priority
 from proxy.core.namespace import fingerprint_namespace, organization_namespace
 from proxy.errors import UpstreamError
 from proxy.store.tiers import TieredStore
@@ -22,18 +23,34 @@ _log = structlog.get_logger()
 
 
 class _Organization(msgspec.Struct):
-    id: str
+    id: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 
 
 class _Validated(msgspec.Struct):
+    valid: bool
     organization: _Organization
 
 
 _validated = msgspec.json.Decoder(_Validated)
 
 
+def _organization_of(body: bytes) -> str:
+    """Return the organization's id. Raises ValueError unless the body says that the key is valid and whose it is."""
+    try:
+        said = _validated.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
+        raise ValueError(f"the answer to {VALIDATE_TARGET} does not have the documented shape: {exc}") from None
+    if said.valid is not True:
+        raise ValueError(f"the answer to {VALIDATE_TARGET} does not say that the key is valid")
+    return said.organization.id
+
+
+def _check(body: bytes) -> None:
+    _organization_of(body)
+
+
 class Tenant:
-    """One key's place. Its namespace changes once, when the organization becomes known."""
+    """One key's place. Its namespace changes once, when the organization becomes known: look at it when storing, not before."""
 
     def __init__(self, fingerprint: str, namespace: str) -> None:
         self.fingerprint = fingerprint
@@ -57,6 +74,7 @@ class Tenancy:
         self._store = store
         self._label = label
         self._sleep = sleep
+        self._tenants: dict[str, Tenant] = {}
         self._tenant: Tenant | None = None
         self._finding: asyncio.Task[None] | None = None
 
@@ -64,14 +82,12 @@ class Tenancy:
         """Return the tenant of the key in use now. A new key begins under its fingerprint."""
         fingerprint = self._upstream.key().fingerprint
         if self._tenant is None or self._tenant.fingerprint != fingerprint:
-            self._tenant = self._begin(fingerprint)
+            self._tenant = self._take_up(fingerprint)
         return self._tenant
 
-    def namespace_of(self, fingerprint: str) -> str:
-        """Return the namespace of what was fetched with a key, which need not be the one in use any more."""
-        if self._tenant is not None and self._tenant.fingerprint == fingerprint:
-            return self._tenant.namespace
-        return fingerprint_namespace(self._upstream.url, self._label, fingerprint)
+    def of(self, fingerprint: str) -> Tenant:
+        """Return the tenant of a key that something was fetched with, which need not be the one in use any more."""
+        return self._tenants.get(fingerprint) or self.current()
 
     async def open(self) -> None:
         """Take up the key in use now; return once the disk has said what it remembers of it."""
@@ -86,19 +102,23 @@ class Tenancy:
 
     async def aclose(self) -> None:
         """Stop finding out."""
-        remembered = None if self._tenant is None else self._tenant.remembered
-        tasks = [task for task in (self._finding, remembered) if task is not None]
+        tasks = [tenant.remembered for tenant in self._tenants.values() if tenant.remembered is not None]
+        tasks += [self._finding] if self._finding is not None else []
         for task in tasks:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
 
-    def _begin(self, fingerprint: str) -> Tenant:
-        tenant = Tenant(fingerprint, fingerprint_namespace(self._upstream.url, self._label, fingerprint))
-        tenant.remembered = asyncio.get_running_loop().create_task(self._remember(tenant), name="tenancy.remember")
+    def _take_up(self, fingerprint: str) -> Tenant:
+        loop = asyncio.get_running_loop()
+        tenant = self._tenants.get(fingerprint)
+        if tenant is None:
+            tenant = Tenant(fingerprint, fingerprint_namespace(self._upstream.url, self._label, fingerprint))
+            tenant.remembered = loop.create_task(self._remember(tenant), name="tenancy.remember")
+            self._tenants[fingerprint] = tenant
         if self._finding is not None:
             self._finding.cancel()
-        self._finding = asyncio.get_running_loop().create_task(self._find(tenant), name="tenancy.find")
+        self._finding = loop.create_task(self._find(tenant), name="tenancy.find")
         return tenant
 
     async def _remember(self, tenant: Tenant) -> None:
@@ -118,10 +138,11 @@ class Tenancy:
             await self._sleep(RETRY_S)
 
     async def _ask(self, tenant: Tenant) -> str | None:
+        ticket = self._upstream.ticket(Priority.PREFETCH)
         try:
-            reply = await self._upstream.get(VALIDATE_TARGET)
-            organization = _validated.decode(reply.body).organization.id
-        except (UpstreamError, msgspec.DecodeError, UnicodeDecodeError) as exc:
+            reply = await self._upstream.get(VALIDATE_TARGET, ticket, _check)
+            organization = _organization_of(reply.body)
+        except (UpstreamError, ValueError) as exc:
             _log.warning("organization.not_found", reason=str(exc), retry_s=RETRY_S)
             return None
         # A key that was changed meanwhile says nothing about this one.

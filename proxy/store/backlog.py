@@ -32,17 +32,20 @@ class Work:
         """Return the work as rows, and how many entries cannot be stored. Compresses: 0.5 ms for 240 kB."""
         rows = []
         unfit = []
+        gone = []
         for (namespace, key), entry in self.entries.items():
             try:
                 row = codec.row_of(namespace, key, entry)
             except ValueError:
                 continue
-            if len(row.blob) > max_blob_bytes:
+            if entry.status != 200:
+                gone.append((namespace, key, row.sent_at_s))
+            elif len(row.blob) > max_blob_bytes:
                 unfit.append((namespace, key, row.sent_at_s))
             else:
                 rows.append(row)
-        batch = Batch(rows=rows, unfit=unfit, touches=self.touches, damaged=self.damaged, adoptions=self.adoptions)
-        return batch, len(self.entries) - len(rows)
+        batch = Batch(rows=rows, unfit=[*unfit, *gone], touches=self.touches, damaged=self.damaged, adoptions=self.adoptions)
+        return batch, len(self.entries) - len(rows) - len(gone)
 
 
 class Backlog:

@@ -16,7 +16,10 @@ class Store(Protocol):
         """Return the newest entry that was put there, or None. Never raises: a fault is logged, counted, and is None."""
 
     def put(self, namespace: str, key: str, entry: Entry) -> None:
-        """Keep the entry, unless there is one with a later `sent_at_s`. Never blocks on I/O and never raises."""
+        """Keep the entry, unless there is one with a later `sent_at_s`. Never blocks on I/O and never raises.
+
+        One whose status is not 200 is not kept, and takes what is older under its key with it.
+        """
 
     async def aclose(self) -> None:
         """Finish what was put, as far as that is possible in bounded time, and let go of everything. Repeatable."""

@@ -24,6 +24,12 @@ class Adoption:
     old_namespace: str
     new_namespace: str
 
+    @property
+    def is_storable(self) -> bool:
+        """Whether a file can hold it: text with a lone surrogate would fail every batch that it is in."""
+        texts = (self.upstream, self.fingerprint, self.organization, self.old_namespace, self.new_namespace)
+        return all(text == text.encode(errors="replace").decode() for text in texts)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:

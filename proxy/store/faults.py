@@ -119,8 +119,8 @@ def _kind_of_sqlite(code: int | None) -> Kind:
             _,
         ):
             return Kind.UNREADABLE
-        # SQLITE_ERROR is a table or column that should be there.
-        case _, sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_ERROR:
+        # SQLITE_ERROR is a table or column that should be there, SQLITE_CONSTRAINT an index that contradicts its table.
+        case _, sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_ERROR | sqlite3.SQLITE_CONSTRAINT:
             return Kind.DAMAGED
         case _, sqlite3.SQLITE_FULL:
             return Kind.FULL

@@ -63,13 +63,13 @@ class MemoryStore:
         return self.peek(namespace, key)
 
     def put(self, namespace: str, key: str, entry: Entry) -> None:
-        """See Store. What is larger than the whole store is not held, and takes the older entry of its key with it."""
+        """See Store. What is larger than the whole store is not held either, and takes the older entry of its key with it."""
         place = (namespace, key)
         held = self._held.get(place)
         if held is not None and held.entry.sent_at_s > entry.sent_at_s:
             return
         size_bytes = entry.size_bytes + len(namespace) + len(key)
-        if size_bytes > self._held.maxsize:
+        if size_bytes > self._held.maxsize or entry.status != 200:
             self._held.pop(place, None)
         else:
             self._held[place] = Held(entry, size_bytes)

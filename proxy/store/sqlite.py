@@ -8,6 +8,7 @@ import structlog
 
 from proxy.clock import Clock
 from proxy.core.entry import Entry
+from proxy.core.freshness import CLOCK_SKEW_S
 from proxy.store import codec
 from proxy.store.backlog import Backlog
 from proxy.store.counters import StoreCounters, StoreSizes
@@ -26,7 +27,7 @@ LOCK_TIMEOUT_S = 1.0
 
 # How far ahead of the clock an entry's time may be. Beyond it the clock was set back while the proxy was not running: the entry
 # would seem fresh for as long, and nothing newer could replace it.
-AHEAD_S = 60.0
+AHEAD_S = CLOCK_SKEW_S
 
 
 class SqliteStore:
@@ -80,7 +81,7 @@ class SqliteStore:
         return self._keeper.sizes
 
     async def open(self) -> None:
-        """Begin. Call it once, before anything else; it takes 5 s at most, longer if the disk does not answer.
+        """Begin. Call it once, before anything else; it takes 5 s at most, whatever the disk does.
 
         Raises StoreError if the file must not be used: another pluto-proxy has it, or others may write in its directory, or
         there is something that is not a file. For anything else `health` says what is wrong, and the store recovers.
@@ -92,13 +93,13 @@ class SqliteStore:
         self.counters.reads += 1
         on_its_way = self._backlog.get(namespace, key)
         entry = newest(await self._stored(namespace, key), on_its_way)
+        if entry is not None and entry.status != 200:
+            entry = None  # what says that there is nothing any more, on its way to the file
         self.counters.hits += entry is not None
         return entry
 
     def put(self, namespace: str, key: str, entry: Entry) -> None:
-        """See Store. Anything but a status of 200 is ignored."""
-        if entry.status != 200:
-            return
+        """See Store."""
         if self._keeper.is_writing:
             self.counters.dropped += self._backlog.add(namespace, key, entry)
             self._keeper.wake()
@@ -130,15 +131,17 @@ class SqliteStore:
         with the later `sent_at_s` stays. Returns when that is committed; if the file cannot be written now, it is done once it
         can, as long as the process runs. Never raises.
         """
-        self._backlog.adopt(
-            Adoption(
-                upstream=upstream,
-                fingerprint=fingerprint,
-                organization=organization,
-                old_namespace=old_namespace,
-                new_namespace=new_namespace,
-            )
+        adoption = Adoption(
+            upstream=upstream,
+            fingerprint=fingerprint,
+            organization=organization,
+            old_namespace=old_namespace,
+            new_namespace=new_namespace,
         )
+        if not adoption.is_storable:
+            log.warning("store.adoption_refused", path=str(self.path), reason="it is not valid Unicode")
+            return
+        self._backlog.adopt(adoption)
         await self._keeper.settle()
 
     async def aclose(self) -> None:
@@ -186,14 +189,13 @@ class SqliteStore:
 
     def _note(self, database: Database, exc: Exception) -> None:
         """A read failed: leave it to the keeper, or wait for the disk to come back."""
-        if database is not self._keeper.database:
-            return
         if isinstance(exc, TimeoutError):
             self.counters.errors += 1
             if self._slow is None:
                 log.warning("store.read_timed_out", path=str(self.path), timeout_s=self._read_timeout_s)
                 self._slow = asyncio.create_task(self._wait_for(database), name="store-slow-read")
-        else:
+        elif not isinstance(exc, ValueError):
+            # That would be a key that no file can hold (a lone surrogate), or a connection that was closed meanwhile.
             self._keeper.report(database, exc)
 
     async def _wait_for(self, database: Database) -> None:

@@ -1,46 +1,64 @@
-"""One GET to pluto-api with the shared key: every failure translated into the proxy's own errors."""
+"""The upstream as the rest of the proxy sees it: a question passes the budget, is sent with the shared key, and judged."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
 
-import aiohttp
-from yarl import URL
-
-from proxy import __version__
 from proxy.clock import Clock
 from proxy.config import model
+from proxy.core.budget import Ended, Limits, Priority, Ticket
 from proxy.core.plan import Condition
-from proxy.core.retry_after import read_retry_after
-from proxy.errors import AnswerTooLarge, KeyRefused, UpstreamBusy, UpstreamError, UpstreamFailed, UpstreamTimeout
+from proxy.core.retry_after import LEAST_S, read_retry_after
+from proxy.errors import AnswerTooLarge, KeyRefused, UpstreamBadAnswer, UpstreamBusy, UpstreamError, UpstreamFailed
 from proxy.telemetry import Telemetry
-from proxy.upstream.cooldown import Cooldown
 from proxy.upstream.credential import Credential, Key
-from proxy.upstream.refusal import Refusal
+from proxy.upstream.exchange import Exchange
+from proxy.upstream.refusal import MESSAGE, Refusal
 from proxy.upstream.reply import BUSY, Reply, error_of
+from proxy.upstream.turnstile import Turnstile, too_busy
 
-# The upstream closes a connection that idled for 5 s; giving it up earlier avoids sending into a closing one.
-_KEEPALIVE_S = 4.0
+# Checking a body takes about 5 ms a megabyte; larger ones are checked in a thread.
+_LARGE_BYTES = 2**20
+# A second try comes a moment later, not in step with everybody else's.
+_JITTER_S = (0.05, 0.25)
+Check = Callable[[bytes], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Judged:
+    """What became of a call: how it ended for the budget, and the reply or the error."""
+
+    ended: Ended
+    reply: Reply | None = None
+    error: UpstreamError | None = None
+    named_s: float | None = None
 
 
 class Upstream:
-    """The upstream, as the rest of the proxy sees it."""
+    """Asks pluto-api. There is no other way to it."""
 
     def __init__(
         self,
         settings: model.Upstream,
         credential: Credential,
         clock: Clock,
-        session: aiohttp.ClientSession,
+        exchange: Exchange,
         telemetry: Telemetry,
     ) -> None:
         self._settings = settings
         self._credential = credential
         self._clock = clock
-        self._session = session
+        self._exchange = exchange
         self._telemetry = telemetry
         self._refusal = Refusal(clock)
-        self.cooldown = Cooldown(clock, most_s=settings.cooldown_max_s)
+        limits = Limits(
+            rate_per_s=settings.rate_per_s,
+            burst=settings.burst,
+            max_concurrency=settings.max_concurrency,
+            cooldown_max_s=settings.cooldown_max_s,
+        )
+        self.turnstile = Turnstile(limits, clock)
 
     @property
     def url(self) -> str:
@@ -55,122 +73,125 @@ class Upstream:
         """Say whether asking has any prospect now."""
         if self._refusal.refused(self.key().fingerprint):
             return Condition.KEY_REFUSED
-        return Condition.RESTING if self.cooldown.resting else Condition.OPEN
+        return Condition.RESTING if self.turnstile.resting else Condition.OPEN
 
-    async def get(self, target: str) -> Reply:
-        """Ask for a path and query (printable ASCII, sent as it is) and return a 200 or the upstream's own 4xx.
+    def ticket(self, priority: Priority, *, client: str = "", refreshed_s: float = 0.0) -> Ticket:
+        """Return a ticket for one question; a person's is good for upstream.deadline_s from now."""
+        ticket = Ticket(priority=priority, client=client, refreshed_s=refreshed_s)
+        if priority is Priority.PERSON:
+            ticket.deadline_s = self.deadline_s()
+        return ticket
 
-        Raises UpstreamBusy, UpstreamFailed, UpstreamTimeout, AnswerTooLarge or KeyRefused. Nothing of the reply is returned
-        before its body is complete.
+    def deadline_s(self) -> float:
+        """Return the monotonic time until which whoever asks now waits."""
+        return self._clock.monotonic_s() + self._settings.deadline_s
+
+    async def get(self, target: str, ticket: Ticket, check: Check) -> Reply:
+        """Ask for a path and query and return a 200 whose body `check` accepts, or the upstream's own 4xx.
+
+        `check` raises ValueError for a body that isn't of the documented shape. Raises UpstreamError. Waits for the budget,
+        tries again what may well succeed the next moment, and keeps to the ticket's deadline in all of it.
         """
+        while True:
+            try:
+                return await self._ask(target, ticket, check)
+            except UpstreamError as exc:
+                if not self._may_retry(exc, ticket):
+                    raise
+                if not isinstance(exc, UpstreamBusy):
+                    await asyncio.sleep(random.uniform(*_JITTER_S))  # noqa: S311 -- no secret depends on it
+
+    def _may_retry(self, error: UpstreamError, ticket: Ticket) -> bool:
+        """Whether to try again.
+
+        A person's call that was told 429 or 503 goes back into the line, which the cool-down holds up: nobody is asked more
+        often by that. What broke off is sent again a moment later, as long as such calls are a tenth of all at most.
+        """
+        if isinstance(error, UpstreamBusy):
+            return error.upstream_status is not None and ticket.priority is Priority.PERSON
+        in_time = self._clock.monotonic_s() + _JITTER_S[1] < ticket.deadline_s
+        return error.transient and in_time and self.turnstile.budget.take_retry()
+
+    async def _ask(self, target: str, ticket: Ticket, check: Check) -> Reply:
+        self._refusal.check(self.key().fingerprint)
+        await self._enter(ticket)
         key = self.key()
-        self._refusal.check(key.fingerprint)
-        with self.cooldown.passage():
-            reply = await self._exchange(target, key)
-            if reply.status in BUSY:
-                raise self._busy(reply)
-            error = error_of(reply)
-            if isinstance(error, KeyRefused):
-                self._refusal.note_refused(key.fingerprint)
-            elif reply.status < 500:
-                self._refusal.note_accepted(key.fingerprint)
-            if error is not None:
-                raise error
-        return reply
-
-    def _busy(self, reply: Reply) -> UpstreamBusy:
-        named_s = read_retry_after(
-            reply.headers.get("retry-after"), reply.headers.get("date"), most_s=self._settings.cooldown_max_s
-        )
-        length_s = self.cooldown.begin(named_s)
-        return UpstreamBusy(f"the upstream answered {reply.status}", retry_after_s=length_s, upstream_status=reply.status)
-
-    async def _exchange(self, target: str, key: Key) -> Reply:
-        """Ask once, and count that, whatever comes of it."""
-        started_s, sent_at_s = self._clock.monotonic_s(), self._clock.now_s()
-        said = "cancelled"
+        started_s = self._clock.monotonic_s()
+        judged = _Judged(ended=Ended.ABANDONED)
         try:
-            status, headers, body = await self._send(target, key)
-            said = str(status)
+            if not self._refusal.book(key.fingerprint):
+                raise KeyRefused(MESSAGE)
+            timeout_s = min(self._settings.deadline_s, ticket.deadline_s - started_s)
+            judged = await self._judge(await self._exchange.send(target, key, timeout_s=timeout_s), check)
         except UpstreamError as exc:
-            said = exc.code
-            raise
+            judged = _Judged(ended=_ended(exc), error=exc)
         finally:
-            elapsed_s = self._clock.monotonic_s() - started_s
-            self._telemetry.asked(said, elapsed_s)
-        return Reply(
-            status=status,
-            headers=headers,
-            body=body,
-            sent_at_s=sent_at_s,
-            elapsed_s=elapsed_s,
-            fingerprint=key.fingerprint,
-        )
+            took_s = self._clock.monotonic_s() - started_s
+            self.turnstile.leave(ticket, judged.ended, took_s=took_s, named_s=judged.named_s)
+        return self._settle(judged)
 
-    async def _send(self, target: str, key: Key) -> tuple[int, dict[str, str], bytes]:
-        url = URL(self._settings.url + target, encoded=True)
-        headers = {"Authorization": f"Bearer {key.secret}"}
+    async def _enter(self, ticket: Ticket) -> None:
+        started_s = self._clock.monotonic_s()
+        remaining_s = ticket.deadline_s - started_s
         try:
-            async with asyncio.timeout(self._settings.deadline_s):
-                async with self._session.get(url, headers=headers, allow_redirects=False) as response:
-                    body = await self._body(response)
-                    return response.status, {name.lower(): value for name, value in response.headers.items()}, body
-        except aiohttp.ServerTimeoutError:
-            seconds = f"{self._settings.connect_timeout_s:g} s"
-            raise UpstreamTimeout(f"no connection to the upstream within {seconds}") from None
-        except TimeoutError as exc:
-            raise UpstreamTimeout(f"the upstream gave no complete answer within {self._settings.deadline_s:g} s") from exc
-        except aiohttp.ClientError as exc:
-            # The library's own texts can hold the request's headers, and with them the key.
-            raise UpstreamFailed(f"the upstream could not be read: {_reason(exc)}") from None
+            async with asyncio.timeout(remaining_s if ticket.priority is Priority.PERSON else None):
+                await self.turnstile.enter(ticket)
+        except TimeoutError:
+            raise too_busy(self.turnstile.wait_s(ticket.priority, ticket.client)) from None
+        finally:
+            self._telemetry.waited(ticket.priority.name.lower(), self._clock.monotonic_s() - started_s)
 
-    async def _body(self, response: aiohttp.ClientResponse) -> bytes:
-        most = self._settings.max_body_bytes
-        chunks: list[bytes] = []
-        size = 0
-        async for chunk in response.content.iter_any():
-            size += len(chunk)
-            if size > most:
-                response.close()
-                raise AnswerTooLarge(
-                    f"the answer has more than {most} bytes (upstream.max_body_bytes); "
-                    "ask for one logName, a smaller limit, or a window with stepMin and stepMax",
-                    upstream_status=response.status,
-                )
-            chunks.append(chunk)
-        return b"".join(chunks)
+    async def _judge(self, reply: Reply, check: Check) -> _Judged:
+        if reply.status in BUSY:
+            most_s = self._settings.cooldown_max_s
+            named_s = read_retry_after(reply.headers.get("retry-after"), reply.headers.get("date"), most_s=most_s)
+            return _Judged(ended=Ended.BUSY, reply=reply, named_s=named_s)
+        error = error_of(reply)
+        if error is None and reply.status == 200:
+            error = await _shape_error(reply, check)
+        self._note_standing(reply, error)
+        failed = error is not None and not isinstance(error, KeyRefused)
+        return _Judged(ended=Ended.FAILED if failed else Ended.ANSWERED, reply=reply, error=error)
+
+    def _note_standing(self, reply: Reply, error: UpstreamError | None) -> None:
+        """Remember whether the key was refused or accepted. What was said to a key that isn't in use any more is no news."""
+        if reply.fingerprint != self.key().fingerprint:
+            return
+        if isinstance(error, KeyRefused):
+            self._refusal.note_refused(reply.fingerprint)
+        elif error is None:
+            self._refusal.note_accepted(reply.fingerprint, sent_s=reply.sent_monotonic_s)
+
+    def _settle(self, judged: _Judged) -> Reply:
+        if judged.ended is Ended.BUSY and judged.reply is not None:
+            status = judged.reply.status
+            wait_s = max(self.turnstile.remaining_s, LEAST_S)
+            raise UpstreamBusy(f"the upstream answered {status}", retry_after_s=wait_s, upstream_status=status)
+        if judged.error is not None:
+            raise judged.error
+        if judged.reply is None:
+            raise UpstreamFailed("the call was given up")
+        return judged.reply
 
 
-def _reason(exc: aiohttp.ClientError) -> str:
-    match exc:
-        case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientSSLError():
-            return "its TLS certificate or handshake was not accepted"
-        case aiohttp.ClientConnectorDNSError():
-            return "its host name has no address"
-        case aiohttp.ClientConnectorError():
-            return "no connection"
-        case aiohttp.ServerDisconnectedError():
-            return "it closed the connection without an answer"
-        case aiohttp.ClientPayloadError():
-            return "its answer broke off or could not be decompressed"
+def _ended(error: UpstreamError) -> Ended:
+    """Say how a call without a reply ended for the budget."""
+    match error:
+        case KeyRefused():
+            return Ended.ABANDONED  # never sent
+        case AnswerTooLarge():
+            return Ended.ANSWERED  # the question's fault
         case _:
-            return type(exc).__name__
+            return Ended.FAILED
 
 
-@asynccontextmanager
-async def open_session(settings: model.Upstream) -> AsyncIterator[aiohttp.ClientSession]:
-    """Open the pool of connections to the upstream: no cookies, no redirects, no proxy or netrc from the environment."""
-    connector = aiohttp.TCPConnector(limit=settings.max_connections, keepalive_timeout=_KEEPALIVE_S)
-    timeout = aiohttp.ClientTimeout(total=None, sock_connect=settings.connect_timeout_s)
-    async with aiohttp.ClientSession(
-        connector=connector,
-        timeout=timeout,
-        cookie_jar=aiohttp.DummyCookieJar(),
-        headers={
-            "Accept": "application/json",
-            "Accept-Encoding": "gzip",
-            "User-Agent": f"pluto-proxy/{__version__}",
-        },
-        trust_env=False,
-    ) as session:
-        yield session
+async def _shape_error(reply: Reply, check: Check) -> UpstreamBadAnswer | None:
+    try:
+        if len(reply.body) > _LARGE_BYTES:
+            await asyncio.to_thread(check, reply.body)
+        else:
+            check(reply.body)
+    except ValueError as exc:
+        message = f"the upstream's answer does not have the documented shape: {exc}"
+        return UpstreamBadAnswer(message, upstream_status=reply.status)
+    return None

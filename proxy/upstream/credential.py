@@ -11,6 +11,7 @@ from proxy.config import KeySource
 from proxy.core.namespace import fingerprint
 from proxy.errors import ConfigError
 
+_LONGEST = 10_000
 _KEY = re.compile(r"[\x21-\x7e]+")
 _log = structlog.get_logger()
 
@@ -64,7 +65,11 @@ class Credential:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        # A named pipe or a terminal could block for good; a shell's `<(...)` is a pipe whose other end is there.
+        if path.exists() and not path.is_file() and path.parent != Path("/dev/fd"):
+            raise ConfigError([f"PLUTO_API_KEY_FILE: {path} is not a file"])
+        with path.open(encoding="utf-8") as file:
+            return file.read(_LONGEST)
     except (OSError, UnicodeDecodeError) as exc:
         reason = exc.strerror if isinstance(exc, OSError) else "not a text file"
         raise ConfigError([f"PLUTO_API_KEY_FILE: {path} cannot be read: {reason}"]) from None

@@ -9,12 +9,16 @@ from proxy.errors import KeyRefused, UpstreamError, UpstreamFailed
 from proxy.upstream.refusal import MESSAGE
 
 BUSY = frozenset({429, 503})
-_TRANSIENT = frozenset({408, 425})
+# Statuses below 500 that say nothing about the question, even in the upstream's own form.
+_NO_ANSWER = frozenset({407, 408, 425})
+_TRANSIENT = frozenset({502, 504})
+# The upstream's own errors are short; a 4xx of megabytes isn't one, and would be kept in memory.
+_LONGEST_ERROR_BYTES = 65_536
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """A complete reply to a request sent at `sent_at_s` (wall time) with the key of this `fingerprint`.
+    """A reply to a request sent at `sent_at_s` (wall time) with the key of this `fingerprint`.
 
     Header names are in lower case.
     """
@@ -23,6 +27,7 @@ class Reply:
     headers: Mapping[str, str]
     body: bytes
     sent_at_s: float
+    sent_monotonic_s: float
     elapsed_s: float
     fingerprint: str
 
@@ -38,9 +43,11 @@ _json_error = msgspec.json.Decoder(_JsonError)
 
 def is_json_error(body: bytes) -> bool:
     """Tell the upstream's own error document from what something in front of it (a firewall, a balancer) says."""
+    if len(body) > _LONGEST_ERROR_BYTES:
+        return False
     try:
         _json_error.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
     return True
 
@@ -55,8 +62,8 @@ def error_of(reply: Reply) -> UpstreamError | None:
     own = 400 <= status < 500 and is_json_error(reply.body)
     if status == 401 or (status == 403 and own):
         return KeyRefused(MESSAGE, upstream_status=status)
-    if status == 200 or (own and status not in _TRANSIENT):
+    if status == 200 or (own and status not in _NO_ANSWER):
         return None
     if 300 <= status < 400:
         return UpstreamFailed(f"the upstream answered {status}, a redirect, which is never followed", upstream_status=status)
-    return UpstreamFailed(f"the upstream answered {status}", upstream_status=status)
+    return UpstreamFailed(f"the upstream answered {status}", upstream_status=status, transient=status in _TRANSIENT)

@@ -1,6 +1,10 @@
 """The states and counts that the parts keep themselves, shown as metrics."""
 
+from functools import partial
+
+from proxy.core.budget import Priority, State
 from proxy.core.plan import Condition
+from proxy.upstream.turnstile import Turnstile
 from proxy.web.keys import Parts
 
 
@@ -11,8 +15,7 @@ def expose(parts: Parts) -> None:
     count("requests_received", "Requests received, answered or not", lambda: parts.requests)
     gauge("upstream_in_flight", "Questions being asked upstream now", lambda: parts.fetcher.in_flight)
     gauge("key_refused", "1 while the upstream refuses the shared key", lambda: upstream.condition() is Condition.KEY_REFUSED)
-    gauge("cooldown_remaining_seconds", "Time until the upstream is asked again", lambda: upstream.cooldown.remaining_s)
-    count("cooldowns", "Times that the upstream asked to be left alone", lambda: upstream.cooldown.begun)
+    _expose_budget(parts)
     count("unknown_parameter_requests", "Requests with parameters that were dropped", lambda: parts.unknown.requests)
     gauge("store_bytes", "What the entries take", lambda: memory.size_bytes, store="memory")
     gauge("store_bytes", "What the entries take", lambda: disk.sizes.file_bytes, store="disk")
@@ -26,3 +29,26 @@ def expose(parts: Parts) -> None:
     count("store_writes", "Entries written", lambda: disk.counters.writes)
     count("store_corrupt", "Entries that failed their checksum", lambda: disk.counters.corrupt)
     count("store_set_aside", "Cache files set aside", lambda: disk.counters.set_aside)
+
+
+def _expose_budget(parts: Parts) -> None:
+    gauge, count, turnstile = parts.telemetry.gauge, parts.telemetry.count, parts.upstream.turnstile
+    budget = turnstile.budget
+    gauge("cooldown_remaining_seconds", "Time until the upstream is asked again", lambda: turnstile.remaining_s)
+    count("cooldowns", "Times that the upstream was left alone", lambda: budget.breaker.begun)
+    gauge("budget_tokens", "Calls that may go at once", lambda: budget.tokens(parts.clock.monotonic_s()))
+    gauge("budget_rate_per_second", "Calls a second that are kept to", lambda: budget.rate_per_s(parts.clock.monotonic_s()))
+    count("budget_calls", "Calls that the budget let go", lambda: budget.calls)
+    count("budget_retries", "Calls that were tried again", lambda: budget.retries)
+    for state in State:
+        gauge("budget_state", "1 for the state that the breaker is in", partial(_is, turnstile, state), state=state.value)
+    for priority in Priority:
+        name = priority.name.lower()
+        waiting = partial(budget.line.waiting, priority)
+        gauge("budget_waiting", "Calls that wait for their turn", waiting, priority=name)
+        wait_s = partial(turnstile.wait_s, priority)
+        gauge("budget_expected_wait_seconds", "What one who came now would wait", wait_s, priority=name)
+
+
+def _is(turnstile: Turnstile, state: State) -> bool:
+    return turnstile.state is state

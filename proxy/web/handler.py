@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import structlog
 from aiohttp import web
+from multidict import CIMultiDictProxy
 
 from proxy.config.model import Freshness
 from proxy.core.directives import Demand, read_demand
@@ -13,7 +14,7 @@ from proxy.core.form import shown
 from proxy.core.negotiation import acceptable
 from proxy.core.query import Query
 from proxy.core.routes import ROUTES_BY_PATH, Route
-from proxy.errors import BadRequest, MethodNotAllowed, NotFound, ProxyError
+from proxy.errors import BadRequest, MethodNotAllowed, NotAcceptable, NotFound, ProxyError
 from proxy.service.reader import Answer
 from proxy.web.answer import Representation, respond
 from proxy.web.health import HEALTH
@@ -73,8 +74,11 @@ async def _dispatch(exchange: _Exchange) -> web.StreamResponse:
     request, parts = exchange.request, exchange.parts
     path, _, raw_query = _target(request).partition("?")
     if (health := HEALTH.get(path)) is not None:
-        # Probes name the address they reach the proxy at, and these say nothing about anybody's data.
+        # Probes name the address they reach the proxy at, and these say nothing about anybody's data; only `?verbose` names
+        # paths and states, which aren't for a page that has rebound its name.
         _check_method(request)
+        if raw_query:
+            check_host(request.headers.getall("Host", []), parts.config.server.allowed_hosts)
         return health(parts, raw_query)
     check_host(request.headers.getall("Host", []), parts.config.server.allowed_hosts)
     route = ROUTES_BY_PATH.get(path)
@@ -89,11 +93,13 @@ async def _read(exchange: _Exchange, route: Route, raw_query: str) -> web.Stream
     parts, headers = exchange.parts, exchange.request.headers
     query = parts.queries.read(route, raw_query)
     parts.unknown.note(query)
-    answer = await parts.reader.read(query, _demand(exchange.request, parts.config.freshness))
-    coding, body = await parts.encoder.choose(
-        answer.namespace, query.target, answer.entry, acceptable(headers.get("Accept-Encoding"))
-    )
-    response = respond(answer, query, Representation(coding=coding, body=body), headers.get("If-None-Match"))
+    wanted = acceptable(_joined(headers, "Accept-Encoding"))
+    if not wanted:
+        raise NotAcceptable("Accept-Encoding excludes identity; this proxy has gzip, zstd and identity")
+    demand = _demand(headers, parts.config.freshness)
+    answer = await parts.reader.read(query, demand, client=exchange.request.remote or "")
+    coding, body = await parts.encoder.choose(answer.tenant, query.target, answer.entry, wanted)
+    response = respond(answer, query, Representation(coding=coding, body=body), _joined(headers, "If-None-Match"))
     _note(exchange, query, answer, not_modified=response.status == 304)
     return response
 
@@ -115,11 +121,17 @@ def _note(exchange: _Exchange, query: Query, answer: Answer, *, not_modified: bo
     )
 
 
-def _demand(request: web.Request, freshness: Freshness) -> Demand:
+def _joined(headers: "CIMultiDictProxy[str]", name: str) -> str | None:
+    """Return a list-valued field; several lines of it are one list (RFC 9110 section 5.3)."""
+    lines = headers.getall(name, None)
+    return None if lines is None else ", ".join(lines)
+
+
+def _demand(headers: "CIMultiDictProxy[str]", freshness: Freshness) -> Demand:
     floor_s = freshness.client_floor_s
     return read_demand(
-        request.headers.get("Cache-Control", ""),
-        request.headers.get("Pragma", ""),
+        _joined(headers, "Cache-Control") or "",
+        _joined(headers, "Pragma") or "",
         fresh_s=freshness.running_s,
         floor_s=freshness.running_s if floor_s is None else floor_s,
     )

@@ -3,6 +3,7 @@
 import msgspec
 from aiohttp import web
 
+from proxy.core.budget import Priority
 from proxy.core.plan import Condition
 from proxy.telemetry import CONTENT_TYPE
 from proxy.web.keys import Parts
@@ -26,11 +27,7 @@ def readyz(parts: Parts, query: str) -> web.Response:
     document = {
         "ready": not parts.draining,
         "troubles": troubles,
-        "upstream": {
-            "condition": parts.upstream.condition().value,
-            "cooldown_remaining_s": round(parts.upstream.cooldown.remaining_s, 3),
-            "in_flight": parts.fetcher.in_flight,
-        },
+        "upstream": _upstream(parts),
         "store": {
             "disk": parts.store.disk.health or "ok",
             "disk_bytes": parts.store.disk.sizes.file_bytes,
@@ -41,6 +38,23 @@ def readyz(parts: Parts, query: str) -> web.Response:
         "organization_known": parts.tenancy.current().known,
     }
     return web.Response(status=status, body=msgspec.json.encode(document), content_type="application/json")
+
+
+def _upstream(parts: Parts) -> dict[str, object]:
+    turnstile, now_s = parts.upstream.turnstile, parts.clock.monotonic_s()
+    budget = turnstile.budget
+    return {
+        "condition": parts.upstream.condition().value,
+        "state": turnstile.state.value,
+        "cooldown_remaining_s": round(turnstile.remaining_s, 3),
+        "tokens": round(budget.tokens(now_s), 2),
+        "rate_per_s": round(budget.rate_per_s(now_s), 3),
+        "in_flight": budget.in_flight,
+        "waiting": {priority.name.lower(): budget.line.waiting(priority) for priority in Priority},
+        "expected_wait_s": {priority.name.lower(): round(turnstile.wait_s(priority), 3) for priority in Priority},
+        "calls": budget.calls,
+        "retries": budget.retries,
+    }
 
 
 def metrics(parts: Parts, _query: str) -> web.Response:
@@ -54,11 +68,11 @@ def _troubles(parts: Parts) -> list[str]:
         case Condition.KEY_REFUSED:
             troubles.append("pluto-api refuses the shared key: only what is fresh is served")
         case Condition.RESTING:
-            troubles.append(f"pluto-api is left alone for another {parts.upstream.cooldown.remaining_s:.0f} s")
+            troubles.append(f"pluto-api is left alone for another {parts.upstream.turnstile.remaining_s:.0f} s")
         case Condition.OPEN:
             pass
-    if (health := parts.store.disk.health) is not None:
-        troubles.append(health)
+    if parts.store.disk.health is not None:
+        troubles.append("the cache file cannot be used; answers are kept in memory alone")
     return troubles
 
 

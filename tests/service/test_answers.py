@@ -217,7 +217,7 @@ async def test_upstream_faults(tmp_path: Path, fault: Fault, status: int, code: 
 )
 async def test_a_429_never_passes(tmp_path: Path, fault: Fault, seconds: str) -> None:
     """Clients get 503 with Retry-After instead, and the upstream is left alone until then."""
-    async with world(tmp_path) as running:
+    async with world(tmp_path, upstream__deadline_s=0.3) as running:
         running.standin.faults.add(fault)
         reply = await running.get()
         assert (reply.status, reply.headers["Retry-After"]) == (503, seconds)

@@ -57,7 +57,7 @@ async def test_ten_questions_make_ten_calls_at_once(tmp_path: Path) -> None:
 async def test_an_error_reaches_all_waiters_once(tmp_path: Path, fault: Fault, status: int) -> None:
     """All who wait get the error of the one call; it is remembered for `negative_s`, or as long as the upstream asked for."""
     gate = asyncio.Event()
-    async with world(tmp_path, freshness__negative_s=5) as running:
+    async with world(tmp_path, freshness__negative_s=5, upstream__deadline_s=2) as running:
         running.standin.faults.add(Fault(kind=FaultKind.HOLD, times=None, gate=gate))
         running.standin.faults.add(fault)
         first = asyncio.create_task(running.get())

@@ -126,7 +126,7 @@ def test_log_formats(log_format: str, is_json: bool, capfd: pytest.CaptureFixtur
         log.configure(level="info", log_format=log_format)  # type: ignore[arg-type]  # from the parameters above
         structlog.get_logger().info("thing.happened", size=3)
         structlog.get_logger().debug("thing.hidden")
-        logging.getLogger("aiohttp.server").error("stdlib %s", "record")
+        logging.getLogger("aiohttp.client").error("stdlib %s", "record")
         lines = capfd.readouterr().err.splitlines()
     finally:
         structlog.configure(**before[0])

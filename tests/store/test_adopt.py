@@ -93,6 +93,16 @@ async def test_the_newer_of_two_stays(path: Path) -> None:
     assert fetch(path, "SELECT name FROM namespaces") == [("org",)]
 
 
+async def test_what_is_not_unicode_is_not_adopted(path: Path) -> None:
+    """A lone surrogate, which no file can hold, is refused, since it would fail again and again."""
+    async with opened(path) as store:
+        store.put("key", "a", entry())
+        await store.adopt("u", "f", "\ud800", old_namespace="key", new_namespace="org")
+        assert await store.organization_of("u", "f") is None
+        assert await store.get("key", "a") is not None
+        assert (store.health, store.counters.errors) == (None, 0)
+
+
 async def test_a_name_for_itself(path: Path) -> None:
     """Adopting into the same namespace remembers the organization and moves nothing."""
     async with opened(path) as store:

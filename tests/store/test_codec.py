@@ -1,6 +1,7 @@
 """A row is known to be what was put, whatever happens to it."""
 
 import sys
+import tracemalloc
 from dataclasses import replace
 
 import pytest
@@ -77,8 +78,13 @@ def sealed(row: Row) -> Row:
 def test_a_body_is_exactly_as_long_as_it_says(blob: bytes, body_bytes: int) -> None:
     """Even with hashes that fit, no more is decompressed than was announced, and nothing less is taken for it."""
     row = sealed(replace(row_of("ns", "key", entry()), blob=blob, body_bytes=body_bytes))
-    with pytest.raises(DamagedRowError):
-        check(row)
+    tracemalloc.start()
+    try:
+        with pytest.raises(DamagedRowError):
+            check(row)
+        assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_the_future_is_not_believed() -> None:

@@ -79,6 +79,35 @@ async def test_newer_replaces_older(store: Store, settle: bool) -> None:
         put = entry(text, sent_at_s=NOW_S)
         store.put("ns", "key", put)
         assert same(await store.get("ns", "key"), put)
+    await flush(store)
+    assert same(await store.get("ns", "key"), put)
+
+
+@pytest.mark.parametrize(("age_s", "stays"), [(1, False), (0, False), (-1, True)])
+async def test_what_is_gone_upstream_goes(store: Store, settle: bool, age_s: float, stays: bool) -> None:
+    """An entry of another status is never handed out, and takes with it what was sent before; what was sent later stays."""
+    put = entry(sent_at_s=NOW_S - 5 - age_s)
+    store.put("ns", "key", put)
+    store.put("ns", "other", put)
+    if settle:
+        await flush(store)
+    store.put("ns", "key", entry("", sent_at_s=NOW_S - 5, status=404))
+    assert same(await store.get("ns", "key"), put) is stays
+    await flush(store)
+    assert same(await store.get("ns", "key"), put) is stays
+    assert same(await store.get("ns", "other"), put)
+
+
+async def test_what_is_gone_can_come_back(store: Store, settle: bool) -> None:
+    """After that a newer entry is kept as ever."""
+    store.put("ns", "key", entry("", status=404, sent_at_s=NOW_S - 1))
+    if settle:
+        await flush(store)
+    put = entry()
+    store.put("ns", "key", put)
+    assert same(await store.get("ns", "key"), put)
+    await flush(store)
+    assert same(await store.get("ns", "key"), put)
 
 
 @pytest.mark.parametrize("size", [0, 1, 300_000, 2_000_000])
@@ -106,10 +135,15 @@ async def test_any_text_is_a_key(store: Store, settle: bool, text: str) -> None:
 async def test_a_key_that_is_not_unicode_raises_nothing(store: Store, unfit: tuple[str, str]) -> None:
     """A lone surrogate cannot be stored in a file; the others of its batch are."""
     store.put(*unfit, entry())
+    store.put(unfit[0] + "x", unfit[1] + "x", entry(status=404))
     store.put("ns", "key", entry())
     await flush(store)
     await store.get(*unfit)
+    await flush(store)
     assert await store.get("ns", "key") is not None
+    if isinstance(store, SqliteStore):
+        assert (store.health, store.counters.errors, store.counters.dropped) == (None, 0, 2)
+        assert await store.organization_of(*unfit) is None
 
 
 @pytest.mark.parametrize("sent_at_s", [float("nan"), float("inf"), -0.0])

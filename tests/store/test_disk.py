@@ -22,7 +22,7 @@ NOBODY = 65_534
 async def child(path: Path) -> None:
     """Do what the lines on standard input say, and answer each with the store's health and what was found."""
     clock = ManualClock()
-    store = SqliteStore(path, max_bytes=1 << 26, clock=clock)
+    store = SqliteStore(path, max_bytes=1 << 26, clock=clock, read_timeout_s=30)
     await store.open()
     put = entry(noise(50_000))
     for number, line in enumerate(sys.stdin):
@@ -70,6 +70,9 @@ class Child:
         self._process.stdin.write(f"{line}\n".encode())
         async with asyncio.timeout(30):
             answer = (await self._process.stdout.readline()).decode()
+        if not answer:
+            assert self._process.stderr is not None
+            raise AssertionError((await self._process.stderr.read()).decode())
         health, found = answer.strip().split("\t")
         return health, int(found)
 
@@ -84,7 +87,7 @@ async def running(path: Path, first: str) -> AsyncIterator[Child]:
         first,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
         cwd=Path(__file__).parents[2],
     )
     assert process.stdin is not None
@@ -92,7 +95,7 @@ async def running(path: Path, first: str) -> AsyncIterator[Child]:
         yield Child(process)
     finally:
         process.stdin.close()
-        await process.wait()
+        await process.communicate()
     assert process.returncode == 0
 
 
@@ -129,30 +132,40 @@ async def test_a_directory_that_cannot_be_written(folder: Path) -> None:
             health, found = await process.ask("put")
             assert health.startswith(f"the cache file {path} or its directory is read-only (E")
             assert found == 0
-        if os.geteuid() == 0:
-            os.chown(directory, NOBODY, NOBODY)
+        give_to_nobody(directory)
         directory.chmod(0o755)
         assert await process.ask("wait") == ("None", 0)
         assert await process.ask("put") == ("None", 1)
 
 
-async def test_a_file_that_cannot_be_written(folder: Path) -> None:
-    """A file of somebody else is neither changed nor set aside; the store says that it is read-only."""
+@pytest.mark.parametrize("whose", ["its own", "another's"])
+async def test_a_file_that_cannot_be_written(folder: Path, whose: str) -> None:
+    """A file that is read-only, one's own or somebody else's, is neither changed nor set aside; and used when it can be."""
     directory = folder / "cache"
     path = directory / "answers.sqlite"
     async with opened(path) as store:
         store.put("ns", "0", entry(noise(50_000)))
     before = path.read_bytes()
+    if whose == "its own":
+        give_to_nobody(directory)
+    for thing in directory.iterdir():
+        thing.chmod(0o444)
     directory.chmod(0o555)
-    path.chmod(0o444)
     async with running(path, "become_nobody()") as process:
         health, found = await process.ask("put")
         assert "is read-only" in health
         assert found == 0
         assert path.read_bytes() == before
-        directory.chmod(0o755)
-        if os.geteuid() == 0:
-            for thing in (directory, *directory.iterdir()):
-                os.chown(thing, NOBODY, NOBODY)
+        give_to_nobody(directory)
+        directory.chmod(0o700)
+        for thing in directory.iterdir():
+            thing.chmod(0o600)
         assert await process.ask("wait") == ("None", 1)
         assert await process.ask("put") == ("None", 2)
+
+
+def give_to_nobody(directory: Path) -> None:
+    """If these tests run as root the other process does not, and the files are to be its own."""
+    if os.geteuid() == 0:
+        for thing in (directory, *directory.iterdir()):
+            os.chown(thing, NOBODY, NOBODY)

@@ -17,7 +17,7 @@ from structlog.testing import capture_logs
 
 from proxy.store import SqliteStore
 from proxy.store.connections import run
-from tests.store.support import ManualClock, aside, database, edit, entry, fetch, noise, opened, same, scribble
+from tests.store.support import ManualClock, aside, database, edit, entry, fetch, noise, opened, same, scribble, until
 
 PUTS = {f"key {number}": entry(noise(20_000, number)) for number in range(200)}
 
@@ -185,8 +185,8 @@ async def test_reading_notices_too(path: Path, clock: ManualClock) -> None:
         path.unlink()
         clock.advance(1)
         assert await store.get("ns", "key") is None
+        await until(path.exists)
         await store.flush()
-        assert path.exists()
         assert store.counters.errors == 1
 
 
@@ -328,8 +328,9 @@ async def test_an_adoption_waits_for_the_lock(path: Path, clock: ManualClock) ->
 
 async def test_no_room(path: Path, clock: ManualClock) -> None:
     """When there is no room, and that is not because of the quota, nothing is evicted: what is there is read on."""
-    async with opened(path, clock) as store:
+    async with opened(path, clock, max_bytes=5_500_000) as store:
         await fill(store)
+        assert 0.7 < store.sizes.live_bytes / 5_500_000 < 0.9
         await run(database(store)._writer, "PRAGMA max_page_count = 1")
         store.put("ns", "large", entry(noise(100_000)))
         await store.flush()
@@ -337,6 +338,7 @@ async def test_no_room(path: Path, clock: ManualClock) -> None:
         assert "there is no room for the cache file" in store.health
         assert await ask_for_all(store) == len(PUTS)
         assert (store.counters.evictions, store.counters.dropped) == (0, 1)
+        assert not database(store)._writer.in_transaction
         clock.advance(1)
         await store.flush()
         assert await works(store)
@@ -403,6 +405,21 @@ async def test_a_lock_that_keeps_readers_out(path: Path, clock: ManualClock, mon
         clock.advance(1)
         await store.flush()
         assert await works(store)
+
+
+async def test_what_a_closed_file_says_is_of_no_interest(path: Path, clock: ManualClock) -> None:
+    """A read that comes back with an error after the file was opened anew says nothing about the new one."""
+    async with opened(path, clock) as store:
+        before = database(store)
+        path.unlink()
+        clock.advance(1)
+        await store.flush()
+        assert database(store) is not before
+        damaged = sqlite3.DatabaseError("malformed")
+        damaged.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+        store._keeper.report(before, damaged)
+        await store.flush()
+        assert (store.counters.errors, store.counters.set_aside) == (1, 0)
 
 
 async def test_a_transaction_that_stayed_open(path: Path, clock: ManualClock) -> None:
@@ -475,5 +492,8 @@ async def test_faults_are_said_once(path: Path, clock: ManualClock) -> None:
             clock.advance(30)
             await store.flush()
             assert store.counters.errors > 3
-    assert [line["event"] for line in logs] == ["store.opened", "store.failed", "store.recovered"]
+            await run(database(store)._writer, "PRAGMA query_only = ON")
+            store.put("secret namespace", "secret key", entry("secret body"))
+    failed_and_recovered = ["store.failed", "store.recovered"]
+    assert [line["event"] for line in logs] == ["store.opened", *failed_and_recovered, "store.failed"]
     assert "secret" not in str(logs)

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sqlite3
 import stat
 from pathlib import Path
 
@@ -10,9 +11,10 @@ from structlog.testing import capture_logs
 
 from proxy.errors import StoreError
 from proxy.store import SqliteStore
+from proxy.store.connections import run
 from proxy.store.files import MOST_SET_ASIDE, FileLock
 from proxy.store.schema import APPLICATION_ID, SCHEMA_VERSION
-from tests.store.support import ManualClock, aside, edit, entry, fetch, opened, same, scribble
+from tests.store.support import ManualClock, aside, database, edit, entry, fetch, opened, same, scribble
 
 
 def mode_of(path: Path) -> int:
@@ -128,6 +130,25 @@ async def test_a_refused_store_answers_nothing(path: Path, clock: ManualClock) -
             with pytest.raises(StoreError):
                 await store.open()
         await store.aclose()
+
+
+async def test_a_refusal_keeps_no_lock(path: Path, clock: ManualClock) -> None:
+    """A store that was refused for another reason than the lock does not keep it, closed or not."""
+    path.mkdir(parents=True, mode=0o700)
+    path.parent.chmod(0o700)
+    refused = SqliteStore(path, max_bytes=1 << 20, clock=clock)
+    with pytest.raises(StoreError):
+        await refused.open()
+    path.rmdir()
+    async with opened(path, clock) as store:
+        assert store.health is None
+
+
+async def test_reading_cannot_write(path: Path) -> None:
+    """The connection that reads changes nothing, whatever it is told."""
+    async with opened(path) as store:
+        with pytest.raises(sqlite3.OperationalError, match="readonly"):
+            await run(database(store)._reader, "DELETE FROM entries")
 
 
 def other_program(path: Path) -> None:

@@ -2,8 +2,6 @@
 
 from dataclasses import replace
 
-import pytest
-
 from proxy.core.entry import OVERHEAD_BYTES, Coding
 from proxy.store import MemoryStore
 from tests.store.support import NOW_S, entry
@@ -52,14 +50,15 @@ def test_encoded_forms_count() -> None:
     assert store.size_bytes == ONE + 5
 
 
-@pytest.mark.parametrize("status", [200, 404])
-def test_every_status_is_held(status: int) -> None:
-    """The upstream's own errors are kept in memory, where they last for seconds."""
+def test_what_is_no_answer_takes_the_older_one_with_it() -> None:
+    """A status other than 200 stands for nothing being there any more."""
     store = MemoryStore(10 * ONE)
-    store.put("ns", "a", entry(status=status))
-    found = store.peek("ns", "a")
-    assert found is not None
-    assert found.status == status
+    store.put("ns", "a", entry(sent_at_s=1))
+    store.put("ns", "a", entry(sent_at_s=2, status=404))
+    assert store.peek("ns", "a") is None
+    store.put("ns", "a", entry(sent_at_s=3))
+    store.put("ns", "a", entry(sent_at_s=2, status=404))
+    assert store.peek("ns", "a") is not None
 
 
 def test_rename_keeps_the_newer() -> None:

@@ -129,8 +129,20 @@ async def test_a_smaller_quota_shrinks_the_file(path: Path, clock: ManualClock) 
             await store.flush()
             assert 0 < before - store.sizes.file_bytes <= 8 * quota.STEP_PAGES * 4096
         assert await store.get("ns", "last") is not None
+        assert await run(database(store)._writer, "PRAGMA max_page_count") == [(QUOTA // 4096,)]
         await fill(store, QUOTA)
     assert path.stat().st_size <= QUOTA
+
+
+async def test_room_is_made_for_more_than_one_batch(path: Path, clock: ManualClock) -> None:
+    """When entries have to go, a tenth of the room is freed at once, so that it does not happen with every batch."""
+    async with opened(path, clock, max_bytes=QUOTA) as store:
+        for number in range(1000):
+            store.put("ns", str(number), entry(noise(10_000, number)))
+            await store.flush()
+            if store.counters.evictions:
+                break
+        assert QUOTA * 0.85 < store.sizes.live_bytes < QUOTA * 0.92
 
 
 async def test_the_quota_reached_before_the_reckoning(path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from proxy.core.entry import Coding
+from proxy.core.freshness import CLOCK_SKEW_S
 from tests.store.support import NOW_S, ManualClock, edit, entry, fetch, noise, opened, same
 
 # Writes for ever; says after each flush how far it is.
@@ -78,7 +79,7 @@ async def test_the_clock_was_set_back_meanwhile(path: Path, clock: ManualClock) 
     """An entry from the future is deleted, so that what is put now can take its place."""
     async with opened(path, clock) as store:
         store.put("ns", "key", entry("future", NOW_S + 3600))
-        store.put("ns", "soon", entry("soon", NOW_S + 30))
+        store.put("ns", "soon", entry("soon", NOW_S + CLOCK_SKEW_S))
     async with opened(path, clock) as store:
         assert await store.get("ns", "soon") is not None
         assert await store.get("ns", "key") is None

@@ -22,7 +22,7 @@ async def stuck(connection: aiosqlite.Connection) -> AsyncIterator[None]:
 
     def hold() -> None:
         loop.call_soon_threadsafe(begun.set)
-        gate.wait(30)
+        assert gate.wait(30), "somebody waited for the disk"
 
     holding = asyncio.create_task(connection._execute(hold))  # type: ignore[no-untyped-call]
     await begun.wait()

@@ -28,6 +28,7 @@ def sqlite_error(code: int) -> sqlite3.OperationalError:
         (sqlite_error(sqlite3.SQLITE_CORRUPT_INDEX), Kind.DAMAGED),
         (sqlite_error(sqlite3.SQLITE_NOTADB), Kind.DAMAGED),
         (sqlite_error(sqlite3.SQLITE_ERROR), Kind.DAMAGED),
+        (sqlite_error(sqlite3.SQLITE_CONSTRAINT_UNIQUE), Kind.DAMAGED),
         (sqlite_error(sqlite3.SQLITE_READONLY_DBMOVED), Kind.MOVED),
         (MovedError(), Kind.MOVED),
         (sqlite_error(sqlite3.SQLITE_FULL), Kind.FULL),

@@ -124,7 +124,8 @@ class Model(RuleBasedStateMachine):
     @invariant()
     def never_stuck(self) -> None:
         """With somebody waiting and nothing under way, time alone brings the next call."""
-        if self.waiting and not self.under_way:
+        probing = self.budget.breaker.state(self.now_s) is State.PROBING
+        if any(not (probing and ticket.priority is PREFETCH) for ticket in self.waiting) and not self.under_way:
             assert self.budget.next_s(self.now_s) is not None
 
     @invariant()
@@ -147,8 +148,10 @@ class Model(RuleBasedStateMachine):
                 break
             if not self.admit():
                 wake_s = self.budget.next_s(self.now_s)
-                assert wake_s is not None
-                self.now_s = wake_s
+                if wake_s is None:
+                    self.join(PERSON, "a", 1, 0.0)  # prefetches alone don't probe
+                else:
+                    self.now_s = wake_s
         assert not self.waiting
         line = self.budget.line
         assert not line._clients

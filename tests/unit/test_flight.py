@@ -25,7 +25,7 @@ class Call:
 
 async def test_everyone_gets_the_same_result() -> None:
     """A flight is found under its key until it has landed."""
-    flights: Flights[str, int] = Flights()
+    flights: Flights[str, Call, int] = Flights()
     call = Call()
     flight = flights.start("a", call, now_s=1.0)
     assert flights.get("a") is flight
@@ -41,7 +41,7 @@ async def test_everyone_gets_the_same_result() -> None:
 
 async def test_a_waiter_who_leaves_harms_nobody() -> None:
     """Cancelling one waiter, or all of them, leaves the call alone."""
-    flights: Flights[str, int] = Flights()
+    flights: Flights[str, Call, int] = Flights()
     call = Call()
     flight = flights.start("a", call, now_s=0)
     waiting = [asyncio.create_task(flight.result()) for _ in range(3)]
@@ -54,7 +54,7 @@ async def test_a_waiter_who_leaves_harms_nobody() -> None:
 
 async def test_an_error_reaches_every_waiter_and_is_never_reported_as_forgotten() -> None:
     """With waiters each raises it; without any it is retrieved all the same."""
-    flights: Flights[str, int] = Flights()
+    flights: Flights[str, Call, int] = Flights()
     call = Call()
     call.error = ValueError("no")
     flight = flights.start("a", call, now_s=0)
@@ -71,7 +71,7 @@ async def test_an_error_reaches_every_waiter_and_is_never_reported_as_forgotten(
 
 async def test_the_next_flight_can_begin_as_soon_as_the_last_has_ended() -> None:
     """Whoever waited for the end finds the key free."""
-    flights: Flights[str, int] = Flights()
+    flights: Flights[str, Call, int] = Flights()
     call = Call()
     flight = flights.start("a", call, now_s=0)
     with pytest.raises(RuntimeError):
@@ -90,7 +90,7 @@ async def test_the_next_flight_can_begin_as_soon_as_the_last_has_ended() -> None
 
 async def test_closing_ends_what_is_under_way() -> None:
     """Calls are cancelled and waited for, waiters are released, and no further call can begin."""
-    flights: Flights[str, int] = Flights()
+    flights: Flights[str, Call, int] = Flights()
     call = Call()
     waiting = asyncio.create_task(flights.start("a", call, now_s=0).result())
     await asyncio.sleep(0)

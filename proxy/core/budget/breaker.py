@@ -62,15 +62,19 @@ class Breaker:
         self._probe_out = self.state(now_s) is State.PROBING
         return self._probe_out
 
-    def answered(self, *, probe: bool) -> bool:
-        """Note that a call was answered; return whether that ended a cool-down."""
+    def answered(self, now_s: float, *, probe: bool) -> bool:
+        """Note that a call was answered; return whether that ended a cool-down.
+
+        A probe's answer doesn't where an older call was told to keep away meanwhile: that is the later word.
+        """
+        if probe:
+            self._probe_out = False
         if self._until_s is None:
             self._in_a_row = 0
             return False
-        if not probe:
+        if not probe or now_s < self._until_s:
             return False
         self._until_s = None
-        self._probe_out = False
         self._in_a_row = self._doubled = 0
         return True
 
@@ -107,7 +111,7 @@ class Breaker:
 
     def _next_s(self, most_s: float) -> float:
         self._doubled += 1
-        return float(min(FIRST_S * 2.0 ** (self._doubled - 1), most_s))
+        return float(min(FIRST_S * 2.0 ** min(self._doubled - 1, 20), most_s))
 
     def _cool(self, now_s: float, length_s: float) -> None:
         self._until_s = max(self._until_s or now_s, now_s + length_s)

@@ -99,7 +99,7 @@ class Budget:
         match ended:
             case Ended.ANSWERED:
                 self._usual_s += _SMOOTHING * (took_s - self._usual_s)
-                if self.breaker.answered(probe=ticket.probe):
+                if self.breaker.answered(now_s, probe=ticket.probe):
                     self._bucket.drain(now_s)
                 return False
             case Ended.BUSY:
@@ -113,7 +113,7 @@ class Budget:
 
     def next_s(self, now_s: float) -> float | None:
         """Return the time at which `admit` may have something new although nothing happens; None where only an event helps."""
-        if not self.line or self._candidate() is None:
+        if not self.line or self._candidate(now_s) is None:
             return None
         if self.breaker.state(now_s) is State.COOLING:
             return now_s + self.breaker.remaining_s(now_s)
@@ -149,15 +149,18 @@ class Budget:
     def _next(self, now_s: float) -> Ticket | None:
         if not self.breaker.passable(now_s) or self._bucket.ready_in_s(now_s) > 0:
             return None
-        return self._candidate()
+        return self._candidate(now_s)
 
-    def _candidate(self) -> Ticket | None:
+    def _candidate(self, now_s: float) -> Ticket | None:
         """Return whom the slots would let go next, whatever rate and breaker say."""
         if self.in_flight >= self._limits.max_concurrency:
             return None
         order = list(Priority)
+        if self.breaker.state(now_s) is State.PROBING:
+            # The one call that finds out should be one that somebody wants.
+            order.remove(Priority.PREFETCH)
         if self._persons_in_a_row >= PERSONS_IN_A_ROW:
-            order = [Priority.REFRESH, Priority.PERSON, Priority.PREFETCH]
+            order.sort(key=lambda priority: priority is not Priority.REFRESH)
         for priority in order:
             if self._has_slot(priority) and (ticket := self.line.first(priority)) is not None:
                 return ticket

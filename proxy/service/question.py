@@ -1,0 +1,13 @@
+"""What is asked with which key: the name under which flights and failures are known."""
+
+from typing import NamedTuple
+
+
+class Question(NamedTuple):
+    """A canonical target, asked with the key of this fingerprint.
+
+    Not the namespace: that changes when the key's organization becomes known, and a flight would be lost sight of.
+    """
+
+    fingerprint: str
+    target: str

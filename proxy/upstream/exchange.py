@@ -1,0 +1,129 @@
+"""One HTTP exchange with pluto-api: every failure translated into the proxy's own errors."""
+
+import asyncio
+
+import aiohttp
+from yarl import URL
+
+from proxy.clock import Clock
+from proxy.config import model
+from proxy.errors import AnswerTooLarge, UpstreamError, UpstreamFailed, UpstreamTimeout
+from proxy.telemetry import Telemetry
+from proxy.upstream.credential import Key
+from proxy.upstream.reply import Reply
+
+# These say what they have to say by their status: it counts even if what follows breaks off or never comes.
+_STATUS_IS_ENOUGH = frozenset({401, 429, 503})
+_ENOUGH_BYTES = 65_536
+_ENOUGH_S = 1.0
+
+
+class Exchange:
+    """Sends requests with the key they are given. It neither waits, nor tries again, nor judges."""
+
+    def __init__(self, settings: model.Upstream, clock: Clock, session: aiohttp.ClientSession, telemetry: Telemetry) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._session = session
+        self._telemetry = telemetry
+
+    async def send(self, target: str, key: Key, *, timeout_s: float) -> Reply:
+        """Ask for a path and query (printable ASCII, sent as it is) and return the complete reply, whatever its status.
+
+        Raises UpstreamFailed, UpstreamTimeout or AnswerTooLarge. Every call is counted, whatever comes of it.
+        """
+        started_s, sent_at_s = self._clock.monotonic_s(), self._clock.now_s()
+        said = "cancelled"
+        try:
+            status, headers, body = await self._within(target, key, timeout_s)
+            said = str(status)
+        except UpstreamError as exc:
+            said = exc.code
+            raise
+        finally:
+            elapsed_s = self._clock.monotonic_s() - started_s
+            self._telemetry.asked(said, elapsed_s)
+        return Reply(
+            status=status,
+            headers=headers,
+            body=body,
+            sent_at_s=sent_at_s,
+            sent_monotonic_s=started_s,
+            elapsed_s=elapsed_s,
+            fingerprint=key.fingerprint,
+        )
+
+    async def _within(self, target: str, key: Key, timeout_s: float) -> tuple[int, dict[str, str], bytes]:
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await self._send(target, key)
+        except aiohttp.ServerTimeoutError:
+            seconds = f"{self._settings.connect_timeout_s:g} s"
+            raise UpstreamTimeout(f"no connection to the upstream within {seconds}") from None
+        except TimeoutError:
+            raise UpstreamTimeout(f"the upstream gave no complete answer within {timeout_s:.3g} s") from None
+        except aiohttp.ClientError as exc:
+            # The library's own texts can hold the request's headers, and with them the key.
+            raise _failed(exc) from None
+
+    async def _send(self, target: str, key: Key) -> tuple[int, dict[str, str], bytes]:
+        url = URL(self._settings.url + target, encoded=True)
+        headers = {"Authorization": f"Bearer {key.secret}"}
+        async with self._session.get(url, headers=headers, allow_redirects=False) as response:
+            if response.status in _STATUS_IS_ENOUGH:
+                body = await self._what_there_is(response)
+            else:
+                body = await self._whole(response)
+            return response.status, {name.lower(): value for name, value in response.headers.items()}, body
+
+    async def _whole(self, response: aiohttp.ClientResponse) -> bytes:
+        most = self._settings.max_body_bytes
+        chunks: list[bytes] = []
+        size = 0
+        async for chunk in response.content.iter_any():
+            size += len(chunk)
+            if size > most:
+                response.close()
+                raise AnswerTooLarge(
+                    f"the answer has more than {most} bytes (upstream.max_body_bytes); "
+                    "ask for one logName, a smaller limit, or a window with stepMin and stepMax",
+                    upstream_status=response.status,
+                )
+            chunks.append(chunk)
+        return b"".join(chunks)
+
+    async def _what_there_is(self, response: aiohttp.ClientResponse) -> bytes:
+        body = bytearray()
+        try:
+            async with asyncio.timeout(_ENOUGH_S):
+                async for chunk in response.content.iter_any():
+                    body += chunk
+                    if len(body) > _ENOUGH_BYTES:
+                        break
+        except (TimeoutError, aiohttp.ClientError):
+            response.close()
+            return b""
+        if len(body) > _ENOUGH_BYTES:
+            response.close()
+        return bytes(body)
+
+
+def _failed(exc: aiohttp.ClientError) -> UpstreamFailed:
+    """Say in our own words what went wrong, and whether the same request may well succeed the next moment."""
+    transient = False
+    match exc:
+        case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientSSLError():
+            reason = "its TLS certificate or handshake was not accepted"
+        case aiohttp.ClientConnectorDNSError():
+            reason = "its host name has no address"
+        case aiohttp.ClientConnectorError():
+            reason = "no connection"
+        case aiohttp.ServerDisconnectedError():
+            reason, transient = "it closed the connection without an answer", True
+        case aiohttp.ClientPayloadError():
+            reason, transient = "its answer broke off or could not be decompressed", True
+        case aiohttp.ClientOSError():
+            reason, transient = "the connection broke", True
+        case _:
+            reason = type(exc).__name__
+    return UpstreamFailed(f"the upstream could not be read: {reason}", transient=transient)

@@ -1,0 +1,121 @@
+"""The asynchronous face of the budget: whoever wants to ask the upstream waits here until the budget lets them go."""
+
+import asyncio
+
+import structlog
+
+from proxy.clock import Clock
+from proxy.core.budget import Budget, Ended, Limits, Priority, State, Ticket
+from proxy.errors import UpstreamBusy
+
+# Persons are bounded by what can be answered within the deadline; refreshes and prefetches by this.
+MOST_WAITING = 5_000
+_log = structlog.get_logger()
+
+
+class Turnstile:
+    """Lets tickets through. Nothing else in the proxy decides when the upstream is asked."""
+
+    def __init__(self, limits: Limits, clock: Clock) -> None:
+        self._clock = clock
+        self.budget = Budget(limits, clock.monotonic_s())
+        self._waiting: dict[Ticket, asyncio.Future[None]] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def state(self) -> State:
+        """Whether the upstream may be asked: closed, cooling or probing."""
+        return self.budget.breaker.state(self._clock.monotonic_s())
+
+    @property
+    def resting(self) -> bool:
+        """Whether a call would have to wait for a cool-down's end or for a probe."""
+        return not self.budget.breaker.passable(self._clock.monotonic_s())
+
+    @property
+    def remaining_s(self) -> float:
+        """Seconds until the cool-down ends; 0 where there is none."""
+        return self.budget.breaker.remaining_s(self._clock.monotonic_s())
+
+    def wait_s(self, priority: Priority, client: str = "") -> float:
+        """Return how long one who came now would probably wait, in seconds."""
+        return self.budget.wait_s(priority, client, self._clock.monotonic_s())
+
+    async def enter(self, ticket: Ticket) -> None:
+        """Wait until the ticket's call may go; `leave` must follow.
+
+        Raises UpstreamBusy, saying when to come again, where the call would probably not go before the ticket's deadline.
+        """
+        self._refuse_if_hopeless(ticket)
+        future = asyncio.get_running_loop().create_future()
+        self._waiting[ticket] = future
+        self.budget.join(ticket, self._clock.monotonic_s())
+        self._let_through()
+        try:
+            await future
+        except asyncio.CancelledError:
+            if future.done() and not future.cancelled() and future.exception() is None:
+                self.leave(ticket, Ended.ABANDONED)
+            raise
+        finally:
+            del self._waiting[ticket]
+            self.budget.leave(ticket)
+
+    def leave(self, ticket: Ticket, ended: Ended, *, took_s: float = 0.0, named_s: float | None = None) -> None:
+        """Note how the ticket's call ended. A cool-down that begins by it turns away whoever won't make it."""
+        began = self.budget.finish(ticket, ended, self._clock.monotonic_s(), took_s=took_s, named_s=named_s)
+        if began:
+            _log.warning("cooldown.begun", length_s=round(self.remaining_s, 3), reason=ended.value, named_s=named_s)
+            for late in self.budget.late(self._clock.monotonic_s()):
+                self._turn_away(late)
+        elif ticket.probe and ended is Ended.ANSWERED:
+            _log.info("cooldown.ended")
+        self._let_through()
+
+    def promote(self, ticket: Ticket, *, client: str, deadline_s: float) -> None:
+        """Let a ticket that waits go as a person's: somebody with nothing in hand waits for it now.
+
+        Raises UpstreamBusy where that person would not make it by `deadline_s`; the ticket goes on waiting as it was.
+        """
+        if ticket.priority is Priority.PERSON or ticket not in self.budget.line:
+            return
+        self._refuse_if_hopeless(Ticket(priority=Priority.PERSON, client=client, deadline_s=deadline_s))
+        self.budget.leave(ticket)
+        ticket.priority, ticket.client, ticket.deadline_s = Priority.PERSON, client, deadline_s
+        self.budget.join(ticket, self._clock.monotonic_s())
+        self._let_through()
+
+    def _refuse_if_hopeless(self, ticket: Ticket) -> None:
+        wait_s = self.wait_s(ticket.priority, ticket.client)
+        crowded = ticket.priority is not Priority.PERSON and len(self._waiting) >= MOST_WAITING
+        if crowded or self._clock.monotonic_s() + wait_s > ticket.deadline_s:
+            raise too_busy(wait_s)
+
+    def _turn_away(self, ticket: Ticket) -> None:
+        future = self._waiting.get(ticket)
+        self.budget.leave(ticket)
+        if future is not None and not future.done():
+            future.set_exception(too_busy(self.wait_s(ticket.priority, ticket.client)))
+
+    def _let_through(self) -> None:
+        now_s = self._clock.monotonic_s()
+        for ticket in self.budget.admit(now_s):
+            future = self._waiting[ticket]
+            if future.done():
+                # Whoever waited was cancelled a moment ago and has not noticed yet.
+                self.budget.finish(ticket, Ended.ABANDONED, now_s)
+            else:
+                future.set_result(None)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if (wake_s := self.budget.next_s(now_s)) is not None:
+            # A little later than needed rather than a little earlier: an early timer would only be set again.
+            self._timer = asyncio.get_running_loop().call_later(max(0.0, wake_s - now_s) + 0.001, self._let_through)
+
+
+def too_busy(wait_s: float) -> UpstreamBusy:
+    """Return the error that says when to come again."""
+    return UpstreamBusy(
+        f"more is asked of the upstream than it takes; this question would wait for about {wait_s:.0f} s", retry_after_s=wait_s
+    )

@@ -1,0 +1,89 @@
+"""The bench itself, with tiny numbers: that it runs and what it tells, not how fast anything is."""
+
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from proxy.core.entry import Coding
+from tests.bench import __main__ as command
+from tests.bench.contestants import Bare, Case
+from tests.bench.exchange import UnexpectedError
+from tests.bench.hits import CASES
+from tests.bench.load import Expected, poll
+from tests.bench.processes import Server, serving
+from tests.bench.report import Bound, Section
+from tests.bench.world import Plan
+
+TINY = Plan(rounds=1, seconds=0.04, warm_up_s=0.02, connections=4, misses=20, herd=40, answers=60)
+SMALL_CASE = Case(points=20, coding=Coding.IDENTITY)
+
+
+@pytest.fixture
+async def bare(tmp_path: Path) -> AsyncIterator[Server]:
+    async with serving(tmp_path, "tests.bench.bare", "asyncio", cpu=None) as server:
+        yield server
+
+
+async def test_every_scenario_tells_what_it_found(capsys: pytest.CaptureFixture[str]) -> None:
+    """All tables are printed with their bounds below the machine's kind; had anything been unexpected, it would have raised."""
+    hits, misses, herd, memory = sections = await command.run(TINY, list(command.SCENARIOS))
+    assert len(hits.rows) == 2 * len(CASES)
+    assert len(hits.bounds) == 6
+    assert len(misses.rows) == len(misses.bounds) == 2
+    assert herd.rows[0][1] == "1"
+    assert [bound.held for bound in herd.bounds] == [True]
+    assert len(memory.rows) == len(memory.bounds) <= 1
+    assert all(len(row) == len(section.columns) for section in sections for row in section.rows)
+    printed = capsys.readouterr().out
+    assert printed.startswith("- machine: ")
+    places = [printed.index(str(section)) for section in sections]
+    assert places == sorted(places)
+
+
+@pytest.mark.parametrize(
+    "expected",
+    [
+        Expected(status=304, body_bytes=0),
+        Expected(status=200, body_bytes=1),
+        Expected(status=200, body_bytes=-1, marker=b"Cache-Status: pluto-proxy; hit"),
+    ],
+    ids=["status", "length", "marker"],
+)
+async def test_a_wrong_answer_ends_the_load(bare: Server, expected: Expected) -> None:
+    """A status, a length or a head that isn't the expected one fails the run instead of being counted."""
+    ready = await Bare(bare).prepare(SMALL_CASE)
+    if expected.body_bytes < 0:
+        expected = Expected(status=200, body_bytes=ready.expected.body_bytes, marker=expected.marker)
+    with pytest.raises(UnexpectedError):
+        await poll(bare.port, ready.request, expected, connections=2, seconds=0.05)
+
+
+async def test_the_load_counts_every_answer(bare: Server) -> None:
+    """The answers counted are all that came, on every connection at least one."""
+    ready = await Bare(bare).prepare(SMALL_CASE)
+    polled = await poll(bare.port, ready.request, ready.expected, connections=3, seconds=0.02)
+    assert polled.answers >= 3
+    assert polled.per_s > 0
+
+
+@pytest.mark.parametrize(("held", "status"), [(True, 0), (False, 1)])
+def test_a_missed_bound_is_the_exit_status(monkeypatch: pytest.MonkeyPatch, held: bool, status: int) -> None:
+    """The command exits with 1 where a bound is missed, and with 0 where all are held."""
+
+    async def found(_plan: Plan, _names: Sequence[str]) -> list[Section]:
+        return [Section(title="", columns=[], rows=[], bounds=[Bound(promise="", measured="", held=held)])]
+
+    monkeypatch.setattr(command, "run", found)
+    assert command.main([]) == status
+
+
+def test_something_unexpected_is_the_exit_status(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """A run in which anything unexpected was answered exits with 1 and says what it was."""
+
+    async def found(_plan: Plan, _names: Sequence[str]) -> list[Section]:
+        raise UnexpectedError("a teapot")
+
+    monkeypatch.setattr(command, "run", found)
+    assert command.main(["--quick", "--only", "hits"]) == 1
+    assert "a teapot" in capsys.readouterr().err

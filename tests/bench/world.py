@@ -1,0 +1,86 @@
+"""The servers that the scenarios share."""
+
+import re
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.bench.exchange import ask, get
+from tests.bench.origin import CALLS_PATH
+from tests.bench.processes import Placement, Server, serving
+from tests.support import KEY
+
+MIB = 2**20
+# Nothing may be refreshed while hits are measured.
+_LONG_S = "3600"
+_HITS = re.compile(r'^pluto_proxy_requests_total\{[^}]*outcome="hit"[^}]*\} (\S+)$', re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """How much is measured. The defaults are what `make bench` does."""
+
+    rounds: int = 5
+    seconds: float = 1.0
+    warm_up_s: float = 0.3
+    connections: int = 16
+    misses: int = 100
+    """Questions for each contestant and round."""
+    herd: int = 500
+    answers: int = 10_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """What runs for the whole bench: the upstream, the proxy in front of it, the bare handler."""
+
+    plan: Plan
+    placement: Placement
+    folder: Path
+    origin: Server
+    proxy: Server
+    bare: Server
+
+    async def upstream_calls(self) -> int:
+        """Return how many metric questions the upstream was asked so far."""
+        return int((await ask(self.origin.port, get(CALLS_PATH))).body)
+
+    @asynccontextmanager
+    async def another_proxy(self, **variables: str) -> AsyncIterator[Server]:
+        """Run a proxy with settings and a cache of its own."""
+        async with _proxy(self.folder, self.origin, self.placement, **variables) as server:
+            yield server
+
+
+@asynccontextmanager
+async def world(plan: Plan, placement: Placement) -> AsyncIterator[World]:
+    """Start the servers, and remove everything that they leave."""
+    async with AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pluto-proxy-bench-")))
+        origin = await stack.enter_async_context(serving(folder, "tests.bench.origin", cpu=placement.load))
+        proxy = await stack.enter_async_context(_proxy(folder, origin, placement))
+        bare = await stack.enter_async_context(serving(folder, "tests.bench.bare", proxy.event_loop(), cpu=placement.server))
+        yield World(plan=plan, placement=placement, folder=folder, origin=origin, proxy=proxy, bare=bare)
+
+
+async def hits(proxy: Server) -> int:
+    """Return how many hits a proxy has counted."""
+    text = (await ask(proxy.port, get("/metrics"))).body.decode()
+    return sum(int(float(value)) for value in _HITS.findall(text))
+
+
+@asynccontextmanager
+async def _proxy(folder: Path, origin: Server, placement: Placement, **variables: str) -> AsyncIterator[Server]:
+    with tempfile.TemporaryDirectory(dir=folder) as cache:
+        settings = {
+            "PLUTO_API_KEY": KEY,
+            "PLUTO_PROXY_LISTEN": "127.0.0.1:0",
+            "PLUTO_PROXY_UPSTREAM": f"http://127.0.0.1:{origin.port}",
+            "PLUTO_PROXY_CACHE": f"{cache}/cache.sqlite",
+            "PLUTO_PROXY_FRESHNESS__RUNNING_S": _LONG_S,
+            "PLUTO_PROXY_LOG__FORMAT": "json",
+        }
+        async with serving(folder, "proxy", "serve", cpu=placement.server, **settings | variables) as server:
+            yield server

@@ -1,0 +1,198 @@
+"""The budget at work: what clients see of it, and what the upstream does."""
+
+import asyncio
+from pathlib import Path
+
+from proxy.clock import SystemClock
+from proxy.standin import Fault, FaultKind, Standin, StandinConfig
+from tests.support import METRICS, QUESTION, Reply, World, world
+
+
+def others(count: int) -> list[str]:
+    return [f"{QUESTION}&stepMin={number}" for number in range(1, count + 1)]
+
+
+def asking(running: World, targets: list[str], **headers: str) -> list["asyncio.Task[Reply]"]:
+    return [asyncio.create_task(running.get(target, **headers)) for target in targets]
+
+
+async def waiting(running: World, count: int) -> None:
+    async with asyncio.timeout(10):
+        while len(running.parts.upstream.turnstile.budget.line) != count:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+
+
+async def test_no_client_sees_a_429(tmp_path: Path) -> None:
+    """Against a limit that the proxy doesn't know, new questions wait instead of failing: real time, a real rate limit."""
+    standin = Standin(StandinConfig(rate_per_s=50, burst=5))
+    async with world(
+        tmp_path,
+        standin=standin,
+        system_clock=SystemClock(),
+        upstream__rate_per_s=200,
+        upstream__burst=1,
+        upstream__cooldown_max_s=1,
+    ) as running:
+        replies = await asyncio.gather(*asking(running, others(60)))
+        assert {reply.status for reply in replies} == {200}
+        assert standin.counters.by_status[429] >= 1
+        budget = running.parts.upstream.turnstile.budget
+        assert budget.rate_per_s(running.parts.clock.monotonic_s()) < 200
+        assert budget.retries <= budget.calls / 10
+
+
+async def test_the_rate_is_kept(tmp_path: Path) -> None:
+    """Thirty questions at 20 a second with a burst of 5: the upstream sees no more than that in any stretch of time."""
+    async with world(
+        tmp_path, system_clock=SystemClock(), upstream__rate_per_s=20, upstream__burst=5, upstream__max_concurrency=8
+    ) as running:
+        await running.parts.tenancy.found()
+        await asyncio.gather(*asking(running, others(30)))
+        times = [call.started_s for call in running.standin.counters.calls if call.path == METRICS]
+        for first in range(len(times)):
+            for last in range(first, len(times)):
+                # 50 ms of slack for the way over the loopback.
+                assert last - first + 1 <= 5 + 20 * (times[last] - times[first] + 0.05)
+
+
+async def test_what_will_not_make_it_is_told_at_once_and_honestly(tmp_path: Path) -> None:
+    """At one call a second, the questions beyond the deadline get 503 without waiting, with the time that the line takes."""
+    async with world(
+        tmp_path, upstream__rate_per_s=1, upstream__burst=1, upstream__deadline_s=5, upstream__max_concurrency=1
+    ) as running:
+        gate = asyncio.Event()
+        running.standin.faults.add(Fault(kind=FaultKind.HOLD, gate=gate, times=None))
+        await running.parts.tenancy.found()
+        tasks = asking(running, others(40))
+        await waiting(running, 5)
+        refused: set[asyncio.Task[Reply]] = set()
+        while len(refused) < 30:
+            refused |= (await asyncio.wait(set(tasks) - refused, return_when=asyncio.FIRST_COMPLETED, timeout=5))[0]
+        for task in refused:
+            reply = task.result()
+            assert (reply.status, reply.json["code"]) == (503, "upstream-busy")
+            assert 5 <= int(reply.headers["Retry-After"]) <= 8
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        await waiting(running, 0)
+        gate.set()
+
+
+async def test_who_leaves_leaves_the_line(tmp_path: Path) -> None:
+    """A person who disconnects before the call is sent takes it out of the line, unless others wait for it."""
+    gate = asyncio.Event()
+    async with world(tmp_path, upstream__max_concurrency=1) as running:
+        await running.parts.tenancy.found()
+        running.standin.faults.add(Fault(kind=FaultKind.HOLD, gate=gate))
+        (held,) = asking(running, [QUESTION])
+        await running.standin.counters.reached(lambda counted: counted.by_path[METRICS] == 1)
+        alone, *shared = asking(running, [others(2)[0], *[others(2)[1]] * 2])
+        await running.arrived(4)
+        await waiting(running, 2)
+        alone.cancel()
+        shared[0].cancel()
+        await waiting(running, 1)
+        gate.set()
+        assert (await held).status == 200
+        assert (await shared[1]).status == 200
+        assert running.metrics_calls == 2
+        assert (await running.get(others(2)[0])).status == 200
+
+
+async def test_stale_copies_wait_in_no_line(tmp_path: Path) -> None:
+    """Where a refresh would not come through within `stale_wait_s`, the stale copy is served at once; the refresh stays."""
+    gate = asyncio.Event()
+    async with world(tmp_path, upstream__max_concurrency=1, upstream__rate_per_s=0.5, upstream__burst=2) as running:
+        await running.parts.tenancy.found()
+        await running.get()
+        running.clock.advance(30)
+        running.standin.faults.add(Fault(kind=FaultKind.HOLD, gate=gate))
+        held = asking(running, others(1))
+        await running.standin.counters.reached(lambda counted: counted.by_path[METRICS] == 2)
+        more = asking(running, others(3)[1:])
+        await waiting(running, 2)
+        reply = await running.get()
+        assert "stale: upstream-queue" in reply.cache_status
+        await waiting(running, 3)
+        running.advance(60)
+        gate.set()
+        await asyncio.gather(*held, *more)
+        running.advance(10)
+        await running.settled()
+        assert (await running.get()).is_hit
+        order = [query for query in running.standin.counters.queries if "runId" in query]
+        assert "stepMin" not in order[-1]
+
+
+async def test_somebody_with_nothing_in_hand_moves_a_refresh_to_the_front(tmp_path: Path) -> None:
+    """A refresh that a person comes to need goes as a person's call."""
+    gate = asyncio.Event()
+    async with world(
+        tmp_path, upstream__max_concurrency=1, freshness__stale_if_error_s=20, freshness__stale_wait_s=0
+    ) as running:
+        await running.parts.tenancy.found()
+        for target in others(2):
+            await running.get(target)
+        running.clock.advance(15)
+        running.standin.faults.add(Fault(kind=FaultKind.HOLD, gate=gate))
+        held = asking(running, [QUESTION])
+        await running.standin.counters.reached(lambda counted: counted.by_path[METRICS] == 3)
+        for target in others(2):
+            assert "stale" in (await running.get(target)).cache_status
+        running.clock.advance(10)
+        person = asking(running, [others(2)[1]])
+        await running.arrived(6)
+        gate.set()
+        await asyncio.gather(*held, *person)
+        await running.settled()
+        order = [query.rpartition("stepMin=")[2] for query in running.standin.counters.queries[-2:]]
+        assert order == ["2", "1"]
+
+
+async def test_transient_failures_are_tried_again_within_a_tenth(tmp_path: Path) -> None:
+    """A connection that breaks is tried again where that is a tenth of all calls at most; a 500 is not."""
+    async with world(tmp_path) as running:
+        running.standin.faults.add(Fault(kind=FaultKind.CUT_HEADERS))
+        assert (await running.get()).status == 502
+        for target in others(12):
+            await running.get(target)
+        for fault in (Fault(kind=FaultKind.CUT_HEADERS), Fault(kind=FaultKind.STATUS, status=500)):
+            running.standin.faults.add(fault)
+            reply = await running.get(f"{QUESTION}&stepMax={len(str(fault))}")
+            assert reply.status == (200 if fault.kind is FaultKind.CUT_HEADERS else 502)
+        running.standin.faults.add(Fault(kind=FaultKind.STATUS, status=502))
+        assert (await running.get(f"{QUESTION}&stepMax=7")).status == 502
+        budget = running.parts.upstream.turnstile.budget
+        assert budget.retries == 1 <= budget.calls / 10
+
+
+async def test_an_idle_connection_that_was_closed_is_no_failure(tmp_path: Path) -> None:
+    """The upstream ends idle connections; the next question finds another, after enough calls for a retry at least."""
+    async with world(tmp_path) as running:
+        for target in others(12):
+            assert (await running.get(target)).status == 200
+        assert (await running.get()).status == 200
+
+
+async def test_the_budget_is_visible(tmp_path: Path) -> None:
+    """In /metrics and the verbose /readyz."""
+    async with world(tmp_path, upstream__rate_per_s=7, upstream__burst=3) as running:
+        await running.parts.tenancy.found()
+        await running.get()
+        upstream = (await running.get("/readyz?verbose")).json["upstream"]
+        assert upstream["tokens"] == 1
+        assert upstream["rate_per_s"] == 7
+        assert upstream["waiting"] == {"person": 0, "refresh": 0, "prefetch": 0}
+        assert upstream["calls"] == 2
+        text = (await running.get("/metrics")).body.decode()
+        for line in (
+            "pluto_proxy_budget_tokens 1.0",
+            "pluto_proxy_budget_rate_per_second 7.0",
+            'pluto_proxy_budget_state{state="closed"} 1.0',
+            'pluto_proxy_budget_waiting{priority="person"} 0.0',
+            'pluto_proxy_budget_wait_seconds_count{priority="person"} 1.0',
+            "pluto_proxy_budget_retries_total 0.0",
+            "pluto_proxy_budget_calls_total 2.0",
+        ):
+            assert line in text
