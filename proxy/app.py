@@ -22,9 +22,11 @@ from proxy.upstream.client import Upstream
 from proxy.upstream.credential import Credential
 from proxy.upstream.exchange import Exchange
 from proxy.upstream.pool import open_session
+from proxy.web.fast import FastPath
 from proxy.web.gauges import expose
 from proxy.web.handler import handle
 from proxy.web.hits import HitLog
+from proxy.web.ids import RequestIds
 from proxy.web.keys import PARTS, Parts
 from proxy.web.queries import QueryReader
 from proxy.web.unknown import UnknownParameters
@@ -91,6 +93,16 @@ async def _open_parts(config: Config, credential: Credential, clock: Clock, slee
             clock=clock,
             stale_wait_s=config.freshness.stale_wait_s,
         )
+        ids, hits = RequestIds(), HitLog(clock)
+        fast = FastPath(
+            memory=store.memory,
+            tenancy=tenancy,
+            clock=clock,
+            fresh_s=lifetimes.fresh_s,
+            ids=ids,
+            hits=hits,
+            telemetry=telemetry,
+        )
         parts = Parts(
             config=config,
             clock=clock,
@@ -102,7 +114,9 @@ async def _open_parts(config: Config, credential: Credential, clock: Clock, slee
             encoder=encoder,
             queries=QueryReader(config.upstream),
             unknown=UnknownParameters(),
-            hits=HitLog(clock),
+            hits=hits,
+            ids=ids,
+            fast=fast,
             telemetry=telemetry,
         )
         expose(parts)

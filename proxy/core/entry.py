@@ -19,7 +19,7 @@ class Coding(StrEnum):
     ZSTD = "zstd"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, weakref_slot=True)
 class Entry:
     """One answer of the upstream to one question.
 

@@ -1,7 +1,5 @@
 """A request's way through the web room: host, path and method are judged, then the query is read and answered."""
 
-import re
-import secrets
 from dataclasses import dataclass
 
 import structlog
@@ -17,24 +15,28 @@ from proxy.core.routes import ROUTES_BY_PATH, Route
 from proxy.errors import BadRequest, MethodNotAllowed, NotAcceptable, NotFound, ProxyError
 from proxy.service.reader import Answer
 from proxy.web.answer import Representation, respond
+from proxy.web.fast import Text
 from proxy.web.health import HEALTH
 from proxy.web.hosts import check_host
 from proxy.web.keys import PARTS, Parts
 from proxy.web.problem import problem
 
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _READING = frozenset({"GET", "HEAD"})
 _log = structlog.get_logger()
 
 
 @dataclass(slots=True, kw_only=True)
 class _Exchange:
-    """One request and what goes with it. `started_s` is of the monotonic clock; `route` is `none` until one has matched."""
+    """One request and what goes with it.
+
+    `started_s` is of the monotonic clock; `text` is what the fast path may remember it by; `route` is `none` until one matched.
+    """
 
     request: web.Request
     parts: Parts
     request_id: str
     started_s: float
+    text: Text | None
     route: str = "none"
 
     @property
@@ -51,7 +53,11 @@ async def handle(request: web.Request) -> web.StreamResponse:
     """Answer any request, whatever its path: the application has this one route."""
     parts = request.app[PARTS]
     parts.requests += 1
-    exchange = _Exchange(request=request, parts=parts, request_id=_request_id(request), started_s=parts.clock.monotonic_s())
+    started_s = parts.clock.monotonic_s()
+    text = parts.fast.text(request)
+    if text is not None and (ready := parts.fast.answer(text, request, started_s)) is not None:
+        return ready
+    exchange = _Exchange(request=request, parts=parts, request_id=parts.ids.of(request), started_s=started_s, text=text)
     try:
         response = await _dispatch(exchange)
     except ProxyError as exc:
@@ -101,6 +107,8 @@ async def _read(exchange: _Exchange, route: Route, raw_query: str) -> web.Stream
     coding, body = await parts.encoder.choose(answer.tenant, query.target, answer.entry, wanted)
     response = respond(answer, query, Representation(coding=coding, body=body), _joined(headers, "If-None-Match"))
     _note(exchange, query, answer, not_modified=response.status == 304)
+    if exchange.text is not None:
+        parts.fast.remember(exchange.text, query, demand, answer, coding=coding, response=response)
     return response
 
 
@@ -148,8 +156,3 @@ def _target(request: web.Request) -> str:
 def _check_method(request: web.Request) -> None:
     if request.method not in _READING:
         raise MethodNotAllowed(f"{shown(request.method)} is not possible: this proxy only reads, with GET and HEAD")
-
-
-def _request_id(request: web.Request) -> str:
-    given = request.headers.get("X-Request-ID", "")
-    return given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)

@@ -13,7 +13,9 @@ from proxy.service.tenancy import Tenancy
 from proxy.store.tiers import TieredStore
 from proxy.telemetry import Telemetry
 from proxy.upstream.client import Upstream
+from proxy.web.fast import FastPath
 from proxy.web.hits import HitLog
+from proxy.web.ids import RequestIds
 from proxy.web.queries import QueryReader
 from proxy.web.unknown import UnknownParameters
 
@@ -36,6 +38,8 @@ class Parts:
     queries: QueryReader
     unknown: UnknownParameters
     hits: HitLog
+    ids: RequestIds
+    fast: FastPath
     telemetry: Telemetry
     requests: int = 0
     draining: bool = False

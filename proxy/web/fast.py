@@ -1,0 +1,174 @@
+"""The fast path: a hit that was answered before, answered again without deciding it anew.
+
+It is a shortcut past the room's other files, and the only one. What it remembers is the outcome of the whole way (host and
+query judged, entry found, plan made, coding chosen, tag compared) for one text of a request; what it checks each time is
+everything that could make that outcome another one:
+
+- the bytes of the request that the outcome depends on are the same: target, method, and the six header fields that are read;
+- the key in use, and so the namespace, is the same;
+- memory holds the very same entry under that question: a refresh, a purge, another coding that has become ready, or the
+  upstream's 404 puts another one there, or none;
+- the entry is fresh, and as new as the request demands. A fresh entry is served in every condition of the upstream
+  (`core.plan`), so nothing else of the upstream's state matters.
+
+Where any of that fails the request goes the ordinary way. What differs from one answer to the next (age, time to live, date,
+request id) is written anew; counters and the log see the hit like any other.
+"""
+
+import math
+import weakref
+from dataclasses import dataclass
+from email.utils import formatdate
+
+from aiohttp import HttpVersion11, web
+from cachetools import LRUCache
+
+from proxy.clock import Clock
+from proxy.core.directives import Demand
+from proxy.core.entry import Coding, Entry
+from proxy.core.freshness import CLOCK_SKEW_S
+from proxy.core.outcome import NAME
+from proxy.core.query import Query
+from proxy.service.reader import Answer
+from proxy.service.tenancy import Tenancy, Tenant
+from proxy.store.memory import MemoryStore
+from proxy.telemetry import Telemetry
+from proxy.web.hits import HitLog
+from proxy.web.ids import RequestIds
+from proxy.web.ready import ReadyResponse
+
+# What the outcome depends on, beside target and method.
+_FIELDS = ("Host", "Accept-Encoding", "If-None-Match", "Cache-Control", "Pragma")
+_VARYING = frozenset({"Age", "Cache-Status", "X-Request-ID", "Date"})
+_MOST = 4_096
+_LONGEST_TARGET = 1_000
+Text = tuple[object, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hit:
+    """What one text of a request comes to, as long as memory holds the entry.
+
+    The entry is held weakly: memory alone decides what is kept. `oldest_s` is the greatest age in seconds at which it holds,
+    `head` the status line and the fields that stay the same; `coding` is None where no body follows.
+    """
+
+    tenant: Tenant
+    namespace: str
+    target: str
+    route: str
+    entry: "weakref.ref[Entry]"
+    oldest_s: float
+    coding: Coding | None
+    not_modified: bool
+    head: bytes
+
+
+class FastPath:
+    """Remembers hits by the text of their requests."""
+
+    def __init__(
+        self,
+        *,
+        memory: MemoryStore,
+        tenancy: Tenancy,
+        clock: Clock,
+        fresh_s: float,
+        ids: RequestIds,
+        hits: HitLog,
+        telemetry: Telemetry,
+    ) -> None:
+        self._memory = memory
+        self._tenancy = tenancy
+        self._clock = clock
+        self._fresh_s = fresh_s
+        self._ids = ids
+        self._hit_log = hits
+        self._telemetry = telemetry
+        self._hits: LRUCache[Text, Hit] = LRUCache(_MOST)
+        self._date_s = 0
+        self._date = b""
+
+    def text(self, request: web.Request) -> Text | None:
+        """Return what the outcome of a request depends on; None where it must go the ordinary way.
+
+        That is anything but HTTP/1.1 on a connection that stays open, and targets too long to be remembered.
+        """
+        if request.version != HttpVersion11 or not request.keep_alive or len(request.raw_path) > _LONGEST_TARGET:
+            return None
+        getall = request.headers.getall
+        return (request.raw_path, request.method, *[tuple(getall(name, ())) for name in _FIELDS])
+
+    def answer(self, text: Text, request: web.Request, started_s: float) -> ReadyResponse | None:
+        """Return the response where one was remembered for this text and still holds (`started_s`: monotonic clock)."""
+        hit = self._hits.get(text)
+        if hit is None:
+            return None
+        now_s = self._clock.now_s()
+        entry = self._memory.peek(hit.namespace, hit.target)
+        if entry is None or not self._holds(hit, entry, now_s - entry.sent_at_s):
+            del self._hits[text]
+            return None
+        body = _body(entry, hit.coding)
+        response = ReadyResponse(request, hit.head + self._varying(request, now_s - entry.sent_at_s, now_s), body)
+        duration_s = self._clock.monotonic_s() - started_s
+        self._telemetry.answered(hit.route, "hit", duration_s, stale=None, not_modified=hit.not_modified)
+        self._hit_log.note(duration_s, not_modified=hit.not_modified)
+        return response
+
+    def remember(
+        self, text: Text, query: Query, demand: Demand, answer: Answer, *, coding: Coding, response: web.Response
+    ) -> None:
+        """Remember the outcome of an ordinary request, if it can come again: a fresh hit and nothing else to tell."""
+        if answer.outcome.kind != "hit" or answer.entry.status != 200 or answer.outcome.detail or query.unknown:
+            return
+        not_modified = response.status == 304
+        self._hits[text] = Hit(
+            tenant=answer.tenant,
+            namespace=answer.tenant.namespace,
+            target=query.target,
+            route=query.route.name,
+            entry=weakref.ref(answer.entry),
+            oldest_s=demand.oldest_s,
+            coding=None if not_modified or text[1] == "HEAD" else coding,
+            not_modified=not_modified,
+            head=_head(response),
+        )
+
+    def _holds(self, hit: Hit, entry: Entry, age_s: float) -> bool:
+        """Tell whether a hit is still what the ordinary way would come to (below 0 is the age of an entry from the future)."""
+        tenant = self._tenancy.current()
+        return (
+            entry is hit.entry()
+            and tenant is hit.tenant
+            and tenant.namespace == hit.namespace
+            and -CLOCK_SKEW_S <= age_s < self._fresh_s
+            and age_s <= hit.oldest_s
+        )
+
+    def _varying(self, request: web.Request, age_s: float, now_s: float) -> bytes:
+        age_s = max(0.0, age_s)
+        ttl = math.floor(self._fresh_s - age_s)
+        fields = f"Age: {int(age_s)}\r\nCache-Status: {NAME}; hit; ttl={ttl}\r\nX-Request-ID: {self._ids.of(request)}\r\n"
+        return fields.encode("ascii") + self._date_line(int(now_s))
+
+    def _date_line(self, second: int) -> bytes:
+        if second != self._date_s:
+            self._date_s = second
+            self._date = f"Date: {formatdate(second, usegmt=True)}\r\n\r\n".encode("ascii")
+        return self._date
+
+
+def _body(entry: Entry, coding: Coding | None) -> bytes:
+    if coding is None:
+        return b""
+    return entry.body if coding is Coding.IDENTITY else entry.encoded[coding]
+
+
+def _head(response: web.Response) -> bytes:
+    """Return the status line and the fields of an ordinary response that stay the same, each with its line end."""
+    lines = [f"HTTP/1.1 {response.status} {response.reason}"]
+    lines += [f"{name}: {value}" for name, value in response.headers.items() if name not in _VARYING]
+    if response.status != 304:
+        lines.append(f"Content-Length: {response.content_length or 0}")
+    return "".join(f"{line}\r\n" for line in [*lines, "Server: pluto-proxy"]).encode("ascii")

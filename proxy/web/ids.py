@@ -1,0 +1,27 @@
+"""The id by which a request is known to its client and in the log."""
+
+import re
+from itertools import count
+from secrets import token_hex
+
+from aiohttp import web
+
+_SANE = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+class RequestIds:
+    """Takes the id that a client or a balancer gave, if it is sane, or makes one.
+
+    Those made are unique among processes and within one, and cheaper than randomness for each.
+    """
+
+    def __init__(self) -> None:
+        self._prefix = token_hex(4)
+        self._numbers = count(1)
+
+    def of(self, request: web.Request) -> str:
+        """Return a request's id."""
+        given = request.headers.get("X-Request-ID")
+        if given is not None and _SANE.fullmatch(given):
+            return given
+        return f"{self._prefix}-{next(self._numbers):x}"

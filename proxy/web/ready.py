@@ -1,0 +1,42 @@
+"""A response whose head and body are bytes already, handed to the transport as they are."""
+
+from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
+
+# Below this, head and body go out as one piece: copying is cheaper than a second system call, and than a second packet.
+_JOIN_BYTES = 65_536
+
+
+class ReadyResponse(web.StreamResponse):
+    """Skips what aiohttp does between a response object and the bytes of it (measured: half the time of a warm hit).
+
+    For HTTP/1.1 requests on a connection that stays open; anything else takes an ordinary response. It leans on the server's
+    calling `prepare` and `write_eof` and looking at `keep_alive` alone: hence the upper bound on aiohttp's version.
+    """
+
+    def __init__(self, request: web.Request, head: bytes, body: bytes) -> None:
+        # Not calling the base class: it would build the header table that this class is there to avoid.
+        self._request = request
+        self._head = head
+        self._ready_body = body
+
+    @property
+    def keep_alive(self) -> bool:
+        """The connection stays open."""
+        return True
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:  # noqa: ARG002 -- aiohttp's signature
+        """Do nothing: there is nothing to prepare."""
+        return None
+
+    async def write_eof(self, data: bytes = b"") -> None:  # noqa: ARG002 -- aiohttp's signature
+        """Write everything, and wait while the client reads slower than we write."""
+        transport = self._request.transport
+        if transport is None:
+            raise ConnectionResetError("the client has gone")
+        if len(self._ready_body) < _JOIN_BYTES:
+            transport.write(self._head + self._ready_body)
+        else:
+            transport.write(self._head)
+            transport.write(self._ready_body)
+        await self._request.writer.drain()
