@@ -107,7 +107,7 @@ class Budget:
                 return self.breaker.busy(now_s, named_s, probe=ticket.probe)
             case Ended.FAILED:
                 return self.breaker.failed(now_s, probe=ticket.probe)
-            case Ended.ABANDONED:
+            case _:
                 self.breaker.abandoned(probe=ticket.probe)
                 return False
 

@@ -79,7 +79,7 @@ class Line:
                 self._clients.setdefault(ticket.client, OrderedDict())[ticket] = None
             case Priority.REFRESH:
                 heapq.heappush(self._refreshes, (ticket.refreshed_s, next(self._numbers), ticket))
-            case Priority.PREFETCH:
+            case _:
                 self._prefetches[ticket] = None
 
     def remove(self, ticket: Ticket) -> None:
@@ -96,7 +96,7 @@ class Line:
                     del self._clients[ticket.client]
             case Priority.REFRESH:
                 self._sweep()
-            case Priority.PREFETCH:
+            case _:
                 del self._prefetches[ticket]
 
     def first(self, priority: Priority) -> Ticket | None:
@@ -108,7 +108,7 @@ class Line:
             case Priority.REFRESH:
                 self._sweep()
                 return self._refreshes[0][2] if self._refreshes else None
-            case Priority.PREFETCH:
+            case _:
                 return next(iter(self._prefetches), None)
 
     def served(self, ticket: Ticket) -> None:
