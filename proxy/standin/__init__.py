@@ -9,6 +9,7 @@ from proxy.standin.config import StandinConfig, StepMode
 from proxy.standin.faults import Fault, FaultKind
 from proxy.standin.growth import GrowthConfig
 from proxy.standin.rows import Row
+from proxy.standin.runs import RunStatus
 from proxy.standin.server import Standin
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "KeyStatus",
     "Organization",
     "Row",
+    "RunStatus",
     "Standin",
     "StandinConfig",
     "StepMode",

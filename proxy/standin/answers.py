@@ -1,12 +1,13 @@
 """Answers, and how they are put on the wire: chunked, encoded on request, with the upstream's headers."""
 
-import json
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from email.utils import formatdate
 
 from aiohttp import web
+
+from proxy.standin.jsvalues import stringify
 
 JSON = "application/json"
 TEXT = "text/plain; charset=UTF-8"
@@ -29,7 +30,10 @@ _WINDOW_BITS = {"gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """A status, a body (whole, or in pieces made while it is sent), and the headers that belong to it."""
+    """A status, a body (whole, or in pieces made while it is sent), and the headers that belong to it.
+
+    `rows` is for the counters; `encodable` says whether the body is compressed for clients that take that.
+    """
 
     status: int = 200
     body: bytes | Iterable[bytes] = b""
@@ -37,6 +41,7 @@ class Answer:
     headers: Headers = APPLICATION_HEADERS
     rows: int = 0
     close: bool = False
+    encodable: bool = True
 
     def pieces(self) -> Iterator[bytes]:
         """The body in pieces of 64 KiB at most, as they are to be sent."""
@@ -47,9 +52,9 @@ class Answer:
             yield self.body[start : start + CHUNK_BYTES]
 
 
-def json_answer(value: object, status: int = 200) -> Answer:
+def json_answer(value: object, status: int = 200, *, rows: int = 0) -> Answer:
     """Compact JSON with raw UTF-8, as JSON.stringify makes it."""
-    return Answer(status=status, body=json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace"))
+    return Answer(status=status, rows=rows, body=stringify(value).encode("utf-8", "replace"))
 
 
 def text_answer(text: str, status: int) -> Answer:

@@ -18,7 +18,8 @@ class StepMode(StrEnum):
 class StandinConfig:
     """A stand-in's settings. Growth is off by default, and so is the rate limit.
 
-    `rate_per_s` is metrics calls a second, of which up to `burst` may come at once.
+    `rate_per_s` is metrics calls a second, of which up to `burst` may come at once. `web_url` is the web application's
+    address, with which the `url`s in answers begin.
     """
 
     mode: StepMode = StepMode.UNQUOTED
@@ -26,3 +27,4 @@ class StandinConfig:
     growth: GrowthConfig | None = None
     rate_per_s: float | None = None
     burst: float = 10
+    web_url: str = "https://pluto.example"

@@ -2,6 +2,7 @@
 
 - `GET counters`: the counters as JSON
 - `POST faults`: a fault, or a list of them, as JSON objects with `Fault`'s fields (but `matches` and `gate`)
+- `POST runs`: a change of a run, or a list of them: its `id`, and any of `tenant`, `status`, `source`, `name`, `tags`, `config`
 - `POST reset`: no faults, counters at zero
 """
 
@@ -12,8 +13,10 @@ from typing import Protocol
 from aiohttp import web
 
 from proxy.standin.answers import Answer, json_answer
+from proxy.standin.catalogue import Catalogue
 from proxy.standin.counters import Counters
 from proxy.standin.faults import Fault, FaultKind, Faults
+from proxy.standin.runs import RunStatus
 
 PREFIX = "/_standin/"
 _FIELDS = {field.name for field in dataclasses.fields(Fault)} - {"matches", "gate"}
@@ -24,6 +27,7 @@ class Steered(Protocol):
 
     faults: Faults
     counters: Counters
+    catalogue: Catalogue
 
 
 async def answer(steered: Steered, request: web.BaseRequest, path: str) -> Answer:
@@ -37,8 +41,25 @@ async def answer(steered: Steered, request: web.BaseRequest, path: str) -> Answe
             return json_answer({"reset": True})
         case "POST", "faults":
             return _add_faults(steered, await request.text())
+        case "POST", "runs":
+            return _change_runs(steered, await request.text())
         case _:
-            return json_answer({"error": "GET counters, POST faults, POST reset"}, 404)
+            return json_answer({"error": "GET counters, POST faults, POST runs, POST reset"}, 404)
+
+
+def _change_runs(steered: Steered, text: str) -> Answer:
+    """All of the changes or, where one of them can't be read, those before it."""
+    try:
+        given = json.loads(text)
+        changes = given if isinstance(given, list) else [given]
+        for change in changes:
+            fields = dict(change)
+            if "status" in fields:
+                fields["status"] = RunStatus(fields["status"])
+            steered.catalogue.change(fields.pop("id"), **fields)
+    except (KeyError, TypeError, ValueError) as exc:
+        return json_answer({"error": repr(exc)}, 400)
+    return json_answer({"changed": len(changes)})
 
 
 def _add_faults(steered: Steered, text: str) -> Answer:

@@ -6,8 +6,9 @@ from typing import Protocol
 
 from aiohttp import web
 
-from proxy.standin import misbehaviour, routes
+from proxy.standin import ingest, misbehaviour, routes
 from proxy.standin.answers import Answer, accepted_encoding, encode, start
+from proxy.standin.asked import Asked, Upstream
 from proxy.standin.counters import Call, Counters
 from proxy.standin.faults import METRICS_PATH, Fate, Fault, FaultKind, Faults
 from proxy.standin.querystring import split_target
@@ -18,14 +19,13 @@ MAX_HEAD_BYTES = 16 * 1024
 RATE_LIMIT_HEADERS = (("retry-after", "2"),)
 
 
-class Standing(routes.Upstream, Protocol):
+class Standing(Upstream, Protocol):
     """What an exchange needs of the stand-in."""
 
     faults: Faults
     counters: Counters
     rate_limit: RateLimit | None
     closing: asyncio.Event
-    clock: Callable[[], float]
     sleep: Callable[[float], Awaitable[None]]
 
 
@@ -36,7 +36,8 @@ class Exchange:
         self._standing = standing
         self._request = request
         path, query = split_target(request.raw_path)
-        self._asked = routes.Asked(path=path, query=query or "", authorization=request.headers.get("Authorization"))
+        authorization = request.headers.get("Authorization")
+        self._asked = Asked(path=path, query=query or "", authorization=authorization, host=request.host)
         self._call: Call = standing.counters.begin(request.method, path, query, request.headers)
 
     async def run(self) -> web.StreamResponse:
@@ -62,7 +63,7 @@ class Exchange:
             if not fault.late:
                 await self._wait(fault)
         now_s = self._standing.clock()
-        answer = (fate.answer and misbehaviour.answer_of(fate.answer, now_s)) or self._true_answer()
+        answer = (fate.answer and misbehaviour.answer_of(fate.answer, now_s)) or await self._true_answer()
         for fault in fate.faults:
             if fault.late:
                 await self._wait(fault)
@@ -92,7 +93,7 @@ class Exchange:
             for wait in waits:
                 wait.cancel()
 
-    def _true_answer(self) -> Answer:
+    async def _true_answer(self) -> Answer:
         request = self._request
         head_bytes = len(request.raw_path) + sum(len(name) + len(value) + 4 for name, value in request.raw_headers)
         if head_bytes > MAX_HEAD_BYTES:
@@ -100,7 +101,8 @@ class Exchange:
         if moved := routes.moved(self._asked):
             return moved
         if request.method not in ("GET", "HEAD"):
-            return routes.not_found()
+            body = await request.read()
+            return ingest.answer(self._standing, self._asked, request.method, request.headers, body)
         return routes.answer(self._standing, self._asked)
 
     async def _send(self, answer: Answer, *, encoding: str | None = None) -> web.StreamResponse:
@@ -120,7 +122,7 @@ class Exchange:
         return self._cut(response)
 
     def _encoding(self, answer: Answer) -> str | None:
-        if answer.status != 200 or self._request.method == "HEAD":
+        if answer.status != 200 or not answer.encodable or self._request.method == "HEAD":
             return None
         return accepted_encoding(self._request.headers.get("Accept-Encoding", ""))
 

@@ -110,6 +110,8 @@ class Growth:
         self._config = config
         self._rows = rows
         self._inserted: dict[tuple[int, int], int] = {}
+        self.project = config.project
+        self.tenant = config.tenant
         self.runs = tuple(_runs(config, now_s))
 
     def advance(self, now_s: float) -> None:

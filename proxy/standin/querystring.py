@@ -26,6 +26,11 @@ def decode(query: str) -> dict[str, list[str]]:
     return values
 
 
+def decode_segment(segment: str) -> str:
+    """A segment of a path as a route's parameter: as a value, but that `+` is itself."""
+    return _unescape(segment.replace("+", "%2B"))
+
+
 def _unescape(text: str) -> str:
     # Raw bytes beyond ASCII: aiohttp's own C parser refuses them with 400, its Python one hands them on like this.
     text = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

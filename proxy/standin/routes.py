@@ -1,55 +1,37 @@
-"""The upstream's routes, each from a request's parts to an answer; nothing of the wire is known here."""
+"""The upstream's routes: which path is which, whose key opens it, and what becomes of a refusal."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import replace
 
-from proxy.standin import params, querystring, sqids
-from proxy.standin.answers import JSON, Answer, json_answer, text_answer
-from proxy.standin.auth import Key, Keys, Refusal
-from proxy.standin.config import StepMode
-from proxy.standin.rows import Rows
+from proxy.standin import presign, sqids
+from proxy.standin.answers import Answer, json_answer, text_answer
+from proxy.standin.asked import Asked, Route, Upstream
+from proxy.standin.auth import Key, Refusal
+from proxy.standin.problem import Problem, UnreadableError
+from proxy.standin.reads import aggregates, artifacts, details, listing, metrics
 
 RUNS = "/api/runs/"
 
 
-class Upstream(Protocol):
-    """What the routes read."""
-
-    mode: StepMode
-    keys: Keys
-    rows: Rows
-
-    def materialise(self) -> None:
-        """Bring the rows up to now."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """A request's parts: the raw path, the raw query (empty without a `?`), the `Authorization` header."""
-
-    path: str
-    query: str
-    authorization: str | None
-
-
-Route = Callable[[Upstream, Asked, Key], Answer]
-
-
 def answer(upstream: Upstream, asked: Asked) -> Answer:
-    """What the upstream answers to a GET or a HEAD of a path that needs no repair."""
-    if route := ROUTES.get(asked.path):
-        match upstream.keys.check(asked.authorization):
-            case Refusal(message=message):
-                return json_answer({"error": "Unauthorized"} | ({"message": message} if message else {}), 401)
-            case key:
-                return route(upstream, asked, key)
+    """What the upstream, or the store of its files, answers to a GET or a HEAD of a path that needs no repair."""
+    if asked.path.startswith(presign.PREFIX):
+        return artifacts.download(upstream, asked)
+    if found := _find(asked.path):
+        route, segment = found
+        return _answer(upstream, replace(asked, segment=segment), route)
     name = asked.path.removeprefix(RUNS)
     if not asked.path.startswith(RUNS) or not name or "/" in name:
         return not_found()
-    if name in UNMADE:
-        return json_answer({"error": "Not part of the stand-in"}, 501)
     return _catch_all(name)
+
+
+def authorized(upstream: Upstream, asked: Asked) -> Key | Answer:
+    """The key that a request shows, or the 401."""
+    match upstream.keys.check(asked.authorization):
+        case Refusal(message=message):
+            return json_answer({"error": "Unauthorized"} | ({"message": message} if message else {}), 401)
+        case key:
+            return key
 
 
 def not_found() -> Answer:
@@ -67,18 +49,28 @@ def moved(asked: Asked) -> Answer | None:
     return Answer(status=308, body=location.encode("utf-8", "surrogateescape"), content_type="", headers=headers)
 
 
-def _metrics(upstream: Upstream, asked: Asked, key: Key) -> Answer:
-    match params.read(querystring.decode(asked.query)):
-        case params.Rejected(issues=issues):
-            return json_answer({"success": False, "error": {"issues": issues, "name": "ZodError"}}, 400)
-        case params.Impossible():
-            return json_answer({"error": "Internal Server Error"}, 500)
-        case query:
-            upstream.materialise()
-            quoted = upstream.mode is StepMode.QUOTED
-            rows = upstream.rows.select(key.organization.id, query, quoted_steps=quoted)
-            body = f'{{"metrics":[{",".join(rows)}]}}'.encode()
-            return Answer(body=body, content_type=JSON, rows=len(rows))
+def _find(path: str) -> tuple[Route, str] | None:
+    """The route of a path, and the segment that stands for a run."""
+    if route := ROUTES.get(path):
+        return route, ""
+    for prefix, route in SEGMENT_ROUTES.items():
+        segment = path.removeprefix(prefix)
+        if path.startswith(prefix) and segment and "/" not in segment:
+            return route, segment
+    return None
+
+
+def _answer(upstream: Upstream, asked: Asked, route: Route) -> Answer:
+    key = authorized(upstream, asked)
+    if isinstance(key, Answer):
+        return key
+    try:
+        return route(upstream, asked, key)
+    except Problem as problem:
+        return json_answer(problem.body, problem.status)
+    except UnreadableError:
+        internal = Problem.internal()
+        return json_answer(internal.body, internal.status)
 
 
 def _validate(_upstream: Upstream, _asked: Asked, key: Key) -> Answer:
@@ -92,9 +84,23 @@ def _catch_all(name: str) -> Answer:
     return json_answer({} if run_id is None else {"runId": run_id})
 
 
-# Exact paths that need a key. Further routes of the upstream go here, and leave UNMADE.
+# Exact paths that need a key.
 ROUTES: dict[str, Route] = {
-    RUNS + "metrics": _metrics,
+    RUNS + "list": listing.list_runs,
+    RUNS + "projects": details.projects,
+    RUNS + "metrics": metrics.metrics,
+    RUNS + "metrics/raw": metrics.raw,
+    RUNS + "statistics": aggregates.statistics,
+    RUNS + "compare": aggregates.compare,
+    RUNS + "leaderboard": aggregates.leaderboard,
+    RUNS + "metric-names": aggregates.metric_names,
+    RUNS + "logs": artifacts.logs,
+    RUNS + "files": artifacts.files,
+    RUNS + "status/history": details.status_history,
     RUNS + "auth/validate": _validate,
 }
-UNMADE = frozenset({"list", "projects", "statistics", "compare", "leaderboard", "metric-names", "logs", "files"})
+# Paths that end in a segment of their own; the longer prefix comes first.
+SEGMENT_ROUTES: dict[str, Route] = {
+    RUNS + "details/by-display-id/": details.by_display_id,
+    RUNS + "details/": details.by_id,
+}

@@ -5,28 +5,49 @@ import gzip
 import json
 import math
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from proxy.standin import jsnumber
 from proxy.standin.params import MetricsQuery
 
 # SQLite's integers are signed: shifted by half their range, unsigned ones keep their order.
-_SHIFT = 2**63
+ID_SHIFT = 2**63
+# (tenant, project, run id)
+RunKey = tuple[str, str, int]
 
-# `head` is a row's JSON up to its step, made once, at the insert. The key's order is the answer's order.
+# `head` is a row's JSON up to its step, made once, at the insert. The key's order is the answer's order. `value` is NULL
+# for NaN. What is written again goes to `superseded`, the writes that only the raw route shows.
 _SCHEMA = """
 CREATE TABLE metrics (
     tenant TEXT, project TEXT, run_id INTEGER, log_name TEXT, step INTEGER, log_group TEXT,
-    time TEXT NOT NULL, head TEXT NOT NULL, step_exact TEXT NOT NULL, step_number TEXT NOT NULL,
+    time TEXT NOT NULL, head TEXT NOT NULL, step_exact TEXT NOT NULL, step_number TEXT NOT NULL, value REAL,
     PRIMARY KEY (tenant, project, run_id, log_name, step, log_group)
-) WITHOUT ROWID
+) WITHOUT ROWID;
+CREATE TABLE superseded (
+    tenant TEXT, project TEXT, run_id INTEGER, log_name TEXT, step INTEGER, log_group TEXT, time TEXT, value REAL
+);
+CREATE INDEX superseded_series ON superseded (tenant, project, run_id, log_name, step);
+CREATE TRIGGER keep_what_loses BEFORE INSERT ON metrics BEGIN
+    INSERT INTO superseded
+    SELECT tenant, project, run_id, log_name, step, log_group, min(new.time, time),
+           CASE WHEN new.time >= time THEN value ELSE new.value END
+    FROM metrics
+    WHERE tenant = new.tenant AND project = new.project AND run_id = new.run_id AND log_name = new.log_name
+        AND step = new.step AND log_group = new.log_group;
+END
 """
 _INSERT = """
-INSERT INTO metrics VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT DO UPDATE SET time = excluded.time, head = excluded.head WHERE excluded.time >= metrics.time
+INSERT INTO metrics VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET time = excluded.time, head = excluded.head, value = excluded.value
+WHERE excluded.time >= metrics.time
 """
+_DELETE = (
+    "DELETE FROM {table} WHERE (:run_id IS NULL OR run_id = :run_id)"
+    " AND (:log_name IS NULL OR log_name = :log_name) AND step >= :step_min"
+)
 # The upstream's rule: all of a name's rows up to the limit, else each ceil(N / limit)-th from the first, and the last.
 _SELECT = """
 WITH counted AS (
@@ -63,7 +84,8 @@ class Rows:
 
     def __init__(self) -> None:
         self._db = sqlite3.connect(":memory:", isolation_level=None)
-        self._db.execute(_SCHEMA)
+        self._db.executescript(_SCHEMA)
+        self.runs: set[RunKey] = set()
 
     def close(self) -> None:
         """Let go of the memory."""
@@ -72,7 +94,7 @@ class Rows:
     def insert(self, rows: Iterable[Row]) -> None:
         """Add rows; where (tenant, project, run, group, name, step) is there already, the latest `time` wins."""
         self._db.execute("BEGIN")
-        self._db.executemany(_INSERT, map(_columns, rows))
+        self._db.executemany(_INSERT, map(self._columns, rows))
         self._db.execute("COMMIT")
 
     def load_csv(self, path: Path | str) -> None:
@@ -87,16 +109,17 @@ class Rows:
 
     def delete(self, *, run_id: int | None = None, log_name: str | None = None, step_min: int = 0) -> int:
         """Remove the rows that fit everything given, from step `step_min` on; the number removed."""
-        cursor = self._db.execute(
-            "DELETE FROM metrics WHERE (:run_id IS NULL OR run_id = :run_id)"
-            " AND (:log_name IS NULL OR log_name = :log_name) AND step >= :step_min",
-            {
-                "run_id": None if run_id is None else run_id - _SHIFT,
-                "log_name": log_name,
-                "step_min": step_min - _SHIFT,
-            },
-        )
-        return cursor.rowcount
+        values = {
+            "run_id": None if run_id is None else run_id - ID_SHIFT,
+            "log_name": log_name,
+            "step_min": step_min - ID_SHIFT,
+        }
+        self._db.execute(_DELETE.format(table="superseded"), values)
+        return self._db.execute(_DELETE.format(table="metrics"), values).rowcount
+
+    def fetch(self, statement: str, values: Mapping[str, str | int]) -> list[tuple[Any, ...]]:
+        """Ask the tables something else; run ids and steps in them are `ID_SHIFT` less than they say."""
+        return self._db.execute(statement, values).fetchall()
 
     def __len__(self) -> int:
         (count,) = self._db.execute("SELECT count(*) FROM metrics").fetchone()
@@ -108,7 +131,7 @@ class Rows:
         values: dict[str, str | int] = {
             "tenant": tenant,
             "project": query.project,
-            "run_id": query.run_id - _SHIFT,
+            "run_id": query.run_id - ID_SHIFT,
             "limit": query.limit,
             "quoted": int(quoted_steps),
         }
@@ -120,12 +143,30 @@ class Rows:
             values["log_group"] = query.log_group
         if query.step_min is not None:
             conditions.append("step >= :step_min")
-            values["step_min"] = query.step_min - _SHIFT
+            values["step_min"] = query.step_min - ID_SHIFT
         if query.step_max is not None:
             conditions.append("step <= :step_max")
-            values["step_max"] = query.step_max - _SHIFT
+            values["step_max"] = query.step_max - ID_SHIFT
         cursor = self._db.execute(_SELECT.replace("{where}", " AND ".join(conditions)), values)
         return [text for (text,) in cursor]
+
+    def _columns(self, row: Row) -> tuple[str | int | float | None, ...]:
+        self.runs.add((row.tenant, row.project, row.run_id))
+        group = log_group_of(row.log_name) if row.log_group is None else row.log_group
+        value, flag = _value_and_flag(row.value)
+        head = (
+            f'{{"logName":{_quote(row.log_name)},"logGroup":{_quote(group)},"value":{value}'
+            f',"valueFlag":"{flag}","time":"{row.time}","step":'
+        )
+        # A JSON number is read and printed again by JavaScript on the way out, so that digits beyond 2^53 are lost.
+        number = jsnumber.to_text(float(row.step))
+        key = (row.tenant, row.project, row.run_id - ID_SHIFT, row.log_name, row.step - ID_SHIFT, group)
+        return (*key, row.time, head, str(row.step), number, None if math.isnan(row.value) else row.value)
+
+
+def log_group_of(log_name: str) -> str:
+    """The group that the upstream gives to a name: what is before its last `/`, an empty text without one."""
+    return log_name.rpartition("/")[0]
 
 
 def _row_of(record: dict[str, str]) -> Row:
@@ -139,19 +180,6 @@ def _row_of(record: dict[str, str]) -> Row:
         value=float(record["value"]),
         tenant=record["tenant"],
     )
-
-
-def _columns(row: Row) -> tuple[str | int, ...]:
-    group = row.log_name.rpartition("/")[0] if row.log_group is None else row.log_group
-    value, flag = _value_and_flag(row.value)
-    head = (
-        f'{{"logName":{_quote(row.log_name)},"logGroup":{_quote(group)},"value":{value}'
-        f',"valueFlag":"{flag}","time":"{row.time}","step":'
-    )
-    # A JSON number is read and printed again by JavaScript on the way out, so that digits beyond 2^53 are lost.
-    number = jsnumber.to_text(float(row.step))
-    key = (row.tenant, row.project, row.run_id - _SHIFT, row.log_name, row.step - _SHIFT, group)
-    return (*key, row.time, head, str(row.step), number)
 
 
 def _quote(text: str) -> str:

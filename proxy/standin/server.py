@@ -11,6 +11,7 @@ from aiohttp.typedefs import Handler
 from proxy.standin import control
 from proxy.standin.answers import KEEP_ALIVE_S, start
 from proxy.standin.auth import Keys
+from proxy.standin.catalogue import Catalogue
 from proxy.standin.config import StandinConfig
 from proxy.standin.counters import Counters
 from proxy.standin.exchange import Exchange
@@ -19,9 +20,11 @@ from proxy.standin.growth import Growth
 from proxy.standin.querystring import split_target
 from proxy.standin.ratelimit import RateLimit
 from proxy.standin.rows import Rows
+from proxy.standin.storage import Storage
 
 # Above the upstream's own limit of 16 KiB, so that the stand-in sees what is too long and answers 431 itself.
 _MAX_LINE_BYTES = 128 * 1024
+_MAX_UPLOAD_BYTES = 64 * 1024 * 1024
 _SHUTDOWN_S = 1.0
 
 
@@ -46,6 +49,9 @@ class Standin:
         self.keys = Keys(config.keys)
         self.rows = Rows()
         self.growth = None if config.growth is None else Growth(config.growth, self.rows, clock())
+        self.catalogue = Catalogue(self.rows, self.growth, clock)
+        self.storage = Storage()
+        self.web_url = config.web_url
         self.faults = Faults()
         self.counters = Counters(monotonic)
         self.rate_limit: RateLimit | None = None
@@ -72,7 +78,7 @@ class Standin:
             await response.write(b"".join(answer.pieces()))
             return response
 
-        app = web.Application(middlewares=[everything])
+        app = web.Application(middlewares=[everything], client_max_size=_MAX_UPLOAD_BYTES)
         app.on_startup.append(self._open)
         app.on_shutdown.append(self._close)
         app.on_response_prepare.append(_drop_default_type)

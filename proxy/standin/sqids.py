@@ -1,4 +1,4 @@
-"""Sqids decoding with the default alphabet (https://sqids.org): the upstream's catch-all route reads names so."""
+"""Sqids with the default alphabet (https://sqids.org): the upstream's catch-all route reads names so, its URLs hold them."""
 
 _ALPHABET = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 
@@ -18,6 +18,20 @@ def decode_first(text: str) -> int | None:
     for character in chunk:
         number = number * len(digits) + digits.index(character)
     return number
+
+
+def encode(number: int) -> str:
+    """The sqid of one number that isn't negative; the list of words to avoid is left out."""
+    alphabet = _shuffle(_ALPHABET)
+    offset = (1 + ord(alphabet[number % len(alphabet)])) % len(alphabet)
+    rotated = alphabet[offset:] + alphabet[:offset]
+    digits = rotated[::-1][1:]
+    text = ""
+    while True:
+        number, digit = divmod(number, len(digits))
+        text = digits[digit] + text
+        if not number:
+            return rotated[0] + text
 
 
 def _shuffle(alphabet: str) -> str:

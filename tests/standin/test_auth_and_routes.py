@@ -68,7 +68,7 @@ async def test_keys_change_at_run_time(caller: Caller) -> None:
         ("/api//runs/metrics", 308, "/api/runs/metrics?" + QUERY),
         ("/api/runs/a/b", 404, "404 Not Found"),
         ("/a%0Ab", 404, "404 Not Found"),
-        ("/api/runs/list", 501, '{"error":"Not part of the stand-in"}'),
+        ("/api/runs/details/1/2", 404, "404 Not Found"),
     ],
 )
 async def test_paths_are_matched_as_they_came(caller: Caller, path: str, status: int, body: str) -> None:

@@ -1,0 +1,1 @@
+"""How texts, fields and runs are matched: the grammar of `filter`, field terms, SQL's patterns, approximate search."""

@@ -1,0 +1,53 @@
+"""The upstream's own Python client, run in an interpreter of its own, which alone sees its packages."""
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+PACKAGES = Path(sys.prefix) / "client"
+PATIENCE_S = 60
+Call = tuple[str, list[Any]]
+_SCRIPT = """
+import inspect, json, pathlib, sys, warnings
+warnings.simplefilter("ignore")
+from pluto.query import Client, QueryError
+answers, folder = {}, pathlib.Path(sys.argv[2])
+with Client(api_token="mlpi_standin_key", host=sys.argv[1]) as client:
+    for name, arguments in json.loads(sys.argv[3]):
+        arguments = [str(folder / item[1:]) if isinstance(item, str) and item[:1] == "@" else item for item in arguments]
+        keywords = arguments.pop() if arguments and isinstance(arguments[-1], dict) else {}
+        try:
+            answer = getattr(client, name)(*arguments, **keywords)
+        except QueryError as exc:
+            answer = {"status": exc.status_code}
+        answers.setdefault(name, []).append(answer if not isinstance(answer, pathlib.Path) else answer.read_bytes().hex())
+public = [name for name, _ in inspect.getmembers(Client, inspect.isfunction) if not name.startswith("_")]
+print(json.dumps({"answers": answers, "public": public}))
+"""
+
+
+async def run_client(url: str, folder: Path, calls: Sequence[Call]) -> Any:
+    """Return `answers` (what each method returned, by its name, in order) and `public` (the names of all public methods).
+
+    A text among the arguments that begins with `@` is a path in `folder`; a table at the end are keyword arguments.
+    """
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PLUTO_", "MLOP_"))}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        _SCRIPT,
+        url,
+        str(folder),
+        json.dumps(calls),
+        env=kept | {"PYTHONPATH": str(PACKAGES)},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    async with asyncio.timeout(PATIENCE_S):
+        output, errors = await process.communicate()
+    assert process.returncode == 0, errors.decode()
+    return json.loads(output)
