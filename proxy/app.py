@@ -1,14 +1,14 @@
 """Assembly and lifecycle: which parts there are, in which order they open, and that they close in reverse."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-
-from aiohttp import web
 
 from proxy.clock import Clock, SystemClock
 from proxy.config import Config, KeySource
 from proxy.core.freshness import Lifetimes
+from proxy.core.lifetimes import LifetimeTable
+from proxy.core.routes import ROUTES, Route, RouteTable
 from proxy.service.encoder import Encoder
 from proxy.service.fetcher import Fetcher
 from proxy.service.memo import Memo
@@ -22,42 +22,32 @@ from proxy.upstream.client import Upstream
 from proxy.upstream.credential import Credential
 from proxy.upstream.exchange import Exchange
 from proxy.upstream.pool import open_session
+from proxy.web.cors import Cors
 from proxy.web.fast import FastPath
 from proxy.web.gauges import expose
-from proxy.web.handler import handle
 from proxy.web.hits import HitLog
 from proxy.web.ids import RequestIds
-from proxy.web.keys import PARTS, Parts
+from proxy.web.openapi import document
+from proxy.web.parts import Parts
 from proxy.web.queries import QueryReader
 from proxy.web.unknown import UnknownParameters
 
 
-def create_app(config: Config, key: KeySource, *, clock: Clock | None = None, sleep: Sleep = asyncio.sleep) -> web.Application:
-    """Return the application; its parts open when it starts. Raises ConfigError where the key cannot be used.
-
-    `clock` and `sleep` are for tests, which tell the time themselves.
-    """
-    credential = Credential(key)
-    app = web.Application(client_max_size=1)
-
-    async def parts(app: web.Application) -> AsyncIterator[None]:
-        async with _open_parts(config, credential, clock or SystemClock(), sleep) as opened:
-            app[PARTS] = opened
-            yield
-
-    app.cleanup_ctx.append(parts)
-    app.router.add_route("*", "/{anything:.*}", handle)
-    return app
-
-
 @asynccontextmanager
-async def _open_parts(config: Config, credential: Credential, clock: Clock, sleep: Sleep) -> AsyncIterator[Parts]:
-    lifetimes = Lifetimes(
-        fresh_s=config.freshness.running_s,
-        stale_while_revalidate_s=config.freshness.stale_while_revalidate_s,
-        stale_if_error_s=config.freshness.stale_if_error_s,
-        negative_s=config.freshness.negative_s,
-    )
+async def open_parts(
+    config: Config,
+    key: KeySource,
+    *,
+    routes: Sequence[Route] = ROUTES,
+    clock: Clock | None = None,
+    sleep: Sleep = asyncio.sleep,
+) -> AsyncIterator[Parts]:
+    """Open everything that answering takes, and close it at the end.
+
+    Raises ConfigError where the key cannot be used, StoreError where the cache file must not be. `routes`, `clock` and `sleep`
+    are for tests, which tell the time themselves.
+    """
+    credential, clock = Credential(key), clock or SystemClock()
     telemetry = Telemetry()
     async with AsyncExitStack() as stack:
         disk = SqliteStore(config.cache.path, max_bytes=config.cache.max_bytes, clock=clock)
@@ -71,7 +61,8 @@ async def _open_parts(config: Config, credential: Credential, clock: Clock, slee
         await tenancy.open()
         encoder = Encoder(store)
         stack.push_async_callback(encoder.aclose)
-        memo = Memo(clock, negative_s=lifetimes.negative_s)
+        lifetimes = _lifetimes(config, routes)
+        memo = Memo(clock, negative_s=lifetimes.general.negative_s)
         fetcher = Fetcher(
             upstream=upstream,
             store=store,
@@ -98,7 +89,7 @@ async def _open_parts(config: Config, credential: Credential, clock: Clock, slee
             memory=store.memory,
             tenancy=tenancy,
             clock=clock,
-            fresh_s=lifetimes.fresh_s,
+            lifetimes=lifetimes,
             ids=ids,
             hits=hits,
             telemetry=telemetry,
@@ -112,6 +103,10 @@ async def _open_parts(config: Config, credential: Credential, clock: Clock, slee
             store=store,
             upstream=upstream,
             encoder=encoder,
+            lifetimes=lifetimes,
+            routes=RouteTable(routes),
+            cors=Cors(config.server.cors_origins),
+            openapi=document(routes),
             queries=QueryReader(config.upstream),
             unknown=UnknownParameters(),
             hits=hits,
@@ -123,6 +118,18 @@ async def _open_parts(config: Config, credential: Credential, clock: Clock, slee
         summing = asyncio.create_task(parts.hits.run(), name="hits.run")
         stack.push_async_callback(_ended, summing)
         yield parts
+
+
+def _lifetimes(config: Config, routes: Sequence[Route]) -> LifetimeTable:
+    general = Lifetimes(
+        fresh_s=config.freshness.running_s,
+        stale_while_revalidate_s=config.freshness.stale_while_revalidate_s,
+        stale_if_error_s=config.freshness.stale_if_error_s,
+        negative_s=config.freshness.negative_s,
+    )
+    configured = config.lifetimes.model_dump()
+    own = {route.name: configured.get(f"{route.name}_s", route.fresh_s) for route in routes}
+    return LifetimeTable(general, routes, own, moving_s=config.lifetimes.moving_s)
 
 
 async def _ended(task: "asyncio.Task[None]") -> None:

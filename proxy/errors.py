@@ -3,6 +3,7 @@
     ProxyError
     ├── BadRequest                  400  the request itself is faulty; nothing was asked upstream
     │   ├── BadQuery                400  parameters that the upstream would refuse, each named
+    │   ├── OriginRefused           403  a browser's preflight from an origin that nobody listed (CORS)
     │   ├── NotFound                404  not a route of the read API
     │   ├── MethodNotAllowed        405  only GET and HEAD
     │   ├── NotAcceptable           406  Accept-Encoding excludes every coding that there is
@@ -68,6 +69,14 @@ class BadQuery(BadRequest):
     def __init__(self, faults: tuple[Fault, ...]) -> None:
         super().__init__("; ".join(f"{fault.parameter}: {fault.message}".removeprefix(": ") for fault in faults))
         self.faults = faults
+
+
+class OriginRefused(BadRequest):
+    """A preflight from a page of an origin that is not in server.cors_origins."""
+
+    code = "origin-refused"
+    status = 403
+    title = "Origin refused"
 
 
 class NotFound(BadRequest):

@@ -1,7 +1,7 @@
 """A proxy in front of a stand-in, both real servers on loopback, for tests to talk to."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,14 +12,15 @@ import msgspec
 from aiohttp import web
 from yarl import URL
 
-from proxy.app import create_app
-from proxy.cli.serve import make_runner
+from proxy.app import open_parts
+from proxy.cli.serve import running
 from proxy.clock import Clock
 from proxy.config import KeySource, load
+from proxy.core.routes import ROUTES, Route
 from proxy.service.tenancy import Sleep
 from proxy.standin import Row, Standin, StandinConfig
 from proxy.standin.auth import DEFAULT_KEYS
-from proxy.web.keys import PARTS, Parts
+from proxy.web.parts import Parts
 
 KEY = DEFAULT_KEYS[0].text
 METRICS = "/api/runs/metrics"
@@ -71,13 +72,9 @@ class World:
     standin: Standin
     upstream: str
     url: str
-    app: web.Application
+    parts: Parts
     session: aiohttp.ClientSession
     clock: ManualClock
-
-    @property
-    def parts(self) -> Parts:
-        return self.app[PARTS]
 
     @property
     def metrics_calls(self) -> int:
@@ -126,6 +123,7 @@ async def world(
     key: KeySource | None = None,
     sleep: Sleep = asyncio.sleep,
     upstream: str | None = None,
+    routes: Sequence[Route] = ROUTES,
     **settings: object,
 ) -> AsyncIterator[World]:
     """Run a stand-in and a proxy; `settings` are written like `freshness__running_s=1`."""
@@ -142,16 +140,16 @@ async def world(
         variables.setdefault("PLUTO_PROXY_UPSTREAM__MAX_CONCURRENCY", "1000")
         variables.setdefault("PLUTO_PROXY_CACHE__PATH", str(folder / "cache" / "cache.sqlite"))
         config = load(None, {"PLUTO_PROXY_LISTEN": "127.0.0.1:0", "PLUTO_PROXY_UPSTREAM": base, **variables}).config
-        app = create_app(config, key or KeySource(value=KEY), clock=system_clock or clock, sleep=sleep)
-        runner = make_runner(app, config)
-        await runner.setup()
-        stack.push_async_callback(runner.cleanup)
+        parts = await stack.enter_async_context(
+            open_parts(config, key or KeySource(value=KEY), routes=routes, clock=system_clock or clock, sleep=sleep)
+        )
+        runner = await stack.enter_async_context(running(parts))
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         session = await stack.enter_async_context(
             aiohttp.ClientSession(auto_decompress=False, skip_auto_headers=["Accept-Encoding"])
         )
         url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-        yield World(standin=standin, upstream=base, url=url, app=app, session=session, clock=clock)
+        yield World(standin=standin, upstream=base, url=url, parts=parts, session=session, clock=clock)
 
 
 async def until(condition: asyncio.Event) -> None:

@@ -6,7 +6,6 @@ import tempfile
 from pathlib import Path
 
 from proxy import log
-from proxy.app import create_app
 from proxy.cli.serve import serve
 from proxy.config import Config, KeySource, load
 from proxy.standin import GrowthConfig, Standin, StandinConfig
@@ -37,10 +36,9 @@ async def _demo(listen: str, folder: Path) -> None:
     async with standin.serve() as upstream:
         config = _config(listen, upstream, folder)
         log.configure(level=config.log.level, log_format=config.log.format)
-        app = create_app(config, KeySource(value=DEFAULT_KEYS[0].text))
         sys.stdout.write(_GUIDE.format(listen=config.server.listen, upstream=upstream))
         sys.stdout.flush()
-        await serve(app, config)
+        await serve(config, KeySource(value=DEFAULT_KEYS[0].text))
 
 
 def _config(listen: str, upstream: str, folder: Path) -> Config:

@@ -3,19 +3,18 @@
 import asyncio
 import contextlib
 import signal
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import structlog
 from aiohttp import web
 
 from proxy import log
-from proxy.app import create_app
+from proxy.app import open_parts
 from proxy.config import Config, KeySource
 from proxy.config.model import split_listen
-from proxy.web.keys import PARTS
+from proxy.web.parts import Parts
+from proxy.web.server import Server
 
-# As long a request line as the upstream takes; what is longer gets aiohttp's 400.
-MAX_LINE_BYTES = 16_384
 # What a request under way may take beyond the upstream's deadline until it counts as stuck.
 DRAIN_MARGIN_S = 5.0
 _BACKLOG = 1024
@@ -28,42 +27,38 @@ def run_server(config: Config, key: KeySource) -> int:
     Raises ConfigError, StoreError or OSError where serving cannot begin.
     """
     log.configure(level=config.log.level, log_format=config.log.format)
-    app = create_app(config, key)
-    asyncio.run(serve(app, config))
+    asyncio.run(serve(config, key))
     return 0
 
 
-async def serve(app: web.Application, config: Config) -> None:
-    """Serve an application; return once it was told to end and what was under way has been answered.
+async def serve(config: Config, key: KeySource) -> None:
+    """Serve; return once it was told to end and what was under way has been answered.
 
     A second signal ends the waiting.
     """
     host, port = split_listen(config.server.listen)
-    runner = make_runner(app, config)
     with _signals() as told:
-        await runner.setup()
-        try:
+        async with open_parts(config, key) as parts, running(parts) as runner:
             await _listen(runner, host, port)
             await told.wait()
-            app[PARTS].draining = True
-            _log.info("server.draining", in_flight=app[PARTS].fetcher.in_flight)
-        finally:
-            await runner.cleanup()
+            parts.draining = True
+            _log.info("server.draining", in_flight=parts.fetcher.in_flight)
     _log.info("server.stopped")
 
 
-def make_runner(app: web.Application, config: Config) -> web.AppRunner:
-    """Return the runner that the application is made for: a handler ends when its client goes away."""
-    return web.AppRunner(
-        app,
-        access_log=None,
-        handler_cancellation=True,
-        shutdown_timeout=config.upstream.deadline_s + DRAIN_MARGIN_S,
-        max_line_size=MAX_LINE_BYTES,
-    )
+@contextlib.asynccontextmanager
+async def running(parts: Parts) -> AsyncIterator[web.ServerRunner]:
+    """Run a server without an address yet; at the end what is under way is answered, for as long as it may take."""
+    timeout_s = parts.config.upstream.deadline_s + DRAIN_MARGIN_S
+    runner = web.ServerRunner(Server(parts), shutdown_timeout=timeout_s)
+    await runner.setup()
+    try:
+        yield runner
+    finally:
+        await runner.cleanup()
 
 
-async def _listen(runner: web.AppRunner, host: str, port: int) -> None:
+async def _listen(runner: web.ServerRunner, host: str, port: int) -> None:
     site = web.TCPSite(runner, host, port, backlog=_BACKLOG)
     try:
         await site.start()

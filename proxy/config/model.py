@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ByteSize, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ByteSize, ConfigDict, Field, create_model, model_validator
 
 from proxy.core.routes import ROUTES
 
@@ -17,6 +17,7 @@ Count = Annotated[int, Field(ge=1)]
 KNOWN_PARAMETERS = frozenset(parameter.name for route in ROUTES for parameter in route.parameters)
 _LABEL = re.compile(r"[A-Za-z0-9._-]{0,64}")
 _LONGEST_LABEL = 63
+_DEFAULT_PORTS = {"http": 80, "https": 443}
 _HOST = re.compile(r"[A-Za-z0-9._-]+|\[?[0-9A-Fa-f:.]+\]?")
 
 
@@ -88,6 +89,21 @@ def _host(text: str) -> str:
     return text.lower().strip("[]")
 
 
+def _origin(text: str) -> str:
+    parts = urlsplit(text)
+    try:
+        port = parts.port
+    except ValueError as exc:
+        raise ValueError(f"{text!r} is not an origin: {exc}") from None
+    if parts.scheme not in _DEFAULT_PORTS or not parts.hostname or text != text.strip() or parts.geturl() != text:
+        raise ValueError(f"{text!r} must be an origin such as https://grafana.example.com, each one named: no * and no null")
+    if parts.username is not None or parts.path or parts.query or parts.fragment:
+        raise ValueError(f"{text!r} must be an origin alone: scheme, host and port, without a path")
+    # As browsers write it: in lower case, without the scheme's own port.
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return f"{parts.scheme}://{host}" + ("" if port in {None, _DEFAULT_PORTS[parts.scheme]} else f":{port}")
+
+
 def _unclaimed(text: str) -> str:
     if not text or text in KNOWN_PARAMETERS:
         raise ValueError(f"{text!r} is a parameter that the proxy reads itself")
@@ -106,6 +122,7 @@ class Server(_Section):
 
     listen: Annotated[str, AfterValidator(_listen)] = "127.0.0.1:8787"
     allowed_hosts: tuple[Annotated[str, AfterValidator(_host)], ...] = ()
+    cors_origins: tuple[Annotated[str, AfterValidator(_origin)], ...] = ()
 
 
 class Access(_Section):
@@ -157,6 +174,19 @@ class Freshness(_Section):
     client_floor_s: Seconds | None = None
 
 
+class _Lifetimes(_Section):
+    moving_s: Seconds = 2.0
+
+
+# A key for each row of the read API: a further row has its own without a word here.
+Lifetimes = create_model(
+    "Lifetimes",
+    __base__=_Lifetimes,
+    __doc__="Freshness lifetimes of the routes, and `moving_s` of questions that name a point in time; None: as running_s.",
+    **{f"{route.name}_s": (Seconds | None, route.fresh_s) for route in ROUTES},  # type: ignore[call-overload]
+)
+
+
 class Log(_Section):
     """What is logged, to standard error."""
 
@@ -172,4 +202,5 @@ class Config(_Section):
     upstream: Upstream = Upstream()
     cache: Cache = Cache()
     freshness: Freshness = Freshness()
+    lifetimes: Lifetimes = Lifetimes()
     log: Log = Log()

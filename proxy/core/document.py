@@ -4,6 +4,7 @@ Only what readers rely on is demanded, so that the upstream may add fields; a lo
 and a cut body are told apart from an answer. The body itself is never changed: what was checked is what is passed on.
 """
 
+from collections.abc import Callable
 from typing import Annotated
 
 import msgspec
@@ -23,17 +24,95 @@ class _Metrics(msgspec.Struct):
     metrics: list[_Row]
 
 
-_decoder = msgspec.json.Decoder(_Metrics)
+class _RawRow(msgspec.Struct):
+    step: int | str
+    time: str
+    value: int | float
 
 
-def check_metrics(body: bytes) -> None:
-    """Raise ValueError unless `body` is `{"metrics":[{logName, logGroup, value, time, step, …}, …]}` in UTF-8 JSON."""
-    try:
-        _decoder.decode(body)
-        if not body.isascii():
-            body.decode()  # the decoder looks only into the fields that it knows
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
-        # The library's message names the place and the type; it quotes nothing of the body.
-        raise ValueError(str(exc)) from None
+class _Raw(msgspec.Struct):
+    rows: list[_RawRow]
+    truncated: bool
+
+
+class _Run(msgspec.Struct):
+    id: int
+    name: str
+    status: str
+
+
+class _List(msgspec.Struct):
+    runs: list[_Run]
+    total: int
+
+
+class _Details(_Run):
+    projectName: str  # noqa: N815
+    logNames: list[msgspec.Raw]  # noqa: N815
+
+
+class _Project(msgspec.Struct):
+    name: str
+
+
+class _Projects(msgspec.Struct):
+    projects: list[_Project]
+
+
+class _Statistics(msgspec.Struct):
+    metrics: list[msgspec.Raw]
+
+
+class _Runs(msgspec.Struct):
+    runs: list[msgspec.Raw]
+
+
+class _MetricNames(msgspec.Struct):
+    metricNames: list[str]  # noqa: N815
+
+
+class _Logs(msgspec.Struct):
+    logs: list[msgspec.Raw]
+    total: int | str
+
+
+class _Files(msgspec.Struct):
+    files: list[msgspec.Raw]
+
+
+class _History(msgspec.Struct):
+    events: list[msgspec.Raw]
+
+
+Check = Callable[[bytes], None]
+
+
+def _checking(shape: type[msgspec.Struct]) -> Check:
+    """Return a function that raises ValueError unless a body is UTF-8 JSON of this shape."""
+    decoder = msgspec.json.Decoder(shape)
+
+    def check(body: bytes) -> None:
+        try:
+            decoder.decode(body)
+            if not body.isascii():
+                body.decode()  # the decoder looks only into the fields that it knows
+        except RecursionError:
+            raise ValueError("nested too deeply") from None
+        except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+            # The library's message names the place and the type; it quotes nothing of the body.
+            raise ValueError(str(exc)) from None
+
+    return check
+
+
+check_metrics = _checking(_Metrics)
+check_list = _checking(_List)
+check_projects = _checking(_Projects)
+check_details = _checking(_Details)
+check_raw = _checking(_Raw)
+check_statistics = _checking(_Statistics)
+check_runs = _checking(_Runs)
+check_metric_names = _checking(_MetricNames)
+check_logs = _checking(_Logs)
+check_files = _checking(_Files)
+check_history = _checking(_History)

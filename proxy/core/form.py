@@ -37,6 +37,18 @@ def split_query(query: str) -> list[tuple[str, str]]:
     return pairs
 
 
+def read_segment(raw: str) -> str:
+    """Return the decoded last segment of a path.
+
+    Raises ValueError where it cannot be decoded, and where it means more than a name: nothing, a dot segment (RFC 3986
+    section 5.2.4), or another segment behind an encoded slash.
+    """
+    text = _decode(raw, plus="+")
+    if text in {"", ".", ".."} or "/" in text or "\\" in text:
+        raise ValueError("is not one segment of a path")
+    return text
+
+
 def shown(text: str) -> str:
     """Shorten and escape a client's text so that it can stand in a message, a log line or a header: printable ASCII only."""
     short = text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "..."
@@ -46,13 +58,13 @@ def shown(text: str) -> str:
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(0x20), 0x7F)}
 
 
-def _decode(text: str) -> str:
+def _decode(text: str, *, plus: str = " ") -> str:
     if found := _UNENCODED.search(text):
         raise ValueError(f"the character {shown(found.group())!r} must be percent-encoded")
     if found := _MALFORMED.search(text):
         raise ValueError(f"{text[found.start() : found.start() + 3]!r} is no percent-encoding; a percent sign itself is %25")
     try:
-        decoded = unquote_to_bytes(text.replace("+", " ")).decode("utf-8")
+        decoded = unquote_to_bytes(text.replace("+", plus)).decode("utf-8")
     except UnicodeDecodeError:
         raise ValueError("not valid UTF-8 once percent-decoded") from None
     if "\0" in decoded:

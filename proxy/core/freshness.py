@@ -1,6 +1,7 @@
 """How old an answer is, and what may be done with it at that age. The time comes in as an argument."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from proxy.core.entry import Entry
@@ -22,6 +23,17 @@ class Lifetimes:
     stale_while_revalidate_s: float
     stale_if_error_s: float
     negative_s: float
+
+    def bounded(self, *, fresh_s: float, oldest_s: float = math.inf) -> "Lifetimes":
+        """Return these windows around another freshness lifetime, with nothing served that is older than `oldest_s`."""
+        fresh_s = min(fresh_s, oldest_s)
+        rest_s = oldest_s - fresh_s
+        return replace(
+            self,
+            fresh_s=fresh_s,
+            stale_while_revalidate_s=min(self.stale_while_revalidate_s, rest_s),
+            stale_if_error_s=min(self.stale_if_error_s, rest_s),
+        )
 
 
 class Verdict(Enum):

@@ -10,7 +10,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from proxy.core.form import shown, split_query
+from proxy.core.form import read_segment, shown, split_query
+from proxy.core.keeping import Keeping
 from proxy.core.parameters import Parameter
 from proxy.core.routes import Route
 from proxy.errors import BadQuery, Fault, QueryTooLong
@@ -25,31 +26,54 @@ class Query:
 
     `target` is the canonical path and query, printable ASCII; equal targets are equal questions. `unknown` are the names of
     parameters that were dropped because neither the upstream's documents nor the configuration name them; they are no part
-    of the question.
+    of the question. `moving`: it names a point in time, so that it will hardly be asked again.
     """
 
     route: Route
     target: str
     unknown: tuple[str, ...]
+    moving: bool = False
+
+    @property
+    def keeping(self) -> Keeping:
+        """Where the answer may be kept."""
+        return Keeping.FEW if self.moving else self.route.keeping
 
 
-def read_query(route: Route, raw: str, *, ignored: Collection[str] = (), extra: Collection[str] = ()) -> Query:
-    """Read a raw query string (without the `?`) as the upstream would.
+def read_query(
+    route: Route, raw: str, *, segment: str = "", ignored: Collection[str] = (), extra: Collection[str] = ()
+) -> Query:
+    """Read a raw query string (without the `?`) as the upstream would, and the raw last segment of an open path.
 
     `ignored` names cache busters, dropped without a word; `extra` names further parameters that are forwarded as they are
     and are part of the question. Raises BadQuery naming every faulty parameter, QueryTooLong for what upstream is too long.
     """
+    path = route.path if route.segment is None else route.stem + _segment(route.segment, segment)
     pairs = split_query(raw)
     canonical = _known(route, pairs)
-    canonical += sorted(((name, value) for name, value in pairs if name in extra), key=lambda pair: pair[0])
-    target = f"{route.path}?" + "&".join(f"{_quoted(name)}={_quoted(value)}" for name, value in canonical)
+    further = sorted(((name, value) for name, value in pairs if name in extra), key=lambda pair: pair[0])
+    asked = "&".join(f"{_quoted(name)}={_quoted(value)}" for name, value in [*canonical.items(), *further])
+    target = f"{path}?{asked}" if asked else path
     if len(target) > MAX_TARGET_BYTES:
         raise QueryTooLong(
             f"the query is longer than the {MAX_TARGET_BYTES} bytes that the upstream accepts; ask for less at once"
         )
     known = {parameter.name for parameter in route.parameters}
     unknown = (name for name, _ in pairs if name not in known and name not in ignored and name not in extra)
-    return Query(route=route, target=target, unknown=tuple(dict.fromkeys(unknown)))
+    moving = any(
+        parameter.moving is not None and parameter.moving.search(canonical[parameter.name]) is not None
+        for parameter in route.parameters
+        if parameter.name in canonical
+    )
+    return Query(route=route, target=target, unknown=tuple(dict.fromkeys(unknown)), moving=moving)
+
+
+def _segment(parameter: Parameter, raw: str) -> str:
+    try:
+        canonical = parameter.kind.canonical(read_segment(raw))
+    except ValueError as exc:
+        raise BadQuery((Fault(parameter=parameter.name, message=str(exc)),)) from None
+    return quote(canonical or "", safe=":@!$'()*,;")
 
 
 def _quoted(text: str) -> str:
@@ -57,11 +81,11 @@ def _quoted(text: str) -> str:
     return quote(text, safe="/:@!$'()*,;?")
 
 
-def _known(route: Route, pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
+def _known(route: Route, pairs: list[tuple[str, str]]) -> dict[str, str]:
     counts = Counter(name for name, _ in pairs)
     texts = dict(pairs)
     faults: list[Fault] = []
-    canonical: list[tuple[str, str]] = []
+    canonical: dict[str, str] = {}
     for parameter in route.parameters:
         try:
             value = _value(parameter, texts, counts[parameter.name])
@@ -69,7 +93,7 @@ def _known(route: Route, pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
             faults.append(Fault(parameter=shown(parameter.name), message=str(exc)))
         else:
             if value is not None:
-                canonical.append((parameter.name, value))
+                canonical[parameter.name] = value
     if faults:
         raise BadQuery(tuple(faults))
     return canonical

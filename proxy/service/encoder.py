@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 from proxy.core.coding import LEAST_BYTES, encode
 from proxy.core.entry import Coding, Entry
+from proxy.core.keeping import Keeping
 from proxy.service.tenancy import Tenant
 from proxy.store.tiers import TieredStore
 
@@ -26,12 +27,12 @@ class Encoder:
         self._making: dict[_Form, asyncio.Task[bytes]] = {}
         self._keeping: set[asyncio.Task[None]] = set()
 
-    def keep(self, tenant: Tenant, key: str, entry: Entry, *, persist: bool) -> bool:
+    def keep(self, tenant: Tenant, key: str, entry: Entry, keeping: Keeping) -> bool:
         """Store an entry; return whether it is kept anywhere. Its zstd form is made for the disk and serves clients as well."""
         memory, disk = self._store.memory, self._store.disk
-        memory.put(tenant.namespace, key, entry)
+        memory.put(tenant.namespace, key, entry, few=keeping is Keeping.FEW)
         held = memory.peek(tenant.namespace, key) is entry
-        if not persist:
+        if keeping is not Keeping.DISK:
             return held
         if not held or len(entry.body) < LEAST_BYTES or Coding.ZSTD in entry.encoded:
             # Not held in memory (or there is nothing to make first): the disk must have it at once, or the next request misses.

@@ -7,7 +7,9 @@ import structlog
 from proxy.clock import Clock
 from proxy.core.budget import Priority, Ticket
 from proxy.core.entry import Entry, digest_of, tombstone
-from proxy.core.freshness import Lifetimes, Verdict, judge
+from proxy.core.freshness import Verdict, judge
+from proxy.core.keeping import Keeping
+from proxy.core.lifetimes import LifetimeTable
 from proxy.core.query import Query
 from proxy.errors import KeyRefused, UpstreamBusy, UpstreamError, UpstreamFailed
 from proxy.flight import Flight, Flights
@@ -72,6 +74,12 @@ class _Call:
     def question(self) -> Question:
         return Question(self.tenant.fingerprint, self.query.target)
 
+    @property
+    def keeping(self) -> Keeping:
+        if self.query.keeping is Keeping.DISK and not self.persist:
+            return Keeping.MEMORY
+        return self.query.keeping
+
 
 _Flight = Flight[_Call, Fetched]
 
@@ -87,7 +95,7 @@ class Fetcher:
         tenancy: Tenancy,
         memo: Memo,
         encoder: Encoder,
-        lifetimes: Lifetimes,
+        lifetimes: LifetimeTable,
         clock: Clock,
         max_object_bytes: int,
     ) -> None:
@@ -185,10 +193,10 @@ class Fetcher:
         """Look again where flights have landed since the caller looked: this very question may have been answered."""
         if self.landings == call.first.landings:
             return None
-        entry = await self._store.get(call.tenant.namespace, call.query.target)
+        entry = await self._store.get(call.tenant.namespace, call.query.target, call.query.keeping)
         if entry is None or entry.sent_at_s < call.first.not_before_s:
             return None
-        if judge(entry, self._clock.now_s(), self._lifetimes) is not Verdict.FRESH:
+        if judge(entry, self._clock.now_s(), self._lifetimes.of(call.query)) is not Verdict.FRESH:
             return None
         return Fetched(entry=entry, stored=True, asked=False)
 
@@ -204,10 +212,10 @@ class Fetcher:
             self._memo.forget(question)
         if reply.status != 200 or len(entry.body) > self._max_object_bytes:
             # What was stored is not what the upstream says any more.
-            self._store.put(tenant.namespace, target, tombstone(reply.sent_at_s))
+            self._store.put(tenant.namespace, target, tombstone(reply.sent_at_s), call.query.keeping)
             return Fetched(entry=entry, stored=False, elapsed_s=reply.elapsed_s)
         entry = self._like_before(tenant, target, entry)
-        stored = self._encoder.keep(tenant, target, entry, persist=call.persist)
+        stored = self._encoder.keep(tenant, target, entry, call.keeping)
         return Fetched(entry=entry, stored=stored, elapsed_s=reply.elapsed_s)
 
     def _like_before(self, tenant: Tenant, target: str, entry: Entry) -> Entry:

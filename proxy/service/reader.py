@@ -11,12 +11,13 @@ from proxy.clock import Clock
 from proxy.core.budget import Priority
 from proxy.core.directives import NO_DEMAND, Demand
 from proxy.core.entry import Entry
-from proxy.core.freshness import Lifetimes, Verdict, age_s, judge
+from proxy.core.freshness import Verdict, age_s, judge
+from proxy.core.lifetimes import LifetimeTable
 from proxy.core.outcome import Forward, Outcome
 from proxy.core.plan import Condition, Plan, decide
 from proxy.core.query import Query
 from proxy.errors import NothingStored, UpstreamError
-from proxy.service.fetcher import Fetched, Fetcher, Need
+from proxy.service.fetcher import Fetcher, Need
 from proxy.service.memo import Failure, Memo
 from proxy.service.question import Question
 from proxy.service.tenancy import Tenancy, Tenant
@@ -61,7 +62,7 @@ class Reader:
         tenancy: Tenancy,
         fetcher: Fetcher,
         memo: Memo,
-        lifetimes: Lifetimes,
+        lifetimes: LifetimeTable,
         clock: Clock,
         stale_wait_s: float,
     ) -> None:
@@ -83,13 +84,14 @@ class Reader:
         not_before_s = self._clock.now_s() - demand.oldest_s
         landings = self._fetcher.landings
         tenant = self._tenancy.current()
-        entry = await self._store.get(tenant.namespace, query.target)
+        lifetimes = self._lifetimes.of(query)
+        entry = await self._store.get(tenant.namespace, query.target, query.keeping)
         said = self._memo.get(Question(tenant.fingerprint, query.target))
         if isinstance(said, Entry):
             if said.sent_at_s >= not_before_s:
-                return self._serve(tenant, said, detail="remembered")
+                return self._serve(tenant, query, said, detail="remembered")
             said = None
-        verdict = None if entry is None else judge(entry, self._clock.now_s(), self._lifetimes)
+        verdict = None if entry is None else judge(entry, self._clock.now_s(), lifetimes)
         condition = self._condition(said)
         plan = decide(
             verdict,
@@ -98,7 +100,7 @@ class Reader:
             condition=condition,
         )
         if plan is Plan.SERVE:
-            return self._serve(tenant, entry)
+            return self._serve(tenant, query, entry)
         if plan is Plan.FETCH and said is not None and condition is not Condition.KEY_REFUSED:
             raise said.again()
         need = Need(
@@ -118,11 +120,12 @@ class Reader:
     async def _carry_out(self, plan: Plan, ask: _Ask, failed: Failure | None) -> Answer:
         match plan:
             case Plan.SERVE:
-                return self._serve(ask.tenant, ask.entry)
+                return self._serve(ask.tenant, ask.query, ask.entry)
             case Plan.SERVE_AND_REFRESH:
                 return self._refresh(ask, "revalidating")
             case Plan.SERVE_STALE:
-                return self._serve(ask.tenant, ask.entry, stale=failed.error.code if failed is not None else "cool-down")
+                reason = failed.error.code if failed is not None else "cool-down"
+                return self._serve(ask.tenant, ask.query, ask.entry, stale=reason)
             case Plan.FETCH_BRIEFLY:
                 # Whoever would not get through the line in time needn't stand in it.
                 if self._upstream.turnstile.wait_s(Priority.REFRESH) > self._stale_wait_s:
@@ -137,7 +140,7 @@ class Reader:
 
     def _refresh(self, ask: _Ask, reason: str) -> Answer:
         self._fetcher.refresh(ask.tenant, ask.query, ask.need)
-        return self._serve(ask.tenant, ask.entry, stale=reason)
+        return self._serve(ask.tenant, ask.query, ask.entry, stale=reason)
 
     async def _fetch_briefly(self, ask: _Ask) -> Answer:
         """Fetch, and fall back on the entry that is there where that fails or takes too long."""
@@ -150,37 +153,37 @@ class Reader:
         except UpstreamError as exc:
             failure, reason = exc, exc.code
         # Time has passed: the entry may have grown too old meanwhile, or the key have been refused.
-        verdict = Verdict.EXPIRED if ask.entry is None else judge(ask.entry, self._clock.now_s(), self._lifetimes)
+        lifetimes = self._lifetimes.of(ask.query)
+        verdict = Verdict.EXPIRED if ask.entry is None else judge(ask.entry, self._clock.now_s(), lifetimes)
         refused = self._upstream.condition() is Condition.KEY_REFUSED
         if verdict is Verdict.EXPIRED or (refused and verdict is not Verdict.FRESH):
             if failure is not None:
                 raise failure
             return await self._fetch(replace(ask, need=replace(ask.need, urgent=True)))
-        return self._serve(ask.tenant, ask.entry, stale=reason)
+        return self._serve(ask.tenant, ask.query, ask.entry, stale=reason)
 
     async def _fetch(self, ask: _Ask) -> Answer:
         fetched, collapsed = await self._fetcher.fetch(ask.tenant, ask.query, ask.need)
         if not fetched.asked:
-            return self._serve(ask.tenant, fetched.entry)
+            return self._serve(ask.tenant, ask.query, fetched.entry)
         age = age_s(fetched.entry, self._clock.now_s())
         outcome = Outcome(
             forward=_forward(ask.verdict),
             forward_status=fetched.entry.status,
             stored=fetched.stored,
             collapsed=collapsed,
-            ttl_s=self._ttl_s(fetched, age),
+            ttl_s=self._lifetimes.of(ask.query).fresh_s - age if fetched.stored else None,
         )
         return Answer(tenant=ask.tenant, entry=fetched.entry, age_s=age, outcome=outcome, upstream_s=fetched.elapsed_s)
 
-    def _ttl_s(self, fetched: Fetched, age: float) -> float | None:
-        return self._lifetimes.fresh_s - age if fetched.stored else None
-
-    def _serve(self, tenant: Tenant, entry: Entry | None, *, stale: str | None = None, detail: str | None = None) -> Answer:
+    def _serve(
+        self, tenant: Tenant, query: Query, entry: Entry | None, *, stale: str | None = None, detail: str | None = None
+    ) -> Answer:
         if entry is None:
             raise AssertionError("a plan to serve comes with an entry")
         age = age_s(entry, self._clock.now_s())
         # How long a remembered 4xx is kept counts from when it was told, not from when it was asked for.
-        ttl_s = self._lifetimes.fresh_s - age if entry.status == 200 else None
+        ttl_s = self._lifetimes.of(query).fresh_s - age if entry.status == 200 else None
         outcome = Outcome(hit=True, ttl_s=ttl_s, stale=stale, detail=detail)
         return Answer(tenant=tenant, entry=entry, age_s=age, outcome=outcome)
 

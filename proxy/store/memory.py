@@ -1,5 +1,6 @@
 """The first tier: entries in memory, bounded in bytes, least recently used out first."""
 
+from collections import OrderedDict
 from typing import NamedTuple
 
 from cachetools import LRUCache
@@ -7,6 +8,8 @@ from cachetools import LRUCache
 from proxy.core.entry import Entry
 
 Place = tuple[str, str]
+# Questions that name a point in time are new ones every time they are asked.
+MOST_OF_FEW = 256
 
 
 class Held(NamedTuple):
@@ -14,6 +17,7 @@ class Held(NamedTuple):
 
     entry: Entry
     size_bytes: int
+    few: bool = False
 
 
 class CountingLRU(LRUCache[Place, Held]):
@@ -37,6 +41,7 @@ class MemoryStore:
 
     def __init__(self, max_bytes: int) -> None:
         self._held = CountingLRU(max_bytes)
+        self._few: OrderedDict[Place, None] = OrderedDict()
 
     @property
     def evictions(self) -> int:
@@ -62,8 +67,11 @@ class MemoryStore:
         """See Store."""
         return self.peek(namespace, key)
 
-    def put(self, namespace: str, key: str, entry: Entry) -> None:
-        """See Store. What is larger than the whole store is not held either, and takes the older entry of its key with it."""
+    def put(self, namespace: str, key: str, entry: Entry, *, few: bool = False) -> None:
+        """See Store. What is larger than the whole store is not held either, and takes the older entry of its key with it.
+
+        Of what is put as one of a `few`, the last MOST_OF_FEW stay.
+        """
         place = (namespace, key)
         held = self._held.get(place)
         if held is not None and held.entry.sent_at_s > entry.sent_at_s:
@@ -72,7 +80,15 @@ class MemoryStore:
         if size_bytes > self._held.maxsize or entry.status != 200:
             self._held.pop(place, None)
         else:
-            self._held[place] = Held(entry, size_bytes)
+            self._held[place] = Held(entry, size_bytes, few or (held is not None and held.few))
+            self._bound_few(place)
+
+    def _bound_few(self, place: Place) -> None:
+        if self._held[place].few:
+            self._few[place] = None
+            self._few.move_to_end(place)
+            while len(self._few) > MOST_OF_FEW:
+                self._held.pop(self._few.popitem(last=False)[0], None)
 
     def rename(self, old_namespace: str, new_namespace: str) -> None:
         """Move all entries of one namespace to another. If both hold a key, the later `sent_at_s` stays."""
@@ -80,7 +96,8 @@ class MemoryStore:
             return
         moving = [place for place in self._held if place[0] == old_namespace]
         for place in moving:
-            self.put(new_namespace, place[1], self._held.pop(place).entry)
+            held = self._held.pop(place)
+            self.put(new_namespace, place[1], held.entry, few=held.few)
 
     async def aclose(self) -> None:
         """Let go of every entry."""

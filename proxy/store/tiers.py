@@ -1,6 +1,7 @@
 """Memory in front of SQLite, as one store."""
 
 from proxy.core.entry import Entry
+from proxy.core.keeping import Keeping
 from proxy.store.memory import MemoryStore
 from proxy.store.sqlite import SqliteStore
 
@@ -12,19 +13,19 @@ class TieredStore:
         self.memory = memory
         self.disk = disk
 
-    async def get(self, namespace: str, key: str) -> Entry | None:
+    async def get(self, namespace: str, key: str, keeping: Keeping = Keeping.DISK) -> Entry | None:
         """Return the newest entry stored under a key. Never raises: a fault of the disk is a miss."""
-        if (entry := self.memory.peek(namespace, key)) is not None:
+        if (entry := self.memory.peek(namespace, key)) is not None or keeping is not Keeping.DISK:
             return entry
         entry = await self.disk.get(namespace, key)
         if entry is not None:
             self.memory.put(namespace, key, entry)
         return entry
 
-    def put(self, namespace: str, key: str, entry: Entry, *, persist: bool = True) -> None:
-        """Store an entry, on disk only where `persist`. Never blocks; an older entry never replaces a newer one."""
-        self.memory.put(namespace, key, entry)
-        if persist:
+    def put(self, namespace: str, key: str, entry: Entry, keeping: Keeping = Keeping.DISK) -> None:
+        """Store an entry where it may be kept. Never blocks; an older entry never replaces a newer one."""
+        self.memory.put(namespace, key, entry, few=keeping is Keeping.FEW)
+        if keeping is Keeping.DISK:
             self.disk.put(namespace, key, entry)
 
     async def adopt(

@@ -25,6 +25,15 @@ class Representation:
     body: bytes
 
 
+class _LetGo(web.Response):
+    """Holds its body until it is written: the server keeps a response until its connection's next request, maybe for hours."""
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """Write the end and let go of the body."""
+        await super().write_eof(data)
+        self.body = None
+
+
 def respond(answer: Answer, query: Query, form: Representation, if_none_match: str | None) -> web.Response:
     """Return the response to a GET or HEAD: 304 without a body where the client has the answer already."""
     headers = {
@@ -41,7 +50,7 @@ def respond(answer: Answer, query: Query, form: Representation, if_none_match: s
     headers["Content-Type"] = "application/json"
     if form.coding is not Coding.IDENTITY:
         headers["Content-Encoding"] = form.coding
-    return web.Response(status=answer.entry.status, body=form.body, headers=headers)
+    return _LetGo(status=answer.entry.status, body=form.body, headers=headers)
 
 
 def _with_unknown(outcome: Outcome, query: Query) -> Outcome:

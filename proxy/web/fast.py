@@ -4,7 +4,7 @@ It is a shortcut past the room's other files, and the only one. What it remember
 query judged, entry found, plan made, coding chosen, tag compared) for one text of a request; what it checks each time is
 everything that could make that outcome another one:
 
-- the bytes of the request that the outcome depends on are the same: target, method, and the six header fields that are read;
+- the bytes of the request that the outcome depends on are the same: target, method, and the header fields that are read;
 - the key in use, and so the namespace, is the same;
 - memory holds the very same entry under that question: a refresh, a purge, another coding that has become ready, or the
   upstream's 404 puts another one there, or none;
@@ -27,6 +27,7 @@ from proxy.clock import Clock
 from proxy.core.directives import Demand
 from proxy.core.entry import Coding, Entry
 from proxy.core.freshness import CLOCK_SKEW_S
+from proxy.core.lifetimes import LifetimeTable
 from proxy.core.outcome import NAME
 from proxy.core.query import Query
 from proxy.service.reader import Answer
@@ -38,19 +39,21 @@ from proxy.web.ids import RequestIds
 from proxy.web.ready import ReadyResponse
 
 # What the outcome depends on, beside target and method.
-_FIELDS = ("Host", "Accept-Encoding", "If-None-Match", "Cache-Control", "Pragma")
+_FIELDS = ("Host", "Origin", "Accept-Encoding", "If-None-Match", "Cache-Control", "Pragma")
 _VARYING = frozenset({"Age", "Cache-Status", "X-Request-ID", "Date"})
 _MOST = 4_096
-_LONGEST_TARGET = 1_000
-Text = tuple[object, ...]
+# A request that a client or a browser sends is some hundred characters; who writes more must not fill the memory.
+_LONGEST_TEXT = 2_000
+Text = tuple[str | tuple[str, ...], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hit:
     """What one text of a request comes to, as long as memory holds the entry.
 
-    The entry is held weakly: memory alone decides what is kept. `oldest_s` is the greatest age in seconds at which it holds,
-    `head` the status line and the fields that stay the same; `coding` is None where no body follows.
+    The entry is held weakly: memory alone decides what is kept. `fresh_s` is the freshness lifetime, `oldest_s` the greatest
+    age in seconds that the request accepts, `head` the status line and the fields that stay the same; `coding` is None where
+    no body follows.
     """
 
     tenant: Tenant
@@ -58,6 +61,7 @@ class Hit:
     target: str
     route: str
     entry: "weakref.ref[Entry]"
+    fresh_s: float
     oldest_s: float
     coding: Coding | None
     not_modified: bool
@@ -73,7 +77,7 @@ class FastPath:
         memory: MemoryStore,
         tenancy: Tenancy,
         clock: Clock,
-        fresh_s: float,
+        lifetimes: LifetimeTable,
         ids: RequestIds,
         hits: HitLog,
         telemetry: Telemetry,
@@ -81,25 +85,25 @@ class FastPath:
         self._memory = memory
         self._tenancy = tenancy
         self._clock = clock
-        self._fresh_s = fresh_s
+        self._lifetimes = lifetimes
         self._ids = ids
         self._hit_log = hits
         self._telemetry = telemetry
         self._hits: LRUCache[Text, Hit] = LRUCache(_MOST)
-        self._date_s = 0
+        self._date_s: int | None = None
         self._date = b""
 
-    def text(self, request: web.Request) -> Text | None:
+    def text(self, request: web.BaseRequest) -> Text | None:
         """Return what the outcome of a request depends on; None where it must go the ordinary way.
 
-        That is anything but HTTP/1.1 on a connection that stays open, and targets too long to be remembered.
+        That is anything but HTTP/1.1 on a connection that stays open.
         """
-        if request.version != HttpVersion11 or not request.keep_alive or len(request.raw_path) > _LONGEST_TARGET:
+        if request.version != HttpVersion11 or not request.keep_alive:
             return None
         getall = request.headers.getall
         return (request.raw_path, request.method, *[tuple(getall(name, ())) for name in _FIELDS])
 
-    def answer(self, text: Text, request: web.Request, started_s: float) -> ReadyResponse | None:
+    def answer(self, text: Text, request: web.BaseRequest, started_s: float) -> ReadyResponse | None:
         """Return the response where one was remembered for this text and still holds (`started_s`: monotonic clock)."""
         hit = self._hits.get(text)
         if hit is None:
@@ -110,7 +114,7 @@ class FastPath:
             del self._hits[text]
             return None
         body = _body(entry, hit.coding)
-        response = ReadyResponse(request, hit.head + self._varying(request, now_s - entry.sent_at_s, now_s), body)
+        response = ReadyResponse(request, hit.head + self._varying(request, hit.fresh_s, now_s - entry.sent_at_s, now_s), body)
         duration_s = self._clock.monotonic_s() - started_s
         self._telemetry.answered(hit.route, "hit", duration_s, stale=None, not_modified=hit.not_modified)
         self._hit_log.note(duration_s, not_modified=hit.not_modified)
@@ -119,8 +123,13 @@ class FastPath:
     def remember(
         self, text: Text, query: Query, demand: Demand, answer: Answer, *, coding: Coding, response: web.Response
     ) -> None:
-        """Remember the outcome of an ordinary request, if it can come again: a fresh hit and nothing else to tell."""
+        """Remember the outcome of an ordinary request, if it can come again: a fresh hit and nothing else to tell.
+
+        A form that the client waited for is not in the entry that it was made of, but in the one that took its place.
+        """
         if answer.outcome.kind != "hit" or answer.entry.status != 200 or answer.outcome.detail or query.unknown:
+            return
+        if _length(text) > _LONGEST_TEXT or (coding is not Coding.IDENTITY and coding not in answer.entry.encoded):
             return
         not_modified = response.status == 304
         self._hits[text] = Hit(
@@ -129,6 +138,7 @@ class FastPath:
             target=query.target,
             route=query.route.name,
             entry=weakref.ref(answer.entry),
+            fresh_s=self._lifetimes.of(query).fresh_s,
             oldest_s=demand.oldest_s,
             coding=None if not_modified or text[1] == "HEAD" else coding,
             not_modified=not_modified,
@@ -142,13 +152,13 @@ class FastPath:
             entry is hit.entry()
             and tenant is hit.tenant
             and tenant.namespace == hit.namespace
-            and -CLOCK_SKEW_S <= age_s < self._fresh_s
+            and -CLOCK_SKEW_S <= age_s < hit.fresh_s
             and age_s <= hit.oldest_s
         )
 
-    def _varying(self, request: web.Request, age_s: float, now_s: float) -> bytes:
+    def _varying(self, request: web.BaseRequest, fresh_s: float, age_s: float, now_s: float) -> bytes:
         age_s = max(0.0, age_s)
-        ttl = math.floor(self._fresh_s - age_s)
+        ttl = math.floor(fresh_s - age_s)
         fields = f"Age: {int(age_s)}\r\nCache-Status: {NAME}; hit; ttl={ttl}\r\nX-Request-ID: {self._ids.of(request)}\r\n"
         return fields.encode("ascii") + self._date_line(int(now_s))
 
@@ -157,6 +167,10 @@ class FastPath:
             self._date_s = second
             self._date = f"Date: {formatdate(second, usegmt=True)}\r\n\r\n".encode("ascii")
         return self._date
+
+
+def _length(text: Text) -> int:
+    return sum(len(part) if isinstance(part, str) else sum(map(len, part)) for part in text)
 
 
 def _body(entry: Entry, coding: Coding | None) -> bytes:

@@ -5,7 +5,7 @@ from functools import partial
 from proxy.core.budget import Priority, State
 from proxy.core.plan import Condition
 from proxy.upstream.turnstile import Turnstile
-from proxy.web.keys import Parts
+from proxy.web.parts import Parts
 
 
 def expose(parts: Parts) -> None:

@@ -11,14 +11,15 @@ from proxy.core.directives import Demand, read_demand
 from proxy.core.form import shown
 from proxy.core.negotiation import acceptable
 from proxy.core.query import Query
-from proxy.core.routes import ROUTES_BY_PATH, Route
 from proxy.errors import BadRequest, MethodNotAllowed, NotAcceptable, NotFound, ProxyError
 from proxy.service.reader import Answer
 from proxy.web.answer import Representation, respond
+from proxy.web.cors import is_preflight
 from proxy.web.fast import Text
 from proxy.web.health import HEALTH
 from proxy.web.hosts import check_host
-from proxy.web.keys import PARTS, Parts
+from proxy.web.openapi import PATH as OPENAPI_PATH
+from proxy.web.parts import Parts
 from proxy.web.problem import problem
 
 _READING = frozenset({"GET", "HEAD"})
@@ -32,7 +33,7 @@ class _Exchange:
     `started_s` is of the monotonic clock; `text` is what the fast path may remember it by; `route` is `none` until one matched.
     """
 
-    request: web.Request
+    request: web.BaseRequest
     parts: Parts
     request_id: str
     started_s: float
@@ -43,15 +44,19 @@ class _Exchange:
     def duration_s(self) -> float:
         return self.parts.clock.monotonic_s() - self.started_s
 
+    def dressed(self, response: web.Response) -> web.Response:
+        """Return the response with what lets pages of listed origins read it."""
+        self.parts.cors.dress(response.headers, self.request.headers.get("Origin"))
+        return response
+
     def log(self, **fields: object) -> None:
         """Write the one line that a request leaves, where it leaves any."""
         duration_ms = round(self.duration_s * 1000, 1)
         _log.info("request.finished", route=self.route, **fields, duration_ms=duration_ms, request_id=self.request_id)
 
 
-async def handle(request: web.Request) -> web.StreamResponse:
-    """Answer any request, whatever its path: the application has this one route."""
-    parts = request.app[PARTS]
+async def handle(parts: Parts, request: web.BaseRequest) -> web.StreamResponse:
+    """Answer any request that could be parsed, whatever its target."""
     parts.requests += 1
     started_s = parts.clock.monotonic_s()
     text = parts.fast.text(request)
@@ -73,7 +78,7 @@ async def handle(request: web.Request) -> web.StreamResponse:
 def _refuse(exchange: _Exchange, error: ProxyError) -> web.Response:
     exchange.log(status=error.status, outcome=error.code, reason=error.detail)
     exchange.parts.telemetry.counted(exchange.route, error.code, exchange.duration_s)
-    return problem(error, request_id=exchange.request_id)
+    return exchange.dressed(problem(error, request_id=exchange.request_id))
 
 
 async def _dispatch(exchange: _Exchange) -> web.StreamResponse:
@@ -87,25 +92,30 @@ async def _dispatch(exchange: _Exchange) -> web.StreamResponse:
             check_host(request.headers.getall("Host", []), parts.config.server.allowed_hosts)
         return health(parts, raw_query)
     check_host(request.headers.getall("Host", []), parts.config.server.allowed_hosts)
-    route = ROUTES_BY_PATH.get(path)
-    if route is None:
-        raise NotFound(f"{shown(path)} is not a route of this proxy, which reads {', '.join(ROUTES_BY_PATH)}")
-    exchange.route = route.name
+    if is_preflight(request):
+        return parts.cors.preflight(request.headers["Origin"], request.headers.get("Access-Control-Request-Headers", ""))
     _check_method(request)
-    return await _read(exchange, route, raw_query)
+    if path == OPENAPI_PATH:
+        return exchange.dressed(web.Response(body=parts.openapi, content_type="application/json"))
+    matched = parts.routes.match(path)
+    if matched is None:
+        raise NotFound(f"{shown(path)} is not a route of this proxy; {OPENAPI_PATH} lists them")
+    route, segment = matched
+    exchange.route = route.name
+    return await _read(exchange, parts.queries.read(route, segment, raw_query))
 
 
-async def _read(exchange: _Exchange, route: Route, raw_query: str) -> web.StreamResponse:
+async def _read(exchange: _Exchange, query: Query) -> web.StreamResponse:
     parts, headers = exchange.parts, exchange.request.headers
-    query = parts.queries.read(route, raw_query)
     parts.unknown.note(query)
     wanted = acceptable(_joined(headers, "Accept-Encoding"))
     if not wanted:
         raise NotAcceptable("Accept-Encoding excludes identity; this proxy has gzip, zstd and identity")
-    demand = _demand(headers, parts.config.freshness)
+    demand = _demand(headers, parts.config.freshness, parts.lifetimes.of(query).fresh_s)
     answer = await parts.reader.read(query, demand, client=exchange.request.remote or "")
     coding, body = await parts.encoder.choose(answer.tenant, query.target, answer.entry, wanted)
-    response = respond(answer, query, Representation(coding=coding, body=body), _joined(headers, "If-None-Match"))
+    form = Representation(coding=coding, body=body)
+    response = exchange.dressed(respond(answer, query, form, _joined(headers, "If-None-Match")))
     _note(exchange, query, answer, not_modified=response.status == 304)
     if exchange.text is not None:
         parts.fast.remember(exchange.text, query, demand, answer, coding=coding, response=response)
@@ -135,17 +145,17 @@ def _joined(headers: "CIMultiDictProxy[str]", name: str) -> str | None:
     return None if lines is None else ", ".join(lines)
 
 
-def _demand(headers: "CIMultiDictProxy[str]", freshness: Freshness) -> Demand:
+def _demand(headers: "CIMultiDictProxy[str]", freshness: Freshness, fresh_s: float) -> Demand:
     floor_s = freshness.client_floor_s
     return read_demand(
         _joined(headers, "Cache-Control") or "",
         _joined(headers, "Pragma") or "",
-        fresh_s=freshness.running_s,
+        fresh_s=fresh_s,
         floor_s=freshness.running_s if floor_s is None else floor_s,
     )
 
 
-def _target(request: web.Request) -> str:
+def _target(request: web.BaseRequest) -> str:
     """Return the request target as it came: aiohttp's own URL is decoded and normalised, and would let `%6Detrics` match."""
     target = request.raw_path
     if not target.isascii():
@@ -153,6 +163,10 @@ def _target(request: web.Request) -> str:
     return target
 
 
-def _check_method(request: web.Request) -> None:
+def _check_method(request: web.BaseRequest) -> None:
     if request.method not in _READING:
-        raise MethodNotAllowed(f"{shown(request.method)} is not possible: this proxy only reads, with GET and HEAD")
+        raise MethodNotAllowed(
+            f"{shown(request.method)} is not possible: this proxy only reads, with GET and HEAD. Training needs pluto-api "
+            "itself: unset PLUTO_URL_API, or set it to pluto-api's own address; readers name the proxy instead, as "
+            'pluto.query.Client(host="http://...")'
+        )

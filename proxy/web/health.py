@@ -6,7 +6,7 @@ from aiohttp import web
 from proxy.core.budget import Priority
 from proxy.core.plan import Condition
 from proxy.telemetry import CONTENT_TYPE
-from proxy.web.keys import Parts
+from proxy.web.parts import Parts
 
 
 def livez(_parts: Parts, _query: str) -> web.Response:

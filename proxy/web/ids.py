@@ -19,7 +19,7 @@ class RequestIds:
         self._prefix = token_hex(4)
         self._numbers = count(1)
 
-    def of(self, request: web.Request) -> str:
+    def of(self, request: web.BaseRequest) -> str:
         """Return a request's id."""
         given = request.headers.get("X-Request-ID")
         if given is not None and _SANE.fullmatch(given):

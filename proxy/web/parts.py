@@ -1,11 +1,11 @@
-"""Everything that is kept on the aiohttp application, in one place."""
+"""Everything that the handlers use, in one place."""
 
 from dataclasses import dataclass
 
-from aiohttp import web
-
 from proxy.clock import Clock
 from proxy.config import Config
+from proxy.core.lifetimes import LifetimeTable
+from proxy.core.routes import RouteTable
 from proxy.service.encoder import Encoder
 from proxy.service.fetcher import Fetcher
 from proxy.service.reader import Reader
@@ -13,6 +13,7 @@ from proxy.service.tenancy import Tenancy
 from proxy.store.tiers import TieredStore
 from proxy.telemetry import Telemetry
 from proxy.upstream.client import Upstream
+from proxy.web.cors import Cors
 from proxy.web.fast import FastPath
 from proxy.web.hits import HitLog
 from proxy.web.ids import RequestIds
@@ -24,7 +25,8 @@ from proxy.web.unknown import UnknownParameters
 class Parts:
     """What the handlers use.
 
-    `requests` counts those received. `draining` is set when the process was told to end and only finishes what is under way.
+    `openapi` is the document about the proxy's own surface. `requests` counts those received. `draining` is set when the
+    process was told to end and only finishes what is under way.
     """
 
     config: Config
@@ -35,6 +37,10 @@ class Parts:
     store: TieredStore
     upstream: Upstream
     encoder: Encoder
+    lifetimes: LifetimeTable
+    routes: RouteTable
+    cors: Cors
+    openapi: bytes
     queries: QueryReader
     unknown: UnknownParameters
     hits: HitLog
@@ -43,6 +49,3 @@ class Parts:
     telemetry: Telemetry
     requests: int = 0
     draining: bool = False
-
-
-PARTS = web.AppKey("parts", Parts)

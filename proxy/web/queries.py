@@ -17,13 +17,16 @@ class QueryReader:
     def __init__(self, settings: model.Upstream) -> None:
         self._ignored = frozenset(settings.ignored_params)
         self._extra = frozenset(settings.extra_params)
-        self._read: LRUCache[tuple[str, str], Query] = LRUCache(_MOST)
+        self._read: LRUCache[tuple[str, str, str], Query] = LRUCache(_MOST)
 
-    def read(self, route: Route, raw: str) -> Query:
-        """Return the question that a raw query asks. Raises BadQuery and QueryTooLong, which are not remembered."""
-        query = self._read.get((route.name, raw))
+    def read(self, route: Route, segment: str, raw: str) -> Query:
+        """Return the question that a raw query asks, and the raw last segment of the path where that is open.
+
+        Raises BadQuery and QueryTooLong, which are not remembered.
+        """
+        query = self._read.get((route.name, segment, raw))
         if query is None:
-            query = read_query(route, raw, ignored=self._ignored, extra=self._extra)
-            if len(raw) <= _LONGEST:
-                self._read[route.name, raw] = query
+            query = read_query(route, raw, segment=segment, ignored=self._ignored, extra=self._extra)
+            if len(raw) + len(segment) <= _LONGEST:
+                self._read[route.name, segment, raw] = query
         return query

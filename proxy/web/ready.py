@@ -14,7 +14,7 @@ class ReadyResponse(web.StreamResponse):
     calling `prepare` and `write_eof` and looking at `keep_alive` alone: hence the upper bound on aiohttp's version.
     """
 
-    def __init__(self, request: web.Request, head: bytes, body: bytes) -> None:
+    def __init__(self, request: web.BaseRequest, head: bytes, body: bytes) -> None:
         # Not calling the base class: it would build the header table that this class is there to avoid.
         self._request = request
         self._head = head
@@ -30,13 +30,18 @@ class ReadyResponse(web.StreamResponse):
         return None
 
     async def write_eof(self, data: bytes = b"") -> None:  # noqa: ARG002 -- aiohttp's signature
-        """Write everything, and wait while the client reads slower than we write."""
+        """Write everything, and wait while the client reads slower than we write.
+
+        The server keeps a response until the connection's next one: the body is let go of here, so that idle connections
+        don't hold on to what memory has thrown out.
+        """
         transport = self._request.transport
-        if transport is None:
+        if transport is None or transport.is_closing():
             raise ConnectionResetError("the client has gone")
-        if len(self._ready_body) < _JOIN_BYTES:
-            transport.write(self._head + self._ready_body)
+        body, self._ready_body = self._ready_body, b""
+        if len(body) < _JOIN_BYTES:
+            transport.write(self._head + body)
         else:
             transport.write(self._head)
-            transport.write(self._ready_body)
+            transport.write(body)
         await self._request.writer.drain()
