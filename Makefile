@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: run demo test bench check lint types imports coverage format lock clean
+.PHONY: run demo test bench soak check lint types imports coverage format lock clean
 .DEFAULT_GOAL := help
 
 .PHONY: help
@@ -22,6 +22,9 @@ test: $(VENV)/dev.stamp ## install what the tests need and run every test
 
 bench: $(VENV)/dev.stamp ## measure side by side against a bare handler
 	$(BIN)/python -m tests.bench
+
+soak: $(VENV)/dev.stamp ## hold the upstream budget to its promises, two minutes under load
+	$(BIN)/python -m tests.soak
 
 check: lint types imports coverage ## what CI runs: lint, types, import contract, tests with coverage
 

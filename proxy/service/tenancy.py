@@ -138,7 +138,8 @@ class Tenancy:
             await self._sleep(RETRY_S)
 
     async def _ask(self, tenant: Tenant) -> str | None:
-        ticket = self._upstream.ticket(Priority.PREFETCH)
+        # With refreshed_s 0 it goes first among refreshes: prefetch would never come to its turn while copies always wait.
+        ticket = self._upstream.ticket(Priority.REFRESH)
         try:
             reply = await self._upstream.get(VALIDATE_TARGET, ticket, _check)
             organization = _organization_of(reply.body)

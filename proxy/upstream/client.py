@@ -10,7 +10,15 @@ from proxy.config import model
 from proxy.core.budget import Ended, Limits, Priority, Ticket
 from proxy.core.plan import Condition
 from proxy.core.retry_after import LEAST_S, read_retry_after
-from proxy.errors import AnswerTooLarge, KeyRefused, UpstreamBadAnswer, UpstreamBusy, UpstreamError, UpstreamFailed
+from proxy.errors import (
+    AnswerTooLarge,
+    KeyRefused,
+    UpstreamBadAnswer,
+    UpstreamBusy,
+    UpstreamError,
+    UpstreamFailed,
+    UpstreamTimeout,
+)
 from proxy.telemetry import Telemetry
 from proxy.upstream.credential import Credential, Key
 from proxy.upstream.exchange import Exchange
@@ -22,6 +30,9 @@ from proxy.upstream.turnstile import Turnstile, too_busy
 _LARGE_BYTES = 2**20
 # A second try comes a moment later, not in step with everybody else's.
 _JITTER_S = (0.05, 0.25)
+# A call that got less than so much of the deadline for itself, since the line took the rest, says nothing about the upstream
+# when it is cut short.
+_FAIR_SHARE = 0.5
 Check = Callable[[bytes], None]
 
 
@@ -86,15 +97,17 @@ class Upstream:
         """Return the monotonic time until which whoever asks now waits."""
         return self._clock.monotonic_s() + self._settings.deadline_s
 
-    async def get(self, target: str, ticket: Ticket, check: Check) -> Reply:
+    async def get(self, target: str, ticket: Ticket, check: Check, *, max_bytes: int | None = None) -> Reply:
         """Ask for a path and query and return a 200 whose body `check` accepts, or the upstream's own 4xx.
 
         `check` raises ValueError for a body that isn't of the documented shape. Raises UpstreamError. Waits for the budget,
-        tries again what may well succeed the next moment, and keeps to the ticket's deadline in all of it.
+        tries again what may well succeed the next moment, and keeps to the ticket's deadline in all of it. `max_bytes` bounds
+        the body further than upstream.max_body_bytes does.
         """
+        most = min(max_bytes or self._settings.max_body_bytes, self._settings.max_body_bytes)
         while True:
             try:
-                return await self._ask(target, ticket, check)
+                return await self._ask(target, ticket, check, most)
             except UpstreamError as exc:
                 if not self._may_retry(exc, ticket):
                     raise
@@ -112,17 +125,22 @@ class Upstream:
         in_time = self._clock.monotonic_s() + _JITTER_S[1] < ticket.deadline_s
         return error.transient and in_time and self.turnstile.budget.take_retry()
 
-    async def _ask(self, target: str, ticket: Ticket, check: Check) -> Reply:
+    async def _ask(self, target: str, ticket: Ticket, check: Check, most: int) -> Reply:
         self._refusal.check(self.key().fingerprint)
         await self._enter(ticket)
         key = self.key()
         started_s = self._clock.monotonic_s()
+        timeout_s = min(self._settings.deadline_s, ticket.deadline_s - started_s)
         judged = _Judged(ended=Ended.ABANDONED)
         try:
             if not self._refusal.book(key.fingerprint):
                 raise KeyRefused(MESSAGE)
-            timeout_s = min(self._settings.deadline_s, ticket.deadline_s - started_s)
-            judged = await self._judge(await self._exchange.send(target, key, timeout_s=timeout_s), check)
+            judged = await self._judge(await self._exchange.send(target, key, timeout_s=timeout_s, max_bytes=most), check)
+        except UpstreamTimeout as exc:
+            if timeout_s < self._settings.deadline_s * _FAIR_SHARE:
+                judged = _Judged(ended=Ended.ABANDONED, error=too_busy(self.turnstile.wait_s(ticket.priority, ticket.client)))
+            else:
+                judged = _Judged(ended=Ended.FAILED, error=exc)
         except UpstreamError as exc:
             judged = _Judged(ended=_ended(exc), error=exc)
         finally:
@@ -132,9 +150,9 @@ class Upstream:
 
     async def _enter(self, ticket: Ticket) -> None:
         started_s = self._clock.monotonic_s()
-        remaining_s = ticket.deadline_s - started_s
+        most_s = self.turnstile.latest_s(ticket) - started_s
         try:
-            async with asyncio.timeout(remaining_s if ticket.priority is Priority.PERSON else None):
+            async with asyncio.timeout(most_s if ticket.priority is Priority.PERSON else None):
                 await self.turnstile.enter(ticket)
         except TimeoutError:
             raise too_busy(self.turnstile.wait_s(ticket.priority, ticket.client)) from None

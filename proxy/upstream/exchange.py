@@ -27,15 +27,17 @@ class Exchange:
         self._session = session
         self._telemetry = telemetry
 
-    async def send(self, target: str, key: Key, *, timeout_s: float) -> Reply:
+    async def send(self, target: str, key: Key, *, timeout_s: float, max_bytes: int) -> Reply:
         """Ask for a path and query (printable ASCII, sent as it is) and return the complete reply, whatever its status.
+
+        `max_bytes` bounds the body, once decompressed.
 
         Raises UpstreamFailed, UpstreamTimeout or AnswerTooLarge. Every call is counted, whatever comes of it.
         """
         started_s, sent_at_s = self._clock.monotonic_s(), self._clock.now_s()
         said = "cancelled"
         try:
-            status, headers, body = await self._within(target, key, timeout_s)
+            status, headers, body = await self._within(target, key, timeout_s, max_bytes)
             said = str(status)
         except UpstreamError as exc:
             said = exc.code
@@ -53,10 +55,10 @@ class Exchange:
             fingerprint=key.fingerprint,
         )
 
-    async def _within(self, target: str, key: Key, timeout_s: float) -> tuple[int, dict[str, str], bytes]:
+    async def _within(self, target: str, key: Key, timeout_s: float, max_bytes: int) -> tuple[int, dict[str, str], bytes]:
         try:
             async with asyncio.timeout(timeout_s):
-                return await self._send(target, key)
+                return await self._send(target, key, max_bytes)
         except aiohttp.ServerTimeoutError:
             seconds = f"{self._settings.connect_timeout_s:g} s"
             raise UpstreamTimeout(f"no connection to the upstream within {seconds}") from None
@@ -66,18 +68,17 @@ class Exchange:
             # The library's own texts can hold the request's headers, and with them the key.
             raise _failed(exc) from None
 
-    async def _send(self, target: str, key: Key) -> tuple[int, dict[str, str], bytes]:
+    async def _send(self, target: str, key: Key, max_bytes: int) -> tuple[int, dict[str, str], bytes]:
         url = URL(self._settings.url + target, encoded=True)
         headers = {"Authorization": f"Bearer {key.secret}"}
         async with self._session.get(url, headers=headers, allow_redirects=False) as response:
             if response.status in _STATUS_IS_ENOUGH:
                 body = await self._what_there_is(response)
             else:
-                body = await self._whole(response)
+                body = await self._whole(response, max_bytes)
             return response.status, {name.lower(): value for name, value in response.headers.items()}, body
 
-    async def _whole(self, response: aiohttp.ClientResponse) -> bytes:
-        most = self._settings.max_body_bytes
+    async def _whole(self, response: aiohttp.ClientResponse, most: int) -> bytes:
         chunks: list[bytes] = []
         size = 0
         async for chunk in response.content.iter_any():

@@ -10,6 +10,8 @@ from proxy.errors import UpstreamBusy
 
 # Persons are bounded by what can be answered within the deadline; refreshes and prefetches by this.
 MOST_WAITING = 5_000
+# Of a deadline so much at most is kept for the call itself; the rest may be spent in the line.
+_CALL_SHARE = 0.1
 _log = structlog.get_logger()
 
 
@@ -41,10 +43,15 @@ class Turnstile:
         """Return how long one who came now would probably wait, in seconds."""
         return self.budget.wait_s(priority, client, self._clock.monotonic_s())
 
+    def latest_s(self, ticket: Ticket) -> float:
+        """Return the time at which a ticket should go at the latest, so that a call as it usually is ends in time."""
+        remaining_s = max(0.0, ticket.deadline_s - self._clock.monotonic_s())
+        return ticket.deadline_s - min(self.budget.usual_s, remaining_s * _CALL_SHARE)
+
     async def enter(self, ticket: Ticket) -> None:
         """Wait until the ticket's call may go; `leave` must follow.
 
-        Raises UpstreamBusy, saying when to come again, where the call would probably not go before the ticket's deadline.
+        Raises UpstreamBusy, saying when to come again, where the call would probably not go in time for the ticket's deadline.
         """
         self._refuse_if_hopeless(ticket)
         future = asyncio.get_running_loop().create_future()
@@ -88,7 +95,7 @@ class Turnstile:
     def _refuse_if_hopeless(self, ticket: Ticket) -> None:
         wait_s = self.wait_s(ticket.priority, ticket.client)
         crowded = ticket.priority is not Priority.PERSON and len(self._waiting) >= MOST_WAITING
-        if crowded or self._clock.monotonic_s() + wait_s > ticket.deadline_s:
+        if crowded or (wait_s > 0 and self._clock.monotonic_s() + wait_s > self.latest_s(ticket)):
             raise too_busy(wait_s)
 
     def _turn_away(self, ticket: Ticket) -> None:

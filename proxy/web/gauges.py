@@ -38,6 +38,7 @@ def _expose_budget(parts: Parts) -> None:
     count("cooldowns", "Times that the upstream was left alone", lambda: budget.breaker.begun)
     gauge("budget_tokens", "Calls that may go at once", lambda: budget.tokens(parts.clock.monotonic_s()))
     gauge("budget_rate_per_second", "Calls a second that are kept to", lambda: budget.rate_per_s(parts.clock.monotonic_s()))
+    gauge("budget_burst", "Calls that may follow each other without a pause", lambda: budget.burst(parts.clock.monotonic_s()))
     count("budget_calls", "Calls that the budget let go", lambda: budget.calls)
     count("budget_retries", "Calls that were tried again", lambda: budget.retries)
     for state in State:

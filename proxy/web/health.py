@@ -49,6 +49,7 @@ def _upstream(parts: Parts) -> dict[str, object]:
         "cooldown_remaining_s": round(turnstile.remaining_s, 3),
         "tokens": round(budget.tokens(now_s), 2),
         "rate_per_s": round(budget.rate_per_s(now_s), 3),
+        "burst": round(budget.burst(now_s), 2),
         "in_flight": budget.in_flight,
         "waiting": {priority.name.lower(): budget.line.waiting(priority) for priority in Priority},
         "expected_wait_s": {priority.name.lower(): round(turnstile.wait_s(priority), 3) for priority in Priority},

@@ -15,6 +15,7 @@ from tests.support import KEY
 MIB = 2**20
 # Nothing may be refreshed while hits are measured.
 _LONG_S = "3600"
+_UNBOUNDED = "10000"
 _HITS = re.compile(r'^pluto_proxy_requests_total\{[^}]*outcome="hit"[^}]*\} (\S+)$', re.MULTILINE)
 
 
@@ -80,6 +81,9 @@ async def _proxy(folder: Path, origin: Server, placement: Placement, **variables
             "PLUTO_PROXY_UPSTREAM": f"http://127.0.0.1:{origin.port}",
             "PLUTO_PROXY_CACHE": f"{cache}/cache.sqlite",
             "PLUTO_PROXY_FRESHNESS__RUNNING_S": _LONG_S,
+            # What is measured is the proxy, not how long its budget makes a miss wait.
+            "PLUTO_PROXY_UPSTREAM__RATE_PER_S": _UNBOUNDED,
+            "PLUTO_PROXY_UPSTREAM__BURST": _UNBOUNDED,
             "PLUTO_PROXY_LOG__FORMAT": "json",
         }
         async with serving(folder, "proxy", "serve", cpu=placement.server, **settings | variables) as server:

@@ -22,6 +22,14 @@ async def waiting(running: World, count: int) -> None:
             await asyncio.sleep(0.001)
 
 
+async def idle(running: World) -> None:
+    """Wait until whatever the budget let go has been answered."""
+    async with asyncio.timeout(10):
+        while running.parts.upstream.turnstile.budget.in_flight:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+    await asyncio.sleep(0)
+
+
 async def test_no_client_sees_a_429(tmp_path: Path) -> None:
     """Against a limit that the proxy doesn't know, new questions wait instead of failing: real time, a real rate limit."""
     standin = Standin(StandinConfig(rate_per_s=50, burst=5))
@@ -64,7 +72,7 @@ async def test_what_will_not_make_it_is_told_at_once_and_honestly(tmp_path: Path
         running.standin.faults.add(Fault(kind=FaultKind.HOLD, gate=gate, times=None))
         await running.parts.tenancy.found()
         tasks = asking(running, others(40))
-        await waiting(running, 5)
+        await waiting(running, 4)
         refused: set[asyncio.Task[Reply]] = set()
         while len(refused) < 30:
             refused |= (await asyncio.wait(set(tasks) - refused, return_when=asyncio.FIRST_COMPLETED, timeout=5))[0]
@@ -77,6 +85,49 @@ async def test_what_will_not_make_it_is_told_at_once_and_honestly(tmp_path: Path
         await asyncio.wait(tasks)
         await waiting(running, 0)
         gate.set()
+
+
+async def test_nobody_is_sent_too_late_to_be_answered(tmp_path: Path) -> None:
+    """Who would get through the line a moment before the deadline is told at once: a call takes its time as well."""
+    async with world(
+        tmp_path, upstream__rate_per_s=1, upstream__burst=1, upstream__deadline_s=5, upstream__max_concurrency=1
+    ) as running:
+        gate = asyncio.Event()
+        await running.parts.tenancy.found()
+        running.clock.advance(0.05)
+        running.standin.faults.add(Fault(kind=FaultKind.HOLD, gate=gate, times=None))
+        tasks = asking(running, others(4))
+        await waiting(running, 4)
+        # 4.95 s for its turn, and half a second for the call.
+        (late,) = asking(running, others(5)[4:])
+        in_line = asyncio.create_task(waiting(running, 5))
+        await asyncio.wait([late, in_line], return_when=asyncio.FIRST_COMPLETED)
+        assert not in_line.done()
+        assert (late.result().status, late.result().json["code"]) == (503, "upstream-busy")
+        for task in [*tasks, in_line]:
+            task.cancel()
+        await asyncio.wait([*tasks, in_line])
+        await waiting(running, 0)
+        gate.set()
+
+
+async def test_a_call_that_began_late_is_no_failure_of_the_upstream(tmp_path: Path) -> None:
+    """Where the line took most of somebody's deadline, a call cut short by it counts against nobody: 503, not 504."""
+    async with world(tmp_path, upstream__deadline_s=2, upstream__max_concurrency=1) as running:
+        await running.parts.tenancy.found()
+        gate = asyncio.Event()
+        running.standin.faults.add(Fault(kind=FaultKind.HOLD, gate=gate, query_contains="stepMin=1"))
+        running.standin.faults.add(Fault(kind=FaultKind.HANG, query_contains="stepMin=2"))
+        first, late = asking(running, others(2))
+        await running.standin.counters.reached(lambda counted: counted.by_path[METRICS] == 1)
+        await waiting(running, 1)
+        running.clock.advance(1.9)
+        gate.set()
+        assert (await first).status == 200
+        reply = await late
+        assert (reply.status, reply.json["code"]) == (503, "upstream-busy")
+        assert running.metrics_calls == 2
+        assert (await running.get(others(2)[1])).status == 200
 
 
 async def test_who_leaves_leaves_the_line(tmp_path: Path) -> None:
@@ -98,6 +149,38 @@ async def test_who_leaves_leaves_the_line(tmp_path: Path) -> None:
         assert (await shared[1]).status == 200
         assert running.metrics_calls == 2
         assert (await running.get(others(2)[0])).status == 200
+
+
+async def test_after_a_cooldown_one_probe_and_then_the_rate(tmp_path: Path) -> None:
+    """However many have come to wait meanwhile and however long it lasted, the upstream sees no burst when it is back."""
+    async with world(tmp_path, upstream__rate_per_s=10, upstream__burst=20) as running:
+        await running.parts.tenancy.found()
+        running.clock.advance(60)
+        budget, gate = running.parts.upstream.turnstile.budget, asyncio.Event()
+        running.standin.faults.add(Fault(kind=FaultKind.STATUS, status=429, retry_after_s=7))
+        tasks = asking(running, [QUESTION])
+        await running.standin.counters.reached(lambda counted: counted.by_status[429] == 1)
+        await waiting(running, 1)
+        tasks += asking(running, others(30))
+        await waiting(running, 31)
+        running.standin.faults.add(Fault(kind=FaultKind.HOLD, gate=gate))
+        running.advance(7)
+        await running.standin.counters.reached(lambda counted: counted.by_path[METRICS] == 2)
+        running.advance(2)
+        assert len(budget.line) == 30
+        gate.set()
+        began_s = running.clock.monotonic_s()
+        while not all(task.done() for task in tasks):
+            await idle(running)
+            passed_s = running.clock.monotonic_s() - began_s
+            went = running.metrics_calls - 2
+            rate = budget.rate_per_s(running.clock.monotonic_s())
+            # It was cut to 5 a second by the 429, and has grown a little since.
+            assert 5 < rate < 7
+            assert min(30, 5 * passed_s) - 1 < went <= 1 + rate * passed_s
+            running.advance(0.2)
+        assert {task.result().status for task in tasks} == {200}
+        assert running.metrics_calls == 32
 
 
 async def test_stale_copies_wait_in_no_line(tmp_path: Path) -> None:
@@ -165,6 +248,22 @@ async def test_transient_failures_are_tried_again_within_a_tenth(tmp_path: Path)
         assert (await running.get(f"{QUESTION}&stepMax=7")).status == 502
         budget = running.parts.upstream.turnstile.budget
         assert budget.retries == 1 <= budget.calls / 10
+
+
+async def test_nothing_is_tried_again_after_the_deadline(tmp_path: Path) -> None:
+    """A connection that breaks when nobody would wait for a second try any more is told as it is."""
+    async with world(tmp_path, upstream__deadline_s=5) as running:
+        for target in others(12):
+            await running.get(target)
+        gate = asyncio.Event()
+        running.standin.faults.add(Fault(kind=FaultKind.HOLD, gate=gate))
+        running.standin.faults.add(Fault(kind=FaultKind.CUT_HEADERS))
+        (late,) = asking(running, [QUESTION])
+        await running.standin.counters.reached(lambda counted: counted.by_path[METRICS] == 13)
+        running.clock.advance(4.9)
+        gate.set()
+        assert ((await late).status, (await late).json["code"]) == (502, "upstream-failed")
+        assert running.metrics_calls == 13
 
 
 async def test_an_idle_connection_that_was_closed_is_no_failure(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from proxy.core.budget import Budget, Ended, Limits, Priority, State, Ticket
-from proxy.core.budget.breaker import FAILURES_IN_A_ROW
+from proxy.core.budget.breaker import FAILURES_IN_A_ROW, Breaker
 from proxy.core.budget.bucket import Bucket
 from proxy.core.budget.budget import PERSONS_IN_A_ROW
 from proxy.core.budget.line import Line
@@ -202,6 +202,60 @@ def test_refreshes_go_least_recently_refreshed_first_and_never_starve() -> None:
     assert gone[-1] is prefetch
 
 
+def test_prefetches_go_in_order_and_after_everybody_else() -> None:
+    """Neither the turn of the refreshes nor its passing lets a prefetch go before a person."""
+    one_at_a_time = budget(rate_per_s=1, burst=1, max_concurrency=1)
+    prefetches = [Ticket(priority=PREFETCH) for _ in range(3)]
+    persons = [Ticket(priority=PERSON) for _ in range(2 * PERSONS_IN_A_ROW)]
+    for ticket in [*prefetches, *persons]:
+        one_at_a_time.join(ticket, 0)
+    assert going(one_at_a_time, len(persons) + 3) == [*persons, *prefetches]
+
+
+def test_an_outage_does_not_slow_down_what_comes_after_it() -> None:
+    """A probe comes alone after a rest: that it is told 429 or 503 says nothing about the rate, and cuts it no further."""
+    broken = budget(rate_per_s=10, burst=1)
+    now_s = 0.0
+    for _ in range(3):
+        broken.join(Ticket(priority=PERSON), now_s)
+        (ticket,) = broken.admit(now_s)
+        broken.finish(ticket, Ended.BUSY, now_s)
+        now_s += broken.breaker.remaining_s(now_s)
+    assert now_s == 35
+    assert broken.rate_per_s(now_s) > 8
+
+
+def test_no_prefetch_probes() -> None:
+    """The call that finds out is one that somebody wants, even if it comes later; then the prefetch goes."""
+    cooling = budget()
+    cooling.join(Ticket(priority=PERSON), 0)
+    (ticket,) = cooling.admit(0)
+    cooling.finish(ticket, Ended.BUSY, 0, named_s=5)
+    prefetch, refresh = Ticket(priority=PREFETCH), Ticket(priority=REFRESH)
+    cooling.join(prefetch, 1)
+    assert cooling.admit(6) == []
+    assert cooling.next_s(6) is None
+    cooling.join(refresh, 6)
+    assert cooling.admit(6) == [refresh]
+    cooling.finish(refresh, Ended.ANSWERED, 6)
+    assert cooling.admit(6) == [prefetch]
+
+
+def test_retries_are_a_tenth_and_at_most_ten_in_a_row() -> None:
+    """One for ten calls, none before; however many calls there were, no more than ten follow each other."""
+    going_on = budget(rate_per_s=1000, burst=1, max_concurrency=1)
+    allowed = []
+    for number in range(30):
+        going_on.join(Ticket(priority=PERSON), number)
+        going(going_on, 1, now_s=number)
+        allowed += [number + 1] * sum(going_on.take_retry() for _ in range(3))
+    assert allowed == [10, 20, 30]
+    for number in range(300):
+        going_on.join(Ticket(priority=PERSON), 100 + number)
+        going(going_on, 1, now_s=100 + number)
+    assert sum(going_on.take_retry() for _ in range(30)) == 10
+
+
 def test_slow_calls_in_the_background_leave_slots_for_persons() -> None:
     """However many refreshes hang, a quarter of the slots is kept; prefetches take half at most."""
     busy = budget(burst=100, max_concurrency=8)
@@ -214,6 +268,11 @@ def test_slow_calls_in_the_background_leave_slots_for_persons() -> None:
     assert busy.next_s(0) is None
     busy.join(Ticket(priority=PERSON), 0)
     assert len(busy.admit(0)) == 1
+    crowded = budget(burst=100, max_concurrency=8)
+    for _ in range(7):
+        crowded.join(Ticket(priority=PERSON), 0)
+    crowded.join(Ticket(priority=REFRESH), 0)
+    assert len(crowded.admit(0)) == 8
 
 
 def test_a_cooldown_lets_one_probe_out_and_then_the_rate_not_a_burst() -> None:
@@ -236,6 +295,12 @@ def test_a_cooldown_lets_one_probe_out_and_then_the_rate_not_a_burst() -> None:
     assert len(broken.admit(now_s + 1.35)) == 3
 
 
+def cool(breaker: Breaker, now_s: float, named_s: float | None = None) -> float:
+    """Let a call be told 429, and return how long the cool-down is."""
+    breaker.busy(now_s, named_s, probe=breaker.enter(now_s))
+    return breaker.remaining_s(now_s)
+
+
 @pytest.mark.parametrize(("named_s", "lengths_s"), [(None, [5, 10, 20, 40, 80, 160, 300, 300]), (7.0, [7, 7, 7])])
 def test_cooldowns(named_s: float | None, lengths_s: list[float]) -> None:
     """A named time counts as it is, an unnamed one doubles, up to the most; a success begins anew."""
@@ -250,6 +315,56 @@ def test_cooldowns(named_s: float | None, lengths_s: list[float]) -> None:
         assert cooling.breaker.state(now_s) is State.PROBING
 
 
+def test_a_named_time_begins_the_doubling_anew() -> None:
+    """It is bounded like any other, and whatever comes unnamed after it begins at 5 s."""
+    breaker = Breaker(most_s=300)
+    assert [cool(breaker, now_s) for now_s in (0, 1000, 2000)] == [5, 10, 20]
+    assert [cool(breaker, 3000, 1000), cool(breaker, 4000)] == [300, 5]
+
+
+def test_failures_in_a_row() -> None:
+    """Five begin a cool-down, fewer don't where an answer comes between; a failing probe doubles it up to 30 s, no more."""
+    breaker = Breaker(most_s=300)
+    for _ in range(FAILURES_IN_A_ROW - 1):
+        assert not breaker.failed(0, probe=False)
+    breaker.answered(0, probe=False)
+    assert [breaker.failed(0, probe=False) for _ in range(FAILURES_IN_A_ROW)] == [False] * 4 + [True]
+    assert not breaker.failed(1, probe=False)
+    now_s, lengths_s = 0.0, []
+    for _ in range(5):
+        lengths_s.append(breaker.remaining_s(now_s))
+        now_s += lengths_s[-1]
+        assert breaker.failed(now_s, probe=breaker.enter(now_s))
+    assert lengths_s == [5, 10, 20, 30, 30]
+    now_s += 30
+    assert breaker.answered(now_s, probe=breaker.enter(now_s))
+    assert [breaker.failed(now_s, probe=False) for _ in range(FAILURES_IN_A_ROW)] == [False] * 4 + [True]
+    assert breaker.remaining_s(now_s) == 5
+
+
+def test_late_reports_of_calls_from_before_a_cooldown() -> None:
+    """They end nothing; they prolong it only by a time that they name, and never shorten it."""
+    breaker = Breaker(most_s=300)
+    assert breaker.busy(0, 10, probe=False)
+    assert not breaker.busy(1, None, probe=False)
+    assert not any(breaker.failed(1, probe=False) for _ in range(2 * FAILURES_IN_A_ROW))
+    assert not breaker.answered(1, probe=False)
+    assert breaker.busy(1, 2, probe=False)
+    assert breaker.remaining_s(1) == 9
+    assert breaker.enter(10)
+    assert not breaker.passable(11)
+    assert not breaker.answered(11, probe=False)
+    assert breaker.state(11) is State.PROBING
+    assert breaker.busy(12, 20, probe=False)
+    assert not breaker.answered(13, probe=True)
+    assert breaker.remaining_s(13) == 19
+    assert breaker.enter(32)
+    breaker.abandoned(probe=True)
+    assert breaker.enter(33)
+    assert breaker.answered(34, probe=True)
+    assert breaker.state(34) is State.CLOSED
+
+
 def test_the_estimate() -> None:
     """Who comes now waits for the tokens of those ahead, for slots, or for the end of the cool-down."""
     slow = budget(rate_per_s=5, burst=1, max_concurrency=8)
@@ -259,11 +374,19 @@ def test_the_estimate() -> None:
     slow.admit(0)
     assert slow.wait_s(PERSON, "a", 0) == pytest.approx(10)
     assert slow.wait_s(REFRESH, "", 0) == pytest.approx(10)
+    for _ in range(3):
+        slow.join(Ticket(priority=REFRESH), 0)
+    # Of the 49 ahead each nine let a refresh go first, as long as there are any.
+    assert slow.wait_s(PERSON, "a", 0) == pytest.approx(10.6)
     held = budget(rate_per_s=1000, burst=1000, max_concurrency=1)
     for _ in range(11):
         held.join(Ticket(priority=PERSON), 0)
     (first,) = held.admit(0)
     assert held.wait_s(PERSON, "", 0) == pytest.approx(5.25)
+    held.finish(first, Ended.ANSWERED, 0, took_s=1.5)
+    (first,) = held.admit(0)
+    assert held.usual_s == pytest.approx(0.7)
+    assert held.wait_s(PERSON, "", 0) == pytest.approx(6.65)
     held.finish(first, Ended.BUSY, 0, named_s=60)
     assert held.wait_s(PERSON, "", 0) > 60
 
@@ -279,6 +402,26 @@ def test_who_is_late_is_told() -> None:
     assert cooling.late(0) == []
     cooling.finish(ticket, Ended.BUSY, 0, named_s=10)
     assert cooling.late(0) == [soon]
+
+
+def test_the_bucket() -> None:
+    """It begins full, never holds more than the burst, and a token that rounding has missed by a hair counts."""
+    bucket = Bucket(rate_per_s=10, burst=3, now_s=0)
+    assert bucket.tokens(100) == 3
+    for _ in range(3):
+        bucket.take(100)
+    assert bucket.ready_in_s(100) == pytest.approx(0.1)
+    assert bucket.ready_in_s(100, 5) == pytest.approx(0.5)
+    assert bucket.ready_in_s(50) == pytest.approx(0.1)
+    now_s = 100.0
+    for _ in range(1000):
+        now_s += bucket.ready_in_s(now_s)
+        bucket.take(now_s)
+    assert now_s == pytest.approx(200)
+    bucket.set_pace(1, 2, now_s + 1)
+    assert bucket.tokens(now_s + 1) == 2
+    bucket.drain(now_s + 1)
+    assert bucket.tokens(now_s + 1.5) == pytest.approx(1.5)
 
 
 def test_misuse_is_noticed() -> None:
@@ -302,7 +445,7 @@ def test_misuse_is_noticed() -> None:
 @pytest.mark.parametrize("limit_per_s", [1.0, 5.0, 20.0])
 def test_the_pace_settles_near_a_limit_that_nobody_told(limit_per_s: float) -> None:
     """Against a server that takes so many a second and says 429 beyond: few are refused, and little is left unused."""
-    pace = Pace(most_per_s=50, now_s=0)
+    pace = Pace(most_per_s=50, burst=1, now_s=0)
     tokens, now_s = 10.0, 0.0
     sent = refused = 0
     while now_s < 600:
@@ -315,7 +458,7 @@ def test_the_pace_settles_near_a_limit_that_nobody_told(limit_per_s: float) -> N
             tokens -= 1
         else:
             refused += counts
-            pace.cut(now_s)
+            pace.cut(now_s, sent_s=now_s)
             now_s += 2
             tokens = min(10.0, tokens + 2 * limit_per_s)
     assert refused / sent < 0.02
@@ -323,12 +466,43 @@ def test_the_pace_settles_near_a_limit_that_nobody_told(limit_per_s: float) -> N
 
 
 def test_many_429s_at_once_are_one_cut() -> None:
-    """What comes within a second is one episode; the configured rate is never exceeded, the least never fallen below."""
-    pace = Pace(most_per_s=8, now_s=0)
-    for _ in range(10):
-        pace.cut(0.5)
-    assert pace.rate_per_s(0.5) == 4
+    """Calls from before a cut say nothing new, however late; the configured rate is never exceeded, the least kept."""
+    pace = Pace(most_per_s=8, burst=1, now_s=0)
+    for number in range(10):
+        pace.cut(0.5 + number, sent_s=0.4)
+    assert pace.rate_per_s(0.5) < 5
     for number in range(100):
-        pace.cut(2.0 + 2 * number)
-    assert pace.rate_per_s(201) > 0.19
+        pace.cut(20.0 + 2 * number, sent_s=19.9 + 2 * number)
+    assert pace.rate_per_s(220) > 0.19
     assert pace.rate_per_s(1_000_000) == 8
+    slow = Pace(most_per_s=0.1, burst=1, now_s=0)
+    slow.cut(1, sent_s=0)
+    assert slow.rate_per_s(1) == 0.1
+
+
+def test_a_burst_that_was_too_much_costs_the_burst_and_not_the_rate() -> None:
+    """Told the right rate and too large a burst, the proxy goes on at the rate; the burst comes back within minutes."""
+    told = budget(rate_per_s=5, burst=20)
+    for _ in range(8):
+        told.join(Ticket(priority=PERSON), 0)
+    sent = told.admit(0)
+    for ticket in sent[:5]:
+        told.finish(ticket, Ended.ANSWERED, 0.05, took_s=0.05)
+    for ticket in sent[5:]:
+        told.finish(ticket, Ended.BUSY, 0.05, named_s=2)
+    assert told.rate_per_s(0.05) == 5
+    assert told.burst(0.05) == 10
+    assert 10 < told.tokens(60) == told.burst(60) < 11
+    assert 19 < told.burst(690) < 20
+    assert told.burst(700) == 20
+
+
+def test_even_calls_that_are_too_many_cost_the_rate() -> None:
+    """Where calls came no faster than the rate, it is the rate that was too high."""
+    told = budget(rate_per_s=5, burst=20)
+    for number in range(30):
+        told.join(Ticket(priority=PERSON), number / 5)
+        (ticket,) = told.admit(number / 5)
+        told.finish(ticket, Ended.BUSY if number == 29 else Ended.ANSWERED, number / 5, named_s=2)
+    assert told.rate_per_s(29 / 5) == 2.5
+    assert told.burst(29 / 5) == 10

@@ -115,5 +115,4 @@ class Breaker:
 
     def _cool(self, now_s: float, length_s: float) -> None:
         self._until_s = max(self._until_s or now_s, now_s + length_s)
-        self._in_a_row = 0
         self.begun += 1

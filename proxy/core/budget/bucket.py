@@ -27,10 +27,12 @@ class Bucket:
         self._fill(now_s)
         return max(0.0, tokens - self._tokens) / self._rate_per_s
 
-    def set_rate(self, rate_per_s: float, now_s: float) -> None:
-        """Go on at another rate; what is in it stays."""
+    def set_pace(self, rate_per_s: float, burst: float, now_s: float) -> None:
+        """Go on at another rate, with another burst; what is in it stays, as far as it fits."""
         self._fill(now_s)
         self._rate_per_s = rate_per_s
+        self.burst = burst
+        self._tokens = min(self._tokens, burst)
 
     def drain(self, now_s: float) -> None:
         """Empty it down to one token, so that what has waited goes at the rate and not as a burst."""

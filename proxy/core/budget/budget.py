@@ -11,8 +11,8 @@ from proxy.core.budget.pace import Pace
 
 # After so many persons in a row a refresh goes that waits: a crowd of new questions must not let everyone else's copies rot.
 PERSONS_IN_A_ROW = 9
-# Retries are at most this share of all calls, and at most so many in a row.
-RETRY_SHARE = 0.1
+# Retries are at most one for so many calls, and at most so many in a row.
+CALLS_FOR_A_RETRY = 10
 RETRIES_AT_ONCE = 10
 _SMOOTHING = 0.2
 _FIRST_GUESS_S = 0.5
@@ -42,14 +42,15 @@ class Budget:
 
     def __init__(self, limits: Limits, now_s: float) -> None:
         self._limits = limits
-        self._pace = Pace(most_per_s=limits.rate_per_s, now_s=now_s)
+        self._pace = Pace(most_per_s=limits.rate_per_s, burst=limits.burst, now_s=now_s)
         self._bucket = Bucket(rate_per_s=limits.rate_per_s, burst=limits.burst, now_s=now_s)
         self.breaker = Breaker(most_s=limits.cooldown_max_s)
         self.line = Line()
         self._under_way: Counter[Priority] = Counter()
         self._persons_in_a_row = 0
-        self._retry_credit = 0.0
-        self._usual_s = _FIRST_GUESS_S
+        self._retry_credit = 0
+        self.usual_s = _FIRST_GUESS_S
+        """How long a call that is answered takes."""
         self.calls = 0
         self.retries = 0
 
@@ -62,8 +63,13 @@ class Budget:
         """Return the rate that is kept now: the configured one, or what the upstream turned out to take."""
         return self._pace.rate_per_s(now_s)
 
+    def burst(self, now_s: float) -> float:
+        """Return how many calls may follow each other without a pause: as configured, or what the upstream took."""
+        return self._pace.burst(now_s)
+
     def tokens(self, now_s: float) -> float:
         """Return how many calls may go at once now."""
+        self._keep_pace(now_s)
         return self._bucket.tokens(now_s)
 
     def join(self, ticket: Ticket, now_s: float) -> None:
@@ -77,16 +83,18 @@ class Budget:
 
     def admit(self, now_s: float) -> list[Ticket]:
         """Return the tickets whose calls go now."""
-        self._bucket.set_rate(self._pace.rate_per_s(now_s), now_s)
+        self._keep_pace(now_s)
         admitted: list[Ticket] = []
         while (ticket := self._next(now_s)) is not None:
             self._bucket.take(now_s)
             self.line.served(ticket)
+            ticket.sent_s = now_s
             ticket.probe = self.breaker.enter(now_s)
+            ticket.in_burst = self._pace.called(now_s)
             self._under_way[ticket.priority] += 1
             self._persons_in_a_row = self._persons_in_a_row + 1 if ticket.priority is Priority.PERSON else 0
             self.calls += 1
-            self._retry_credit = min(self._retry_credit + RETRY_SHARE, RETRIES_AT_ONCE)
+            self._retry_credit = min(self._retry_credit + 1, RETRIES_AT_ONCE * CALLS_FOR_A_RETRY)
             admitted.append(ticket)
         return admitted
 
@@ -98,12 +106,14 @@ class Budget:
         self._under_way[ticket.priority] -= 1
         match ended:
             case Ended.ANSWERED:
-                self._usual_s += _SMOOTHING * (took_s - self._usual_s)
+                self.usual_s += _SMOOTHING * (took_s - self.usual_s)
                 if self.breaker.answered(now_s, probe=ticket.probe):
                     self._bucket.drain(now_s)
                 return False
             case Ended.BUSY:
-                self._pace.cut(now_s)
+                if not ticket.probe:
+                    # A probe comes alone after a rest: what it is told is not about the rate.
+                    self._pace.cut(now_s, sent_s=ticket.sent_s, in_burst=ticket.in_burst)
                 return self.breaker.busy(now_s, named_s, probe=ticket.probe)
             case Ended.FAILED:
                 return self.breaker.failed(now_s, probe=ticket.probe)
@@ -127,10 +137,13 @@ class Budget:
         Rate and concurrency are reckoned apart, and the longer counts; what is under way is taken as half done.
         """
         ahead = self.line.ahead(priority, client)
-        self._bucket.set_rate(self._pace.rate_per_s(now_s), now_s)
+        if priority is Priority.PERSON:
+            # Those that go although they come after, since their turn has come.
+            ahead += min(self.line.waiting(Priority.REFRESH), (self._persons_in_a_row + ahead) // PERSONS_IN_A_ROW)
+        self._keep_pace(now_s)
         by_rate_s = self._bucket.ready_in_s(now_s, ahead + 1)
         crowd = ahead + 1 + self.in_flight - self._limits.max_concurrency
-        by_slots_s = max(0.0, crowd - 0.5) * self._usual_s / self._limits.max_concurrency if crowd > 0 else 0.0
+        by_slots_s = max(0.0, crowd - 0.5) * self.usual_s / self._limits.max_concurrency if crowd > 0 else 0.0
         return self.breaker.remaining_s(now_s) + max(by_rate_s, by_slots_s)
 
     def late(self, now_s: float) -> list[Ticket]:
@@ -140,11 +153,14 @@ class Budget:
 
     def take_retry(self) -> bool:
         """Whether a call may be tried again; counts it if so."""
-        if self._retry_credit < 1:
+        if self._retry_credit < CALLS_FOR_A_RETRY:
             return False
-        self._retry_credit -= 1
+        self._retry_credit -= CALLS_FOR_A_RETRY
         self.retries += 1
         return True
+
+    def _keep_pace(self, now_s: float) -> None:
+        self._bucket.set_pace(self._pace.rate_per_s(now_s), self._pace.burst(now_s), now_s)
 
     def _next(self, now_s: float) -> Ticket | None:
         if not self.breaker.passable(now_s) or self._bucket.ready_in_s(now_s) > 0:

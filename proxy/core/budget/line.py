@@ -26,7 +26,9 @@ class Ticket:
 
     `client` is whom a person's call is for. `refreshed_s` is when the copy that a refresh is to replace was fetched (wall
     time).
-    `deadline_s` is when the call is of no use any more, infinite where nobody waits for it. `probe` is set on admission.
+    `deadline_s` is when the call is of no use any more, infinite where nobody waits for it.
+    Set on admission: `sent_s`, when it went; `probe`, whether it finds out if a cool-down is over; `in_burst`, whether more
+    went in that moment than the rate's share.
     """
 
     priority: Priority
@@ -34,7 +36,9 @@ class Ticket:
     refreshed_s: float = 0.0
     deadline_s: float = math.inf
     joined_s: float = 0.0
+    sent_s: float = 0.0
     probe: bool = False
+    in_burst: bool = False
 
 
 class Line:
@@ -106,7 +110,6 @@ class Line:
                 queue = next(iter(self._clients.values()), None)
                 return None if queue is None else next(iter(queue))
             case Priority.REFRESH:
-                self._sweep()
                 return self._refreshes[0][2] if self._refreshes else None
             case _:
                 return next(iter(self._prefetches), None)
@@ -125,6 +128,6 @@ class Line:
         return own - 1 + sum(min(len(queue), own) for name, queue in self._clients.items() if name != client)
 
     def _sweep(self) -> None:
-        # A ticket may have left, or have come back with another priority or as another entry of the heap.
+        # Whoever is first in the heap waits; those further back may have left, or have come back with another priority.
         while self._refreshes and self._waiting.get(self._refreshes[0][2]) is not Priority.REFRESH:
             heapq.heappop(self._refreshes)

@@ -1,51 +1,82 @@
-"""How many calls a second the upstream takes. Its limit is documented nowhere, so it is learned from its 429s.
+"""How many calls a second the upstream takes, and how many at once. Its limit is documented nowhere: its 429s teach it.
 
-The rate begins at the configured one. A 429 halves it, once for all that come within a second; below the rate that failed it
-grows by 2 % a second at first, and by half a per cent a second from four fifths of that rate on, never beyond the configured
-one. Near the limit most of the time is so spent below it, and a 429 is rare.
+The rate begins at the configured one. A 429 halves it; below the rate that failed it grows by 2 % a second at first, and by
+half a per cent a second from four fifths of that rate on, never beyond the configured one. Near the limit most of the time is
+so spent below it, and a 429 is rare.
+
+The burst begins at the configured one as well and is halved by the same 429; it comes back within some ten minutes. Where the
+refused call was one of a burst, the burst is to blame and the rate stays: if it was too high as well, the next 429 will say.
 """
 
 import math
+from collections import deque
 
 CUT = 0.5
-SAME_EPISODE_S = 1.0
 GROWTH_PER_S = 0.02
 CAREFUL_GROWTH_PER_S = 0.005
 CAREFUL_FROM = 0.8
 LEAST_PER_S = 0.2
+BURST_GROWTH_PER_S = 0.001
+# More than the rate's share of so many seconds, and one, is a burst.
+BURST_WITHIN_S = 0.5
 
 
 class Pace:
-    """The rate to keep, in calls a second."""
+    """The rate to keep, in calls a second, and how many may go at once."""
 
-    def __init__(self, *, most_per_s: float, now_s: float) -> None:
+    def __init__(self, *, most_per_s: float, burst: float, now_s: float) -> None:
         self._most_per_s = most_per_s
         self._rate_per_s = most_per_s
+        self._most_at_once = burst
+        self._at_once = burst
         self._failed_at_per_s = math.inf
         self._cut_s = -math.inf
         self._at_s = now_s
+        self._lately: deque[float] = deque()
 
     def rate_per_s(self, now_s: float) -> float:
         """Return the rate to keep now."""
+        self._advance(now_s)
+        return self._rate_per_s
+
+    def burst(self, now_s: float) -> float:
+        """Return how many calls may go at once now; at least 1."""
+        self._advance(now_s)
+        return self._at_once
+
+    def called(self, now_s: float) -> bool:
+        """Note a call; return whether it is one of a burst."""
+        self._lately.append(now_s)
+        while self._lately[0] <= now_s - BURST_WITHIN_S:
+            self._lately.popleft()
+        return len(self._lately) > self.rate_per_s(now_s) * BURST_WITHIN_S + 1
+
+    def cut(self, now_s: float, *, sent_s: float, in_burst: bool = False) -> None:
+        """Slow down: the upstream said that it was too much. What was sent before the last cut says nothing new."""
+        self._advance(now_s)
+        if sent_s <= self._cut_s:
+            return
+        self._cut_s = now_s
+        self._at_once = max(1.0, self._at_once * CUT)
+        if not in_burst:
+            self._failed_at_per_s = self._rate_per_s
+            self._rate_per_s = max(self._rate_per_s * CUT, LEAST_PER_S)
+
+    def _advance(self, now_s: float) -> None:
         passed_s = max(0.0, now_s - self._at_s)
         self._at_s = max(self._at_s, now_s)
+        self._at_once = min(self._most_at_once, _grown(self._at_once, BURST_GROWTH_PER_S * passed_s))
         careful_from = self._failed_at_per_s * CAREFUL_FROM
         if self._rate_per_s < careful_from:
             quick_s = min(passed_s, math.log(careful_from / self._rate_per_s) / GROWTH_PER_S)
             self._grow(GROWTH_PER_S * quick_s)
             passed_s -= quick_s
         self._grow(CAREFUL_GROWTH_PER_S * passed_s)
-        return self._rate_per_s
-
-    def cut(self, now_s: float) -> None:
-        """Slow down: the upstream said that it was too much."""
-        rate_per_s = self.rate_per_s(now_s)
-        if now_s - self._cut_s < SAME_EPISODE_S:
-            return
-        self._cut_s = now_s
-        self._failed_at_per_s = rate_per_s
-        self._rate_per_s = min(self._most_per_s, max(rate_per_s * CUT, LEAST_PER_S))
 
     def _grow(self, exponent: float) -> None:
-        # Far above any exponent that matters the rate has reached its bound anyway, and exp() would overflow.
-        self._rate_per_s = min(self._most_per_s, self._rate_per_s * math.exp(min(exponent, 100.0)))
+        self._rate_per_s = min(self._most_per_s, _grown(self._rate_per_s, exponent))
+
+
+def _grown(value: float, exponent: float) -> float:
+    # Far above any exponent that matters the bound has been reached anyway, and exp() would overflow.
+    return value * math.exp(min(exponent, 100.0))
