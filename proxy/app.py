@@ -9,10 +9,13 @@ from proxy.config import Config, KeySource
 from proxy.core.freshness import Lifetimes
 from proxy.core.lifetimes import LifetimeTable
 from proxy.core.routes import ROUTES, Route, RouteTable
+from proxy.service.checks import Checks
 from proxy.service.encoder import Encoder
 from proxy.service.fetcher import Fetcher
 from proxy.service.memo import Memo
 from proxy.service.reader import Reader
+from proxy.service.runs import Runs
+from proxy.service.series import Series
 from proxy.service.tenancy import Sleep, Tenancy
 from proxy.store.memory import MemoryStore
 from proxy.store.sqlite import SqliteStore
@@ -74,7 +77,20 @@ async def open_parts(
             max_object_bytes=config.cache.max_object_bytes,
         )
         stack.push_async_callback(fetcher.aclose)
+        runs = Runs(clock, max_rows=config.series.max_fetch_rows)
+        checks = Checks(upstream, clock, shadow_fraction=config.series.shadow_fraction)
+        stack.push_async_callback(checks.aclose)
+        series = Series(
+            store,
+            encoder,
+            runs,
+            checks,
+            enabled=config.series.enabled,
+            max_bytes=config.series.max_fetch_bytes,
+            memory_bytes=config.series.memory_bytes,
+        )
         reader = Reader(
+            series=series,
             upstream=upstream,
             store=store,
             tenancy=tenancy,
@@ -103,6 +119,7 @@ async def open_parts(
             store=store,
             upstream=upstream,
             encoder=encoder,
+            series=series,
             lifetimes=lifetimes,
             routes=RouteTable(routes),
             cors=Cors(config.server.cors_origins),

@@ -138,6 +138,8 @@ async def world(
         variables.setdefault("PLUTO_PROXY_UPSTREAM__RATE_PER_S", "10000")
         variables.setdefault("PLUTO_PROXY_UPSTREAM__BURST", "10000")
         variables.setdefault("PLUTO_PROXY_UPSTREAM__MAX_CONCURRENCY", "1000")
+        # Tests of how a question is asked and kept as it is; those of the series turn it on.
+        variables.setdefault("PLUTO_PROXY_SERIES__ENABLED", "false")
         variables.setdefault("PLUTO_PROXY_CACHE__PATH", str(folder / "cache" / "cache.sqlite"))
         config = load(None, {"PLUTO_PROXY_LISTEN": "127.0.0.1:0", "PLUTO_PROXY_UPSTREAM": base, **variables}).config
         parts = await stack.enter_async_context(

@@ -64,6 +64,8 @@ async def _listen(runner: web.ServerRunner, host: str, port: int) -> None:
         await site.start()
     except OSError as exc:
         raise OSError(f"cannot listen on {host}:{port}: {exc.strerror}; is it taken? set server.listen") from exc
+    except UnicodeError as exc:
+        raise OSError(f"cannot listen on {host}:{port}: no host can have this name; set server.listen") from exc
     for address in runner.addresses:
         shown = f"[{address[0]}]" if ":" in address[0] else address[0]
         _log.info("server.started", url=f"http://{shown}:{address[1]}")

@@ -18,6 +18,7 @@ KNOWN_PARAMETERS = frozenset(parameter.name for route in ROUTES for parameter in
 _LABEL = re.compile(r"[A-Za-z0-9._-]{0,64}")
 _LONGEST_LABEL = 63
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+_ORIGIN_HOST = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*\.?")
 _HOST = re.compile(r"[A-Za-z0-9._-]+|\[?[0-9A-Fa-f:.]+\]?")
 
 
@@ -99,8 +100,12 @@ def _origin(text: str) -> str:
         raise ValueError(f"{text!r} must be an origin such as https://grafana.example.com, each one named: no * and no null")
     if parts.username is not None or parts.path or parts.query or parts.fragment:
         raise ValueError(f"{text!r} must be an origin alone: scheme, host and port, without a path")
-    # As browsers write it: in lower case, without the scheme's own port.
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    # As browsers write it: in lower case, an address in its shortest form, without the scheme's own port.
+    host = parts.hostname
+    if ":" in host:
+        host = f"[{ipaddress.IPv6Address(host)}]"
+    elif not _ORIGIN_HOST.fullmatch(host):
+        raise ValueError(f"{text!r} must name one host, as browsers write it: no *, and names of other scripts as xn--...")
     return f"{parts.scheme}://{host}" + ("" if port in {None, _DEFAULT_PORTS[parts.scheme]} else f":{port}")
 
 
@@ -174,6 +179,16 @@ class Freshness(_Section):
     client_floor_s: Seconds | None = None
 
 
+class Series(_Section):
+    """How metric questions are answered from what other questions brought."""
+
+    enabled: bool = True
+    max_fetch_rows: Annotated[int, Field(ge=1, le=10**7)] = 50_000
+    max_fetch_bytes: Annotated[ByteSize, Field(ge=1, le=2**32)] = ByteSize(16 * 2**20)
+    memory_bytes: Annotated[ByteSize, Field(ge=0)] = ByteSize(64 * 2**20)
+    shadow_fraction: Annotated[float, Field(ge=0, le=1)] = 0.001
+
+
 class _Lifetimes(_Section):
     moving_s: Seconds = 2.0
 
@@ -203,4 +218,5 @@ class Config(_Section):
     cache: Cache = Cache()
     freshness: Freshness = Freshness()
     lifetimes: Lifetimes = Lifetimes()
+    series: Series = Series()
     log: Log = Log()

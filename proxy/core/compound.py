@@ -41,7 +41,7 @@ class RunIds:
     """Numbers of runs separated by commas, each read by JavaScript's rules (an empty one is 0); what is no number is dropped.
 
     `ordered`: the answer tells the runs in the order and number in which they were asked for, and a list without any is
-    refused; otherwise it is a set, and unset without any. `most` are accepted.
+    refused; otherwise it is a set, and unset without any and as an empty text. `most` are accepted.
     """
 
     ordered: bool
@@ -54,6 +54,8 @@ class RunIds:
 
     def canonical(self, text: str) -> str | None:
         """See Kind."""
+        if not (self.ordered or text):
+            return None
         numbers = [number for part in text.split(",") if not math.isnan(number := to_number(part))]
         if any(not number.is_integer() or abs(number) >= FIRST_UNPRINTABLE for number in numbers):
             raise ValueError(f"must be whole numbers separated by commas, not {shown(text)!r}")

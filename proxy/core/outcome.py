@@ -21,7 +21,8 @@ class Outcome:
     """How one answer came about.
 
     `hit` and `forward` exclude each other: an answer from the cache, or one that the upstream was asked for. `ttl_s` is what is
-    left of the freshness lifetime, negative for a stale answer. `stale` is why a stale answer was good enough: a word of a
+    left of the freshness lifetime, negative for a stale answer. `series`: it was computed from what another question brought.
+    `stale` is why a stale answer was good enough: a word of a
     bounded vocabulary. `detail` is for people.
     """
 
@@ -31,6 +32,7 @@ class Outcome:
     stored: bool = False
     collapsed: bool = False
     ttl_s: float | None = None
+    series: bool = False
     stale: str | None = None
     detail: str | None = None
 
@@ -38,7 +40,7 @@ class Outcome:
     def kind(self) -> str:
         """Return the one word for metrics and logs."""
         if self.hit:
-            return "stale" if self.stale else "hit"
+            return "stale" if self.stale else "series" if self.series else "hit"
         return "collapsed" if self.collapsed else "miss"
 
 
@@ -57,7 +59,9 @@ def cache_status(outcome: Outcome) -> str:
         parts.append("collapsed")
     if outcome.ttl_s is not None:
         parts.append(f"ttl={math.floor(outcome.ttl_s)}")
-    details = [f"stale: {outcome.stale}"] if outcome.stale else []
+    details = ["series"] if outcome.series else []
+    if outcome.stale:
+        details.append(f"stale: {outcome.stale}")
     if outcome.detail:
         details.append(outcome.detail)
     if details:

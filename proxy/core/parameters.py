@@ -57,7 +57,7 @@ class Whole:
 
     Without a maximum everything below 1e21 is accepted. Numbers are doubles upstream: 9007199254740993 and 9007199254740992
     are one number there, and so one canonical text here. `zero_is_unset`: 0 filters nothing and equals leaving it out.
-    `cap`: what is above means the same.
+    `cap`: whatever is above, a fraction or infinity too, means the same.
     """
 
     minimum: int
@@ -73,12 +73,12 @@ class Whole:
 
     def canonical(self, text: str) -> str | None:
         """See Kind."""
-        number = to_number(text)
+        number = to_number(text) if self.cap is None else min(to_number(text), float(self.cap))
         if not self._accepts(number):
             raise ValueError(f"must be a whole number {self._range()}, not {shown(text)!r}")
         if self.zero_is_unset and number == 0:
             return None
-        return str(int(number) if self.cap is None else min(int(number), self.cap))
+        return str(int(number))
 
     def _accepts(self, number: float) -> bool:
         if not (math.isfinite(number) and number.is_integer() and number >= self.minimum):

@@ -6,13 +6,13 @@ the upstream is sent, so that an answer always belongs to the question it is sto
 """
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from urllib.parse import quote
 
 from proxy.core.form import read_segment, shown, split_query
 from proxy.core.keeping import Keeping
-from proxy.core.parameters import Parameter
+from proxy.core.parameters import Flag, Parameter
 from proxy.core.routes import Route
 from proxy.errors import BadQuery, Fault, QueryTooLong
 
@@ -24,14 +24,17 @@ MAX_TARGET_BYTES = 15_000
 class Query:
     """One question to the upstream.
 
-    `target` is the canonical path and query, printable ASCII; equal targets are equal questions. `unknown` are the names of
-    parameters that were dropped because neither the upstream's documents nor the configuration name them; they are no part
-    of the question. `moving`: it names a point in time, so that it will hardly be asked again.
+    `target` is the canonical path and query, printable ASCII; equal targets are equal questions. `values` are the canonical
+    texts of the row's parameters, and `further` the (name, value) pairs that only the upstream understands. `unknown` are the
+    names of parameters that were dropped because neither the upstream's documents nor the configuration name them; they are no
+    part of the question. `moving`: it names a point in time, so that it will hardly be asked again.
     """
 
     route: Route
     target: str
-    unknown: tuple[str, ...]
+    values: Mapping[str, str]
+    further: tuple[tuple[str, str], ...] = ()
+    unknown: tuple[str, ...] = ()
     moving: bool = False
 
     @property
@@ -48,24 +51,38 @@ def read_query(
     `ignored` names cache busters, dropped without a word; `extra` names further parameters that are forwarded as they are
     and are part of the question. Raises BadQuery naming every faulty parameter, QueryTooLong for what upstream is too long.
     """
-    path = route.path if route.segment is None else route.stem + _segment(route.segment, segment)
+    place = "" if route.segment is None else _segment(route.segment, segment)
     pairs = split_query(raw)
-    canonical = _known(route, pairs)
-    further = sorted(((name, value) for name, value in pairs if name in extra), key=lambda pair: pair[0])
-    asked = "&".join(f"{_quoted(name)}={_quoted(value)}" for name, value in [*canonical.items(), *further])
+    values = _known(route, pairs)
+    further = tuple(sorted(((name, value) for name, value in pairs if name in extra), key=lambda pair: pair[0]))
+    known = {parameter.name for parameter in route.parameters}
+    unknown = tuple(dict.fromkeys(name for name, _ in pairs if name not in known and name not in ignored and name not in extra))
+    return question(route, values, segment=place, further=further, unknown=unknown)
+
+
+def question(
+    route: Route,
+    values: Mapping[str, str],
+    *,
+    segment: str = "",
+    further: tuple[tuple[str, str], ...] = (),
+    unknown: tuple[str, ...] = (),
+) -> Query:
+    """Return the question that a row asks with these canonical texts (those left out are unset). Raises QueryTooLong."""
+    path = route.path if route.segment is None else route.stem + segment
+    named = [(parameter.name, values[parameter.name]) for parameter in route.parameters if parameter.name in values]
+    asked = "&".join(f"{_quoted(name)}={_quoted(value)}" for name, value in [*named, *further])
     target = f"{path}?{asked}" if asked else path
     if len(target) > MAX_TARGET_BYTES:
         raise QueryTooLong(
             f"the query is longer than the {MAX_TARGET_BYTES} bytes that the upstream accepts; ask for less at once"
         )
-    known = {parameter.name for parameter in route.parameters}
-    unknown = (name for name, _ in pairs if name not in known and name not in ignored and name not in extra)
     moving = any(
-        parameter.moving is not None and parameter.moving.search(canonical[parameter.name]) is not None
+        parameter.moving is not None and parameter.moving.search(values[parameter.name]) is not None
         for parameter in route.parameters
-        if parameter.name in canonical
+        if parameter.name in values
     )
-    return Query(route=route, target=target, unknown=tuple(dict.fromkeys(unknown)), moving=moving)
+    return Query(route=route, target=target, values=values, further=further, unknown=unknown, moving=moving)
 
 
 def _segment(parameter: Parameter, raw: str) -> str:
@@ -100,6 +117,8 @@ def _known(route: Route, pairs: list[tuple[str, str]]) -> dict[str, str]:
 
 
 def _value(parameter: Parameter, texts: dict[str, str], count: int) -> str | None:
+    if count > 1 and isinstance(parameter.kind, Flag):
+        return parameter.kind.canonical("an array, which is true whatever is in it")
     if count > 1:
         raise ValueError("given more than once")
     if count == 0:

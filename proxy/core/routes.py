@@ -79,6 +79,8 @@ METRICS = Route(
 )
 
 _RUN = Parameter(name="runId", kind=Whole(minimum=0), required=True)
+# Looked for among the runs, where a negative one is simply not found; elsewhere it is more than the upstream's database reads.
+_RUN_LOOKED_FOR = Parameter(name="runId", kind=Whole(minimum=-(2**53)), required=True)
 _PROJECT = Parameter(name="projectName", kind=Text(empty_is_unset=False), required=True)
 _METRIC = Parameter(name="logName", kind=Text(empty_is_unset=False), required=True)
 _TEXT = Text(empty_is_unset=True)
@@ -123,7 +125,7 @@ PROJECTS = Route(
 DETAILS = Route(
     name="details",
     path="/api/runs/details/{runId}",
-    segment=_RUN,
+    segment=_RUN_LOOKED_FOR,
     summary="A run by its number, whatever its project",
     parameters=(Parameter(name="projectName", kind=Unread()),),
     check=check_details,
@@ -155,7 +157,7 @@ STATISTICS = Route(
     path="/api/runs/statistics",
     summary="Count, least, greatest, mean and last value of a run's series",
     parameters=(
-        _RUN,
+        _RUN_LOOKED_FOR,
         _PROJECT,
         Parameter(name="logName", kind=_TEXT),
         # Here, unlike everywhere else, an empty group means the names that are in none.
@@ -227,7 +229,7 @@ STATUS_HISTORY = Route(
     name="status_history",
     path="/api/runs/status/history",
     summary="The transitions of a run's status, whatever its project",
-    parameters=(_RUN,),
+    parameters=(_RUN_LOOKED_FOR,),
     check=check_history,
     fresh_s=15.0,
 )

@@ -30,6 +30,7 @@ class Encoder:
     def keep(self, tenant: Tenant, key: str, entry: Entry, keeping: Keeping) -> bool:
         """Store an entry; return whether it is kept anywhere. Its zstd form is made for the disk and serves clients as well."""
         memory, disk = self._store.memory, self._store.disk
+        entry = _like(memory.peek(tenant.namespace, key), entry)
         memory.put(tenant.namespace, key, entry, few=keeping is Keeping.FEW)
         held = memory.peek(tenant.namespace, key) is entry
         if keeping is not Keeping.DISK:
@@ -94,6 +95,13 @@ class Encoder:
         if current is not None and current.digest == digest:
             self._store.memory.put(tenant.namespace, key, _with(current, coding, body))
         return body
+
+
+def _like(before: Entry | None, entry: Entry) -> Entry:
+    """Take over the body and the compressed forms of the entry before it where the bytes are the same."""
+    if before is None or before.digest != entry.digest:
+        return entry
+    return replace(entry, body=before.body, encoded=before.encoded)
 
 
 def _with(entry: Entry, coding: Coding, body: bytes) -> Entry:

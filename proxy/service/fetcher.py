@@ -1,6 +1,6 @@
 """Asking the upstream for one question: at most one call under way for each, its answer checked, stored and remembered."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import structlog
 
@@ -11,7 +11,7 @@ from proxy.core.freshness import Verdict, judge
 from proxy.core.keeping import Keeping
 from proxy.core.lifetimes import LifetimeTable
 from proxy.core.query import Query
-from proxy.errors import KeyRefused, UpstreamBusy, UpstreamError, UpstreamFailed
+from proxy.errors import AnswerTooLarge, KeyRefused, UpstreamBusy, UpstreamError, UpstreamFailed
 from proxy.flight import Flight, Flights
 from proxy.service.encoder import Encoder
 from proxy.service.memo import Failure, Memo
@@ -45,6 +45,7 @@ class Need:
     `not_before_s`: the wall time at which it must have begun or later. `persist`: the answer may be written to disk.
     `landings`: the count of landed flights when the caller looked into the store. `urgent`: the caller has nothing in hand.
     `refreshed_s`: when what the caller has in hand was fetched (wall time). `client`: who asks.
+    `max_bytes`: how much an answer may hold, where it is less than usual.
     """
 
     not_before_s: float
@@ -53,6 +54,7 @@ class Need:
     client: str = ""
     urgent: bool = False
     refreshed_s: float = 0.0
+    max_bytes: int | None = None
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -82,6 +84,11 @@ class _Call:
 
 
 _Flight = Flight[_Call, Fetched]
+
+
+def _serves(flight: _Flight, need: Need) -> bool:
+    """Tell whether a flight brings what a caller needs: one that began too early, or gives up sooner, may not."""
+    return flight.started_s >= need.not_before_s and (flight.call.first.max_bytes is None or need.max_bytes is not None)
 
 
 class Fetcher:
@@ -122,13 +129,13 @@ class Fetcher:
     async def fetch(self, tenant: Tenant, query: Query, need: Need) -> tuple[Fetched, bool]:
         """Return what the upstream answers, and whether the caller joined a flight that was under way.
 
-        A flight that began too early for the caller's need is waited for, not joined; whoever waited shares the next one, so
+        A flight that doesn't serve the caller's need is waited for, not joined; whoever waited shares the next one, so
         that demanding clients cannot start more than one call at a time. Raises UpstreamError.
         """
         question = Question(tenant.fingerprint, query.target)
         while True:
             flight = self._flights.get(question)
-            if flight is not None and flight.started_s < need.not_before_s:
+            if flight is not None and not _serves(flight, need):
                 await flight.ended()
                 continue
             joined = flight is not None
@@ -178,7 +185,9 @@ class Fetcher:
         try:
             if (landed := await self._landed_meanwhile(call)) is not None:
                 return landed
-            reply = await self._upstream.get(call.query.target, call.ticket, call.query.route.check)
+            reply = await self._upstream.get(
+                call.query.target, call.ticket, call.query.route.check, max_bytes=call.first.max_bytes
+            )
             return self._keep(call, reply)
         except UpstreamError as exc:
             self._remember(call, exc)
@@ -214,16 +223,8 @@ class Fetcher:
             # What was stored is not what the upstream says any more.
             self._store.put(tenant.namespace, target, tombstone(reply.sent_at_s), call.query.keeping)
             return Fetched(entry=entry, stored=False, elapsed_s=reply.elapsed_s)
-        entry = self._like_before(tenant, target, entry)
         stored = self._encoder.keep(tenant, target, entry, call.keeping)
         return Fetched(entry=entry, stored=stored, elapsed_s=reply.elapsed_s)
-
-    def _like_before(self, tenant: Tenant, target: str, entry: Entry) -> Entry:
-        """Take over the compressed forms of the entry before it where a refresh brought the same bytes."""
-        before = self._store.memory.peek(tenant.namespace, target)
-        if before is None or before.digest != entry.digest:
-            return entry
-        return replace(entry, body=before.body, encoded=before.encoded)
 
     def _remember(self, call: _Call, error: UpstreamError) -> None:
         _log.warning(
@@ -233,6 +234,8 @@ class Fetcher:
             reason=error.detail,
             upstream_status=error.upstream_status,
         )
-        # Those two are remembered where they belong, for the upstream as a whole and with times of their own.
-        if not isinstance(error, UpstreamBusy | KeyRefused):
+        # Those two are remembered where they belong, for the upstream as a whole and with times of their own; and what was
+        # given up for its size may still be had by who accepts more.
+        given_up = isinstance(error, AnswerTooLarge) and call.first.max_bytes is not None
+        if not isinstance(error, UpstreamBusy | KeyRefused) and not given_up:
             self._memo.remember(call.question, Failure(error=error))

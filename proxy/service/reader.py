@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import math
 from dataclasses import dataclass, replace
 from typing import assert_never
 
@@ -11,18 +12,23 @@ from proxy.clock import Clock
 from proxy.core.budget import Priority
 from proxy.core.directives import NO_DEMAND, Demand
 from proxy.core.entry import Entry
-from proxy.core.freshness import Verdict, age_s, judge
+from proxy.core.freshness import Lifetimes, Verdict, age_s, judge
 from proxy.core.lifetimes import LifetimeTable
+from proxy.core.metrics_query import MetricsQuery
 from proxy.core.outcome import Forward, Outcome
 from proxy.core.plan import Condition, Plan, decide
 from proxy.core.query import Query
-from proxy.errors import NothingStored, UpstreamError
-from proxy.service.fetcher import Fetcher, Need
+from proxy.errors import AnswerTooLarge, KeyRefused, NothingStored, UpstreamBusy, UpstreamError
+from proxy.service.fetcher import Fetched, Fetcher, Need
 from proxy.service.memo import Failure, Memo
 from proxy.service.question import Question
+from proxy.service.series import Series
 from proxy.service.tenancy import Tenancy, Tenant
 from proxy.store.tiers import TieredStore
 from proxy.upstream.client import Upstream
+
+# A run gains series in its first minutes; how many it has only decides what is asked at once.
+SIZE_S = 3600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,9 +48,13 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Ask:
-    """One request on its way: the question, whose key asks it, what was found in the store, what is needed otherwise."""
+    """One request on its way: the question, whose key asks it, what was found in the store, what is needed otherwise.
+
+    `asked` is the question taken apart, where others' answers may hold its own.
+    """
 
     query: Query
+    asked: MetricsQuery | None
     tenant: Tenant
     entry: Entry | None
     verdict: Verdict | None
@@ -62,6 +72,7 @@ class Reader:
         tenancy: Tenancy,
         fetcher: Fetcher,
         memo: Memo,
+        series: Series,
         lifetimes: LifetimeTable,
         clock: Clock,
         stale_wait_s: float,
@@ -71,6 +82,7 @@ class Reader:
         self._tenancy = tenancy
         self._fetcher = fetcher
         self._memo = memo
+        self._series = series
         self._lifetimes = lifetimes
         self._clock = clock
         self._stale_wait_s = stale_wait_s
@@ -86,6 +98,12 @@ class Reader:
         tenant = self._tenancy.current()
         lifetimes = self._lifetimes.of(query)
         entry = await self._store.get(tenant.namespace, query.target, query.keeping)
+        asked = self._series.understood(query)
+        computed = False
+        if asked is not None and not self._good_enough(entry, lifetimes, not_before_s):
+            newer_than_s = -math.inf if entry is None else entry.sent_at_s
+            if (found := await self._series.lookup(tenant, query, asked, newer_than_s=newer_than_s)) is not None:
+                entry, computed = found, True
         said = self._memo.get(Question(tenant.fingerprint, query.target))
         if isinstance(said, Entry):
             if said.sent_at_s >= not_before_s:
@@ -100,7 +118,7 @@ class Reader:
             condition=condition,
         )
         if plan is Plan.SERVE:
-            return self._serve(tenant, query, entry)
+            return self._serve(tenant, query, entry, series=computed)
         if plan is Plan.FETCH and said is not None and condition is not Condition.KEY_REFUSED:
             raise said.again()
         need = Need(
@@ -111,7 +129,13 @@ class Reader:
             urgent=plan is Plan.FETCH,
             refreshed_s=0.0 if entry is None else entry.sent_at_s,
         )
-        return await self._carry_out(plan, _Ask(query=query, tenant=tenant, entry=entry, verdict=verdict, need=need), said)
+        ask = _Ask(query=query, asked=asked, tenant=tenant, entry=entry, verdict=verdict, need=need)
+        return await self._carry_out(plan, ask, said)
+
+    def _good_enough(self, entry: Entry | None, lifetimes: Lifetimes, not_before_s: float) -> bool:
+        if entry is None or entry.sent_at_s < not_before_s:
+            return False
+        return judge(entry, self._clock.now_s(), lifetimes) is Verdict.FRESH
 
     def _condition(self, failed: Failure | None) -> Condition:
         condition = self._upstream.condition()
@@ -139,7 +163,9 @@ class Reader:
                 assert_never(plan)
 
     def _refresh(self, ask: _Ask, reason: str) -> Answer:
-        self._fetcher.refresh(ask.tenant, ask.query, ask.need)
+        wider, query = self._series.to_ask(ask.query, ask.asked)
+        need = ask.need if wider == ask.asked else replace(ask.need, max_bytes=self._series.max_bytes)
+        self._fetcher.refresh(ask.tenant, query, need)
         return self._serve(ask.tenant, ask.query, ask.entry, stale=reason)
 
     async def _fetch_briefly(self, ask: _Ask) -> Answer:
@@ -163,7 +189,7 @@ class Reader:
         return self._serve(ask.tenant, ask.query, ask.entry, stale=reason)
 
     async def _fetch(self, ask: _Ask) -> Answer:
-        fetched, collapsed = await self._fetcher.fetch(ask.tenant, ask.query, ask.need)
+        fetched, collapsed = await self._fetch_wide(ask) or await self._fetcher.fetch(ask.tenant, ask.query, ask.need)
         if not fetched.asked:
             return self._serve(ask.tenant, ask.query, fetched.entry)
         age = age_s(fetched.entry, self._clock.now_s())
@@ -176,15 +202,69 @@ class Reader:
         )
         return Answer(tenant=ask.tenant, entry=fetched.entry, age_s=age, outcome=outcome, upstream_s=fetched.elapsed_s)
 
+    async def _fetch_wide(self, ask: _Ask) -> tuple[Fetched, bool] | None:
+        """Ask for more than was asked for, where that serves the next questions too; None where it did not serve this one."""
+        if ask.asked is None:
+            return None
+        await self._learn_size(ask, ask.asked)
+        wider, query = self._series.to_ask(ask.query, ask.asked)
+        if wider is None or wider == ask.asked:
+            return None
+        try:
+            need = replace(ask.need, max_bytes=self._series.max_bytes)
+            fetched, collapsed = await self._fetcher.fetch(ask.tenant, query, need)
+        except AnswerTooLarge:
+            self._series.note_vain(wider, ask.asked)
+            return None
+        except (UpstreamBusy, KeyRefused):
+            raise
+        except UpstreamError as exc:
+            # Perhaps it was too much: next time it is asked for as it came, once the failure is no longer remembered.
+            self._series.note_vain(wider, ask.asked)
+            self._memo.remember(Question(ask.tenant.fingerprint, ask.query.target), Failure(error=exc))
+            raise
+        if fetched.entry.status != 200:
+            return fetched, collapsed
+        entry = await self._series.compute(
+            ask.tenant, ask.query, ask.asked, source=wider, target=query.target, entry=fetched.entry
+        )
+        if entry is None:
+            self._series.note_vain(wider, ask.asked)
+            return None
+        return replace(fetched, entry=entry), collapsed
+
+    async def _learn_size(self, ask: _Ask, asked: MetricsQuery) -> None:
+        """Learn how large the run is, where somebody looks at several of its series: perhaps one call will do for all."""
+        details = self._series.size_question(asked)
+        if details is None:
+            return
+        entry = await self._store.get(ask.tenant.namespace, details.target)
+        if entry is None or self._clock.now_s() - entry.sent_at_s > SIZE_S:
+            try:
+                fetched, _ = await self._fetcher.fetch(ask.tenant, details, replace(ask.need, not_before_s=-math.inf))
+            except (UpstreamBusy, KeyRefused):
+                raise
+            except UpstreamError:
+                return
+            entry = fetched.entry
+        self._series.note_size(asked, entry)
+
     def _serve(
-        self, tenant: Tenant, query: Query, entry: Entry | None, *, stale: str | None = None, detail: str | None = None
+        self,
+        tenant: Tenant,
+        query: Query,
+        entry: Entry | None,
+        *,
+        series: bool = False,
+        stale: str | None = None,
+        detail: str | None = None,
     ) -> Answer:
         if entry is None:
             raise AssertionError("a plan to serve comes with an entry")
         age = age_s(entry, self._clock.now_s())
         # How long a remembered 4xx is kept counts from when it was told, not from when it was asked for.
         ttl_s = self._lifetimes.of(query).fresh_s - age if entry.status == 200 else None
-        outcome = Outcome(hit=True, ttl_s=ttl_s, stale=stale, detail=detail)
+        outcome = Outcome(hit=True, ttl_s=ttl_s, series=series, stale=stale, detail=detail)
         return Answer(tenant=tenant, entry=entry, age_s=age, outcome=outcome)
 
 

@@ -99,6 +99,11 @@ class MemoryStore:
             held = self._held.pop(place)
             self.put(new_namespace, place[1], held.entry, few=held.few)
 
-    async def aclose(self) -> None:
+    def clear(self) -> None:
         """Let go of every entry."""
         self._held.clear()
+        self._few.clear()
+
+    async def aclose(self) -> None:
+        """See Store."""
+        self.clear()

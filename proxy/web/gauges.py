@@ -16,6 +16,12 @@ def expose(parts: Parts) -> None:
     gauge("upstream_in_flight", "Questions being asked upstream now", lambda: parts.fetcher.in_flight)
     gauge("key_refused", "1 while the upstream refuses the shared key", lambda: upstream.condition() is Condition.KEY_REFUSED)
     _expose_budget(parts)
+    count("series_computed", "Answers computed from what other questions brought", lambda: parts.series.computed)
+    gauge(
+        "series_trusted", "1 while the upstream samples by the rule that is computed with", lambda: parts.series.checks.trusted
+    )
+    count("series_checks", "Checks of that rule", lambda: parts.series.checks.passed, result="passed")
+    count("series_checks", "Checks of that rule", lambda: parts.series.checks.failed, result="failed")
     count("unknown_parameter_requests", "Requests with parameters that were dropped", lambda: parts.unknown.requests)
     gauge("store_bytes", "What the entries take", lambda: memory.size_bytes, store="memory")
     gauge("store_bytes", "What the entries take", lambda: disk.sizes.file_bytes, store="disk")

@@ -35,6 +35,12 @@ def readyz(parts: Parts, query: str) -> web.Response:
             "memory_bytes": parts.store.memory.size_bytes,
             "memory_entries": parts.store.memory.entries,
         },
+        "series": {
+            "trusted": parts.series.checks.trusted,
+            "answers_computed": parts.series.computed,
+            "checks_passed": parts.series.checks.passed,
+            "checks_failed": parts.series.checks.failed,
+        },
         "organization_known": parts.tenancy.current().known,
     }
     return web.Response(status=status, body=msgspec.json.encode(document), content_type="application/json")
@@ -72,6 +78,8 @@ def _troubles(parts: Parts) -> list[str]:
             troubles.append(f"pluto-api is left alone for another {parts.upstream.turnstile.remaining_s:.0f} s")
         case Condition.OPEN:
             pass
+    if not parts.series.checks.trusted:
+        troubles.append("pluto-api samples series by another rule than it did: nothing is computed, every question is asked")
     if parts.store.disk.health is not None:
         troubles.append("the cache file cannot be used; answers are kept in memory alone")
     return troubles

@@ -10,11 +10,13 @@ from proxy.core.routes import Route
 from proxy.errors import (
     AnswerTooLarge,
     BadQuery,
+    BadRequest,
     KeyRefused,
     MethodNotAllowed,
     NotAcceptable,
     NotFound,
     NothingStored,
+    OriginRefused,
     ProxyError,
     QueryTooLong,
     UpstreamBadAnswer,
@@ -27,12 +29,15 @@ from proxy.web.problem import CONTENT_TYPE
 
 PATH = "/openapi.json"
 _ERRORS: tuple[type[ProxyError], ...] = (
+    BadRequest,
     BadQuery,
+    OriginRefused,
     NotFound,
     MethodNotAllowed,
     NotAcceptable,
     QueryTooLong,
     WrongHost,
+    ProxyError,
     UpstreamFailed,
     UpstreamBadAnswer,
     AnswerTooLarge,

@@ -9,6 +9,7 @@ from proxy.core.routes import RouteTable
 from proxy.service.encoder import Encoder
 from proxy.service.fetcher import Fetcher
 from proxy.service.reader import Reader
+from proxy.service.series import Series
 from proxy.service.tenancy import Tenancy
 from proxy.store.tiers import TieredStore
 from proxy.telemetry import Telemetry
@@ -37,6 +38,7 @@ class Parts:
     store: TieredStore
     upstream: Upstream
     encoder: Encoder
+    series: Series
     lifetimes: LifetimeTable
     routes: RouteTable
     cors: Cors

@@ -5,6 +5,7 @@ from functools import partial
 
 import structlog
 from aiohttp import web
+from aiohttp.http_exceptions import InvalidURLError
 
 from proxy.core.form import shown
 from proxy.errors import BadRequest, ProxyError
@@ -49,8 +50,10 @@ class _Connection(web.RequestHandler):
         """Return the response to a request that could not be parsed, or whose handler failed; the connection ends with it."""
         request_id = self._parts.ids.of(request)
         if status < 500:
-            # The parser's first line says what is wrong; what follows it shows the bytes.
-            wrong = shown((message or str(exc)).strip().partition("\n")[0])
+            # What stands before the parser's first colon says what is wrong; after it come the bytes, credentials among them.
+            # Of a target that is no URL it shows nothing but the target.
+            told = "the target is no URL" if isinstance(exc, InvalidURLError) else message or str(exc)
+            wrong = shown(told.strip().partition("\n")[0].partition(":")[0])
             error: ProxyError = BadRequest(f"not a request that HTTP/1.1 allows: {wrong}")
             _log.info("request.unreadable", reason=wrong, request_id=request_id)
         else:

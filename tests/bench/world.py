@@ -84,6 +84,8 @@ async def _proxy(folder: Path, origin: Server, placement: Placement, **variables
             # What is measured is the proxy, not how long its budget makes a miss wait.
             "PLUTO_PROXY_UPSTREAM__RATE_PER_S": _UNBOUNDED,
             "PLUTO_PROXY_UPSTREAM__BURST": _UNBOUNDED,
+            # Questions are asked and kept as they are: how one answer serves others is a measurement of its own.
+            "PLUTO_PROXY_SERIES__ENABLED": "false",
             "PLUTO_PROXY_LOG__FORMAT": "json",
         }
         async with serving(folder, "proxy", "serve", cpu=placement.server, **settings | variables) as server:

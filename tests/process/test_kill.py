@@ -34,6 +34,8 @@ async def test_answers_survive_a_kill(tmp_path: Path) -> None:
             "PLUTO_PROXY_CACHE": str(path),
             "PLUTO_PROXY_FRESHNESS__RUNNING_S": "600",
             "PLUTO_PROXY_CACHE__MEMORY_BYTES": "0",
+            # Each question an entry of its own: many writes to be interrupted.
+            "PLUTO_PROXY_SERIES__ENABLED": "false",
         }
         async with proxy_process(**variables) as running:
             before = await read_all(session, running.url)
@@ -53,6 +55,31 @@ async def test_answers_survive_a_kill(tmp_path: Path) -> None:
         assert all(status.startswith("pluto-proxy; hit") for status, _ in after)
         assert standin.counters.by_path[METRICS] == calls
         assert "set_aside" not in running.log
+
+
+async def test_series_survive_a_kill(tmp_path: Path) -> None:
+    """What was asked wide before a kill answers every panel after it, without a call for as long as it is fresh."""
+    standin = Standin()
+    standin.rows.load_csv(DATA / "rows.csv.gz")
+    path = tmp_path / "cache" / "c.sqlite"
+    async with standin.serve() as upstream, aiohttp.ClientSession() as session:
+        variables = {
+            "PLUTO_API_KEY": KEY,
+            "PLUTO_PROXY_UPSTREAM": upstream,
+            "PLUTO_PROXY_CACHE": str(path),
+            "PLUTO_PROXY_FRESHNESS__RUNNING_S": "600",
+        }
+        async with proxy_process(**variables) as running:
+            before = await read_all(session, running.url)
+            # One call for all of them, and the canary's five.
+            assert standin.counters.by_path[METRICS] <= 6
+            await on_disk(path, 1)
+            await running.kill()
+        async with proxy_process(**variables) as running:
+            after = await read_all(session, running.url)
+            assert [body for _, body in after] == [body for _, body in before]
+            assert all(status.startswith("pluto-proxy; hit") for status, _ in after)
+            assert await running.terminate() == 0
 
 
 async def keep_asking(session: aiohttp.ClientSession, url: str, number: int) -> None:

@@ -1,0 +1,148 @@
+"""Whether the upstream still answers by the rule that answers are computed with. Nothing is computed while it doesn't.
+
+Two things are looked at. The **canary**: once there is a series of more than 1,000 rows, and hourly from then on, it is asked
+for in full, with a smaller limit, as two windows, and in full again; where both full answers are the same, the others must be
+what is computed from them. That finds a changed rule, and a bound on the rows of an answer that nobody told. The **shadow**:
+a small share of the computed answers, one a minute at most, is compared with what the upstream says to that very question.
+Where they differ rows may have come or changed meanwhile, so the question is asked twice, and in full in between: where the
+two are the same and still not what is computed, the rule is broken.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+
+import structlog
+
+from proxy.clock import Clock
+from proxy.core.budget import Priority
+from proxy.core.extents import Extents, answer, split
+from proxy.core.metrics_query import MetricsQuery
+from proxy.errors import UpstreamError
+from proxy.upstream.client import Upstream
+
+# The canary's series must be longer than bounds that a server might silently have.
+LEAST_ROWS = 1_000
+CANARY_S = 3600.0
+# After a check that told nothing (rows came meanwhile, the upstream failed), and while the rule is broken.
+AGAIN_S = 300.0
+SHADOW_S = 60.0
+_log = structlog.get_logger()
+
+
+class Checks:
+    """Says whether the rule holds, and sees to it that it is looked at."""
+
+    def __init__(
+        self, upstream: Upstream, clock: Clock, *, shadow_fraction: float, draw: Callable[[], float] = random.random
+    ) -> None:
+        """`draw` returns numbers from 0 to 1, of which those below `shadow_fraction` choose an answer to compare."""
+        self._upstream = upstream
+        self._clock = clock
+        self._shadow_fraction = shadow_fraction
+        self._draw = draw
+        self._next_canary_s = 0.0
+        self._next_shadow_s = 0.0
+        self._running: asyncio.Task[None] | None = None
+        # The series that the canary asks for.
+        self._suspect: MetricsQuery | None = None
+        self.trusted = True
+        self.passed = 0
+        self.failed = 0
+        self.distrusted: Callable[[], None] = lambda: None
+
+    def note(self, extents: Extents) -> None:
+        """Take notice of complete series: one of them may serve as the canary."""
+        now_s = self._clock.monotonic_s()
+        if now_s < self._next_canary_s or not self._idle:
+            return
+        longest = max(extents.by_name, key=lambda name: len(extents.by_name[name].steps), default="")
+        if longest and len(extents.by_name[longest].steps) > LEAST_ROWS:
+            self._suspect = replace(extents.question.wide, name=longest)
+            self.look_again()
+
+    def look_again(self) -> None:
+        """Ask the canary, unless it was a moment ago: the only way back to trust."""
+        now_s = self._clock.monotonic_s()
+        if self._suspect is not None and now_s >= self._next_canary_s and self._idle:
+            self._next_canary_s = now_s + AGAIN_S
+            self._start(self._canary(self._suspect))
+
+    def compare(self, question: MetricsQuery, computed: bytes) -> None:
+        """Perhaps compare a computed answer with the upstream's own, in the background."""
+        if self._draw() >= self._shadow_fraction:
+            return
+        now_s = self._clock.monotonic_s()
+        if now_s >= self._next_shadow_s and self._idle:
+            self._next_shadow_s = now_s + SHADOW_S
+            self._suspect = self._suspect or question.wide
+            self._start(self._shadow(question, computed))
+
+    async def settled(self) -> None:
+        """Wait until the check under way is done."""
+        if self._running is not None:
+            await asyncio.wait([self._running])
+
+    async def aclose(self) -> None:
+        """End the check under way."""
+        if self._running is not None:
+            self._running.cancel()
+            await asyncio.wait([self._running])
+
+    @property
+    def _idle(self) -> bool:
+        return self._running is None or self._running.done()
+
+    def _start(self, check: Coroutine[None, None, None]) -> None:
+        self._running = asyncio.get_running_loop().create_task(self._guarded(check), name="checks.run")
+
+    async def _guarded(self, check: Coroutine[None, None, None]) -> None:
+        try:
+            await check
+        except UpstreamError as exc:
+            _log.info("series.check_failed", code=exc.code)
+        except ValueError as exc:
+            self._judge(False, check="layout", reason=str(exc))
+
+    async def _canary(self, full: MetricsQuery) -> None:
+        before = await self._ask(full)
+        extents = split(before, full)
+        extent = extents.by_name.get(full.name or "")
+        if extent is None or not extent.exact:
+            return
+        middle = extent.steps[len(extent.steps) // 2]
+        others = [replace(full, limit=len(extent.steps) // 3), replace(full, last=middle), replace(full, first=middle + 1)]
+        said = [await self._ask(other) for other in others]
+        if await self._ask(full) != before:
+            return
+        if self._judge(all(answer(extents, other) == body for other, body in zip(others, said, strict=True)), check="canary"):
+            self._next_canary_s = self._clock.monotonic_s() + CANARY_S
+
+    async def _shadow(self, question: MetricsQuery, computed: bytes) -> None:
+        said = await self._ask(question)
+        if said == computed:
+            self._judge(self.trusted, check="shadow")
+            return
+        full = await self._ask(question.wide)
+        if await self._ask(question) == said and (computed_now := answer(split(full, question.wide), question)) is not None:
+            self._judge(computed_now == said, check="shadow")
+
+    async def _ask(self, question: MetricsQuery) -> bytes:
+        query = question.query
+        reply = await self._upstream.get(query.target, self._upstream.ticket(Priority.REFRESH), query.route.check)
+        return reply.body
+
+    def _judge(self, holds: bool, *, check: str, reason: str = "") -> bool:
+        self.passed += holds
+        self.failed += not holds
+        if not holds:
+            _log.error("series.rule_broken", check=check, reason=reason)
+        elif not self.trusted:
+            _log.warning("series.rule_holds_again", check=check)
+        if self.trusted and not holds:
+            self.trusted = False
+            self.distrusted()
+        elif holds and check == "canary":
+            self.trusted = True
+        return holds

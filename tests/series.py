@@ -1,0 +1,127 @@
+"""An upstream that answers from the oracle alone, and the proxy in front of it: for tests of the series engine."""
+
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from tests.oracle import Asked, OracleRow, permitted, printed
+from tests.support import ManualClock, World, world
+
+State = tuple[OracleRow, ...]
+
+
+def row(name: str, step: int, *, group: str = "", value: float = 1, quoted: bool = False, **more: object) -> OracleRow:
+    """Return a row as the upstream prints it; `more` are fields of a later version."""
+    fields = {
+        "logName": name,
+        "logGroup": group,
+        "value": value,
+        "valueFlag": "",
+        "time": "2026-01-01 00:00:00.000",
+        "step": str(step) if quoted else step,
+        **more,
+    }
+    return OracleRow(name=name, group=group, step=step, text=printed(fields))
+
+
+@dataclass
+class OracleUpstream:
+    """Answers for one run, number 1 of the project `p`; `history` has every state that it was in, with its time.
+
+    `instead` answers in its place where the upstream breaks its own rule.
+    """
+
+    clock: ManualClock
+    rows: dict[tuple[str, str, int], OracleRow] = field(default_factory=dict)
+    history: list[tuple[float, State]] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
+    failing: bool = False
+    names_listed: int | None = None
+    instead: Callable[[Any], bytes] | None = None
+
+    def put(self, rows: Iterable[OracleRow]) -> None:
+        """Add rows, each in the place of one of its name, group and step."""
+        for one in rows:
+            self.rows[one.name, one.group, one.step] = one
+        self.note()
+
+    def note(self) -> None:
+        """Remember the state that begins now."""
+        self.history.append((self.clock.now_s(), tuple(self.rows.values())))
+
+    def states(self, earliest_s: float, latest_s: float) -> list[State]:
+        """Return the states that there were at some moment of a span."""
+        begun = [number for number, (since_s, _) in enumerate(self.history) if since_s <= earliest_s]
+        first = begun[-1] if begun else 0
+        return [state for since_s, state in self.history[first:] if since_s <= latest_s]
+
+    async def handle(self, request: web.Request) -> web.Response:
+        if request.path.endswith("/auth/validate"):
+            return web.json_response({"valid": True, "organization": {"id": "o", "slug": "o"}, "user": {"id": "u"}})
+        self.asked.append(request.raw_path)
+        if self.failing:
+            return web.Response(status=500, text="down")
+        if request.path.startswith("/api/runs/details/"):
+            return web.json_response(self._details(int(request.path.rpartition("/")[2])))
+        body = (self.instead or self.answer)(request.query) if request.query["runId"] == "1" else b'{"metrics":[]}'
+        return web.Response(body=body, content_type="application/json")
+
+    def answer(self, query: Any) -> bytes:
+        """Return one of the answers that are permitted now."""
+        mine = self.rows.values() if query["projectName"] == "p" else ()
+        return next(permitted(mine, asked_of(query)))
+
+    @property
+    def metrics_calls(self) -> int:
+        return sum(path.startswith("/api/runs/metrics?") for path in self.asked)
+
+    def _details(self, run: int) -> object:
+        names = sorted({name for name, _, _ in self.rows}) if run == 1 else []
+        listed = [{"logName": name, "logType": "METRIC", "logGroup": None} for name in names]
+        if self.names_listed is not None:
+            listed = [{"logName": f"n{number}", "logType": "METRIC", "logGroup": None} for number in range(self.names_listed)]
+        return {"id": run, "name": "r", "status": "RUNNING", "projectName": "p", "logNames": listed}
+
+    @asynccontextmanager
+    async def serve(self) -> AsyncIterator[str]:
+        app = web.Application()
+        app.router.add_get("/{anything:.*}", self.handle)
+        runner = web.AppRunner(app, access_log=None)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, "127.0.0.1", 0).start()
+            yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+        finally:
+            await runner.cleanup()
+
+
+def asked_of(query: Any) -> Asked:
+    """Read a decoded canonical query."""
+    return Asked(
+        name=query.get("logName") or None,
+        group=query.get("logGroup") or None,
+        limit=int(query.get("limit", 2000)),
+        first=int(query.get("stepMin", 0)),
+        last=int(query["stepMax"]) if "stepMax" in query else None,
+    )
+
+
+@asynccontextmanager
+async def series_world(folder: Path, **settings: Any) -> AsyncIterator[tuple[World, OracleUpstream]]:
+    """Run the proxy with the series engine in front of an oracle."""
+    upstream = OracleUpstream(clock=ManualClock())
+    async with upstream.serve() as url, proxied(folder, upstream, url, **settings) as running:
+        yield running, upstream
+
+
+@asynccontextmanager
+async def proxied(folder: Path, upstream: OracleUpstream, url: str, **settings: Any) -> AsyncIterator[World]:
+    """Run the proxy with the series engine in front of an oracle that is being served."""
+    settings = {"series__enabled": "true", **settings}
+    async with world(folder, upstream=url, clock=upstream.clock, **settings) as running:
+        await running.parts.tenancy.found()
+        yield running

@@ -1,0 +1,187 @@
+"""The series engine against the oracle, in every order of events that hypothesis thinks of.
+
+A run grows at its end and behind it, gains names and groups, changes its rows; its upstream changes its step form or fails;
+time passes; between, questions are asked of the running proxy. What an answer's Age claims must be so: the upstream could have
+given that answer at that moment.
+"""
+
+import asyncio
+import tempfile
+from collections import Counter
+from collections.abc import Coroutine
+from contextlib import AsyncExitStack
+from itertools import islice
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+from urllib.parse import quote
+
+import structlog
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+
+from proxy.core import metrics_query
+from tests.oracle import Asked, permitted
+from tests.series import row, series_world
+from tests.support import METRICS, Reply
+
+# Small enough that series of a dozen rows meet every threshold; 10,000 in earnest.
+MOST = 20
+FRESH_S, REVALIDATE_S, ERROR_S = 5.0, 5.0, 100.0
+NAMES = ("a", "\uffee", "\U0001f600")
+GROUPS = ("", "g1", "g2")
+# Permutations of ties grow fast; what isn't among the first of them is looked for no further.
+_MOST_WAYS = 5_000
+outcomes: Counter[str] = Counter()
+
+
+class SeriesModel(RuleBasedStateMachine):
+    """One run behind one proxy."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._runner = asyncio.Runner()
+        self._stack = AsyncExitStack()
+        self._folder = tempfile.TemporaryDirectory()
+        self._patch = patch.object(metrics_query, "MAX_LIMIT", MOST)
+        self._patch.start()
+        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("critical"))
+        self._quoted = False
+        self._troubled = self._answered = False
+
+    def _run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        return self._runner.run(coroutine)
+
+    @initialize(rows_bound=st.sampled_from([30, 200, 50_000]), swr=st.sampled_from([0.0, REVALIDATE_S]))
+    def begin(self, rows_bound: int, swr: float) -> None:
+        self._swr_s = swr
+        world = series_world(
+            Path(self._folder.name),
+            series__max_fetch_rows=rows_bound,
+            freshness__running_s=FRESH_S,
+            freshness__stale_while_revalidate_s=swr,
+            freshness__stale_if_error_s=ERROR_S,
+            freshness__stale_wait_s=30,
+            # Whoever would have to wait for a cool-down to end is told so: the clock stands still meanwhile.
+            upstream__deadline_s=0.5,
+        )
+        self._running, self._upstream = self._run(self._stack.enter_async_context(world))
+        self._upstream.note()
+
+    def teardown(self) -> None:
+        self._run(self._stack.aclose())
+        self._runner.close()
+        self._folder.cleanup()
+        self._patch.stop()
+        structlog.reset_defaults()
+
+    @rule(name=st.sampled_from(NAMES), group=st.sampled_from(GROUPS), count=st.integers(1, 14), gap=st.integers(1, 9))
+    def grow(self, name: str, group: str, count: int, gap: int) -> None:
+        """Rows at the end of a name, in one group."""
+        last = max((step for of, _, step in self._upstream.rows if of == name), default=-1)
+        steps = (last + gap * number for number in range(1, count + 1))
+        self._upstream.put(row(name, step, group=group, quoted=self._quoted, value=step / 7) for step in steps)
+
+    @rule(name=st.sampled_from(NAMES), group=st.sampled_from(GROUPS), step=st.integers(0, 60), value=st.integers())
+    def write_anywhere(self, name: str, group: str, step: int, value: int) -> None:
+        """A row late, written again, or at a step that another group has."""
+        self._upstream.put([row(name, step, group=group, quoted=self._quoted, value=value)])
+
+    @rule(name=st.sampled_from(NAMES), really=st.integers(0, 3))
+    def forget(self, name: str, really: int) -> None:
+        """A name is deleted, now and then."""
+        if really:
+            return
+        for place in [place for place in self._upstream.rows if place[0] == name]:
+            del self._upstream.rows[place]
+        self._upstream.note()
+
+    @rule()
+    def change_step_form(self) -> None:
+        """From now on steps are written in the other form, old rows as well."""
+        self._quoted = not self._quoted
+        self._upstream.put(
+            [
+                row(one.name, one.step, group=one.group, quoted=self._quoted, value=one.step / 3)
+                for one in self._upstream.rows.values()
+            ]
+        )
+
+    @rule(seconds=st.sampled_from([0.5, 1, 3, 6, 11, 50, 200]))
+    def wait(self, seconds: float) -> None:
+        """Time passes."""
+
+        async def advance() -> None:
+            self._running.advance(seconds)
+
+        self._run(advance())
+        self._troubled = self._troubled and not self._answered
+
+    @rule(really=st.integers(0, 3))
+    def fail_or_mend(self, really: int) -> None:
+        """The upstream fails, now and then, or no longer."""
+        if really and not self._upstream.failing:
+            return
+        self._upstream.failing = not self._upstream.failing
+        self._troubled, self._answered = True, False
+
+    @rule(
+        asked=st.lists(
+            st.builds(
+                Asked,
+                name=st.none() | st.sampled_from((*NAMES, *NAMES, "none")),
+                group=st.none() | st.none() | st.sampled_from(GROUPS[1:]),
+                limit=st.integers(1, 6) | st.integers(1, 24),
+                first=st.just(0) | st.integers(0, 70),
+                last=st.none() | st.integers(0, 70),
+            ),
+            min_size=1,
+            max_size=5,
+        )
+    )
+    def ask(self, asked: list[Asked]) -> None:
+        """Some questions at once."""
+        self._run(self._ask(asked))
+
+    async def _ask(self, asked: list[Asked]) -> None:
+        replies = await asyncio.gather(*(self._running.get(_target(one)) for one in asked))
+        parts = self._running.parts
+        for _ in range(1000):  # what waits for a cool-down to end is not waited for
+            if not parts.fetcher.in_flight:
+                break
+            await asyncio.sleep(0)
+        for one, reply in zip(asked, replies, strict=True):
+            self._judge(one, reply)
+        # Until the upstream was seen to answer again, and for a moment after its probe, the proxy is entitled to hold back.
+        if not self._upstream.failing and any("fwd-status=200" in reply.headers.get("Cache-Status", "") for reply in replies):
+            self._answered = True
+
+    def _judge(self, asked: Asked, reply: Reply) -> None:
+        now_s = self._upstream.clock.now_s()
+        outcomes[_kind(reply)] += 1
+        if reply.status != 200:
+            assert self._troubled, (asked, reply.status, reply.body)
+            return
+        age_s = int(reply.headers["Age"])
+        assert age_s <= FRESH_S + (ERROR_S if self._troubled else self._swr_s), (asked, age_s)
+        states = self._upstream.states(now_s - age_s - 1, now_s - age_s)
+        assert any(reply.body in islice(permitted(state, asked), _MOST_WAYS) for state in states), (asked, reply.body)
+
+
+def _target(asked: Asked) -> str:
+    values = {
+        "logName": asked.name,
+        "logGroup": asked.group,
+        "limit": asked.limit,
+        "stepMin": asked.first or None,
+        "stepMax": asked.last,
+    }
+    texts = [f"{name}={quote(str(value), safe='')}" for name, value in values.items() if value is not None]
+    return f"{METRICS}?runId=1&projectName=p&{'&'.join(texts)}"
+
+
+def _kind(reply: Reply) -> str:
+    if reply.status != 200:
+        return "error"
+    status = reply.cache_status
+    return "stale" if "stale:" in status else "series" if '"series' in status else "hit" if reply.is_hit else "asked"

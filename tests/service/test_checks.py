@@ -1,0 +1,153 @@
+"""Canary and shadow: an upstream that no longer answers by the rule is noticed, and nothing is computed for as long."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from tests.oracle import permitted
+from tests.series import OracleUpstream, asked_of, row, series_world
+from tests.support import METRICS, World
+
+LONG = 1_300
+
+
+def target(raw: str) -> str:
+    return f"{METRICS}?runId=1&projectName=p&{raw}"
+
+
+def rows_in(body: bytes) -> list[Any]:
+    rows: list[Any] = msgspec.json.decode(body)["metrics"]
+    return rows
+
+
+def printed(rows: list[Any]) -> bytes:
+    return msgspec.json.encode({"metrics": rows})
+
+
+def capped(upstream: OracleUpstream) -> Callable[[Any], bytes]:
+    """No more than 1,200 rows in an answer, the first ones."""
+    return lambda query: printed(rows_in(next(permitted(upstream.rows.values(), asked_of(query))))[:1200])
+
+
+def other_stride(upstream: OracleUpstream) -> Callable[[Any], bytes]:
+    """What is sampled begins at the second row."""
+
+    def answer(query: Any) -> bytes:
+        asked = asked_of(query)
+        rows = rows_in(next(permitted(upstream.rows.values(), asked)))
+        return printed(rows[1:] if len(rows) > 1 and len(rows) <= asked.limit // 2 + 1 else rows)
+
+    return answer
+
+
+def no_last_row(upstream: OracleUpstream) -> Callable[[Any], bytes]:
+    """The last row of what is sampled is left out."""
+
+    def answer(query: Any) -> bytes:
+        asked = asked_of(query)
+        rows = rows_in(next(permitted(upstream.rows.values(), asked)))
+        return printed(rows[:-1] if asked.limit < len(upstream.rows) else rows)
+
+    return answer
+
+
+async def ask(running: World, raw: str) -> bytes:
+    reply = await running.get(target(raw))
+    assert reply.status == 200
+    await running.parts.series.checks.settled()
+    return reply.body
+
+
+async def test_the_canary_passes(tmp_path: Path) -> None:
+    """A long series is checked once it is there, five calls in all, and an hour later again."""
+    async with series_world(tmp_path) as (running, upstream):
+        upstream.put(row("loss", step, value=step / 7) for step in range(LONG))
+        await ask(running, "logName=loss&limit=10")
+        checks = running.parts.series.checks
+        assert (checks.trusted, checks.passed, checks.failed) == (True, 1, 0)
+        assert len(upstream.asked) == 6
+        for seconds, passed in ((3500, 1), (200, 2)):
+            running.advance(seconds)
+            upstream.put([row("loss", LONG + seconds)])
+            await ask(running, "logName=loss&limit=10")
+            assert checks.passed == passed
+
+
+async def test_short_series_are_no_canaries(tmp_path: Path) -> None:
+    """A series that could be whole by any bound proves nothing, and costs no calls."""
+    async with series_world(tmp_path) as (running, upstream):
+        upstream.put(row("loss", step) for step in range(1000))
+        await ask(running, "logName=loss&limit=10")
+        assert len(upstream.asked) == 1
+
+
+@pytest.mark.parametrize("broken", [capped, other_stride, no_last_row])
+async def test_a_changed_rule(tmp_path: Path, broken: Callable[[OracleUpstream], Callable[[Any], bytes]]) -> None:
+    """It is told, what was computed is forgotten, every question is asked as it comes, until the canary passes again."""
+    async with series_world(tmp_path) as (running, upstream):
+        upstream.put(row("loss", step, value=step / 7) for step in range(LONG))
+        upstream.instead = broken(upstream)
+        await ask(running, "logName=loss&limit=10")
+        assert not running.parts.series.checks.trusted
+        assert "another rule" in (await running.get("/readyz")).body.decode()
+        assert "pluto_proxy_series_trusted 0.0" in (await running.get("/metrics")).body.decode()
+        for limit in (10, 11):
+            await ask(running, f"logName=loss&limit={limit}")
+            assert upstream.asked[-1] == target(f"logName=loss&limit={limit}")
+        upstream.instead = None
+        running.advance(301)
+        await ask(running, "logName=loss&limit=12")
+        assert running.parts.series.checks.trusted
+        await ask(running, "logName=loss&limit=13")
+        calls = len(upstream.asked)
+        await ask(running, "logName=loss&limit=14")
+        assert len(upstream.asked) == calls
+
+
+async def test_rows_that_come_meanwhile_are_no_breach(tmp_path: Path) -> None:
+    """A series that grows between the canary's questions says nothing about the rule; it is asked again later."""
+    async with series_world(tmp_path) as (running, upstream):
+        upstream.put(row("loss", step) for step in range(LONG))
+        plain = upstream.answer
+
+        def growing(query: Any) -> bytes:
+            upstream.put([row("loss", len(upstream.rows))])
+            return plain(query)
+
+        upstream.instead = growing
+        await ask(running, "logName=loss&limit=10")
+        checks = running.parts.series.checks
+        assert (checks.trusted, checks.passed, checks.failed) == (True, 0, 0)
+        upstream.instead = None
+        running.advance(301)
+        await ask(running, "logName=loss&limit=10")
+        assert checks.passed == 1
+
+
+async def test_the_shadow(tmp_path: Path) -> None:
+    """A computed answer that the upstream itself gives otherwise, twice, breaks trust; one that changed meanwhile doesn't."""
+    async with series_world(tmp_path, series__shadow_fraction=1) as (running, upstream):
+        upstream.put(row("loss", step, value=step) for step in range(90))
+        await ask(running, "logName=loss&limit=10")
+        checks = running.parts.series.checks
+        assert (checks.passed, checks.failed) == (1, 0)
+        running.advance(1)
+        await ask(running, "logName=loss&limit=11")
+        assert checks.passed == 1
+        upstream.put([row("loss", 3, value=5)])
+        running.advance(60)
+        await ask(running, "logName=loss&limit=12")
+        assert (checks.trusted, checks.passed, checks.failed) == (True, 2, 0)
+        upstream.instead = no_last_row(upstream)
+        running.advance(61)
+        await ask(running, "logName=loss&limit=14")
+        assert not checks.trusted
+        upstream.failing = True
+        running.advance(301)
+        await asyncio.gather(*(running.get(target(f"logName=loss&limit={limit}")) for limit in (20, 21)))
+        await checks.settled()
+        assert not checks.trusted

@@ -1,0 +1,219 @@
+"""Series: one complete answer serves every panel; what isn't proven is asked."""
+
+import asyncio
+from pathlib import Path
+from urllib.parse import parse_qsl
+
+import pytest
+
+from tests.oracle import permitted
+from tests.series import OracleUpstream, asked_of, proxied, row, series_world
+from tests.support import METRICS, ManualClock, Reply, World
+
+
+def target(raw: str = "") -> str:
+    return f"{METRICS}?runId=1&projectName=p" + (f"&{raw}" if raw else "")
+
+
+async def right(running: World, upstream: OracleUpstream, raw: str = "") -> Reply:
+    """Ask, and see to it that the answer is what the upstream says now."""
+    reply = await running.get(target(raw))
+    assert reply.status == 200, reply.body
+    expected = list(permitted(upstream.rows.values(), asked_of(dict(parse_qsl(raw)))))
+    assert reply.body in expected
+    return reply
+
+
+PANELS = [
+    "limit=2000",
+    "",
+    "limit=100",
+    "limit=7",
+    "stepMin=10",
+    "stepMin=10&stepMax=90",
+    "stepMax=0",
+    "limit=1",
+    "limit=10000",
+]
+
+
+@pytest.mark.parametrize("quoted", [False, True])
+async def test_every_panel_of_a_series_from_one_call(tmp_path: Path, quoted: bool) -> None:
+    """Windows, limits and orders of one series cost one call, asked wide; each answer is the upstream's own."""
+    async with series_world(tmp_path) as (running, upstream):
+        upstream.put(row("loss", step, value=step / 7, quoted=quoted) for step in range(0, 600, 2))
+        for panel in PANELS:
+            await right(running, upstream, f"logName=loss&{panel}")
+        assert upstream.asked == [target("logName=loss&limit=10000")]
+
+
+async def test_a_computed_answer_is_like_any_other(tmp_path: Path) -> None:
+    """It has the age of what it was made of, a tag, encodings, and is a hit the next time."""
+    async with series_world(tmp_path) as (running, upstream):
+        upstream.put(row("loss", step) for step in range(600))
+        await running.get(target("logName=loss"))
+        running.advance(2)
+        made = await running.get(target("logName=loss&limit=300"))
+        assert made.cache_status == 'pluto-proxy; hit; ttl=3; detail="series"'
+        assert made.headers["Age"] == "2"
+        again = await running.get(target("logName=loss&limit=300"))
+        assert again.cache_status == "pluto-proxy; hit; ttl=3"
+        assert (await running.get(target("logName=loss&limit=300"), If_None_Match=made.headers["ETag"])).status == 304
+        await running.flushed()
+        await running.get(target("logName=loss&limit=300"), Accept_Encoding="gzip")
+        await running.flushed()
+        assert (await running.get(target("logName=loss&limit=300"), Accept_Encoding="gzip")).headers[
+            "Content-Encoding"
+        ] == "gzip"
+
+
+async def test_a_wall_of_panels_costs_three_calls(tmp_path: Path) -> None:
+    """Twelve panels of a run of which nobody knew anything: the first series, the size of the run, the whole run."""
+    async with series_world(tmp_path) as (running, upstream):
+        upstream.put(
+            row(f"m{number}", step, group=f"g{number % 2}") for number in range(8) for step in range(0, 200, number + 1)
+        )
+        panels = [f"logName=m{number % 8}&limit={1000 + number}" for number in range(12)]
+        panels += ["", "logGroup=g1", "logGroup=g1&logName=m1&limit=9", "logGroup=g0&logName=m1", "logName=none"]
+        await asyncio.gather(*(right(running, upstream, panel) for panel in panels))
+        assert len(upstream.asked) <= 3
+        calls = len(upstream.asked)
+        for panel in panels:
+            await right(running, upstream, f"{panel}&stepMin=3" if panel else "stepMin=3")
+        assert len(upstream.asked) == calls
+
+
+async def test_a_single_series_costs_one_call(tmp_path: Path) -> None:
+    """Whoever reads one series of each run isn't charged for its size or the rest of it."""
+    async with series_world(tmp_path) as (running, upstream):
+        upstream.put(row(f"m{number}", 1) for number in range(8))
+        for _ in range(3):
+            await running.get(target("logName=m1"))
+            running.advance(100)
+        assert upstream.asked == [target("logName=m1&limit=10000")] * 3
+
+
+async def test_large_runs_are_not_asked_for_as_a_whole(tmp_path: Path) -> None:
+    """Where a run may have more rows than the bound, its series are asked for one by one."""
+    async with series_world(tmp_path, series__max_fetch_rows=1000) as (running, upstream):
+        upstream.put(row(f"m{number}", step) for number in range(8) for step in range(200))
+        for number in range(8):
+            await right(running, upstream, f"logName=m{number}")
+        assert not [path for path in upstream.asked if "logName" not in path and "details" not in path]
+        await right(running, upstream)
+
+
+async def test_an_answer_beyond_the_bound_is_given_up(tmp_path: Path) -> None:
+    """A wide answer of too many bytes is dropped and the question asked as it came; the next time at once so."""
+    async with series_world(tmp_path, series__max_fetch_bytes=5000) as (running, upstream):
+        upstream.put(row("loss", step) for step in range(300))
+        await right(running, upstream, "logName=loss&limit=10")
+        assert upstream.asked == [target("logName=loss&limit=10000"), target("logName=loss&limit=10")]
+        await right(running, upstream, "logName=loss&limit=11")
+        assert upstream.asked[2:] == [target("logName=loss&limit=11")]
+        # Whoever asks for all of it gets it: the bound is one for what nobody asked for.
+        await right(running, upstream, "logName=loss&limit=10000")
+
+
+async def test_long_series(tmp_path: Path) -> None:
+    """A series that one answer cannot hold is asked for as it came, its windows as dense as they can be had."""
+    async with series_world(tmp_path) as (running, upstream):
+        upstream.put(row("loss", step) for step in range(10_500))
+        await right(running, upstream, "logName=loss&limit=100")
+        await right(running, upstream, "logName=loss&limit=100&stepMin=100&stepMax=4000")
+        calls = upstream.metrics_calls
+        await right(running, upstream, "logName=loss&limit=50&stepMin=100&stepMax=4000")
+        assert upstream.metrics_calls == calls
+        await right(running, upstream, "logName=loss&limit=50")
+        assert upstream.metrics_calls == calls + 1
+        assert upstream.asked[-1] == target("logName=loss&limit=50")
+
+
+async def test_ties_are_left_to_the_upstream(tmp_path: Path) -> None:
+    """A name with rows of two groups at one step is asked for as it came; the run's other names aren't."""
+    async with series_world(tmp_path) as (running, upstream):
+        upstream.put([row("a", 1, group="g1"), row("a", 1, group="g2"), row("b", 1)])
+        for raw in ("logName=a&limit=5", "logName=a&limit=6", "limit=7"):
+            await right(running, upstream, raw)
+            assert upstream.asked[-1] == target(raw)
+        calls = len(upstream.asked)
+        await right(running, upstream, "logName=b&limit=7")
+        await right(running, upstream, "logName=b&limit=8")
+        assert len(upstream.asked) <= calls + 1
+
+
+async def test_empty_is_knowledge(tmp_path: Path) -> None:
+    """A name, window or group known to be empty is answered without a call for as long as what says so is fresh."""
+    async with series_world(tmp_path) as (running, upstream):
+        upstream.put([row("a", 5), row("b", 5)])
+        for raw in ("", "logName=a", "logName=none", "stepMin=6", "logGroup=none", "logName=b&stepMax=4"):
+            await right(running, upstream, raw)
+        assert upstream.metrics_calls <= 2
+        running.advance(11)
+        upstream.put([row("none", 1)])
+        await right(running, upstream, "logName=none")
+
+
+async def test_growth_is_seen_within_the_lifetime(tmp_path: Path) -> None:
+    """What is computed ages with what it is made of: after its lifetime the upstream is asked again, once for all panels."""
+    async with series_world(tmp_path, freshness__stale_while_revalidate_s=0) as (running, upstream):
+        upstream.put(row("loss", step) for step in range(50))
+        for step in range(50, 60):
+            for limit in (10, 20, 30):
+                await right(running, upstream, f"logName=loss&limit={limit}")
+            upstream.put([row("loss", step)])
+            running.advance(5)
+        assert upstream.metrics_calls == 10
+
+
+async def test_after_a_restart(tmp_path: Path) -> None:
+    """What was asked wide answers other questions after a restart as well, for as long as it is fresh."""
+    clock = ManualClock()
+    upstream = OracleUpstream(clock=clock)
+    upstream.put(row("loss", step) for step in range(300))
+    async with upstream.serve() as url:
+        async with proxied(tmp_path, upstream, url) as running:
+            await right(running, upstream, "logName=loss&limit=10")
+            await running.flushed()
+        upstream.asked.clear()
+        async with proxied(tmp_path, upstream, url) as running:
+            assert "series" in (await right(running, upstream, "logName=loss&limit=9")).cache_status
+        assert upstream.asked == []
+
+
+async def test_a_failing_upstream(tmp_path: Path) -> None:
+    """While the upstream fails, panels that were never asked are answered from what is there, and say that it is stale."""
+    async with series_world(tmp_path) as (running, upstream):
+        upstream.put(row("loss", step) for step in range(300))
+        await right(running, upstream, "logName=loss&limit=10")
+        upstream.failing = True
+        running.advance(100)
+        stale = await right(running, upstream, "logName=loss&limit=9")
+        assert "stale: upstream-failed" in stale.cache_status
+        assert stale.headers["Age"] == "100"
+        assert (await running.get(target("logName=other"))).status == 502
+        upstream.failing = False
+        running.advance(10)
+        fresh = await right(running, upstream, "logName=loss&limit=9")
+        assert fresh.headers["Age"] == "0"
+
+
+async def test_it_can_be_turned_off(tmp_path: Path) -> None:
+    """With series.enabled = false every question is asked as it came."""
+    async with series_world(tmp_path, series__enabled="false") as (running, upstream):
+        upstream.put(row("loss", step) for step in range(300))
+        for limit in (5, 6):
+            await right(running, upstream, f"logName=loss&limit={limit}")
+        assert upstream.asked == [target("logName=loss&limit=5"), target("logName=loss&limit=6")]
+
+
+async def test_other_layouts_are_not_computed_with(tmp_path: Path) -> None:
+    """An upstream that prints otherwise is passed on as it comes; nothing is made of it."""
+    async with series_world(tmp_path) as (running, upstream):
+        upstream.put([row("a", step) for step in range(5)])
+        plain = upstream.answer
+        upstream.instead = lambda query: plain(query).replace(b'{"metrics":[', b'{"metrics": [')
+        for limit in (3, 4):
+            reply = await running.get(target(f"logName=a&limit={limit}"))
+            assert reply.body.startswith(b'{"metrics": [')
+            assert upstream.asked[-1] == target(f"logName=a&limit={limit}")
