@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import signal
 from collections.abc import AsyncIterator, Iterator
 
@@ -40,6 +41,9 @@ async def serve(config: Config, key: KeySource) -> None:
     with _signals() as told:
         async with open_parts(config, key) as parts, running(parts) as runner:
             await _listen(runner, host, port)
+            # What is there by now stays: the garbage collector needn't look through all of it again and again.
+            gc.collect()
+            gc.freeze()
             await told.wait()
             parts.draining = True
             _log.info("server.draining", in_flight=parts.fetcher.in_flight)
