@@ -10,7 +10,7 @@ from typing import Annotated
 import msgspec
 
 
-# Rows hold nothing that could refer back: untracked, thousands of them don't set off the garbage collector (40 ms now and then).
+# Rows hold nothing that could refer back: untracked, thousands of them don't set off the garbage collector (for up to 40 ms).
 class _Row(msgspec.Struct, gc=False):
     """A row of the answer. `valueFlag` is absent in the published schema; `step` is quoted on older servers."""
 
