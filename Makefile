@@ -23,8 +23,9 @@ test: $(VENV)/dev.stamp ## install what the tests need and run every test
 bench: $(VENV)/dev.stamp ## measure side by side against a bare handler
 	$(BIN)/python -m tests.bench
 
-soak: $(VENV)/dev.stamp ## hold the upstream budget to its promises, two minutes under load
+soak: $(VENV)/dev.stamp ## hold the budget (two minutes under load) and the series engine (200,000 answers) to their promises
 	$(BIN)/python -m tests.soak
+	$(BIN)/python -m tests.series_model --answers 200000
 
 check: lint types imports coverage ## what CI runs: lint, types, import contract, tests with coverage
 

@@ -1,11 +1,15 @@
 """The series engine against the oracle, in every order of events that hypothesis thinks of.
 
+`python -m tests.series_model --answers 200000` goes on until so many answers were checked, and tells how they came about.
+
 A run grows at its end and behind it, gains names and groups, changes its rows; its upstream changes its step form or fails;
 time passes; between, questions are asked of the running proxy. What an answer's Age claims must be so: the upstream could have
 given that answer at that moment.
 """
 
+import argparse
 import asyncio
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import Coroutine
@@ -17,8 +21,9 @@ from unittest.mock import patch
 from urllib.parse import quote
 
 import structlog
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
 from proxy.core import metrics_query
 from tests.oracle import Asked, permitted
@@ -107,7 +112,7 @@ class SeriesModel(RuleBasedStateMachine):
             ]
         )
 
-    @rule(seconds=st.sampled_from([0.5, 1, 3, 6, 11, 50, 200]))
+    @rule(seconds=st.sampled_from([0.5, 0.5, 1, 1, 3, 6, 11, 50, 200]))
     def wait(self, seconds: float) -> None:
         """Time passes."""
 
@@ -117,7 +122,7 @@ class SeriesModel(RuleBasedStateMachine):
         self._run(advance())
         self._troubled = self._troubled and not self._answered
 
-    @rule(really=st.integers(0, 3))
+    @rule(really=st.integers(0, 9))
     def fail_or_mend(self, really: int) -> None:
         """The upstream fails, now and then, or no longer."""
         if really and not self._upstream.failing:
@@ -136,7 +141,7 @@ class SeriesModel(RuleBasedStateMachine):
                 last=st.none() | st.integers(0, 70),
             ),
             min_size=1,
-            max_size=5,
+            max_size=9,
         )
     )
     def ask(self, asked: list[Asked]) -> None:
@@ -185,3 +190,23 @@ def _kind(reply: Reply) -> str:
         return "error"
     status = reply.cache_status
     return "stale" if "stale:" in status else "series" if '"series' in status else "hit" if reply.is_hit else "asked"
+
+
+def main() -> None:
+    """Run the model until enough answers were checked."""
+    parser = argparse.ArgumentParser(prog="python -m tests.series_model", description="Check the series engine for long.")
+    parser.add_argument("--answers", type=int, default=200_000, metavar="N", help="how many to check, default 200000")
+    wanted = parser.parse_args().answers
+    long = settings(
+        max_examples=200, stateful_step_count=50, deadline=None, database=None, suppress_health_check=list(HealthCheck)
+    )
+    while sum(outcomes.values()) < wanted:
+        run_state_machine_as_test(SeriesModel, settings=long)
+        total = sum(outcomes.values())
+        shares = ", ".join(f"{kind} {100 * count / total:.0f} %" for kind, count in outcomes.most_common())
+        sys.stdout.write(f"{total} answers checked: {shares}\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

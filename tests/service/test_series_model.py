@@ -1,4 +1,4 @@
-"""A short run of the model of the series engine; `python -m tests.soak series` runs it for as long as one likes."""
+"""A short run of the model of the series engine; `python -m tests.series_model` runs it for long."""
 
 from hypothesis import settings
 
