@@ -86,7 +86,8 @@ async def open_parts(
             runs,
             checks,
             enabled=config.series.enabled,
-            max_bytes=config.series.max_fetch_bytes,
+            # More than can be kept would be fetched in vain.
+            max_bytes=min(config.series.max_fetch_bytes, config.cache.max_object_bytes),
             memory_bytes=config.series.memory_bytes,
         )
         reader = Reader(

@@ -16,7 +16,12 @@ pluto-proxy demo: runs 1001 and 1002 of the project "demo" grow by a row a secon
 
   curl -i 'http://{listen}/api/runs/metrics?runId=1001&projectName=demo&logName=train/loss&limit=5'
 
-Ask twice within 5 seconds and look at Cache-Status and Age. The upstream's own count of what it was asked:
+Ask twice within 5 seconds, then with another limit or a stepMin, and look at Cache-Status and Age: one call to the upstream
+serves all of it. The other routes that read are there as well; /openapi.json lists them:
+
+  curl -i 'http://{listen}/api/runs/list?projectName=demo'
+
+The upstream's own count of what it was asked:
 
   curl {upstream}/_standin/counters
 

@@ -15,7 +15,7 @@ re-serialised.
 What cannot be computed so, and is left to the upstream (`answer` returns None): names that are not complete; names of which
 two rows share a step, because their order is undefined upstream; rows of different shapes (fields in another order, steps
 quoted and unquoted) in one name, which means that the upstream was changing; steps of 2^53 and above, which may have lost
-digits.
+digits; names and groups with bytes that aren't UTF-8, which cannot be told from others.
 
 All of an answer is computed from one answer of the upstream: it is what the upstream would have said at one moment, and its
 age is that of the answer that it was made of."""
@@ -33,6 +33,8 @@ from proxy.core.metrics_query import FIRST_INEXACT, MetricsQuery
 from proxy.core.sampling import is_complete, sampled, stride
 
 _PREFIX, _SUFFIX = b'{"metrics":[', b"]}"
+# What the upstream prints for bytes that aren't UTF-8: names and groups that differ there look alike here.
+_UNREADABLE = "\ufffd"
 Shape = tuple[object, ...]
 
 
@@ -68,9 +70,10 @@ class Extents:
 
     @property
     def size_bytes(self) -> int:
-        """What holding this costs beside the body: two numbers a row, and some objects a name."""
+        """What holding this costs beside the body: two numbers a row, its group's place, and some objects a name."""
         rows = sum(len(extent.steps) for extent in self.by_name.values())
-        return 16 * rows + 600 * len(self.by_name) + 500
+        grouped = sum(len(extent.groups or ()) for extent in self.by_name.values())
+        return 16 * rows + 8 * grouped + 600 * len(self.by_name) + 500
 
 
 def split(body: bytes, question: MetricsQuery) -> Extents:
@@ -92,7 +95,7 @@ def split(body: bytes, question: MetricsQuery) -> Extents:
         raise ValueError("the rows don't follow each other as they should")
     by_name: dict[str, Extent] = {}
     for name, first, last, rows in partitions:
-        by_name[name] = _extent(rows, starts[first : last + 1], is_complete(last - first, question.limit))
+        by_name[name] = _extent(name, rows, starts[first : last + 1], is_complete(last - first, question.limit))
     names = [name.encode() for name in by_name]
     if names != sorted(names):
         raise ValueError("the names are not in order")
@@ -134,26 +137,29 @@ def _partitions(raw: list[msgspec.Raw]) -> Iterator[tuple[str, int, int, list[di
         yield name, first, len(raw), rows
 
 
-def _extent(rows: list[dict[str, Any]], starts: "array[int]", complete: bool) -> Extent:
+def _extent(name: str, rows: list[dict[str, Any]], starts: "array[int]", complete: bool) -> Extent:
     steps = array("q", (_step(row["step"]) for row in rows))
     pairs = list(pairwise(steps))
     if any(before > after for before, after in pairs):
         raise ValueError("the steps of a name are not in order")
-    groups = [row["logGroup"] for row in rows]
+    # Every row has a text of its own for its group: one for all that are equal is kept.
+    shared: dict[str, str] = {}
+    groups = [shared.setdefault(row["logGroup"], row["logGroup"]) for row in rows]
+    clear = not any(_UNREADABLE in text for text in (name, *shared))
     alike = len(set(map(_shape, rows))) == 1
     strictly = all(before < after for before, after in pairs)
     return Extent(
         steps=steps,
         starts=starts,
         group=groups[0],
-        groups=None if len(set(groups)) == 1 else groups,
-        exact=complete and alike and strictly and steps[-1] < FIRST_INEXACT,
+        groups=None if len(shared) == 1 else groups,
+        exact=complete and clear and alike and strictly and steps[0] >= 0 and steps[-1] < FIRST_INEXACT,
     )
 
 
 def _step(step: int | str) -> int:
     # Beyond what an array holds there is no exactness anyway.
-    return min(int(step), 2**63 - 1)
+    return max(-(2**63), min(int(step), 2**63 - 1))
 
 
 def _shape(row: dict[str, Any]) -> Shape:

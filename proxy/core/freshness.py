@@ -24,6 +24,11 @@ class Lifetimes:
     stale_if_error_s: float
     negative_s: float
 
+    @property
+    def usable_s(self) -> float:
+        """How old an answer can be at most and still be of use."""
+        return self.fresh_s + max(self.stale_while_revalidate_s, self.stale_if_error_s)
+
     def bounded(self, *, fresh_s: float, oldest_s: float = math.inf) -> "Lifetimes":
         """Return these windows around another freshness lifetime, with nothing served that is older than `oldest_s`."""
         fresh_s = min(fresh_s, oldest_s)

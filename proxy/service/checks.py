@@ -4,8 +4,11 @@ Two things are looked at. The **canary**: once there is a series of more than 1,
 for in full, with a smaller limit, as two windows, and in full again; where both full answers are the same, the others must be
 what is computed from them. That finds a changed rule, and a bound on the rows of an answer that nobody told. The **shadow**:
 a small share of the computed answers, one a minute at most, is compared with what the upstream says to that very question.
-Where they differ rows may have come or changed meanwhile, so the question is asked twice, and in full in between: where the
-two are the same and still not what is computed, the rule is broken.
+Where they differ rows may have come or changed meanwhile, so the question is asked twice, and in between the one whose answer
+it was computed from: where the two are the same and still not what is computed, the rule is broken.
+
+What the shadow found broken must itself be right again before anything is computed: a bound on whole runs, say, shows in no
+single series. Where the canary found it, or there is nothing left to compare, a long series has to tell, any that is asked for.
 """
 
 import asyncio
@@ -31,6 +34,10 @@ SHADOW_S = 60.0
 _log = structlog.get_logger()
 
 
+class _Refused(Exception):
+    """The upstream's own 4xx to a check: says nothing about the rule."""
+
+
 class Checks:
     """Says whether the rule holds, and sees to it that it is looked at."""
 
@@ -45,8 +52,9 @@ class Checks:
         self._next_canary_s = 0.0
         self._next_shadow_s = 0.0
         self._running: asyncio.Task[None] | None = None
-        # The series that the canary asks for.
+        # The series that the canary asks for, and the question and its source that the shadow found broken.
         self._suspect: MetricsQuery | None = None
+        self._culprit: tuple[MetricsQuery, MetricsQuery] | None = None
         self.trusted = True
         self.passed = 0
         self.failed = 0
@@ -57,27 +65,38 @@ class Checks:
         now_s = self._clock.monotonic_s()
         if now_s < self._next_canary_s or not self._idle:
             return
-        longest = max(extents.by_name, key=lambda name: len(extents.by_name[name].steps), default="")
-        if longest and len(extents.by_name[longest].steps) > LEAST_ROWS:
+        lengths = {name: len(extent.steps) for name, extent in extents.by_name.items() if extent.exact}
+        longest = max(lengths, key=lengths.__getitem__, default="")
+        if longest and lengths[longest] > LEAST_ROWS:
             self._suspect = replace(extents.question.wide, name=longest)
             self.look_again()
 
-    def look_again(self) -> None:
-        """Ask the canary, unless it was a moment ago: the only way back to trust."""
-        now_s = self._clock.monotonic_s()
-        if self._suspect is not None and now_s >= self._next_canary_s and self._idle:
-            self._next_canary_s = now_s + AGAIN_S
-            self._start(self._canary(self._suspect))
+    def look_again(self, asked: MetricsQuery | None = None) -> None:
+        """Ask the canary, unless it was a moment ago, or again what the shadow found broken: the only way back to trust.
 
-    def compare(self, question: MetricsQuery, computed: bytes) -> None:
-        """Perhaps compare a computed answer with the upstream's own, in the background."""
+        `asked`: what somebody asks for, whose series may be the canary's where it has none."""
+        now_s = self._clock.monotonic_s()
+        if now_s < self._next_canary_s or not self._idle:
+            return
+        if self._culprit is None and self._suspect is None and asked is not None and asked.name is not None:
+            self._suspect = asked.wide
+        if self._culprit is not None:
+            check = self._again(*self._culprit)
+        elif self._suspect is not None:
+            check = self._canary(self._suspect)
+        else:
+            return
+        self._next_canary_s = now_s + AGAIN_S
+        self._start(check)
+
+    def compare(self, question: MetricsQuery, computed: bytes, source: MetricsQuery) -> None:
+        """Perhaps compare an answer computed from the one to `source` with the upstream's own, in the background."""
         if self._draw() >= self._shadow_fraction:
             return
         now_s = self._clock.monotonic_s()
         if now_s >= self._next_shadow_s and self._idle:
             self._next_shadow_s = now_s + SHADOW_S
-            self._suspect = self._suspect or question.wide
-            self._start(self._shadow(question, computed))
+            self._start(self._shadow(question, computed, source))
 
     async def settled(self) -> None:
         """Wait until the check under way is done."""
@@ -102,14 +121,17 @@ class Checks:
             await check
         except UpstreamError as exc:
             _log.info("series.check_failed", code=exc.code)
+        except _Refused:
+            self._suspect = self._culprit = None
         except ValueError as exc:
             self._judge(False, check="layout", reason=str(exc))
 
     async def _canary(self, full: MetricsQuery) -> None:
         before = await self._ask(full)
-        extents = split(before, full)
+        extents = await asyncio.to_thread(split, before, full)
         extent = extents.by_name.get(full.name or "")
-        if extent is None or not extent.exact:
+        if extent is None or not extent.exact or len(extent.steps) <= LEAST_ROWS:
+            self._suspect = None  # of no use any more: another one
             return
         middle = extent.steps[len(extent.steps) // 2]
         others = [replace(full, limit=len(extent.steps) // 3), replace(full, last=middle), replace(full, first=middle + 1)]
@@ -119,18 +141,36 @@ class Checks:
         if self._judge(all(answer(extents, other) == body for other, body in zip(others, said, strict=True)), check="canary"):
             self._next_canary_s = self._clock.monotonic_s() + CANARY_S
 
-    async def _shadow(self, question: MetricsQuery, computed: bytes) -> None:
+    async def _shadow(self, question: MetricsQuery, computed: bytes, source: MetricsQuery) -> None:
         said = await self._ask(question)
         if said == computed:
-            self._judge(self.trusted, check="shadow")
+            self._judge(True, check="shadow")
             return
-        full = await self._ask(question.wide)
-        if await self._ask(question) == said and (computed_now := answer(split(full, question.wide), question)) is not None:
-            self._judge(computed_now == said, check="shadow")
+        full = await self._ask(source)
+        if await self._ask(question) != said:
+            return
+        self._culprit = question, source
+        computed_now = answer(await asyncio.to_thread(split, full, source), question)
+        if computed_now is None or self._judge(computed_now == said, check="shadow"):
+            self._culprit = None
+
+    async def _again(self, question: MetricsQuery, source: MetricsQuery) -> None:
+        """Ask once more what the shadow found broken: another series could follow the rule all the while."""
+        full = await self._ask(source)
+        said = await self._ask(question)
+        if await self._ask(source) != full:
+            return
+        extents = await asyncio.to_thread(split, full, source)
+        computed_now = answer(extents, question) if extents.by_name else None
+        # Where there is nothing, or it isn't computed any more, it is for the canary to tell.
+        if computed_now is None or self._judge(computed_now == said, check="again"):
+            self._culprit = None
 
     async def _ask(self, question: MetricsQuery) -> bytes:
         query = question.query
         reply = await self._upstream.get(query.target, self._upstream.ticket(Priority.REFRESH), query.route.check)
+        if reply.status != 200:
+            raise _Refused
         return reply.body
 
     def _judge(self, holds: bool, *, check: str, reason: str = "") -> bool:
@@ -143,6 +183,6 @@ class Checks:
         if self.trusted and not holds:
             self.trusted = False
             self.distrusted()
-        elif holds and check == "canary":
+        elif holds and check != "shadow":
             self.trusted = True
         return holds

@@ -1,5 +1,7 @@
 """Asking the upstream for one question: at most one call under way for each, its answer checked, stored and remembered."""
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import structlog
@@ -28,10 +30,11 @@ _log = structlog.get_logger()
 class Fetched:
     """What a flight brought.
 
-    `stored`: whether it is kept. `asked`: False where somebody else's flight had landed just before, and its entry serves.
-    `elapsed_s`: how long the upstream took.
+    `tenant`: whose it is, by the key that it was fetched with. `stored`: whether it is kept. `asked`: False where somebody
+    else's flight had landed just before, and its entry serves. `elapsed_s`: how long the upstream took.
     """
 
+    tenant: Tenant
     entry: Entry
     stored: bool
     asked: bool = True
@@ -45,7 +48,9 @@ class Need:
     `not_before_s`: the wall time at which it must have begun or later. `persist`: the answer may be written to disk.
     `landings`: the count of landed flights when the caller looked into the store. `urgent`: the caller has nothing in hand.
     `refreshed_s`: when what the caller has in hand was fetched (wall time). `client`: who asks.
-    `max_bytes`: how much an answer may hold, where it is less than usual.
+    `deadline_s`: until when who has nothing in hand waits (monotonic clock), however many calls it takes.
+    `max_bytes`: how much an answer may hold, where it is less than usual. `in_vain`: called where the flight brings no 200,
+    whoever still waits for it then, unless the upstream wants to be left alone or refuses the key.
     """
 
     not_before_s: float
@@ -54,7 +59,9 @@ class Need:
     client: str = ""
     urgent: bool = False
     refreshed_s: float = 0.0
+    deadline_s: float = math.inf
     max_bytes: int | None = None
+    in_vain: Callable[[], None] | None = None
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -160,13 +167,15 @@ class Fetcher:
     def _start(self, tenant: Tenant, query: Query, need: Need) -> _Flight:
         priority = Priority.PERSON if need.urgent else Priority.REFRESH
         ticket = self._upstream.ticket(priority, client=need.client, refreshed_s=need.refreshed_s)
+        ticket.deadline_s = min(ticket.deadline_s, need.deadline_s) if need.urgent else ticket.deadline_s
         call = _Call(fetcher=self, query=query, tenant=tenant, first=need, ticket=ticket, persist=need.persist)
         return self._flights.start(call.question, call, now_s=self._clock.now_s())
 
     def _join(self, call: _Call, need: Need) -> None:
         call.persist = call.persist or need.persist
         if need.urgent:
-            self._upstream.turnstile.promote(call.ticket, client=need.client, deadline_s=self._upstream.deadline_s())
+            deadline_s = min(self._upstream.deadline_s(), need.deadline_s)
+            self._upstream.turnstile.promote(call.ticket, client=need.client, deadline_s=deadline_s)
 
     async def _wait(self, question: Question, flight: _Flight) -> Fetched:
         """Wait for a flight. When the last person who waited has gone, a call that hasn't been sent yet is given up."""
@@ -207,7 +216,7 @@ class Fetcher:
             return None
         if judge(entry, self._clock.now_s(), self._lifetimes.of(call.query)) is not Verdict.FRESH:
             return None
-        return Fetched(entry=entry, stored=True, asked=False)
+        return Fetched(tenant=call.tenant, entry=entry, stored=True, asked=False)
 
     def _keep(self, call: _Call, reply: Reply) -> Fetched:
         # Filed under the key that it was fetched with, which may have changed since the call began.
@@ -217,14 +226,15 @@ class Fetcher:
         question = Question(reply.fingerprint, target)
         if reply.status != 200:
             self._memo.remember(question, entry)
+            self._note_vain(call)
         else:
             self._memo.forget(question)
         if reply.status != 200 or len(entry.body) > self._max_object_bytes:
             # What was stored is not what the upstream says any more.
             self._store.put(tenant.namespace, target, tombstone(reply.sent_at_s), call.query.keeping)
-            return Fetched(entry=entry, stored=False, elapsed_s=reply.elapsed_s)
+            return Fetched(tenant=tenant, entry=entry, stored=False, elapsed_s=reply.elapsed_s)
         stored = self._encoder.keep(tenant, target, entry, call.keeping)
-        return Fetched(entry=entry, stored=stored, elapsed_s=reply.elapsed_s)
+        return Fetched(tenant=tenant, entry=entry, stored=stored, elapsed_s=reply.elapsed_s)
 
     def _remember(self, call: _Call, error: UpstreamError) -> None:
         _log.warning(
@@ -234,8 +244,15 @@ class Fetcher:
             reason=error.detail,
             upstream_status=error.upstream_status,
         )
-        # Those two are remembered where they belong, for the upstream as a whole and with times of their own; and what was
-        # given up for its size may still be had by who accepts more.
-        given_up = isinstance(error, AnswerTooLarge) and call.first.max_bytes is not None
-        if not isinstance(error, UpstreamBusy | KeyRefused) and not given_up:
+        # Those two are remembered where they belong, for the upstream as a whole and with times of their own.
+        if isinstance(error, UpstreamBusy | KeyRefused):
+            return
+        self._note_vain(call)
+        # What was given up for its size may still be had by who accepts more.
+        if not (isinstance(error, AnswerTooLarge) and call.first.max_bytes is not None):
             self._memo.remember(call.question, Failure(error=error))
+
+    @staticmethod
+    def _note_vain(call: _Call) -> None:
+        if call.first.in_vain is not None:
+            call.first.in_vain()

@@ -6,6 +6,7 @@
 import asyncio
 import math
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import assert_never
 
 from proxy.clock import Clock
@@ -94,6 +95,7 @@ class Reader:
         there is no usable entry and the request forbids asking.
         """
         not_before_s = self._clock.now_s() - demand.oldest_s
+        deadline_s = self._upstream.deadline_s()
         landings = self._fetcher.landings
         tenant = self._tenancy.current()
         lifetimes = self._lifetimes.of(query)
@@ -101,7 +103,7 @@ class Reader:
         asked = self._series.understood(query)
         computed = False
         if asked is not None and not self._good_enough(entry, lifetimes, not_before_s):
-            newer_than_s = -math.inf if entry is None else entry.sent_at_s
+            newer_than_s = self._clock.now_s() - lifetimes.usable_s if entry is None else entry.sent_at_s
             if (found := await self._series.lookup(tenant, query, asked, newer_than_s=newer_than_s)) is not None:
                 entry, computed = found, True
         said = self._memo.get(Question(tenant.fingerprint, query.target))
@@ -128,6 +130,7 @@ class Reader:
             client=client,
             urgent=plan is Plan.FETCH,
             refreshed_s=0.0 if entry is None else entry.sent_at_s,
+            deadline_s=deadline_s,
         )
         ask = _Ask(query=query, asked=asked, tenant=tenant, entry=entry, verdict=verdict, need=need)
         return await self._carry_out(plan, ask, said)
@@ -164,9 +167,13 @@ class Reader:
 
     def _refresh(self, ask: _Ask, reason: str) -> Answer:
         wider, query = self._series.to_ask(ask.query, ask.asked)
-        need = ask.need if wider == ask.asked else replace(ask.need, max_bytes=self._series.max_bytes)
+        need = ask.need if wider is None or wider == ask.asked else self._bounded(ask.need, wider)
         self._fetcher.refresh(ask.tenant, query, need)
         return self._serve(ask.tenant, ask.query, ask.entry, stale=reason)
+
+    def _bounded(self, need: Need, wider: MetricsQuery) -> Need:
+        """Return what is needed of a flight that brings more than was asked for."""
+        return replace(need, max_bytes=self._series.max_bytes, in_vain=partial(self._series.note_hopeless, wider))
 
     async def _fetch_briefly(self, ask: _Ask) -> Answer:
         """Fetch, and fall back on the entry that is there where that fails or takes too long."""
@@ -211,22 +218,23 @@ class Reader:
         if wider is None or wider == ask.asked:
             return None
         try:
-            need = replace(ask.need, max_bytes=self._series.max_bytes)
-            fetched, collapsed = await self._fetcher.fetch(ask.tenant, query, need)
+            fetched, collapsed = await self._fetcher.fetch(ask.tenant, query, self._bounded(ask.need, wider))
         except AnswerTooLarge:
-            self._series.note_vain(wider, ask.asked)
+            self._series.note_hopeless(wider)
             return None
         except (UpstreamBusy, KeyRefused):
             raise
         except UpstreamError as exc:
             # Perhaps it was too much: next time it is asked for as it came, once the failure is no longer remembered.
-            self._series.note_vain(wider, ask.asked)
+            self._series.note_hopeless(wider)
             self._memo.remember(Question(ask.tenant.fingerprint, ask.query.target), Failure(error=exc))
             raise
         if fetched.entry.status != 200:
-            return fetched, collapsed
+            # What is said to another question is no answer to this one.
+            self._series.note_hopeless(wider)
+            return None
         entry = await self._series.compute(
-            ask.tenant, ask.query, ask.asked, source=wider, target=query.target, entry=fetched.entry
+            fetched.tenant, ask.query, ask.asked, source=wider, target=query.target, entry=fetched.entry
         )
         if entry is None:
             self._series.note_vain(wider, ask.asked)
@@ -241,10 +249,13 @@ class Reader:
         entry = await self._store.get(ask.tenant.namespace, details.target)
         if entry is None or self._clock.now_s() - entry.sent_at_s > SIZE_S:
             try:
-                fetched, _ = await self._fetcher.fetch(ask.tenant, details, replace(ask.need, not_before_s=-math.inf))
+                # It is no part of the answer: nobody waits long for it.
+                async with asyncio.timeout(self._stale_wait_s if ask.need.urgent else self._stale_wait_s / 2):
+                    fetched, _ = await self._fetcher.fetch(ask.tenant, details, replace(ask.need, not_before_s=-math.inf))
             except (UpstreamBusy, KeyRefused):
                 raise
-            except UpstreamError:
+            except (UpstreamError, TimeoutError):
+                self._series.note_no_size(asked)
                 return
             entry = fetched.entry
         self._series.note_size(asked, entry)

@@ -20,9 +20,14 @@ _USUAL_ROWS = 1_000
 
 @dataclass(slots=True)
 class Run:
-    """One run. `series`: how many it has, None where nobody knows; `rows`: of the longest one that came."""
+    """One run.
+
+    `series`: how many it has, None where nobody knows; `size_after_s`: until then that isn't asked; `rows`: of the longest one
+    that came; `watched`: the last two that were asked for, and when.
+    """
 
     series: int | None = None
+    size_after_s: float = 0.0
     rows: int = 0
     watched: dict[str | None, float] = field(default_factory=dict)
 
@@ -35,6 +40,9 @@ class Runs:
         self._max_rows = max_rows
         self._runs: LRUCache[str, Run] = LRUCache(_MOST_RUNS)
         self._vain: TTLCache[tuple[MetricsQuery, str | None], None] = TTLCache(_MOST_VAIN, VAIN_S, timer=clock.monotonic_s)
+        self._hopeless: TTLCache[MetricsQuery, None] = TTLCache(_MOST_VAIN, VAIN_S, timer=clock.monotonic_s)
+        # By series in full: the shortest window of which even the densest answer was of no use.
+        self._too_long: TTLCache[MetricsQuery, float] = TTLCache(_MOST_VAIN, VAIN_S, timer=clock.monotonic_s)
 
     def run(self, question: MetricsQuery) -> Run:
         """Return what is known of a question's run."""
@@ -46,34 +54,45 @@ class Runs:
     def watch(self, question: MetricsQuery) -> None:
         """Note that somebody asks."""
         watched = self.run(question).watched
-        now_s = self._clock.monotonic_s()
-        watched[question.name] = now_s
-        for name in [name for name, seen_s in watched.items() if now_s - seen_s > WATCHED_S]:
-            del watched[name]
+        watched.pop(question.name, None)
+        watched[question.name] = self._clock.monotonic_s()
+        if len(watched) > 2:
+            del watched[next(iter(watched))]
 
     def needs_size(self, question: MetricsQuery) -> bool:
         """Tell whether it would help to know how large the run is: as soon as somebody asks for more than one of its series."""
         run = self.run(question)
-        return run.series is None and (question.name is None or len(run.watched) > 1)
+        return run.series is None and self._clock.monotonic_s() >= run.size_after_s and self._several(run, question)
 
     def asked(self, question: MetricsQuery) -> MetricsQuery:
         """Return the question to ask upstream, the widest that will likely be complete and whose rows are wanted."""
-        promising = (wider for wider in self._wider(question) if (wider, question.name) not in self._vain)
+        promising = (
+            wider for wider in self._wider(question) if (wider, question.name) not in self._vain and wider not in self._hopeless
+        )
         return next(promising, question)
 
     def _wider(self, question: MetricsQuery) -> list[MetricsQuery]:
         run = self.run(question)
         small = run.series is not None and run.series * (run.rows or _USUAL_ROWS) <= self._max_rows
-        several = question.name is None or len(run.watched) > 1
-        wider = [question.whole] if small and several else []
-        if question.name is not None or question.group is not None:
+        wider = [question.whole] if small and self._several(run, question) else []
+        if question.name is not None or (question.group is not None and small):
             wider.append(question.wide)
-            wider.append(question.windowed)
+            if _span(question) < self._too_long.get(question.wide, math.inf):
+                wider.append(question.windowed)
         return wider
+
+    def _several(self, run: Run, question: MetricsQuery) -> bool:
+        """Tell whether more than one of the run's series is wanted."""
+        since_s = self._clock.monotonic_s() - WATCHED_S
+        return question.name is None or sum(seen_s >= since_s for seen_s in run.watched.values()) > 1
 
     def note_size(self, question: MetricsQuery, series: float) -> None:
         """Note how many series a run has (infinite: too many to list)."""
         self.run(question).series = 10**9 if math.isinf(series) else int(series)
+
+    def note_no_size(self, question: MetricsQuery) -> None:
+        """Note that nobody can say now how many series a run has."""
+        self.run(question).size_after_s = self._clock.monotonic_s() + WATCHED_S
 
     def note_rows(self, question: MetricsQuery, rows: int) -> None:
         """Note how many rows one of the run's series has."""
@@ -81,6 +100,16 @@ class Runs:
         run.rows = max(run.rows, rows)
 
     def note_vain(self, asked: MetricsQuery, question: MetricsQuery) -> None:
-        """Note that a wider question's answer was too large, failed, or did not hold the narrower one's."""
-        if asked != question:
-            self._vain[asked, question.name] = None
+        """Note that a wider question's answer did not hold the narrower one's."""
+        self._vain[asked, question.name] = None
+        if asked == question.windowed != question.wide:
+            self._too_long[question.wide] = min(_span(question), self._too_long.get(question.wide, math.inf))
+
+    def note_hopeless(self, asked: MetricsQuery) -> None:
+        """Note that a wider question's answer was too large or failed, whatever it was asked for."""
+        self._hopeless[asked] = None
+
+
+def _span(question: MetricsQuery) -> float:
+    """Return how many steps a window has."""
+    return math.inf if question.last is None else question.last - question.first

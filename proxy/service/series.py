@@ -68,6 +68,7 @@ class Series:
         self._enabled = enabled
         self.max_bytes = max_bytes
         self._held: LRUCache[tuple[str, str], _Held] = LRUCache(memory_bytes, getsizeof=lambda held: held.size_bytes)
+        self._taking: dict[tuple[str, str, str], asyncio.Task[Extents | None]] = {}
         self.computed = 0
 
     def understood(self, query: Query) -> MetricsQuery | None:
@@ -75,7 +76,7 @@ class Series:
         if not self._enabled:
             return None
         if not self.checks.trusted:
-            self.checks.look_again()
+            self.checks.look_again(metrics_query(query))
             return None
         return metrics_query(query)
 
@@ -93,6 +94,8 @@ class Series:
             computed = await self.compute(tenant, query, asked, source=source, target=wider.target, entry=entry)
             if computed is not None:
                 return computed
+            # A newer one of the same kind would be of as little use: it isn't asked for to refresh this one.
+            self.note_vain(source, asked)
         return None
 
     async def compute(
@@ -100,11 +103,11 @@ class Series:
     ) -> Entry | None:
         """Return the answer to `query` made of the one to `source`, kept like any other; None where that is uncertain."""
         extents = await self._extents((tenant.namespace, target), source, entry)
-        body = None if extents is None else answer(extents, asked)
-        if extents is None or body is None:
+        # That the rule is broken may have been found out while the answer was taken apart.
+        if extents is None or not self.checks.trusted or (body := answer(extents, asked)) is None:
             return None
         self.computed += 1
-        self.checks.compare(asked, body)
+        self.checks.compare(asked, body, source)
         self._runs.note_rows(asked, max((len(extent.steps) for extent in extents.by_name.values()), default=0))
         computed = Entry(body=body, sent_at_s=entry.sent_at_s, digest=digest_of(body))
         self._encoder.keep(tenant, query.target, computed, Keeping.MEMORY)
@@ -133,8 +136,17 @@ class Series:
         self._runs.note_size(asked, math.inf if len(names) >= _MOST_NAMES else series)
 
     def note_vain(self, wider: MetricsQuery, asked: MetricsQuery) -> None:
-        """Learn that asking for so much was of no use."""
-        self._runs.note_vain(wider, asked)
+        """Learn that the answer to so much was of no use for a question."""
+        if self.checks.trusted:
+            self._runs.note_vain(wider, asked)
+
+    def note_hopeless(self, wider: MetricsQuery) -> None:
+        """Learn that asking for so much brings no answer."""
+        self._runs.note_hopeless(wider)
+
+    def note_no_size(self, asked: MetricsQuery) -> None:
+        """Learn that nobody can say now how large a run is."""
+        self._runs.note_no_size(asked)
 
     def _forget(self) -> None:
         """Forget what was computed, and with it everything in memory: on disk is only what the upstream said itself."""
@@ -145,10 +157,20 @@ class Series:
         held = self._held.get(place)
         if held is not None and held.digest == entry.digest:
             return held.extents
-        if len(entry.body) > _INLINE_BYTES:
-            extents = await asyncio.to_thread(_taken_apart, entry.body, source)
-        else:
-            extents = _taken_apart(entry.body, source)
+        if len(entry.body) <= _INLINE_BYTES:
+            return self._hold(place, entry, _taken_apart(entry.body, source))
+        # Everybody who waits for a wide answer comes here at once: it is taken apart once for all of them.
+        taken = (*place, entry.digest)
+        if (task := self._taking.get(taken)) is None:
+            task = asyncio.get_running_loop().create_task(self._take_apart(place, source, entry))
+            self._taking[taken] = task
+            task.add_done_callback(lambda _: self._taking.pop(taken))
+        return await asyncio.shield(task)
+
+    async def _take_apart(self, place: tuple[str, str], source: MetricsQuery, entry: Entry) -> Extents | None:
+        return self._hold(place, entry, await asyncio.to_thread(_taken_apart, entry.body, source))
+
+    def _hold(self, place: tuple[str, str], entry: Entry, extents: Extents | None) -> Extents | None:
         size_bytes = len(entry.body) + (0 if extents is None else extents.size_bytes)
         if extents is not None:
             self.checks.note(extents)

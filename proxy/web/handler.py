@@ -126,7 +126,7 @@ def _note(exchange: _Exchange, query: Query, answer: Answer, *, not_modified: bo
     """Count the answer; a hit is summed up in the log, anything else has a line of its own."""
     outcome, duration_s = answer.outcome, exchange.duration_s
     exchange.parts.telemetry.answered(exchange.route, outcome.kind, duration_s, stale=outcome.stale, not_modified=not_modified)
-    if outcome.kind == "hit" and answer.entry.status == 200:
+    if outcome.kind in {"hit", "series"} and answer.entry.status == 200:
         exchange.parts.hits.note(duration_s, not_modified=not_modified)
         return
     exchange.log(

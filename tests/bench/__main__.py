@@ -7,7 +7,7 @@ import sys
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
-from tests.bench import herd, hits, memory, misses
+from tests.bench import herd, hits, memory, misses, series
 from tests.bench.exchange import UnexpectedError
 from tests.bench.machine import describe
 from tests.bench.processes import pinned, placement
@@ -19,9 +19,10 @@ SCENARIOS: dict[str, Callable[[World], Awaitable[Section]]] = {
     "misses": misses.measure,
     "herd": herd.measure,
     "memory": memory.measure,
+    "series": series.measure,
 }
 FULL = Plan()
-QUICK = Plan(rounds=2, seconds=0.2, warm_up_s=0.1, answers=500)
+QUICK = Plan(rounds=2, seconds=0.2, warm_up_s=0.1, answers=500, panels=5)
 _FILES = 4096
 
 

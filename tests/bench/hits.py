@@ -3,6 +3,7 @@
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import repeat
 
 from proxy.core.entry import Coding
 from tests.bench.bodies import LARGE, SMALL
@@ -109,7 +110,7 @@ async def _measure_case(plan: Plan, case: Case, contestants: Sequence[Contestant
 async def _round(plan: Plan, contestant: Contestant, ready: Ready, tally: _Tally, seconds: float) -> _Round:
     server = contestant.server
     before_s = server.cpu_s()
-    polled = await poll(server.port, ready.request, ready.expected, connections=plan.connections, seconds=seconds)
+    polled = await poll(server.port, repeat(ready.request), ready.expected, connections=plan.connections, seconds=seconds)
     after_s = server.cpu_s()
     tally.answers += polled.answers
     cpu_s = None if before_s is None or after_s is None else after_s - before_s

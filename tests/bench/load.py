@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tests.bench.exchange import PATIENCE_S, Connection, UnexpectedError, connected
@@ -38,11 +39,11 @@ class Polled:
 class _Polling(Connection):
     """One connection of the load. `done` ends with the first answer that is complete after `until_s`."""
 
-    def __init__(self, request: bytes, expected: Expected) -> None:
+    def __init__(self, requests: Iterator[bytes], expected: Expected) -> None:
         super().__init__()
         self.answers = 0
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._request = request
+        self._requests = requests
         self._expected = expected
         self._status_line = f"HTTP/1.1 {expected.status} ".encode()
         self._until_s = 0.0
@@ -50,7 +51,7 @@ class _Polling(Connection):
     def start(self, until_s: float) -> None:
         """Send the first request."""
         self._until_s = until_s
-        self.send(self._request)
+        self.send(next(self._requests))
 
     def answered(self) -> None:
         expected = self._expected
@@ -63,7 +64,7 @@ class _Polling(Connection):
             return
         self.answers += 1
         if time.perf_counter() < self._until_s:
-            self.send(self._request)
+            self.send(next(self._requests))
         elif not self.done.done():
             self.done.set_result(None)
 
@@ -72,9 +73,12 @@ class _Polling(Connection):
             self.done.set_exception(exc)
 
 
-async def poll(port: int, request: bytes, expected: Expected, *, connections: int, seconds: float) -> Polled:
-    """Poll for some seconds and wait for what is under way then. Raises UnexpectedError at the first wrong answer."""
-    async with connected(port, *(_Polling(request, expected) for _ in range(connections))) as polling:
+async def poll(port: int, requests: Iterator[bytes], expected: Expected, *, connections: int, seconds: float) -> Polled:
+    """Poll for some seconds and wait for what is under way then; `requests` does not end.
+
+    Raises UnexpectedError at the first wrong answer.
+    """
+    async with connected(port, *(_Polling(requests, expected) for _ in range(connections))) as polling:
         began_s, cpu_s = time.perf_counter(), time.process_time()
         for connection in polling:
             connection.start(began_s + seconds)

@@ -1,6 +1,7 @@
 """The bench itself, with tiny numbers: that it runs and what it tells, not how fast anything is."""
 
 from collections.abc import AsyncIterator, Sequence
+from itertools import repeat
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from tests.bench.processes import Server, serving
 from tests.bench.report import Bound, Section
 from tests.bench.world import Plan
 
-TINY = Plan(rounds=1, seconds=0.04, warm_up_s=0.02, connections=4, misses=20, herd=40, answers=60)
+TINY = Plan(rounds=1, seconds=0.04, warm_up_s=0.02, connections=4, misses=20, herd=40, answers=60, panels=2)
 SMALL_CASE = Case(points=20, coding=Coding.IDENTITY)
 
 
@@ -27,13 +28,15 @@ async def bare(tmp_path: Path) -> AsyncIterator[Server]:
 
 async def test_every_scenario_tells_what_it_found(capsys: pytest.CaptureFixture[str]) -> None:
     """All tables are printed with their bounds below the machine's kind; had anything been unexpected, it would have raised."""
-    hits, misses, herd, memory = sections = await command.run(TINY, list(command.SCENARIOS))
+    hits, misses, herd, memory, series = sections = await command.run(TINY, list(command.SCENARIOS))
     assert len(hits.rows) == 2 * len(CASES)
     assert len(hits.bounds) == 6
     assert len(misses.rows) == len(misses.bounds) == 2
     assert herd.rows[0][1] == "1"
     assert [bound.held for bound in herd.bounds] == [True]
     assert len(memory.rows) == len(memory.bounds) <= 1
+    assert len(series.rows) == 7
+    assert len(series.bounds) == 8
     assert all(len(row) == len(section.columns) for section in sections for row in section.rows)
     printed = capsys.readouterr().out
     assert printed.startswith("- machine: ")
@@ -56,13 +59,13 @@ async def test_a_wrong_answer_ends_the_load(bare: Server, expected: Expected) ->
     if expected.body_bytes < 0:
         expected = Expected(status=200, body_bytes=ready.expected.body_bytes, marker=expected.marker)
     with pytest.raises(UnexpectedError):
-        await poll(bare.port, ready.request, expected, connections=2, seconds=0.05)
+        await poll(bare.port, repeat(ready.request), expected, connections=2, seconds=0.05)
 
 
 async def test_the_load_counts_every_answer(bare: Server) -> None:
     """The answers counted are all that came, on every connection at least one."""
     ready = await Bare(bare).prepare(SMALL_CASE)
-    polled = await poll(bare.port, ready.request, ready.expected, connections=3, seconds=0.02)
+    polled = await poll(bare.port, repeat(ready.request), ready.expected, connections=3, seconds=0.02)
     assert polled.answers >= 3
     assert polled.per_s > 0
 

@@ -31,6 +31,8 @@ class Plan:
     """Questions for each contestant and round."""
     herd: int = 500
     answers: int = 10_000
+    panels: int = 20
+    """First answers for each kind of panel, each about a run of its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,9 +51,9 @@ class World:
         return int((await ask(self.origin.port, get(CALLS_PATH))).body)
 
     @asynccontextmanager
-    async def another_proxy(self, **variables: str) -> AsyncIterator[Server]:
-        """Run a proxy with settings and a cache of its own."""
-        async with _proxy(self.folder, self.origin, self.placement, **variables) as server:
+    async def another_proxy(self, origin: Server | None = None, **variables: str) -> AsyncIterator[Server]:
+        """Run a proxy with settings and a cache of its own, and perhaps another upstream."""
+        async with _proxy(self.folder, origin or self.origin, self.placement, **variables) as server:
             yield server
 
 
