@@ -155,6 +155,7 @@ class SeriesModel(RuleBasedStateMachine):
             # Somebody waits in the line behind a probe that failed, until a deadline that comes only if time passes.
             self._running.advance(1)
             slack_s += 1
+            assert slack_s <= 3, f"nobody waits longer than the deadline: {asked}"
         replies = await asking
         parts = self._running.parts
         for _ in range(1000):  # what waits for a cool-down to end is not waited for

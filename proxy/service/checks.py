@@ -50,6 +50,7 @@ class Checks:
         self._shadow_fraction = shadow_fraction
         self._draw = draw
         self._next_canary_s = 0.0
+        self._again_s = AGAIN_S
         self._next_shadow_s = 0.0
         self._running: asyncio.Task[None] | None = None
         # The series that the canary asks for, and the question and its source that the shadow found broken.
@@ -63,7 +64,7 @@ class Checks:
     def note(self, extents: Extents) -> None:
         """Take notice of complete series: one of them may serve as the canary."""
         now_s = self._clock.monotonic_s()
-        if now_s < self._next_canary_s or not self._idle:
+        if now_s < self._next_canary_s or not self._idle or (extents.question.first, extents.question.last) != (0, None):
             return
         lengths = {name: len(extent.steps) for name, extent in extents.by_name.items() if extent.exact}
         longest = max(lengths, key=lengths.__getitem__, default="")
@@ -74,7 +75,8 @@ class Checks:
     def look_again(self, asked: MetricsQuery | None = None) -> None:
         """Ask the canary, unless it was a moment ago, or again what the shadow found broken: the only way back to trust.
 
-        `asked`: what somebody asks for, whose series may be the canary's where it has none."""
+        `asked`: what somebody asks for, whose series may be the canary's where it has none.
+        """
         now_s = self._clock.monotonic_s()
         if now_s < self._next_canary_s or not self._idle:
             return
@@ -86,7 +88,9 @@ class Checks:
             check = self._canary(self._suspect)
         else:
             return
-        self._next_canary_s = now_s + AGAIN_S
+        self._next_canary_s = now_s + self._again_s
+        # A series that grows all the time may never stand still for a check: it is asked less and less often.
+        self._again_s = min(2 * self._again_s, CANARY_S) if self.trusted else AGAIN_S
         self._start(check)
 
     def compare(self, question: MetricsQuery, computed: bytes, source: MetricsQuery) -> None:
@@ -139,7 +143,7 @@ class Checks:
         if await self._ask(full) != before:
             return
         if self._judge(all(answer(extents, other) == body for other, body in zip(others, said, strict=True)), check="canary"):
-            self._next_canary_s = self._clock.monotonic_s() + CANARY_S
+            self._next_canary_s, self._again_s = self._clock.monotonic_s() + CANARY_S, AGAIN_S
 
     async def _shadow(self, question: MetricsQuery, computed: bytes, source: MetricsQuery) -> None:
         said = await self._ask(question)

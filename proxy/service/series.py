@@ -106,6 +106,7 @@ class Series:
         # That the rule is broken may have been found out while the answer was taken apart.
         if extents is None or not self.checks.trusted or (body := answer(extents, asked)) is None:
             return None
+        self.checks.note(extents)
         self.computed += 1
         self.checks.compare(asked, body, source)
         self._runs.note_rows(asked, max((len(extent.steps) for extent in extents.by_name.values()), default=0))
@@ -172,8 +173,6 @@ class Series:
 
     def _hold(self, place: tuple[str, str], entry: Entry, extents: Extents | None) -> Extents | None:
         size_bytes = len(entry.body) + (0 if extents is None else extents.size_bytes)
-        if extents is not None:
-            self.checks.note(extents)
         if size_bytes <= self._held.maxsize:
             self._held[place] = _Held(entry.digest, extents, size_bytes)
         return extents

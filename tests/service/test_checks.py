@@ -72,7 +72,6 @@ async def test_the_canary_passes(tmp_path: Path) -> None:
         assert len(upstream.asked) == 6
         for seconds, passed in ((3500, 1), (200, 2)):
             running.advance(seconds)
-            upstream.put([row("loss", LONG + seconds)])
             await ask(running, "logName=loss&limit=10")
             assert checks.passed == passed
 
@@ -122,8 +121,14 @@ async def test_rows_that_come_meanwhile_are_no_breach(tmp_path: Path) -> None:
         await ask(running, "logName=loss&limit=10")
         checks = running.parts.series.checks
         assert (checks.trusted, checks.passed, checks.failed) == (True, 0, 0)
+        tried = upstream.asked.count(target("logName=loss&limit=10000"))
+        for _ in range(12):  # an hour
+            running.advance(301)
+            await ask(running, "logName=loss&limit=10")
+        # Each try asks for all of it twice, besides the refreshes: after 5, 10, 20 and 40 minutes, less and less often.
+        assert upstream.asked.count(target("logName=loss&limit=10000")) - tried == 12 + 2 * 3
         upstream.instead = None
-        running.advance(301)
+        running.advance(2401)
         await ask(running, "logName=loss&limit=10")
         assert checks.passed == 1
 
