@@ -1,7 +1,7 @@
 """An upstream that answers from the oracle alone, and the proxy in front of it: for tests of the series engine."""
 
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 from aiohttp import web
 
 from tests.oracle import Asked, OracleRow, permitted, printed
-from tests.support import ManualClock, World, world
+from tests.support import ManualClock, World, served, world
 
 State = tuple[OracleRow, ...]
 
@@ -86,17 +86,8 @@ class OracleUpstream:
             listed = [{"logName": f"n{number}", "logType": "METRIC", "logGroup": None} for number in range(self.names_listed)]
         return {"id": run, "name": "r", "status": "RUNNING", "projectName": "p", "logNames": listed}
 
-    @asynccontextmanager
-    async def serve(self) -> AsyncIterator[str]:
-        app = web.Application()
-        app.router.add_get("/{anything:.*}", self.handle)
-        runner = web.AppRunner(app, access_log=None)
-        await runner.setup()
-        try:
-            await web.TCPSite(runner, "127.0.0.1", 0).start()
-            yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-        finally:
-            await runner.cleanup()
+    def serve(self) -> AbstractAsyncContextManager[str]:
+        return served(self.handle)
 
 
 def asked_of(query: Any) -> Asked:

@@ -1,7 +1,7 @@
 """A proxy in front of a stand-in, both real servers on loopback, for tests to talk to."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,13 +98,13 @@ class World:
     async def settled(self) -> None:
         """Wait until nothing is asked upstream any more."""
         async with asyncio.timeout(10):
-            while self.parts.fetcher.in_flight or self.standin.counters.in_flight:  # noqa: ASYNC110
+            while self.parts.fetcher.in_flight or self.standin.counters.in_flight:  # noqa: ASYNC110 -- no event tells it
                 await asyncio.sleep(0.001)
 
     async def arrived(self, requests: int) -> None:
         """Wait until the proxy has begun to answer so many requests."""
         async with asyncio.timeout(10):
-            while self.parts.requests < requests:  # noqa: ASYNC110
+            while self.parts.requests < requests:  # noqa: ASYNC110 -- no event tells it
                 await asyncio.sleep(0.001)
 
     async def flushed(self) -> None:
@@ -152,6 +152,20 @@ async def world(
         )
         url = f"http://127.0.0.1:{runner.addresses[0][1]}"
         yield World(standin=standin, upstream=base, url=url, parts=parts, session=session, clock=clock)
+
+
+@asynccontextmanager
+async def served(handle: Callable[[web.Request], Awaitable[web.Response]]) -> AsyncIterator[str]:
+    """Answer every GET on a port of loopback with one handler; give the base URL."""
+    app = web.Application()
+    app.router.add_get("/{anything:.*}", handle)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
 
 
 async def until(condition: asyncio.Event) -> None:

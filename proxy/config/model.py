@@ -198,7 +198,7 @@ Lifetimes = create_model(
     "Lifetimes",
     __base__=_Lifetimes,
     __doc__="Freshness lifetimes of the routes, and `moving_s` of questions that name a point in time; None: as running_s.",
-    **{f"{route.name}_s": (Seconds | None, route.fresh_s) for route in ROUTES},  # type: ignore[call-overload]
+    **{f"{route.name}_s": (Seconds | None, route.fresh_s) for route in ROUTES},  # type: ignore[call-overload]  # mypy wants to see the keys
 )
 
 

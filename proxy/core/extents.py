@@ -80,7 +80,8 @@ def split(body: bytes, question: MetricsQuery) -> Extents:
     """Take an answer of the upstream apart.
 
     Raises ValueError where it isn't laid out as the upstream's are: rows after each other, names in the order of their UTF-8
-    bytes, steps in the order of their numbers."""
+    bytes, steps in the order of their numbers.
+    """
     try:
         raw = _rows.decode(body).metrics
         partitions = list(_partitions(raw))

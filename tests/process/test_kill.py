@@ -97,6 +97,6 @@ async def on_disk(path: Path, entries: int) -> None:
     """Wait until so many entries are committed: another process can only look."""
     check = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
     async with asyncio.timeout(20):
-        while check.execute("SELECT count(*) FROM entries").fetchone()[0] < entries:  # noqa: ASYNC110
+        while check.execute("SELECT count(*) FROM entries").fetchone()[0] < entries:  # noqa: ASYNC110 -- no event tells it
             await asyncio.sleep(0.02)
     check.close()

@@ -18,14 +18,14 @@ def asking(running: World, targets: list[str], **headers: str) -> list["asyncio.
 
 async def waiting(running: World, count: int) -> None:
     async with asyncio.timeout(10):
-        while len(running.parts.upstream.turnstile.budget.line) != count:  # noqa: ASYNC110
+        while len(running.parts.upstream.turnstile.budget.line) != count:  # noqa: ASYNC110 -- no event tells it
             await asyncio.sleep(0.001)
 
 
 async def idle(running: World) -> None:
     """Wait until whatever the budget let go has been answered."""
     async with asyncio.timeout(10):
-        while running.parts.upstream.turnstile.budget.in_flight:  # noqa: ASYNC110
+        while running.parts.upstream.turnstile.budget.in_flight:  # noqa: ASYNC110 -- no event tells it
             await asyncio.sleep(0.001)
     await asyncio.sleep(0)
 

@@ -734,7 +734,7 @@ async def test_a_client_that_does_not_read(tmp_path: Path) -> None:
         slow = await seen.connect(sock, limit=1_024)
         slow.writer.write(request() * times)
         async with asyncio.timeout(20):
-            while not (seen.fast and seen.fast[-1].protocol.writing_paused):  # noqa: ASYNC110
+            while not (seen.fast and seen.fast[-1].protocol.writing_paused):  # noqa: ASYNC110 -- no event tells it
                 await asyncio.sleep(0)
         transport = seen.fast[-1].transport
         assert isinstance(transport, asyncio.Transport)
@@ -762,7 +762,7 @@ async def test_clients_that_leave(tmp_path: Path, caplog: pytest.LogCaptureFixtu
             wire.writer.transport.abort()
             seen.wires.remove(wire)
         async with asyncio.timeout(20):
-            while any(one.transport is not None for one in seen.fast):  # noqa: ASYNC110
+            while any(one.transport is not None for one in seen.fast):  # noqa: ASYNC110 -- no event tells it
                 await asyncio.sleep(0.001)
         assert (await seen.ask(request()))[0].told == expected.told
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]

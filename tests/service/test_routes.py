@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from aiohttp import web
 
 from proxy.core.parameters import Parameter, Text, Whole
 from proxy.core.routes import FILES, LIST, ROUTES, Route
-from tests.support import World, world
+from tests.support import World, served, world
 
 
 def anything(body: bytes) -> None:
@@ -49,17 +49,8 @@ class Origin:
         headers = {"Access-Control-Allow-Origin": "*"}
         return web.json_response(self.answer(len(self.asked)), status=self.status, headers=headers)
 
-    @asynccontextmanager
-    async def serve(self) -> AsyncIterator[str]:
-        app = web.Application()
-        app.router.add_get("/{anything:.*}", self.handle)
-        runner = web.AppRunner(app, access_log=None)
-        await runner.setup()
-        try:
-            await web.TCPSite(runner, "127.0.0.1", 0).start()
-            yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-        finally:
-            await runner.cleanup()
+    def serve(self) -> AbstractAsyncContextManager[str]:
+        return served(self.handle)
 
 
 @asynccontextmanager

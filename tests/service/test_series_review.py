@@ -106,7 +106,7 @@ async def test_a_key_that_changes_on_the_way(tmp_path: Path) -> None:
         await until(upstream.arrived)
         second = asyncio.create_task(running.get(target("logName=loss&limit=10")))
         line = running.parts.upstream.turnstile.budget.line
-        while not line.waiting(Priority.PERSON):  # noqa: ASYNC110
+        while not line.waiting(Priority.PERSON):  # noqa: ASYNC110 -- no event tells it
             await asyncio.sleep(0)
         path.write_text("mlpi_now_B")
         upstream.gate.set()

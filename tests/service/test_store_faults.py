@@ -363,7 +363,7 @@ async def test_a_process_whose_files_may_not_grow(tmp_path: Path) -> None:
 
             async def until(questions: list[str], *, well: bool) -> None:
                 async with asyncio.timeout(PATIENCE_S):
-                    while (await ask_all(questions) == len(questions)) != well or (await disk() == "ok") != well:  # noqa: ASYNC110
+                    while (await ask_all(questions) == len(questions)) != well or (await disk() == "ok") != well:  # noqa: ASYNC110 -- no event tells it
                         await asyncio.sleep(0.05)
 
             await until(QUESTIONS, well=True)
