@@ -9,21 +9,26 @@ from proxy.config import Config, KeySource
 from proxy.core.freshness import Lifetimes
 from proxy.core.lifetimes import LifetimeTable
 from proxy.core.routes import ROUTES, Route, RouteTable
+from proxy.service.asking import Asker
 from proxy.service.checks import Checks
+from proxy.service.deltas import Deltas
 from proxy.service.encoder import Encoder
 from proxy.service.fetcher import Fetcher
+from proxy.service.lifetimes import RunLifetimes
 from proxy.service.memo import Memo
 from proxy.service.reader import Reader
 from proxy.service.runs import Runs
 from proxy.service.series import Series
+from proxy.service.shelves import Shelves
 from proxy.service.tenancy import Sleep, Tenancy
+from proxy.service.widening import Widening
 from proxy.store.memory import MemoryStore
 from proxy.store.sqlite import SqliteStore
 from proxy.store.tiers import TieredStore
 from proxy.telemetry import Telemetry
 from proxy.upstream.client import Upstream
 from proxy.upstream.credential import Credential
-from proxy.upstream.exchange import Exchange
+from proxy.upstream.exchange import Bounds, Exchange
 from proxy.upstream.pool import open_session
 from proxy.web.cors import Cors
 from proxy.web.fast import FastPath
@@ -64,8 +69,8 @@ async def open_parts(
         await tenancy.open()
         encoder = Encoder(store)
         stack.push_async_callback(encoder.aclose)
-        lifetimes = _lifetimes(config, routes)
-        memo = Memo(clock, negative_s=lifetimes.general.negative_s)
+        lifetimes = RunLifetimes(_lifetimes(config, routes))
+        memo = Memo(clock, negative_s=config.freshness.negative_s)
         fetcher = Fetcher(
             upstream=upstream,
             store=store,
@@ -77,24 +82,53 @@ async def open_parts(
             max_object_bytes=config.cache.max_object_bytes,
         )
         stack.push_async_callback(fetcher.aclose)
-        runs = Runs(clock, max_rows=config.series.max_fetch_rows)
+        shelves = Shelves(store, memory_bytes=config.series.memory_bytes, overlap_s=config.series.overlap_s)
+        stack.push_async_callback(shelves.settled)
         checks = Checks(upstream, clock, shadow_fraction=config.series.shadow_fraction)
         stack.push_async_callback(checks.aclose)
         series = Series(
-            store,
-            encoder,
-            runs,
+            shelves,
+            Runs(clock, max_rows=config.series.max_fetch_rows),
             checks,
+            memory=store.memory,
+            encoder=encoder,
+            clock=clock,
             enabled=config.series.enabled,
-            # More than can be kept would be fetched in vain.
-            max_bytes=min(config.series.max_fetch_bytes, config.cache.max_object_bytes),
-            memory_bytes=config.series.memory_bytes,
+            overlap_s=config.series.overlap_s,
         )
+        # More than can be kept would be fetched in vain.
+        bounds = Bounds(
+            bytes=min(config.series.max_fetch_bytes, config.cache.max_object_bytes), rows=config.series.max_fetch_rows
+        )
+        deltas = Deltas(
+            fetcher,
+            series,
+            lifetimes,
+            clock,
+            overlap_s=config.series.overlap_s,
+            rewrite_check_s=config.series.rewrite_check_s,
+            call_cost_rows=config.series.call_cost_rows,
+            bounds=bounds,
+        )
+        stack.push_async_callback(deltas.aclose)
+        widening = Widening(
+            fetcher=fetcher,
+            series=series,
+            store=store,
+            encoder=encoder,
+            memo=memo,
+            lifetimes=lifetimes,
+            clock=clock,
+            bounds=bounds,
+        )
+        asker = Asker(fetcher, series, deltas=deltas, widening=widening, memo=memo)
+        stack.push_async_callback(asker.aclose)
         reader = Reader(
             series=series,
             upstream=upstream,
             store=store,
             tenancy=tenancy,
+            asker=asker,
             fetcher=fetcher,
             memo=memo,
             lifetimes=lifetimes,
@@ -121,6 +155,8 @@ async def open_parts(
             upstream=upstream,
             encoder=encoder,
             series=series,
+            asker=asker,
+            deltas=deltas,
             lifetimes=lifetimes,
             routes=RouteTable(routes),
             cors=Cors(config.server.cors_origins),
@@ -144,6 +180,7 @@ def _lifetimes(config: Config, routes: Sequence[Route]) -> LifetimeTable:
         stale_while_revalidate_s=config.freshness.stale_while_revalidate_s,
         stale_if_error_s=config.freshness.stale_if_error_s,
         negative_s=config.freshness.negative_s,
+        rewrite_check_s=config.series.rewrite_check_s,
     )
     configured = config.lifetimes.model_dump()
     own = {route.name: configured.get(f"{route.name}_s", route.fresh_s) for route in routes}

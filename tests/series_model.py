@@ -4,7 +4,7 @@
 
 A run grows at its end and behind it, gains names and groups, changes its rows; its upstream changes its step form or fails;
 time passes; between, questions are asked of the running proxy. What an answer's Age claims must be so: the upstream could have
-given that answer at that moment.
+given that answer at that moment, or one that is promised of live series (`tests.promise`).
 """
 
 import argparse
@@ -14,6 +14,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -21,23 +22,29 @@ from unittest.mock import patch
 from urllib.parse import quote
 
 import structlog
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
 from proxy.core import metrics_query
-from tests.oracle import Asked, permitted
+from tests.oracle import Asked, OracleRow, permitted
+from tests.promise import is_kept
 from tests.series import row, series_world
 from tests.support import METRICS, Reply
 
 # Small enough that series of a dozen rows meet every threshold; 10,000 in earnest.
 MOST = 20
 FRESH_S, REVALIDATE_S, ERROR_S, NEGATIVE_S = 5.0, 5.0, 100.0, 5.0
+# Short enough that all of a series is looked at again now and then.
+REWRITE_CHECK_S, OVERLAP_S = 20.0, 8.0
 NAMES = ("a", "\uffee", "\U0001f600")
 GROUPS = ("", "g1", "g2")
 # Permutations of ties grow fast; what isn't among the first of them is looked for no further.
 _MOST_WAYS = 5_000
 outcomes: Counter[str] = Counter()
+outcomes_of_deltas: Counter[str] = Counter()
+# Those that the upstream never gave as a whole.
+mixed: Counter[str] = Counter()
 
 
 class SeriesModel(RuleBasedStateMachine):
@@ -55,15 +62,26 @@ class SeriesModel(RuleBasedStateMachine):
         self._troubled = self._answered = False
         self._since_s = 0.0
 
+    def _row(self, name: str, step: int, *, group: str, value: float) -> OracleRow:
+        time = datetime.fromtimestamp(self._upstream.clock.now_s(), UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
+        return row(name, step, group=group, quoted=self._quoted, value=value, time=time)
+
     def _run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         return self._runner.run(coroutine)
 
-    @initialize(rows_bound=st.sampled_from([30, 200, 50_000]), swr=st.sampled_from([0.0, REVALIDATE_S]))
-    def begin(self, rows_bound: int, swr: float) -> None:
+    @initialize(
+        rows_bound=st.sampled_from([30, 200, 50_000]),
+        swr=st.sampled_from([0.0, REVALIDATE_S]),
+        call_cost=st.sampled_from([0, 5, 2000]),
+    )
+    def begin(self, rows_bound: int, swr: float, call_cost: int) -> None:
         self._swr_s = swr
         world = series_world(
             Path(self._folder.name),
             series__max_fetch_rows=rows_bound,
+            series__rewrite_check_s=REWRITE_CHECK_S,
+            series__overlap_s=OVERLAP_S,
+            series__call_cost_rows=call_cost,
             freshness__running_s=FRESH_S,
             freshness__stale_while_revalidate_s=swr,
             freshness__stale_if_error_s=ERROR_S,
@@ -74,6 +92,8 @@ class SeriesModel(RuleBasedStateMachine):
         self._upstream.note()
 
     def teardown(self) -> None:
+        deltas = self._running.parts.deltas
+        outcomes_of_deltas.update(calls=deltas.calls, misfits=deltas.misfits, rows_saved=deltas.rows_saved)
         self._run(self._stack.aclose())
         self._runner.close()
         self._folder.cleanup()
@@ -85,12 +105,12 @@ class SeriesModel(RuleBasedStateMachine):
         """Rows at the end of a name, in one group."""
         last = max((step for of, _, step in self._upstream.rows if of == name), default=-1)
         steps = (last + gap * number for number in range(1, count + 1))
-        self._upstream.put(row(name, step, group=group, quoted=self._quoted, value=step / 7) for step in steps)
+        self._upstream.put(self._row(name, step, group=group, value=step / 7) for step in steps)
 
     @rule(name=st.sampled_from(NAMES), group=st.sampled_from(GROUPS), step=st.integers(0, 60), value=st.integers())
     def write_anywhere(self, name: str, group: str, step: int, value: int) -> None:
         """A row late, written again, or at a step that another group has."""
-        self._upstream.put([row(name, step, group=group, quoted=self._quoted, value=value)])
+        self._upstream.put([self._row(name, step, group=group, value=value)])
 
     @rule(name=st.sampled_from(NAMES), really=st.integers(0, 3))
     def forget(self, name: str, really: int) -> None:
@@ -106,10 +126,7 @@ class SeriesModel(RuleBasedStateMachine):
         """From now on steps are written in the other form, old rows as well."""
         self._quoted = not self._quoted
         self._upstream.put(
-            [
-                row(one.name, one.step, group=one.group, quoted=self._quoted, value=one.step / 3)
-                for one in self._upstream.rows.values()
-            ]
+            [self._row(one.name, one.step, group=one.group, value=one.step / 3) for one in self._upstream.rows.values()]
         )
 
     @rule(seconds=st.sampled_from([0.5, 0.5, 1, 1, 3, 6, 11, 50, 200]))
@@ -159,9 +176,8 @@ class SeriesModel(RuleBasedStateMachine):
             slack_s += 1
             assert slack_s <= 12, f"nobody waits longer than the deadline or stale_wait_s: {asked}"
         replies = await asking
-        parts = self._running.parts
         for _ in range(1000):  # what waits for a cool-down to end is not waited for
-            if not parts.fetcher.in_flight:
+            if not self._running.busy:
                 break
             await asyncio.sleep(0)
         for one, reply in zip(asked, replies, strict=True):
@@ -179,7 +195,13 @@ class SeriesModel(RuleBasedStateMachine):
         age_s = int(reply.headers["Age"])
         assert age_s <= FRESH_S + (ERROR_S if self._troubled else self._swr_s) + slack_s, (asked, age_s)
         states = self._upstream.states(now_s - age_s - 1 - slack_s, now_s - age_s)
-        assert any(reply.body in islice(permitted(state, asked), _MOST_WAYS) for state in states), (asked, reply.body)
+        if any(reply.body in islice(permitted(state, asked), _MOST_WAYS) for state in states):
+            return
+        mixed[_kind(reply)] += 1
+        oldest_s = max(REWRITE_CHECK_S, FRESH_S) + age_s + slack_s + 1
+        behind = self._upstream.states(now_s - age_s - oldest_s, now_s)
+        tail = len(behind) - len(self._upstream.states(now_s - age_s - 1 - slack_s, now_s))
+        assert is_kept(reply.body, asked, behind, tail=tail), (asked, reply.body)
 
 
 def _target(asked: Asked) -> str:
@@ -198,22 +220,31 @@ def _kind(reply: Reply) -> str:
     if reply.status != 200:
         return "error"
     status = reply.cache_status
-    return "stale" if "stale:" in status else "series" if '"series' in status else "hit" if reply.is_hit else "asked"
+    made = next((word for word in ("series", "delta", "window") if f'"{word}' in status), None)
+    return "stale" if "stale:" in status else made or ("hit" if reply.is_hit else "asked")
 
 
 def main() -> None:
     """Run the model until enough answers were checked."""
     parser = argparse.ArgumentParser(prog="python -m tests.series_model", description="Check the series engine for long.")
     parser.add_argument("--answers", type=int, default=200_000, metavar="N", help="how many to check, default 200000")
-    wanted = parser.parse_args().answers
+    parser.add_argument("--fast", action="store_true", help="don't look for the shortest way to a fault")
+    arguments = parser.parse_args()
+    wanted = arguments.answers
     long = settings(
-        max_examples=200, stateful_step_count=50, deadline=None, database=None, suppress_health_check=list(HealthCheck)
+        max_examples=200,
+        stateful_step_count=50,
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+        phases=[Phase.generate] if arguments.fast else list(Phase),
     )
     while sum(outcomes.values()) < wanted:
         run_state_machine_as_test(SeriesModel, settings=long)
         total = sum(outcomes.values())
         shares = ", ".join(f"{kind} {100 * count / total:.0f} %" for kind, count in outcomes.most_common())
-        sys.stdout.write(f"{total} answers checked: {shares}\n")
+        sys.stdout.write(f"{total} answers checked: {shares}; {sum(mixed.values())} of two moments\n")
+        sys.stdout.write(f"{dict(outcomes_of_deltas)}\n")
         sys.stdout.flush()
 
 

@@ -95,10 +95,15 @@ class World:
         self.clock.advance(seconds)
         self.parts.upstream.turnstile._let_through()
 
+    @property
+    def busy(self) -> int:
+        """How many things are under way upstream, or are being made of what came from there."""
+        return self.parts.fetcher.in_flight + self.parts.asker.refreshing + self.parts.deltas.in_flight
+
     async def settled(self) -> None:
         """Wait until nothing is asked upstream any more."""
         async with asyncio.timeout(10):
-            while self.parts.fetcher.in_flight or self.standin.counters.in_flight:  # noqa: ASYNC110 -- no event tells it
+            while self.busy or self.standin.counters.in_flight:  # noqa: ASYNC110 -- no event tells it
                 await asyncio.sleep(0.001)
 
     async def arrived(self, requests: int) -> None:
@@ -110,6 +115,7 @@ class World:
     async def flushed(self) -> None:
         """Wait until everything stored so far is on disk."""
         await self.parts.encoder.settled()
+        await self.parts.series.shelves.settled()
         await self.parts.store.disk.flush()
 
 

@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from hashlib import sha256
 from types import MappingProxyType
+
+from xxhash import xxh3_128_hexdigest
 
 # What an entry costs in memory beside its bodies: the objects, the key, and their places in the tables. Measured at 10,000
 # entries (docs/benchmarks.md), rounded up.
@@ -24,9 +25,11 @@ class Entry:
     """One answer of the upstream to one question.
 
     `body` is the body as it came, never re-serialised. `sent_at_s` is the wall time (seconds since the epoch) at which the
-    request was sent: what the upstream said is at least as new as that, so age counts from there. `digest` is the lower-case
-    hex of the first 16 bytes of the body's SHA-256. `encoded` holds the compressed forms made so far. `status` is 200, or the
-    4xx that the upstream itself answered.
+    request was sent: what the upstream said is at least as new as that, so age counts from there. `digest` is the body's XXH3
+    of 128 bits in lower-case hex: it tells bodies apart, and promises nothing against someone who looks for two that agree.
+    `encoded` holds the compressed forms made so far. `status` is 200, or the 4xx that the upstream itself answered.
+    `whole_at_s` is when all of it was last asked for, where only its newest rows were asked for at `sent_at_s`; `through` the
+    last step up to which all of its series are known, where they are.
     """
 
     body: bytes
@@ -34,6 +37,8 @@ class Entry:
     digest: str
     status: int = 200
     encoded: Mapping[Coding, bytes] = field(default_factory=lambda: MappingProxyType({}))
+    whole_at_s: float | None = None
+    through: int | None = None
 
     @property
     def size_bytes(self) -> int:
@@ -43,7 +48,7 @@ class Entry:
 
 def digest_of(body: bytes) -> str:
     """Return the digest that an Entry with this body carries (32 hex digits)."""
-    return sha256(body).hexdigest()[:32]
+    return xxh3_128_hexdigest(body)
 
 
 def tombstone(sent_at_s: float) -> Entry:

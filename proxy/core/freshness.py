@@ -16,13 +16,15 @@ class Lifetimes:
 
     `fresh_s`: served without asking. `stale_while_revalidate_s`: served at once while one refresh runs (RFC 5861 section 3).
     `stale_if_error_s`: served where the upstream fails (RFC 5861 section 4); 0 is never. `negative_s`: how long an
-    upstream's 4xx or a failure is remembered.
+    upstream's 4xx or a failure is remembered. `rewrite_check_s`: how long what lies behind the newest rows of a series is
+    served without having been looked at, where that is more than `fresh_s`.
     """
 
     fresh_s: float
     stale_while_revalidate_s: float
     stale_if_error_s: float
     negative_s: float
+    rewrite_check_s: float = 0.0
 
     @property
     def usable_s(self) -> float:
@@ -39,6 +41,10 @@ class Lifetimes:
             stale_while_revalidate_s=min(self.stale_while_revalidate_s, rest_s),
             stale_if_error_s=min(self.stale_if_error_s, rest_s),
         )
+
+    def ended(self, fresh_s: float, *, stale_if_error_s: float) -> "Lifetimes":
+        """Return what holds for a run that has ended: it hardly changes any more."""
+        return replace(self, fresh_s=max(self.fresh_s, fresh_s), stale_if_error_s=max(self.stale_if_error_s, stale_if_error_s))
 
 
 class Verdict(Enum):
@@ -63,6 +69,8 @@ def judge(entry: Entry, now_s: float, lifetimes: Lifetimes) -> Verdict:
     if entry.sent_at_s > now_s + CLOCK_SKEW_S:
         return Verdict.EXPIRED
     stale_s = age_s(entry, now_s) - lifetimes.fresh_s
+    if entry.whole_at_s is not None:
+        stale_s = max(stale_s, now_s - entry.whole_at_s - max(lifetimes.fresh_s, lifetimes.rewrite_check_s))
     if stale_s < 0:
         return Verdict.FRESH
     if stale_s < lifetimes.stale_while_revalidate_s:

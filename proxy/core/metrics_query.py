@@ -51,10 +51,10 @@ class MetricsQuery:
         return replace(self, limit=MAX_LIMIT)
 
     @property
-    def sources(self) -> "tuple[MetricsQuery, ...]":
-        """The other questions whose answers are kept for their being likely to hold this one's."""
-        likely = (self.whole, self.wide, replace(self.wide, group=None), replace(self.whole, group=self.group), self.windowed)
-        return tuple(source for source in dict.fromkeys(likely) if source != self)
+    def scopes(self) -> "tuple[MetricsQuery, ...]":
+        """The series in full, of the run or of this name, of all groups or of this one: what may hold this one's answer."""
+        every = (self.whole, self.wide, replace(self.wide, group=None), replace(self.whole, group=self.group))
+        return tuple(dict.fromkeys(every))
 
     @property
     def query(self) -> Query:

@@ -16,14 +16,24 @@ class Forward(StrEnum):
     REQUEST = "request"
 
 
+class Made(StrEnum):
+    """How an answer was put together, where it isn't the upstream's own."""
+
+    SERIES = "series"
+    """Computed from what is known of the series, or what a question about all of them brought."""
+    DELTA = "delta"
+    """As before, once what is new had been asked for."""
+    WINDOW = "window"
+    """Computed from a window of a series that one answer cannot hold in full."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """How one answer came about.
 
     `hit` and `forward` exclude each other: an answer from the cache, or one that the upstream was asked for. `ttl_s` is what is
-    left of the freshness lifetime, negative for a stale answer. `series`: it was computed from what another question brought.
-    `stale` is why a stale answer was good enough: a word of a
-    bounded vocabulary. `detail` is for people.
+    left of the freshness lifetime, negative for a stale answer. `made`: how it was put together from the answers to other
+    questions. `stale` is why a stale answer was good enough: a word of a bounded vocabulary. `detail` is for people.
     """
 
     hit: bool = False
@@ -32,7 +42,7 @@ class Outcome:
     stored: bool = False
     collapsed: bool = False
     ttl_s: float | None = None
-    series: bool = False
+    made: Made | None = None
     stale: str | None = None
     detail: str | None = None
 
@@ -40,7 +50,7 @@ class Outcome:
     def kind(self) -> str:
         """Return the one word for metrics and logs."""
         if self.hit:
-            return "stale" if self.stale else "series" if self.series else "hit"
+            return "stale" if self.stale else "series" if self.made else "hit"
         return "collapsed" if self.collapsed else "miss"
 
 
@@ -59,7 +69,7 @@ def cache_status(outcome: Outcome) -> str:
         parts.append("collapsed")
     if outcome.ttl_s is not None:
         parts.append(f"ttl={math.floor(outcome.ttl_s)}")
-    details = ["series"] if outcome.series else []
+    details: list[str] = [outcome.made] if outcome.made else []
     if outcome.stale:
         details.append(f"stale: {outcome.stale}")
     if outcome.detail:

@@ -19,8 +19,9 @@ from dataclasses import replace
 import structlog
 
 from proxy.clock import Clock
+from proxy.core.answers import split
 from proxy.core.budget import Priority
-from proxy.core.extents import Extents, answer, split
+from proxy.core.extents import Extents, answer
 from proxy.core.metrics_query import MetricsQuery
 from proxy.errors import UpstreamError
 from proxy.upstream.client import Upstream
@@ -66,7 +67,7 @@ class Checks:
         now_s = self._clock.monotonic_s()
         if now_s < self._next_canary_s or not self._idle or (extents.question.first, extents.question.last) != (0, None):
             return
-        lengths = {name: len(extent.steps) for name, extent in extents.by_name.items() if extent.exact}
+        lengths = {name: len(extent.rows) for name, extent in extents.by_name.items()}
         longest = max(lengths, key=lengths.__getitem__, default="")
         if longest and lengths[longest] > LEAST_ROWS:
             self._suspect = replace(extents.question.wide, name=longest)
@@ -132,9 +133,9 @@ class Checks:
 
     async def _canary(self, full: MetricsQuery) -> None:
         before = await self._ask(full)
-        extents = await asyncio.to_thread(split, before, full)
+        extents = await _taken_apart(before, full)
         extent = extents.by_name.get(full.name or "")
-        if extent is None or not extent.exact or len(extent.steps) <= LEAST_ROWS:
+        if extent is None or len(extent.rows) <= LEAST_ROWS:
             self._suspect = None  # of no use any more: another one
             return
         middle = extent.steps[len(extent.steps) // 2]
@@ -142,7 +143,7 @@ class Checks:
         said = [await self._ask(other) for other in others]
         if await self._ask(full) != before:
             return
-        if self._judge(all(answer(extents, other) == body for other, body in zip(others, said, strict=True)), check="canary"):
+        if self._judge(all(_told(extents, other) == body for other, body in zip(others, said, strict=True)), check="canary"):
             self._next_canary_s, self._again_s = self._clock.monotonic_s() + CANARY_S, AGAIN_S
 
     async def _shadow(self, question: MetricsQuery, computed: bytes, source: MetricsQuery) -> None:
@@ -154,7 +155,7 @@ class Checks:
         if await self._ask(question) != said:
             return
         self._culprit = question, source
-        computed_now = answer(await asyncio.to_thread(split, full, source), question)
+        computed_now = _told(await _taken_apart(full, source), question)
         if computed_now is None or self._judge(computed_now == said, check="shadow"):
             self._culprit = None
 
@@ -164,8 +165,8 @@ class Checks:
         said = await self._ask(question)
         if await self._ask(source) != full:
             return
-        extents = await asyncio.to_thread(split, full, source)
-        computed_now = answer(extents, question) if extents.by_name else None
+        extents = await _taken_apart(full, source)
+        computed_now = _told(extents, question) if extents.by_name else None
         # Where there is nothing, or it isn't computed any more, it is for the canary to tell.
         if computed_now is None or self._judge(computed_now == said, check="again"):
             self._culprit = None
@@ -190,3 +191,12 @@ class Checks:
         elif holds and check != "shadow":
             self.trusted = True
         return holds
+
+
+async def _taken_apart(body: bytes, question: MetricsQuery) -> Extents:
+    return await asyncio.to_thread(split, body, question, sent_at_s=0.0)
+
+
+def _told(extents: Extents, question: MetricsQuery) -> bytes | None:
+    computed = answer(extents, question)
+    return None if computed is None else computed.body

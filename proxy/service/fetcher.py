@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -11,16 +11,17 @@ from proxy.core.budget import Priority, Ticket
 from proxy.core.entry import Entry, digest_of, tombstone
 from proxy.core.freshness import Verdict, judge
 from proxy.core.keeping import Keeping
-from proxy.core.lifetimes import LifetimeTable
 from proxy.core.query import Query
 from proxy.errors import AnswerTooLarge, KeyRefused, UpstreamBusy, UpstreamError, UpstreamFailed
 from proxy.flight import Flight, Flights
 from proxy.service.encoder import Encoder
+from proxy.service.lifetimes import RunLifetimes
 from proxy.service.memo import Failure, Memo
 from proxy.service.question import Question
 from proxy.service.tenancy import Tenancy, Tenant
 from proxy.store.tiers import TieredStore
 from proxy.upstream.client import Upstream
+from proxy.upstream.exchange import Bounds
 from proxy.upstream.reply import Reply
 
 _log = structlog.get_logger()
@@ -49,7 +50,8 @@ class Need:
     `landings`: the count of landed flights when the caller looked into the store. `urgent`: the caller has nothing in hand.
     `refreshed_s`: when what the caller has in hand was fetched (wall time). `client`: who asks.
     `deadline_s`: until when who has nothing in hand waits (monotonic clock), however many calls it takes.
-    `max_bytes`: how much an answer may hold, where it is less than usual. `in_vain`: called where the flight brings no 200,
+    `bounds`: how much an answer may hold, where that is less than usual. `keep`: False where the answer is of no
+    use as it is, so that it isn't stored. `in_vain`: called where the flight brings no 200,
     whoever still waits for it then, unless the upstream wants to be left alone or refuses the key.
     """
 
@@ -60,7 +62,8 @@ class Need:
     urgent: bool = False
     refreshed_s: float = 0.0
     deadline_s: float = math.inf
-    max_bytes: int | None = None
+    bounds: Bounds | None = None
+    keep: bool = True
     in_vain: Callable[[], None] | None = None
 
 
@@ -74,6 +77,7 @@ class _Call:
     first: Need
     ticket: Ticket
     persist: bool
+    keep: bool
     waiting: int = 0
 
     async def __call__(self) -> Fetched:
@@ -95,7 +99,7 @@ _Flight = Flight[_Call, Fetched]
 
 def _serves(flight: _Flight, need: Need) -> bool:
     """Tell whether a flight brings what a caller needs: one that began too early, or gives up sooner, may not."""
-    return flight.started_s >= need.not_before_s and (flight.call.first.max_bytes is None or need.max_bytes is not None)
+    return flight.started_s >= need.not_before_s and (flight.call.first.bounds is None or need.bounds is not None)
 
 
 class Fetcher:
@@ -109,7 +113,7 @@ class Fetcher:
         tenancy: Tenancy,
         memo: Memo,
         encoder: Encoder,
-        lifetimes: LifetimeTable,
+        lifetimes: RunLifetimes,
         clock: Clock,
         max_object_bytes: int,
     ) -> None:
@@ -160,6 +164,11 @@ class Fetcher:
         if self._flights.get(Question(tenant.fingerprint, query.target)) is None:
             self._start(tenant, query, need)
 
+    def urge(self, tenant: Tenant, query: Query, need: Need) -> None:
+        """Let a call that is under way go first, since somebody waits for what it brings. Raises UpstreamBusy."""
+        if (flight := self._flights.get(Question(tenant.fingerprint, query.target))) is not None:
+            self._join(flight.call, replace(need, persist=False, keep=False))
+
     async def aclose(self) -> None:
         """End what is under way."""
         await self._flights.aclose()
@@ -168,11 +177,12 @@ class Fetcher:
         priority = Priority.PERSON if need.urgent else Priority.REFRESH
         ticket = self._upstream.ticket(priority, client=need.client, refreshed_s=need.refreshed_s)
         ticket.deadline_s = min(ticket.deadline_s, need.deadline_s) if need.urgent else ticket.deadline_s
-        call = _Call(fetcher=self, query=query, tenant=tenant, first=need, ticket=ticket, persist=need.persist)
+        call = _Call(fetcher=self, query=query, tenant=tenant, first=need, ticket=ticket, persist=need.persist, keep=need.keep)
         return self._flights.start(call.question, call, now_s=self._clock.now_s())
 
     def _join(self, call: _Call, need: Need) -> None:
         call.persist = call.persist or need.persist
+        call.keep = call.keep or need.keep
         if need.urgent:
             deadline_s = min(self._upstream.deadline_s(), need.deadline_s)
             self._upstream.turnstile.promote(call.ticket, client=need.client, deadline_s=deadline_s)
@@ -195,7 +205,10 @@ class Fetcher:
             if (landed := await self._landed_meanwhile(call)) is not None:
                 return landed
             reply = await self._upstream.get(
-                call.query.target, call.ticket, call.query.route.check, max_bytes=call.first.max_bytes
+                call.query.target,
+                call.ticket,
+                call.query.route.check,
+                bounds=call.first.bounds,
             )
             return self._keep(call, reply)
         except UpstreamError as exc:
@@ -214,7 +227,7 @@ class Fetcher:
         entry = await self._store.get(call.tenant.namespace, call.query.target, call.query.keeping)
         if entry is None or entry.sent_at_s < call.first.not_before_s:
             return None
-        if judge(entry, self._clock.now_s(), self._lifetimes.of(call.query)) is not Verdict.FRESH:
+        if judge(entry, self._clock.now_s(), self._lifetimes.of(call.query, call.tenant)) is not Verdict.FRESH:
             return None
         return Fetched(tenant=call.tenant, entry=entry, stored=True, asked=False)
 
@@ -233,7 +246,7 @@ class Fetcher:
             # What was stored is not what the upstream says any more.
             self._store.put(tenant.namespace, target, tombstone(reply.sent_at_s), call.query.keeping)
             return Fetched(tenant=tenant, entry=entry, stored=False, elapsed_s=reply.elapsed_s)
-        stored = self._encoder.keep(tenant, target, entry, call.keeping)
+        stored = call.keep and self._encoder.keep(tenant, target, entry, call.keeping)
         return Fetched(tenant=tenant, entry=entry, stored=stored, elapsed_s=reply.elapsed_s)
 
     def _remember(self, call: _Call, error: UpstreamError) -> None:
@@ -249,7 +262,7 @@ class Fetcher:
             return
         self._note_vain(call)
         # What was given up for its size may still be had by who accepts more.
-        if not (isinstance(error, AnswerTooLarge) and call.first.max_bytes is not None):
+        if not (isinstance(error, AnswerTooLarge) and call.first.bounds is not None):
             self._memo.remember(call.question, Failure(error=error))
 
     @staticmethod

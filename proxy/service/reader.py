@@ -4,9 +4,7 @@
 """
 
 import asyncio
-import math
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import assert_never
 
 from proxy.clock import Clock
@@ -14,22 +12,21 @@ from proxy.core.budget import Priority
 from proxy.core.directives import NO_DEMAND, Demand
 from proxy.core.entry import Entry
 from proxy.core.freshness import Lifetimes, Verdict, age_s, judge
-from proxy.core.lifetimes import LifetimeTable
 from proxy.core.metrics_query import MetricsQuery
-from proxy.core.outcome import Forward, Outcome
+from proxy.core.outcome import Forward, Made, Outcome
 from proxy.core.plan import Condition, Plan, decide
 from proxy.core.query import Query
-from proxy.errors import AnswerTooLarge, KeyRefused, NothingStored, UpstreamBusy, UpstreamError
-from proxy.service.fetcher import Fetched, Fetcher, Need
+from proxy.errors import NothingStored, UpstreamError
+from proxy.service.asking import Asker
+from proxy.service.fetcher import Fetcher, Need
+from proxy.service.lifetimes import RunLifetimes
 from proxy.service.memo import Failure, Memo
 from proxy.service.question import Question
 from proxy.service.series import Series
 from proxy.service.tenancy import Tenancy, Tenant
+from proxy.service.widening import Asked
 from proxy.store.tiers import TieredStore
 from proxy.upstream.client import Upstream
-
-# A run gains series in its first minutes; how many it has only decides what is asked at once.
-SIZE_S = 3600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,15 +48,20 @@ class Answer:
 class _Ask:
     """One request on its way: the question, whose key asks it, what was found in the store, what is needed otherwise.
 
-    `asked` is the question taken apart, where others' answers may hold its own.
+    `asked` is what is to be asked for upstream.
     """
 
-    query: Query
-    asked: MetricsQuery | None
-    tenant: Tenant
+    asked: Asked
     entry: Entry | None
     verdict: Verdict | None
-    need: Need
+
+    @property
+    def query(self) -> Query:
+        return self.asked.query
+
+    @property
+    def tenant(self) -> Tenant:
+        return self.asked.tenant
 
 
 class Reader:
@@ -72,9 +74,10 @@ class Reader:
         store: TieredStore,
         tenancy: Tenancy,
         fetcher: Fetcher,
+        asker: Asker,
         memo: Memo,
         series: Series,
-        lifetimes: LifetimeTable,
+        lifetimes: RunLifetimes,
         clock: Clock,
         stale_wait_s: float,
     ) -> None:
@@ -82,6 +85,7 @@ class Reader:
         self._store = store
         self._tenancy = tenancy
         self._fetcher = fetcher
+        self._asker = asker
         self._memo = memo
         self._series = series
         self._lifetimes = lifetimes
@@ -98,14 +102,9 @@ class Reader:
         deadline_s = self._upstream.deadline_s()
         landings = self._fetcher.landings
         tenant = self._tenancy.current()
-        lifetimes = self._lifetimes.of(query)
-        entry = await self._store.get(tenant.namespace, query.target, query.keeping)
-        asked = self._series.understood(query)
-        computed = False
-        if asked is not None and not self._good_enough(entry, lifetimes, not_before_s):
-            newer_than_s = self._clock.now_s() - lifetimes.usable_s if entry is None else entry.sent_at_s
-            if (found := await self._series.lookup(tenant, query, asked, newer_than_s=newer_than_s)) is not None:
-                entry, computed = found, True
+        metrics = self._series.understood(query)
+        lifetimes = self._lifetimes.of(query, tenant)
+        entry, made = await self._find(tenant, query, metrics, lifetimes, not_before_s)
         said = self._memo.get(Question(tenant.fingerprint, query.target))
         if isinstance(said, Entry):
             if said.sent_at_s >= not_before_s:
@@ -120,7 +119,7 @@ class Reader:
             condition=condition,
         )
         if plan is Plan.SERVE:
-            return self._serve(tenant, query, entry, series=computed)
+            return self._serve(tenant, query, entry, made=made)
         if plan is Plan.FETCH and said is not None and condition is not Condition.KEY_REFUSED:
             raise said.again()
         need = Need(
@@ -132,8 +131,33 @@ class Reader:
             refreshed_s=0.0 if entry is None else entry.sent_at_s,
             deadline_s=deadline_s,
         )
-        ask = _Ask(query=query, asked=asked, tenant=tenant, entry=entry, verdict=verdict, need=need)
-        return await self._carry_out(plan, ask, said)
+        asked = Asked(
+            tenant=tenant,
+            query=query,
+            metrics=metrics,
+            need=need,
+            whole=demand.oldest_s <= 0,
+            patience_s=self._stale_wait_s if need.urgent else self._stale_wait_s / 2,
+        )
+        return await self._carry_out(plan, _Ask(asked=asked, entry=entry, verdict=verdict), said)
+
+    async def _find(
+        self, tenant: Tenant, query: Query, metrics: MetricsQuery | None, lifetimes: Lifetimes, not_before_s: float
+    ) -> tuple[Entry | None, Made | None]:
+        """Return the newest answer that is stored or can be computed, unless an older one is good enough."""
+        if metrics is None:
+            return await self._store.get(tenant.namespace, query.target, query.keeping), None
+        entry = self._store.memory.peek(tenant.namespace, query.target)
+        if self._good_enough(entry, lifetimes, not_before_s):
+            return entry, None
+        newer_than_s = self._clock.now_s() - lifetimes.usable_s if entry is None else entry.sent_at_s
+        found = await self._series.lookup(tenant, query, metrics, newer_than_s=newer_than_s)
+        if found is not None and self._good_enough(found, lifetimes, not_before_s):
+            return found, Made.SERIES
+        stored = await self._store.get(tenant.namespace, query.target, query.keeping)
+        if found is not None and (stored is None or stored.sent_at_s <= found.sent_at_s):
+            return found, Made.SERIES
+        return stored, None
 
     def _good_enough(self, entry: Entry | None, lifetimes: Lifetimes, not_before_s: float) -> bool:
         if entry is None or entry.sent_at_s < not_before_s:
@@ -166,14 +190,8 @@ class Reader:
                 assert_never(plan)
 
     def _refresh(self, ask: _Ask, reason: str) -> Answer:
-        wider, query = self._series.to_ask(ask.query, ask.asked)
-        need = ask.need if wider is None or wider == ask.asked else self._bounded(ask.need, wider)
-        self._fetcher.refresh(ask.tenant, query, need)
+        self._asker.refresh(ask.asked)
         return self._serve(ask.tenant, ask.query, ask.entry, stale=reason)
-
-    def _bounded(self, need: Need, wider: MetricsQuery) -> Need:
-        """Return what is needed of a flight that brings more than was asked for."""
-        return replace(need, max_bytes=self._series.max_bytes, in_vain=partial(self._series.note_hopeless, wider))
 
     async def _fetch_briefly(self, ask: _Ask) -> Answer:
         """Fetch, and fall back on the entry that is there where that fails or takes too long."""
@@ -186,17 +204,18 @@ class Reader:
         except UpstreamError as exc:
             failure, reason = exc, exc.code
         # Time has passed: the entry may have grown too old meanwhile, or the key have been refused.
-        lifetimes = self._lifetimes.of(ask.query)
+        lifetimes = self._lifetimes.of(ask.query, ask.tenant)
         verdict = Verdict.EXPIRED if ask.entry is None else judge(ask.entry, self._clock.now_s(), lifetimes)
         refused = self._upstream.condition() is Condition.KEY_REFUSED
         if verdict is Verdict.EXPIRED or (refused and verdict is not Verdict.FRESH):
             if failure is not None:
                 raise failure
-            return await self._fetch(replace(ask, need=replace(ask.need, urgent=True)))
+            return await self._fetch(replace(ask, asked=replace(ask.asked, need=replace(ask.asked.need, urgent=True))))
         return self._serve(ask.tenant, ask.query, ask.entry, stale=reason)
 
     async def _fetch(self, ask: _Ask) -> Answer:
-        fetched, collapsed = await self._fetch_wide(ask) or await self._fetcher.fetch(ask.tenant, ask.query, ask.need)
+        brought = await self._asker.ask(ask.asked)
+        fetched = brought.fetched
         if not fetched.asked:
             return self._serve(ask.tenant, ask.query, fetched.entry)
         age = age_s(fetched.entry, self._clock.now_s())
@@ -204,61 +223,11 @@ class Reader:
             forward=_forward(ask.verdict),
             forward_status=fetched.entry.status,
             stored=fetched.stored,
-            collapsed=collapsed,
-            ttl_s=self._lifetimes.of(ask.query).fresh_s - age if fetched.stored else None,
+            collapsed=brought.collapsed,
+            ttl_s=self._lifetimes.of(ask.query, fetched.tenant).fresh_s - age if fetched.stored else None,
+            made=brought.made,
         )
-        return Answer(tenant=ask.tenant, entry=fetched.entry, age_s=age, outcome=outcome, upstream_s=fetched.elapsed_s)
-
-    async def _fetch_wide(self, ask: _Ask) -> tuple[Fetched, bool] | None:
-        """Ask for more than was asked for, where that serves the next questions too; None where it did not serve this one."""
-        if ask.asked is None:
-            return None
-        await self._learn_size(ask, ask.asked)
-        wider, query = self._series.to_ask(ask.query, ask.asked)
-        if wider is None or wider == ask.asked:
-            return None
-        try:
-            fetched, collapsed = await self._fetcher.fetch(ask.tenant, query, self._bounded(ask.need, wider))
-        except AnswerTooLarge:
-            self._series.note_hopeless(wider)
-            return None
-        except (UpstreamBusy, KeyRefused):
-            raise
-        except UpstreamError as exc:
-            # Perhaps it was too much: next time it is asked for as it came, once the failure is no longer remembered.
-            self._series.note_hopeless(wider)
-            self._memo.remember(Question(ask.tenant.fingerprint, ask.query.target), Failure(error=exc))
-            raise
-        if fetched.entry.status != 200:
-            # What is said to another question is no answer to this one.
-            self._series.note_hopeless(wider)
-            return None
-        entry = await self._series.compute(
-            fetched.tenant, ask.query, ask.asked, source=wider, target=query.target, entry=fetched.entry
-        )
-        if entry is None:
-            self._series.note_vain(wider, ask.asked)
-            return None
-        return replace(fetched, entry=entry), collapsed
-
-    async def _learn_size(self, ask: _Ask, asked: MetricsQuery) -> None:
-        """Learn how large the run is, where somebody looks at several of its series: perhaps one call will do for all."""
-        details = self._series.size_question(asked)
-        if details is None:
-            return
-        entry = await self._store.get(ask.tenant.namespace, details.target)
-        if entry is None or self._clock.now_s() - entry.sent_at_s > SIZE_S:
-            try:
-                # It is no part of the answer: nobody waits long for it.
-                async with asyncio.timeout(self._stale_wait_s if ask.need.urgent else self._stale_wait_s / 2):
-                    fetched, _ = await self._fetcher.fetch(ask.tenant, details, replace(ask.need, not_before_s=-math.inf))
-            except (UpstreamBusy, KeyRefused):
-                raise
-            except (UpstreamError, TimeoutError):
-                self._series.note_no_size(asked)
-                return
-            entry = fetched.entry
-        self._series.note_size(asked, entry)
+        return Answer(tenant=fetched.tenant, entry=fetched.entry, age_s=age, outcome=outcome, upstream_s=fetched.elapsed_s)
 
     def _serve(
         self,
@@ -266,7 +235,7 @@ class Reader:
         query: Query,
         entry: Entry | None,
         *,
-        series: bool = False,
+        made: Made | None = None,
         stale: str | None = None,
         detail: str | None = None,
     ) -> Answer:
@@ -274,8 +243,8 @@ class Reader:
             raise AssertionError("a plan to serve comes with an entry")
         age = age_s(entry, self._clock.now_s())
         # How long a remembered 4xx is kept counts from when it was told, not from when it was asked for.
-        ttl_s = self._lifetimes.of(query).fresh_s - age if entry.status == 200 else None
-        outcome = Outcome(hit=True, ttl_s=ttl_s, series=series, stale=stale, detail=detail)
+        ttl_s = self._lifetimes.of(query, tenant).fresh_s - age if entry.status == 200 else None
+        outcome = Outcome(hit=True, ttl_s=ttl_s, made=made, stale=stale, detail=detail)
         return Answer(tenant=tenant, entry=entry, age_s=age, outcome=outcome)
 
 

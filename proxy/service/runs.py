@@ -2,20 +2,26 @@
 
 import math
 from dataclasses import dataclass, field
+from itertools import takewhile
 
 from cachetools import LRUCache, TTLCache
 
 from proxy.clock import Clock
 from proxy.core.metrics_query import MetricsQuery
 
-_MOST_RUNS = 10_000
+_MOST_RUNS = 2_000
 _MOST_VAIN = 10_000
 # How long a series that has been asked for counts as being watched: a few polls of a slow dashboard.
 WATCHED_S = 60.0
+_MOST_WATCHED = 200
 # What was too long stays so, since series grow; a run that was too large may have been deleted and the like.
 VAIN_S = 3600.0
 # Until a series of the run has come, what one is taken to have.
 _USUAL_ROWS = 1_000
+
+
+# The name and the group that a question is about, each None for all of them.
+Series = tuple[str | None, str | None]
 
 
 @dataclass(slots=True)
@@ -23,13 +29,15 @@ class Run:
     """One run.
 
     `series`: how many it has, None where nobody knows; `size_after_s`: until then that isn't asked; `rows`: of the longest one
-    that came; `watched`: the last two that were asked for, and when.
+    that came; `watched`: the names and groups that were asked for, and when, the latest at the end. `suspect_since_s`: what was
+    asked for in full before that wall time is to be asked for again.
     """
 
     series: int | None = None
     size_after_s: float = 0.0
     rows: int = 0
-    watched: dict[str | None, float] = field(default_factory=dict)
+    watched: dict[Series, float] = field(default_factory=dict)
+    suspect_since_s: float = -math.inf
 
 
 class Runs:
@@ -38,7 +46,7 @@ class Runs:
     def __init__(self, clock: Clock, *, max_rows: int) -> None:
         self._clock = clock
         self._max_rows = max_rows
-        self._runs: LRUCache[str, Run] = LRUCache(_MOST_RUNS)
+        self._runs: LRUCache[tuple[str, str], Run] = LRUCache(_MOST_RUNS)
         self._vain: TTLCache[tuple[MetricsQuery, str | None], None] = TTLCache(_MOST_VAIN, VAIN_S, timer=clock.monotonic_s)
         self._hopeless: TTLCache[MetricsQuery, None] = TTLCache(_MOST_VAIN, VAIN_S, timer=clock.monotonic_s)
         # By series in full: the shortest window of which even the densest answer was of no use.
@@ -46,18 +54,29 @@ class Runs:
 
     def run(self, question: MetricsQuery) -> Run:
         """Return what is known of a question's run."""
-        run = self._runs.get(question.run)
+        place = question.run, question.project
+        run = self._runs.get(place)
         if run is None:
-            run = self._runs[question.run] = Run()
+            run = self._runs[place] = Run()
         return run
 
     def watch(self, question: MetricsQuery) -> None:
         """Note that somebody asks."""
-        watched = self.run(question).watched
-        watched.pop(question.name, None)
-        watched[question.name] = self._clock.monotonic_s()
-        if len(watched) > 2:
+        watched, series = self.run(question).watched, (question.name, question.group)
+        watched.pop(series, None)
+        watched[series] = self._clock.monotonic_s()
+        if len(watched) > _MOST_WATCHED:
             del watched[next(iter(watched))]
+
+    def watched(self, question: MetricsQuery) -> list[Series]:
+        """Return what was asked for of a question's run in the last while, the latest first."""
+        since_s = self._clock.monotonic_s() - WATCHED_S
+        latest = reversed(self.run(question).watched.items())
+        return [series for series, _ in takewhile(lambda seen: seen[1] >= since_s, latest)]
+
+    def suspect(self, question: MetricsQuery) -> None:
+        """Note that a run's rows may have changed anywhere: what is known of them is to be asked for in full."""
+        self.run(question).suspect_since_s = self._clock.now_s()
 
     def needs_size(self, question: MetricsQuery) -> bool:
         """Tell whether it would help to know how large the run is: as soon as somebody asks for more than one of its series."""
@@ -84,7 +103,8 @@ class Runs:
     def _several(self, run: Run, question: MetricsQuery) -> bool:
         """Tell whether more than one of the run's series is wanted."""
         since_s = self._clock.monotonic_s() - WATCHED_S
-        return question.name is None or sum(seen_s >= since_s for seen_s in run.watched.values()) > 1
+        latest = takewhile(lambda seen: seen[1] >= since_s, reversed(run.watched.items()))
+        return question.name is None or any(name != question.name for (name, _), _ in latest)
 
     def note_size(self, question: MetricsQuery, series: float) -> None:
         """Note how many series a run has (infinite: too many to list)."""

@@ -1,74 +1,60 @@
-"""Metric questions answered from what other questions brought, and asked so that others can be answered.
+"""Metric questions answered from what other questions brought.
 
-`core.extents` has the theory. Here is which answers are looked at, and which question is asked where none of them will do. A
-wide answer is an entry like any other, under its own question, on disk as well: what is computed from it has its age, and a
-refresh of it is one of all that it holds.
+`core.extents` has the theory. What is known of a run's series lies on shelves by scope; an answer computed from it is an entry
+in memory like any other, with the age of its oldest part.
 """
 
 import asyncio
-import math
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
-import msgspec
 import structlog
-from cachetools import LRUCache
 
+from proxy.clock import Clock
+from proxy.core.answers import split
 from proxy.core.entry import Entry, digest_of
-from proxy.core.extents import Extents, answer, split
+from proxy.core.extents import Computed, Extents, answer
+from proxy.core.growth import replaced
 from proxy.core.keeping import Keeping
 from proxy.core.metrics_query import MetricsQuery, metrics_query
-from proxy.core.query import Query, question
-from proxy.core.routes import DETAILS
+from proxy.core.query import Query
 from proxy.service.checks import Checks
 from proxy.service.encoder import Encoder
 from proxy.service.runs import Runs
+from proxy.service.shelves import Shelves
 from proxy.service.tenancy import Tenant
-from proxy.store.tiers import TieredStore
+from proxy.store.memory import MemoryStore
 
 # Taking 1,000 rows apart takes about 2 ms.
 _INLINE_BYTES = 65_536
-# `details` lists no more names than this.
-_MOST_NAMES = 1_000
 _log = structlog.get_logger()
 
 
-class _Held(NamedTuple):
-    digest: str
-    extents: Extents | None
-    size_bytes: int
-
-
-class _LogName(msgspec.Struct):
-    logType: str = "METRIC"  # noqa: N815 -- the upstream's own field name
-
-
-class _Details(msgspec.Struct):
-    logNames: list[_LogName]  # noqa: N815
-
-
 class Series:
-    """Computes answers, and widens questions."""
+    """Computes answers."""
 
     def __init__(
         self,
-        store: TieredStore,
-        encoder: Encoder,
+        shelves: Shelves,
         runs: Runs,
         checks: Checks,
         *,
+        memory: MemoryStore,
+        encoder: Encoder,
+        clock: Clock,
         enabled: bool,
-        max_bytes: int,
-        memory_bytes: int,
+        overlap_s: float,
     ) -> None:
-        self._store = store
-        self._encoder = encoder
-        self._runs = runs
+        self.shelves = shelves
+        self.runs = runs
         self.checks = checks
-        checks.distrusted = self._forget
+        self._memory = memory
+        self._encoder = encoder
+        self._clock = clock
         self._enabled = enabled
-        self.max_bytes = max_bytes
-        self._held: LRUCache[tuple[str, str], _Held] = LRUCache(memory_bytes, getsizeof=lambda held: held.size_bytes)
-        self._taking: dict[tuple[str, str, str], asyncio.Task[Extents | None]] = {}
+        self._overlap_s = overlap_s
+        self._taking: dict[tuple[MetricsQuery, str, float], asyncio.Task[Extents | None]] = {}
+        checks.distrusted = self._forget
         self.computed = 0
 
     def understood(self, query: Query) -> MetricsQuery | None:
@@ -81,106 +67,96 @@ class Series:
         return metrics_query(query)
 
     async def lookup(self, tenant: Tenant, query: Query, asked: MetricsQuery, *, newer_than_s: float) -> Entry | None:
-        """Return an answer computed from the newest stored one that holds it, if that was asked for after `newer_than_s`."""
-        self._runs.watch(asked)
-        sources = [(source, source.query) for source in asked.sources]
-        stored = await asyncio.gather(*(self._store.get(tenant.namespace, wider.target) for _, wider in sources))
-        found = [
-            (entry, source, wider)
-            for entry, (source, wider) in zip(stored, sources, strict=True)
-            if entry is not None and entry.sent_at_s > newer_than_s
-        ]
-        for entry, source, wider in sorted(found, key=lambda place: place[0].sent_at_s, reverse=True):
-            computed = await self.compute(tenant, query, asked, source=source, target=wider.target, entry=entry)
-            if computed is not None:
-                return computed
-            # A newer one of the same kind would be of as little use: it isn't asked for to refresh this one.
-            self.note_vain(source, asked)
-        return None
-
-    async def compute(
-        self, tenant: Tenant, query: Query, asked: MetricsQuery, *, source: MetricsQuery, target: str, entry: Entry
-    ) -> Entry | None:
-        """Return the answer to `query` made of the one to `source`, kept like any other; None where that is uncertain."""
-        extents = await self._extents((tenant.namespace, target), source, entry)
-        # That the rule is broken may have been found out while the answer was taken apart.
-        if extents is None or not self.checks.trusted or (body := answer(extents, asked)) is None:
+        """Return the newest answer that can be computed, if all of it was asked for after `newer_than_s`."""
+        self.runs.watch(asked)
+        found = _newest(asked, self.holding(tenant, asked))
+        if found is None or found[0].tail_at_s <= newer_than_s:
+            missing = [scope for scope in asked.scopes if not self.shelves.is_loaded(tenant, scope)]
+            loaded = await asyncio.gather(*(self.shelves.load(tenant, scope) for scope in missing))
+            windows = [window for windows in loaded for window in windows if window.question.holds(asked)]
+            found = _newest(asked, [*self.holding(tenant, asked), *windows] if windows else []) or found
+        # That the rule is broken may have been found out meanwhile.
+        if found is None or found[0].tail_at_s <= newer_than_s or not self.checks.trusted:
             return None
+        return self.keep(tenant, query, asked, *found)
+
+    def keep(self, tenant: Tenant, query: Query, asked: MetricsQuery, computed: Computed, extents: Extents) -> Entry:
+        """Return a computed answer as an entry, kept like any other."""
         self.checks.note(extents)
         self.computed += 1
-        self.checks.compare(asked, body, source)
-        self._runs.note_rows(asked, max((len(extent.steps) for extent in extents.by_name.values()), default=0))
-        computed = Entry(body=body, sent_at_s=entry.sent_at_s, digest=digest_of(body))
-        self._encoder.keep(tenant, query.target, computed, Keeping.MEMORY)
-        return computed
+        self.checks.compare(asked, computed.body, extents.question)
+        entry = Entry(
+            body=computed.body,
+            sent_at_s=computed.tail_at_s,
+            digest=digest_of(computed.body),
+            whole_at_s=computed.whole_at_s if computed.whole_at_s < computed.tail_at_s else None,
+            through=computed.through,
+        )
+        self._encoder.keep(tenant, query.target, entry, Keeping.MEMORY)
+        return entry
 
-    def to_ask(self, query: Query, asked: MetricsQuery | None) -> tuple[MetricsQuery | None, Query]:
-        """Return the question to ask upstream for another one: taken apart, and as it is sent."""
-        if asked is None or (wider := self._runs.asked(asked)) == asked:
-            return asked, query
-        return wider, wider.query
+    def holding(self, tenant: Tenant, asked: MetricsQuery) -> Iterator[Extents]:
+        """Yield what is in memory of windows that hold a question, the newest first."""
+        windows = (window for scope in asked.scopes for window in self.shelves.peek(tenant, scope))
+        yield from sorted(
+            (window for window in windows if window.question.holds(asked)), key=lambda window: window.tail_at_s, reverse=True
+        )
 
-    def size_question(self, asked: MetricsQuery) -> Query | None:
-        """Return the question whose answer tells how large the run is, None where that is known or wouldn't help."""
-        return question(DETAILS, {}, segment=asked.run) if self._runs.needs_size(asked) else None
+    def is_known_empty(self, tenant: Tenant, asked: MetricsQuery) -> bool:
+        """Tell whether what a question asks for was found not to have any rows."""
+        computed = (answer(extents, replace(asked, limit=1)) for extents in self.holding(tenant, asked))
+        return any(one is not None and one.through is None for one in computed)
 
-    def note_size(self, asked: MetricsQuery, details: Entry) -> None:
-        """Learn from an answer of `details` how many series a run has. One that doesn't exist has none."""
-        if details.status != 200:
-            self._runs.note_size(asked, 0 if details.status == 404 else math.inf)
-            return
-        try:
-            names = msgspec.json.decode(details.body, type=_Details).logNames
-        except msgspec.DecodeError:
-            names = [_LogName()] * _MOST_NAMES
-        series = sum(name.logType == "METRIC" for name in names)
-        self._runs.note_size(asked, math.inf if len(names) >= _MOST_NAMES else series)
+    def installed(self, tenant: Tenant, question: MetricsQuery, sent_at_s: float) -> Extents | None:
+        """Return what is kept of a question's answer that was asked for at some time or later."""
+        windows = self.shelves.peek(tenant, question.wide)
+        return next((one for one in windows if one.question.windowed == question and one.whole_at_s >= sent_at_s), None)
 
-    def note_vain(self, wider: MetricsQuery, asked: MetricsQuery) -> None:
-        """Learn that the answer to so much was of no use for a question."""
-        if self.checks.trusted:
-            self._runs.note_vain(wider, asked)
+    def install(self, tenant: Tenant, extents: Extents, *, persist: bool, fresh_s: float) -> bool:
+        """Keep what an answer told; return whether memory does.
 
-    def note_hopeless(self, wider: MetricsQuery) -> None:
-        """Learn that asking for so much brings no answer."""
-        self._runs.note_hopeless(wider)
+        Windows of which all is younger than `fresh_s` are put together. What a name's own question told is told of it in the
+        windows of all names too.
+        """
+        question, now_s = extents.question, self._clock.now_s()
+        for window in self.shelves.peek(tenant, replace(question.wide, name=None)) if question.name is not None else ():
+            if question.holds(replace(window.question, name=question.name)):
+                self.shelves.replace(tenant, window, replaced(window, extents), persist=persist)
+                if window.question.holds(question):
+                    return True
+        return self.shelves.put(
+            tenant, extents, persist=persist, joins=lambda window: now_s - min(window.tail_at_s, window.whole_at_s) < fresh_s
+        )
 
-    def note_no_size(self, asked: MetricsQuery) -> None:
-        """Learn that nobody can say now how large a run is."""
-        self._runs.note_no_size(asked)
-
-    def _forget(self) -> None:
-        """Forget what was computed, and with it everything in memory: on disk is only what the upstream said itself."""
-        self._held.clear()
-        self._store.memory.clear()
-
-    async def _extents(self, place: tuple[str, str], source: MetricsQuery, entry: Entry) -> Extents | None:
-        held = self._held.get(place)
-        if held is not None and held.digest == entry.digest:
-            return held.extents
-        if len(entry.body) <= _INLINE_BYTES:
-            return self._hold(place, entry, _taken_apart(entry.body, source))
-        # Everybody who waits for a wide answer comes here at once: it is taken apart once for all of them.
-        taken = (*place, entry.digest)
+    async def taken_apart(self, body: bytes, question: MetricsQuery, *, sent_at_s: float, digest: str) -> Extents | None:
+        """Take an answer of the upstream apart, once for everybody who waits for it; None where that isn't possible."""
+        if len(body) <= _INLINE_BYTES:
+            return self._split(body, question, sent_at_s)
+        taken = (question, digest, sent_at_s)
         if (task := self._taking.get(taken)) is None:
-            task = asyncio.get_running_loop().create_task(self._take_apart(place, source, entry))
+            task = asyncio.get_running_loop().create_task(asyncio.to_thread(self._split, body, question, sent_at_s))
             self._taking[taken] = task
             task.add_done_callback(lambda _: self._taking.pop(taken))
         return await asyncio.shield(task)
 
-    async def _take_apart(self, place: tuple[str, str], source: MetricsQuery, entry: Entry) -> Extents | None:
-        return self._hold(place, entry, await asyncio.to_thread(_taken_apart, entry.body, source))
+    def _split(self, body: bytes, question: MetricsQuery, sent_at_s: float) -> Extents | None:
+        try:
+            return split(body, question, sent_at_s=sent_at_s, overlap_s=self._overlap_s)
+        except ValueError as exc:
+            _log.warning("series.not_understood", key=question.query.target, reason=str(exc))
+            return None
 
-    def _hold(self, place: tuple[str, str], entry: Entry, extents: Extents | None) -> Extents | None:
-        size_bytes = len(entry.body) + (0 if extents is None else extents.size_bytes)
-        if size_bytes <= self._held.maxsize:
-            self._held[place] = _Held(entry.digest, extents, size_bytes)
-        return extents
+    def _forget(self) -> None:
+        """Forget what was computed, and with it everything in memory, and all that it was computed from."""
+        self.shelves.forget(now_s=self._clock.now_s())
+        self._memory.clear()
 
 
-def _taken_apart(body: bytes, source: MetricsQuery) -> Extents | None:
-    try:
-        return split(body, source)
-    except ValueError as exc:
-        _log.warning("series.not_understood", key=source.query.target, reason=str(exc))
-        return None
+def _newest(asked: MetricsQuery, windows: Iterable[Extents]) -> tuple[Computed, Extents] | None:
+    """Return the answer with the newest tail that can be computed from one of some windows."""
+    best: tuple[Computed, Extents] | None = None
+    for extents in windows:
+        computed = answer(extents, asked)
+        if computed is not None and (best is None or computed.tail_at_s > best[0].tail_at_s):
+            best = computed, extents
+    return best

@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from proxy.clock import Clock
 from proxy.config import model
@@ -21,7 +21,7 @@ from proxy.errors import (
 )
 from proxy.telemetry import Telemetry
 from proxy.upstream.credential import Credential, Key
-from proxy.upstream.exchange import Exchange
+from proxy.upstream.exchange import Bounds, Exchange
 from proxy.upstream.refusal import MESSAGE, Refusal
 from proxy.upstream.reply import BUSY, Reply, error_of
 from proxy.upstream.turnstile import Turnstile, too_busy
@@ -97,14 +97,16 @@ class Upstream:
         """Return the monotonic time until which whoever asks now waits."""
         return self._clock.monotonic_s() + self._settings.deadline_s
 
-    async def get(self, target: str, ticket: Ticket, check: Check, *, max_bytes: int | None = None) -> Reply:
+    async def get(self, target: str, ticket: Ticket, check: Check, *, bounds: Bounds | None = None) -> Reply:
         """Ask for a path and query and return a 200 whose body `check` accepts, or the upstream's own 4xx.
 
         `check` raises ValueError for a body that isn't of the documented shape. Raises UpstreamError. Waits for the budget,
-        tries again what may well succeed the next moment, and keeps to the ticket's deadline in all of it. `max_bytes` bounds
-        the body further than upstream.max_body_bytes does.
+        tries again what may well succeed the next moment, and keeps to the ticket's deadline in all of it. `bounds` bound the
+        answer further than upstream.max_body_bytes does.
         """
-        most = min(max_bytes or self._settings.max_body_bytes, self._settings.max_body_bytes)
+        most = Bounds(bytes=self._settings.max_body_bytes)
+        if bounds is not None:
+            most = replace(bounds, bytes=min(bounds.bytes, most.bytes))
         while True:
             try:
                 return await self._ask(target, ticket, check, most)
@@ -125,7 +127,7 @@ class Upstream:
         in_time = self._clock.monotonic_s() + _JITTER_S[1] < ticket.deadline_s
         return error.transient and in_time and self.turnstile.budget.take_retry()
 
-    async def _ask(self, target: str, ticket: Ticket, check: Check, most: int) -> Reply:
+    async def _ask(self, target: str, ticket: Ticket, check: Check, most: Bounds) -> Reply:
         self._refusal.check(self.key().fingerprint)
         await self._enter(ticket)
         key = self.key()
@@ -135,7 +137,7 @@ class Upstream:
         try:
             if not self._refusal.book(key.fingerprint):
                 raise KeyRefused(MESSAGE)
-            judged = await self._judge(await self._exchange.send(target, key, timeout_s=timeout_s, max_bytes=most), check)
+            judged = await self._judge(await self._exchange.send(target, key, timeout_s=timeout_s, bounds=most), check)
         except UpstreamTimeout as exc:
             if timeout_s < self._settings.deadline_s * _FAIR_SHARE:
                 judged = _Judged(ended=Ended.ABANDONED, error=too_busy(self.turnstile.wait_s(ticket.priority, ticket.client)))

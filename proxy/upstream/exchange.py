@@ -1,6 +1,7 @@
 """One HTTP exchange with pluto-api: every failure translated into the proxy's own errors."""
 
 import asyncio
+from dataclasses import dataclass
 
 import aiohttp
 from yarl import URL
@@ -16,6 +17,16 @@ from proxy.upstream.reply import Reply
 _STATUS_IS_ENOUGH = frozenset({401, 429, 503})
 _ENOUGH_BYTES = 65_536
 _ENOUGH_S = 1.0
+# How every row of a metrics answer begins. In a name it cannot stand: there its quotes would be escaped.
+_ROW = b'{"logName":'
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """How large an answer may be: its bytes, once decompressed, and its rows (None: as many as there are)."""
+
+    bytes: int
+    rows: int | None = None
 
 
 class Exchange:
@@ -27,17 +38,15 @@ class Exchange:
         self._session = session
         self._telemetry = telemetry
 
-    async def send(self, target: str, key: Key, *, timeout_s: float, max_bytes: int) -> Reply:
+    async def send(self, target: str, key: Key, *, timeout_s: float, bounds: Bounds) -> Reply:
         """Ask for a path and query (printable ASCII, sent as it is) and return the complete reply, whatever its status.
-
-        `max_bytes` bounds the body, once decompressed.
 
         Raises UpstreamFailed, UpstreamTimeout or AnswerTooLarge. Every call is counted, whatever comes of it.
         """
         started_s, sent_at_s = self._clock.monotonic_s(), self._clock.now_s()
         said = "cancelled"
         try:
-            status, headers, body = await self._within(target, key, timeout_s, max_bytes)
+            status, headers, body = await self._within(target, key, timeout_s, bounds)
             said = str(status)
         except UpstreamError as exc:
             said = exc.code
@@ -55,10 +64,10 @@ class Exchange:
             fingerprint=key.fingerprint,
         )
 
-    async def _within(self, target: str, key: Key, timeout_s: float, max_bytes: int) -> tuple[int, dict[str, str], bytes]:
+    async def _within(self, target: str, key: Key, timeout_s: float, bounds: Bounds) -> tuple[int, dict[str, str], bytes]:
         try:
             async with asyncio.timeout(timeout_s):
-                return await self._send(target, key, max_bytes)
+                return await self._send(target, key, bounds)
         except aiohttp.ServerTimeoutError:
             seconds = f"{self._settings.connect_timeout_s:g} s"
             raise UpstreamTimeout(f"no connection to the upstream within {seconds}") from None
@@ -68,25 +77,29 @@ class Exchange:
             # The library's own texts can hold the request's headers, and with them the key.
             raise _failed(exc) from None
 
-    async def _send(self, target: str, key: Key, max_bytes: int) -> tuple[int, dict[str, str], bytes]:
+    async def _send(self, target: str, key: Key, bounds: Bounds) -> tuple[int, dict[str, str], bytes]:
         url = URL(self._settings.url + target, encoded=True)
         headers = {"Authorization": f"Bearer {key.secret}"}
         async with self._session.get(url, headers=headers, allow_redirects=False) as response:
             if response.status in _STATUS_IS_ENOUGH:
                 body = await self._what_there_is(response)
             else:
-                body = await self._whole(response, max_bytes)
+                body = await self._whole(response, bounds)
             return response.status, {name.lower(): value for name, value in response.headers.items()}, body
 
-    async def _whole(self, response: aiohttp.ClientResponse, most: int) -> bytes:
+    async def _whole(self, response: aiohttp.ClientResponse, bounds: Bounds) -> bytes:
         chunks: list[bytes] = []
-        size = 0
+        size = rows = 0
+        seam = b""
         async for chunk in response.content.iter_any():
             size += len(chunk)
-            if size > most:
+            if bounds.rows is not None:
+                rows += (seam + chunk).count(_ROW)
+                seam = (seam + chunk)[1 - len(_ROW) :]
+            if size > bounds.bytes or (bounds.rows is not None and rows > bounds.rows):
                 response.close()
                 raise AnswerTooLarge(
-                    f"the answer has more than {most} bytes (upstream.max_body_bytes); "
+                    f"the answer has more than {bounds.bytes} bytes (upstream.max_body_bytes); "
                     "ask for one logName, a smaller limit, or a window with stepMin and stepMax",
                     upstream_status=response.status,
                 )

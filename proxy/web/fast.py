@@ -27,9 +27,9 @@ from proxy.clock import Clock
 from proxy.core.directives import Demand
 from proxy.core.entry import Coding, Entry
 from proxy.core.freshness import CLOCK_SKEW_S
-from proxy.core.lifetimes import LifetimeTable
 from proxy.core.outcome import NAME
 from proxy.core.query import Query
+from proxy.service.lifetimes import RunLifetimes
 from proxy.service.reader import Answer
 from proxy.service.tenancy import Tenancy, Tenant
 from proxy.store.memory import MemoryStore
@@ -77,7 +77,7 @@ class FastPath:
         memory: MemoryStore,
         tenancy: Tenancy,
         clock: Clock,
-        lifetimes: LifetimeTable,
+        lifetimes: RunLifetimes,
         ids: RequestIds,
         hits: HitLog,
         telemetry: Telemetry,
@@ -138,7 +138,7 @@ class FastPath:
             target=query.target,
             route=query.route.name,
             entry=weakref.ref(answer.entry),
-            fresh_s=self._lifetimes.of(query).fresh_s,
+            fresh_s=self._lifetimes.of(query, answer.tenant).fresh_s,
             oldest_s=demand.oldest_s,
             coding=None if not_modified or text[1] == "HEAD" else coding,
             not_modified=not_modified,

@@ -111,7 +111,7 @@ async def _read(exchange: _Exchange, query: Query) -> web.StreamResponse:
     wanted = acceptable(_joined(headers, "Accept-Encoding"))
     if not wanted:
         raise NotAcceptable("Accept-Encoding excludes identity; this proxy has gzip, zstd and identity")
-    demand = _demand(headers, parts.config.freshness, parts.lifetimes.of(query).fresh_s)
+    demand = _demand(headers, parts.config.freshness, parts.lifetimes.table.of(query).fresh_s)
     answer = await parts.reader.read(query, demand, client=exchange.request.remote or "")
     coding, body = await parts.encoder.choose(answer.tenant, query.target, answer.entry, wanted)
     form = Representation(coding=coding, body=body)

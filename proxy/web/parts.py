@@ -4,10 +4,12 @@ from dataclasses import dataclass
 
 from proxy.clock import Clock
 from proxy.config import Config
-from proxy.core.lifetimes import LifetimeTable
 from proxy.core.routes import RouteTable
+from proxy.service.asking import Asker
+from proxy.service.deltas import Deltas
 from proxy.service.encoder import Encoder
 from proxy.service.fetcher import Fetcher
+from proxy.service.lifetimes import RunLifetimes
 from proxy.service.reader import Reader
 from proxy.service.series import Series
 from proxy.service.tenancy import Tenancy
@@ -39,7 +41,9 @@ class Parts:
     upstream: Upstream
     encoder: Encoder
     series: Series
-    lifetimes: LifetimeTable
+    asker: Asker
+    deltas: Deltas
+    lifetimes: RunLifetimes
     routes: RouteTable
     cors: Cors
     openapi: bytes

@@ -342,6 +342,7 @@ async def test_a_process_whose_files_may_not_grow(tmp_path: Path) -> None:
             "PLUTO_PROXY_UPSTREAM__BURST": "10000",
             "PLUTO_PROXY_CACHE": str(tmp_path / "cache" / "cache.sqlite"),
             "PLUTO_PROXY_CACHE__MEMORY_BYTES": "0",
+            "PLUTO_PROXY_SERIES__MEMORY_BYTES": "0",
             "PLUTO_PROXY_FRESHNESS__RUNNING_S": "3600",
         }
         async with proxy_process(**variables) as process:

@@ -1,6 +1,6 @@
 """Answers computed from other answers: each is what the upstream's rule says, byte for byte, or is left to the upstream."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -8,32 +8,34 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.extents import answer, split
+from proxy.core.answers import split
+from proxy.core.extents import Extents, Known, answer, may_hold
+from proxy.core.growth import extended, none
 from proxy.core.metrics_query import MetricsQuery, metrics_query
 from proxy.core.query import read_query
 from proxy.core.routes import METRICS
 from proxy.core.sampling import is_complete, sampled
-from tests.oracle import Asked, OracleRow, permitted, printed
+from tests.oracle import OracleRow, permitted
+from tests.series import asked_of, row
 
 NAMES = ("a", "b", "\u00e9", "\uffee", "\U0001f600", "train/loss")
 GROUPS = ("", "g1", "g2")
 WHOLE = MetricsQuery(run="1", project="p", name=None, group=None, limit=10_000, first=0, last=None)
 
 
-def row(name: str, group: str, step: int, *, quoted: bool = False, value: float = 1) -> OracleRow:
-    fields = {
-        "logName": name,
-        "logGroup": group,
-        "value": value,
-        "valueFlag": "",
-        "time": "t",
-        "step": str(step) if quoted else step,
-    }
-    return OracleRow(name=name, group=group, step=step, text=printed(fields))
+def bodies(rows: Iterable[OracleRow], question: MetricsQuery) -> list[bytes]:
+    """Return every answer that the upstream may give."""
+    return list(permitted(rows, asked_of(question.query.values)))
 
 
-def asked(question: MetricsQuery) -> Asked:
-    return Asked(name=question.name, group=question.group, limit=question.limit, first=question.first, last=question.last)
+def settled(extents: Extents) -> Extents:
+    """Return extents of which no row came lately."""
+    return replace(extents, by_name={name: replace(extent, seen=()) for name, extent in extents.by_name.items()})
+
+
+def told(rows: Iterable[OracleRow], question: MetricsQuery = WHOLE, *, sent_at_s: float = 1000) -> Extents:
+    """Return what one answer of the upstream tells."""
+    return split(bodies(rows, question)[0], question, sent_at_s=sent_at_s)
 
 
 def rows_of(draw: Callable[[st.SearchStrategy[Any]], Any], quoted: bool) -> list[OracleRow]:
@@ -42,7 +44,7 @@ def rows_of(draw: Callable[[st.SearchStrategy[Any]], Any], quoted: bool) -> list
     for name in draw(st.sets(st.sampled_from(NAMES), max_size=4)):
         groups = draw(st.lists(st.sampled_from(GROUPS), min_size=1, max_size=2, unique=True))
         steps = draw(st.lists(st.tuples(st.integers(0, 40), st.sampled_from(groups)), max_size=14, unique=True))
-        rows += [row(name, group, step, quoted=quoted, value=step / 7) for step, group in steps]
+        rows += [row(name, step, group=group, quoted=quoted, value=step / 7) for step, group in steps]
     return rows
 
 
@@ -79,21 +81,32 @@ def test_what_is_computed_is_permitted(data: st.DataObject) -> None:
     rows = rows_of(data.draw, data.draw(st.booleans()))
     source = data.draw(questions())
     question = narrower(data.draw, source) if data.draw(st.booleans()) else data.draw(questions())
-    body = data.draw(st.sampled_from(list(permitted(rows, asked(source)))[:8]))
-    computed = answer(split(body, source), question)
+    body = data.draw(st.sampled_from(bodies(rows, source)[:8]))
+    computed = answer(split(body, source, sent_at_s=1000), question)
     if computed is not None:
-        assert computed in set(permitted(rows, asked(question)))
+        assert computed.body in bodies(rows, question)
         assert source.holds(question)
+        assert computed.tail_at_s == computed.whole_at_s == 1000
 
 
 @given(st.data())
 def test_what_can_be_computed_is(data: st.DataObject) -> None:
-    """From the whole of small series without ties every question is answered."""
+    """From the whole of small series without ties every question is answered, with the last step that all series have."""
     rows = rows_of(data.draw, data.draw(st.booleans()))
     rows = list({(row.name, row.step): row for row in rows}.values())
     question = data.draw(questions())
-    (body,) = permitted(rows, asked(WHOLE))
-    assert [answer(split(body, WHOLE), question)] == list(permitted(rows, asked(question)))
+    computed = answer(told(rows), question)
+    assert computed is not None
+    assert [computed.body] == bodies(rows, question)
+    ends: dict[str, int] = {}
+    for one in rows:
+        if question.name in {None, one.name} and (question.group is None or question.group in groups_of(rows, one.name)):
+            ends[one.name] = max(one.step, ends.get(one.name, 0))
+    assert computed.through == min(ends.values(), default=None)
+
+
+def groups_of(rows: Iterable[OracleRow], name: str) -> set[str]:
+    return {row.group for row in rows if row.name == name}
 
 
 @given(st.integers(0, 300), st.integers(1, 40))
@@ -110,11 +123,11 @@ def test_the_proof(total: int, limit: int) -> None:
         assert is_complete(len(chosen), limit)
 
 
-TIED = [row("a", "g1", 1), row("a", "g2", 1), row("a", "g1", 2)]
-FAR = [row("a", "", 2**53 - 1), row("a", "", 2**53)]
-MIXED = [row("a", "", 1), row("a", "", 2, quoted=True)]
+TIED = [row("a", 1, group="g1"), row("a", 1, group="g2"), row("a", 2, group="g1")]
+FAR = [row("a", 2**53 - 1), row("a", 2**53)]
+MIXED = [row("a", 1), row("a", 2, quoted=True)]
 REORDERED = [
-    row("a", "", 1),
+    row("a", 1),
     OracleRow(name="a", group="", step=2, text='{"step":2,"logName":"a","logGroup":"","value":1,"time":"t"}'),
 ]
 
@@ -122,42 +135,101 @@ REORDERED = [
 @pytest.mark.parametrize("rows", [TIED, FAR, MIXED, REORDERED])
 def test_what_is_never_computed(rows: list[OracleRow]) -> None:
     """Names with ties, lost digits or rows of two shapes are left to the upstream, with all that has them; others aren't."""
-    others = [row("b", "", 1)]
-    body = next(permitted([*rows, *others], asked(WHOLE)))
-    extents = split(body, WHOLE)
-    assert extents.size_bytes > 16 * len(rows)
+    others = [row("b", 1)]
+    extents = told([*rows, *others])
+    assert extents.by_name["a"].known is Known.UNCLEAR
     assert answer(extents, WHOLE) is None
     assert answer(extents, replace(WHOLE, name="a", limit=1)) is None
     assert answer(extents, replace(WHOLE, name="a", group="g1")) is None
-    assert answer(extents, replace(WHOLE, name="b")) == next(permitted(others, asked(WHOLE)))
-    assert answer(extents, replace(WHOLE, name="c")) == b'{"metrics":[]}'
+    assert body_of(extents, replace(WHOLE, name="b")) == bodies(others, WHOLE)[0]
+    assert body_of(extents, replace(WHOLE, name="c")) == b'{"metrics":[]}'
+
+
+def body_of(extents: Extents, question: MetricsQuery) -> bytes:
+    computed = answer(extents, question)
+    assert computed is not None
+    return computed.body
 
 
 def test_unknown_fields_survive() -> None:
     """A row's bytes are handed on whatever they hold."""
     text = '{"logName":"a","logGroup":"","value":1e+21,"valueFlag":"","time":"t","step":1,"new":{"x":[1.0,"\\u00e9"]}}'
     body = f'{{"metrics":[{text}]}}'.encode()
-    assert answer(split(body, WHOLE), replace(WHOLE, name="a", first=1)) == body
+    assert body_of(split(body, WHOLE, sent_at_s=1000), replace(WHOLE, name="a", first=1)) == body
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 9])
+@pytest.mark.parametrize("group", ["g1", "g2", "g3"])
+def test_a_group_among_others(group: str, limit: int) -> None:
+    """The rows of a group are numbered by themselves before they are thinned out."""
+    rows = [row("a", step, group=f"g{1 + step % 2}") for step in range(9)]
+    rows += [row("b", 1, group="g1"), row("c", 1, group="g2")]
+    question = replace(WHOLE, group=group, limit=limit, first=1)
+    assert [body_of(told(rows), question)] == bodies(rows, question)
+
+
+def test_the_age_is_that_of_the_oldest_part() -> None:
+    """An answer is as old as the oldest series in it; one of all names as old, besides, as the knowledge of which there are."""
+    known = extended(
+        settled(told([row("a", 1), row("b", 1)])),
+        told([row("a", 1)], replace(WHOLE, name="a", first=1), sent_at_s=1005),
+        overlap_s=60,
+    )
+    both, one, other = (answer(known, replace(WHOLE, name=name)) for name in (None, "a", "b"))
+    assert both is not None
+    assert one is not None
+    assert other is not None
+    assert (one.tail_at_s, one.whole_at_s) == (1005, 1000)
+    assert (other.tail_at_s, other.whole_at_s) == (1000, 1000)
+    assert (both.tail_at_s, both.whole_at_s) == (1000, 1000)
+
+
+def test_what_is_empty_has_no_tail() -> None:
+    """That there are no rows is as old as the last look at all of them, however lately new ones were asked for."""
+    known = extended(settled(told([row("a", 1)])), told([row("a", 1)], replace(WHOLE, first=1), sent_at_s=1005), overlap_s=60)
+    for empty in (replace(WHOLE, name="c"), replace(WHOLE, group="g1")):
+        computed = answer(known, empty)
+        assert computed is not None
+        assert (computed.body, computed.tail_at_s, computed.through) == (b'{"metrics":[]}', 1000, None)
+    asked_for = replace(known, by_name={**known.by_name, "c": none(1002)})
+    computed = answer(asked_for, replace(WHOLE, name="c"))
+    assert computed is not None
+    assert (computed.tail_at_s, computed.whole_at_s) == (1002, 1002)
+    assert answer(asked_for, WHOLE) == answer(known, WHOLE)
 
 
 @pytest.mark.parametrize(
-    "body",
-    [
-        b'{"metrics": []}',
-        b'{"metrics":[],"more":1}',
-        b'{"metrics":[{}]}',
-        b'{"metrics":[1]}',
-        b'{"metrics":[{"logName":"a","logGroup":"","step":1} ,{"logName":"a","logGroup":"","step":2}]}',
-        b'{"metrics":[{"logName":"a","logGroup":"","step":2},{"logName":"a","logGroup":"","step":1}]}',
-        b'{"metrics":[{"logName":"b","logGroup":"","step":2},{"logName":"a","logGroup":"","step":1}]}',
-        b'{"metrics":[{"logName":"a","logGroup":"","step":1},{"logName":"b","logGroup":"","step":1},{"logName":"a","logGroup":"","step":2}]}',
-        b"not JSON",
-    ],
+    ("known", "certain"), [(Known.SOME, False), (Known.NOT_YET, False), (Known.UNCLEAR, False), (Known.NONE, True)]
 )
-def test_answers_that_prove_nothing(body: bytes) -> None:
-    """An answer that isn't laid out as the upstream's are is nothing to compute from."""
-    with pytest.raises(ValueError, match=r"row|names|steps"):
-        split(body, WHOLE)
+def test_a_group_may_be_anywhere_that_is_not_known(known: Known, certain: bool) -> None:
+    """A name of which not everything is known may have rows of any group: what asks for one is left to the upstream."""
+    extents = told([row("a", 1, group="g1")])
+    unknown = replace(none(1000), known=known)
+    extents = replace(extents, by_name={**extents.by_name, "b": unknown})
+    assert may_hold(unknown, "g2") is not certain
+    assert (answer(extents, replace(WHOLE, group="g1")) is not None) is certain
+
+
+@pytest.mark.parametrize("known", Known)
+def test_what_covers_other_extents(known: Known) -> None:
+    """Extents cover others where they hold their window, and know every name of theirs that is known there in full."""
+    extents = told([row("a", 1)])
+    less = replace(extents, by_name={"a": replace(none(1000), known=known)})
+    assert extents.covers(extents)
+    assert extents.covers(less)
+    assert extents.covers(told([row("a", 5)], replace(WHOLE, first=5)))
+    assert not told([row("a", 5)], replace(WHOLE, first=5)).covers(extents)
+    assert less.covers(extents) is (known is Known.ALL)
+    assert told([]).covers(extents)
+
+
+def test_what_extents_cost() -> None:
+    """Extents count their rows, and cost no less than the rows' bytes and numbers."""
+    rows = [row("a", 1, group="g1"), row("a", 2, group="g2"), row("b", 1)]
+    extents = told(rows)
+    assert extents.rows == 3
+    assert extents.size_bytes > sum(len(one.text) + 16 for one in rows)
+    assert told([]).rows == 0
 
 
 def test_windows_hold_what_lies_in_them() -> None:

@@ -1,0 +1,107 @@
+"""Metric questions asked so that others can be answered: what is new of a run, or wide, or else as they came.
+
+In this order:
+
+1. what is known of a live run's series is brought up to date by a delta, for everything that is being watched at once
+   (`service.deltas`);
+2. a question that holds this one and probably the next ones is asked (`service.widening`);
+3. the question itself.
+"""
+
+import asyncio
+from collections.abc import Coroutine
+from contextlib import suppress
+
+from proxy.core.extents import answer
+from proxy.core.metrics_query import MetricsQuery
+from proxy.core.outcome import Made
+from proxy.errors import KeyRefused, UpstreamBusy, UpstreamError
+from proxy.service.deltas import Deltas
+from proxy.service.fetcher import Fetched, Fetcher
+from proxy.service.memo import Failure, Memo
+from proxy.service.question import Question
+from proxy.service.series import Series
+from proxy.service.widening import Asked, Brought, Widening
+
+
+class Asker:
+    """Asks the upstream."""
+
+    def __init__(self, fetcher: Fetcher, series: Series, *, deltas: Deltas, widening: Widening, memo: Memo) -> None:
+        self._fetcher = fetcher
+        self._series = series
+        self._deltas = deltas
+        self._widening = widening
+        self._memo = memo
+        self._refreshing: dict[Question, asyncio.Task[None]] = {}
+
+    async def ask(self, asked: Asked) -> Brought:
+        """Return the answer to a question. Raises UpstreamError."""
+        if asked.metrics is not None:
+            brought = await self._by_delta(asked, asked.metrics) or await self._widening.ask(asked, asked.metrics)
+            if brought is not None:
+                return brought
+        fetched, collapsed = await self._fetcher.fetch(asked.tenant, asked.query, asked.need)
+        return Brought(fetched=fetched, collapsed=collapsed)
+
+    def refresh(self, asked: Asked) -> None:
+        """See to it that a question is being asked, without waiting for it."""
+        if asked.metrics is None:
+            self._fetcher.refresh(asked.tenant, asked.query, asked.need)
+            return
+        place = Question(asked.tenant.fingerprint, asked.query.target)
+        if place not in self._refreshing:
+            task = asyncio.get_running_loop().create_task(_quietly(self.ask(asked)), name="asking.refresh")
+            self._refreshing[place] = task
+            task.add_done_callback(lambda _: self._refreshing.pop(place))
+
+    @property
+    def refreshing(self) -> int:
+        """How many questions are being asked that nobody waits for."""
+        return len(self._refreshing)
+
+    async def aclose(self) -> None:
+        """End what nobody waits for."""
+        tasks = list(self._refreshing.values())
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    async def _by_delta(self, asked: Asked, metrics: MetricsQuery) -> Brought | None:
+        """Ask for what is new, where the rest is known well enough; None where that did not serve."""
+        if asked.whole or await self._is_worth_all(asked, metrics):
+            return None
+        try:
+            done = await self._deltas.refreshed(asked.tenant, metrics, asked.need)
+        except (UpstreamBusy, KeyRefused):
+            raise
+        except UpstreamError as exc:
+            # Next time it is asked for in full, once the failure is no longer remembered.
+            self._memo.remember(Question(asked.tenant.fingerprint, asked.query.target), Failure(error=exc))
+            raise
+        if done is None:
+            return None
+        for extents in self._series.holding(asked.tenant, metrics):
+            computed = answer(extents, metrics)
+            if computed is not None and computed.tail_at_s >= done.started_s and self._series.checks.trusted:
+                entry = self._series.keep(asked.tenant, asked.query, metrics, computed, extents)
+                fetched = Fetched(tenant=asked.tenant, entry=entry, stored=True, elapsed_s=done.elapsed_s)
+                return Brought(fetched=fetched, collapsed=done.collapsed, made=Made.DELTA)
+            if computed is None:
+                # It has grown too long, or unclear.
+                self._series.runs.note_vain(extents.question.windowed, metrics)
+        return None
+
+    async def _is_worth_all(self, asked: Asked, metrics: MetricsQuery) -> bool:
+        """Tell whether asking for all series of a run now makes one call do for all of them from now on."""
+        await self._widening.learn_size(asked, metrics)
+        if self._series.runs.asked(metrics) != metrics.whole:
+            return False
+        return not any(window.question.name is None for window in self._series.holding(asked.tenant, metrics))
+
+
+async def _quietly(asking: Coroutine[None, None, Brought]) -> None:
+    # A failure is told in the log where it happened, and to whoever asks next.
+    with suppress(UpstreamError):
+        await asking

@@ -1,0 +1,263 @@
+"""What is known of a live run's series brought up to date by asking for what is new, for all that is being watched at once.
+
+One flight for each run: whoever needs its series newer joins it. `core.deltas` plans the calls, `core.growth` joins what they
+bring. A name that came up new, or of which what is known no longer fits, is asked for in full within the same flight.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import structlog
+
+from proxy.clock import Clock
+from proxy.core.deltas import deltas
+from proxy.core.extents import Extents, Known, answer, may_hold
+from proxy.core.growth import extended, narrowed, replaced
+from proxy.core.metrics_query import MetricsQuery
+from proxy.errors import AnswerTooLarge, KeyRefused, UpstreamBusy
+from proxy.flight import Flight, Flights
+from proxy.service.fetcher import Fetcher, Need
+from proxy.service.lifetimes import RunLifetimes
+from proxy.service.series import Series
+from proxy.service.tenancy import Tenant
+from proxy.upstream.exchange import Bounds
+
+# So many names are asked for one by one when they came up new; more of them with the whole run.
+_MOST_SINGLY = 8
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """A flight that has landed: when it began (wall time), how long it took, and whether the caller had joined it."""
+
+    started_s: float
+    elapsed_s: float
+    collapsed: bool
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class _Refresh:
+    """One flight. `run` is the whole of its run; `asking` are the calls under way."""
+
+    deltas: "Deltas"
+    tenant: Tenant
+    run: MetricsQuery
+    need: Need
+    asking: list[MetricsQuery] = field(default_factory=list)
+
+    async def __call__(self) -> bool:
+        return await self.deltas.carry_out(self)
+
+
+@dataclass(slots=True, kw_only=True)
+class _Wanted:
+    """What is wanted of one window: which of its names, and whether names that nobody has seen yet are."""
+
+    extents: Extents
+    names: set[str] = field(default_factory=set)
+    all_names: bool = False
+
+
+class Deltas:
+    """Refreshes what is known of live runs."""
+
+    def __init__(
+        self,
+        fetcher: Fetcher,
+        series: Series,
+        lifetimes: RunLifetimes,
+        clock: Clock,
+        *,
+        overlap_s: float,
+        rewrite_check_s: float,
+        call_cost_rows: int,
+        bounds: Bounds,
+    ) -> None:
+        self._fetcher = fetcher
+        self._series = series
+        self._lifetimes = lifetimes
+        self._clock = clock
+        self._overlap_s = overlap_s
+        self._rewrite_check_s = rewrite_check_s
+        self._call_cost_rows = call_cost_rows
+        self._bounds = bounds
+        self._flights: Flights[tuple[str, str, str], _Refresh, bool] = Flights()
+        self.calls = 0
+        self.misfits = 0
+        self.rows_saved = 0
+
+    async def refreshed(self, tenant: Tenant, asked: MetricsQuery, need: Need) -> Done | None:
+        """Bring up to date what a question can be answered from; None where that cannot be done by a delta.
+
+        Raises UpstreamError.
+        """
+        key = (tenant.fingerprint, asked.run, asked.project)
+        began_s = self._clock.monotonic_s()
+        while self._serving(tenant, asked):
+            flight = self._flights.get(key)
+            if flight is not None and flight.started_s < need.not_before_s:
+                await flight.ended()
+                continue
+            joined = flight is not None
+            if flight is None:
+                call = _Refresh(deltas=self, tenant=tenant, run=asked.whole, need=need)
+                flight = self._flights.start(key, call, now_s=self._clock.now_s())
+            else:
+                self._urge(flight, need)
+            if not await flight.result():
+                return None
+            if joined and not self._has_come(tenant, asked, flight.started_s):
+                continue  # it was planned before this question was being watched
+            return Done(started_s=flight.started_s, elapsed_s=self._clock.monotonic_s() - began_s, collapsed=joined)
+        return None
+
+    @property
+    def in_flight(self) -> int:
+        """How many runs are being refreshed now."""
+        return len(self._flights)
+
+    async def aclose(self) -> None:
+        """End what is under way."""
+        await self._flights.aclose()
+
+    async def carry_out(self, call: _Refresh) -> bool:
+        """Do what a flight is for; return whether all calls brought an answer."""
+        wanted = self._wanted(call)
+        questions = [
+            question
+            for one in wanted
+            for question in deltas(
+                one.extents,
+                one.names,
+                all_names=one.all_names,
+                call_cost_rows=self._call_cost_rows,
+            )
+        ]
+        done = False
+        try:
+            done = await self._ask_all(call, questions) and await self._ask_all(call, self._unfit(call, wanted))
+        except (UpstreamBusy, KeyRefused):
+            done = True  # these say nothing about the questions
+            raise
+        finally:
+            if not done:
+                # Next time all of it is asked for: in vain, perhaps, but then that is remembered.
+                self._series.runs.suspect(call.run)
+        return done
+
+    def _serving(self, tenant: Tenant, asked: MetricsQuery) -> Extents | None:
+        """Return what a question can be answered from once that has been brought up to date by deltas."""
+        if not self._lifetimes.is_live(asked.run, asked.project, tenant) or not self._series.checks.trusted:
+            return None
+        since_s = max(self._clock.now_s() - self._rewrite_check_s, self._series.runs.run(asked).suspect_since_s)
+        for extents in self._series.holding(tenant, asked):
+            if extents.question.last is not None:
+                continue
+            computed = answer(extents, replace(asked, limit=1))
+            # What is known to be empty has no tail: that is asked for from the first step on.
+            if computed is not None and computed.whole_at_s >= since_s and computed.through is not None:
+                return extents
+        return None
+
+    def _has_come(self, tenant: Tenant, asked: MetricsQuery, since_s: float) -> bool:
+        """Tell whether a question can be answered from what was asked for since then."""
+        answers = (answer(extents, replace(asked, limit=1)) for extents in self._series.holding(tenant, asked))
+        return any(computed is not None and computed.tail_at_s >= since_s for computed in answers)
+
+    def _wanted(self, call: _Refresh) -> list[_Wanted]:
+        """Return what is being watched of the run, by the windows that it is answered from."""
+        wanted: dict[int, _Wanted] = {}
+        for name, group in self._series.runs.watched(call.run):
+            asked = replace(call.run, name=name, group=group)
+            extents = self._serving(call.tenant, asked)
+            if extents is None:
+                continue
+            one = wanted.setdefault(id(extents), _Wanted(extents=extents))
+            one.names.update(_names(extents, asked))
+            one.all_names = one.all_names or name is None
+        return list(wanted.values())
+
+    async def _ask_all(self, call: _Refresh, questions: Sequence[MetricsQuery]) -> bool:
+        call.asking = list(questions)
+        return all(await asyncio.gather(*(self._ask(call, question) for question in questions)))
+
+    async def _ask(self, call: _Refresh, question: MetricsQuery) -> bool:
+        need = replace(call.need, keep=False, bounds=self._bounds, not_before_s=self._clock.now_s())
+        self.calls += 1
+        try:
+            fetched, _ = await self._fetcher.fetch(call.tenant, question.query, need)
+        except AnswerTooLarge:
+            self._series.runs.note_hopeless(question.wide)
+            return False
+        came = fetched.entry
+        if came.status != 200:
+            if question == question.wide:
+                self._series.runs.note_hopeless(question)
+            return False
+        delta = await self._series.taken_apart(came.body, question, sent_at_s=came.sent_at_s, digest=came.digest)
+        if delta is None or not self._series.checks.trusted:
+            return False
+        self._apply(fetched.tenant, delta)
+        return True
+
+    def _apply(self, tenant: Tenant, delta: Extents) -> None:
+        """Add what an answer tells to every window that it tells about."""
+        shelves, question = self._series.shelves, delta.question
+        scopes = {question.wide, replace(question.wide, name=None)}
+        if question.name is None:
+            scopes |= {replace(question.wide, name=name) for name, _ in self._series.runs.watched(question)}
+        for scope in scopes:
+            for old in shelves.peek(tenant, scope):
+                if old.question.last is None:
+                    new = self._with(old, delta)
+                    self.rows_saved += max(0, new.rows - delta.rows)
+                    shelves.replace(tenant, old, new, persist=True)
+
+    def _with(self, old: Extents, delta: Extents) -> Extents:
+        if delta.question.holds(old.question):
+            return old if delta.tail_at_s < old.tail_at_s else narrowed(delta, old.question)
+        if delta.question.name is not None and delta.question.first <= old.question.first:
+            return replaced(old, delta)
+        new = extended(old, delta, overlap_s=self._overlap_s)
+        lost = [name for name, extent in new.by_name.items() if _is_lost(extent.known, old, name)]
+        if lost:
+            self.misfits += 1
+            _log.info("series.misfit", run=old.question.run, names=len(lost))
+        return new
+
+    def _unfit(self, call: _Refresh, wanted: Sequence[_Wanted]) -> list[MetricsQuery]:
+        """Return what is to be asked for in full, since it came up new or no longer fits."""
+        questions: list[MetricsQuery] = []
+        for one in wanted:
+            scope = one.extents.question
+            for extents in self._series.shelves.peek(call.tenant, scope.wide):
+                if extents.question != scope:
+                    continue
+                known = extents.by_name.items()
+                names = [
+                    name for name, extent in known if extent.known is Known.NOT_YET and (one.all_names or name in one.names)
+                ]
+                if len(names) > _MOST_SINGLY:
+                    continue  # whoever needs it finds nothing, and asks for all of it
+                questions += [replace(scope.windowed, name=name) for name in names]
+        return list(dict.fromkeys(questions))
+
+    def _urge(self, flight: "Flight[_Refresh, bool]", need: Need) -> None:
+        """Let those go first for which somebody waits now."""
+        if need.urgent and not flight.call.need.urgent:
+            flight.call.need = replace(flight.call.need, urgent=True, client=need.client, deadline_s=need.deadline_s)
+            for question in flight.call.asking:
+                self._fetcher.urge(flight.call.tenant, question.query, need)
+
+
+def _names(extents: Extents, asked: MetricsQuery) -> list[str]:
+    if asked.name is not None:
+        return [asked.name]
+    group = None if extents.question.group is not None else asked.group
+    return [name for name, extent in extents.by_name.items() if group is None or may_hold(extent, group)]
+
+
+def _is_lost(known: Known, old: Extents, name: str) -> bool:
+    return known is Known.NOT_YET and (name not in old.by_name or old.by_name[name].known is not Known.NOT_YET)

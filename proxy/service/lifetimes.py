@@ -1,0 +1,40 @@
+"""Which lifetimes hold for a question: its route's, or those of a run that has ended."""
+
+from collections.abc import Callable
+
+from proxy.core.freshness import Lifetimes
+from proxy.core.lifetimes import LifetimeTable
+from proxy.core.query import Query
+from proxy.core.routes import METRICS
+from proxy.service.tenancy import Tenant
+
+# Namespace, run and project, both as they are written in a canonical query: how long answers about a run that has ended are
+# fresh, None while it runs and where nobody knows.
+EndedFresh = Callable[[str, str, str], float | None]
+
+
+def _unknown(_namespace: str, _run: str, _project: str) -> None:
+    return None
+
+
+class RunLifetimes:
+    """The lifetimes of every question; those about the series of runs depend on whether the run has ended."""
+
+    def __init__(
+        self, table: LifetimeTable, ended_fresh_s: EndedFresh = _unknown, *, stale_if_error_ended_s: float = 0.0
+    ) -> None:
+        self.table = table
+        self._ended_fresh_s = ended_fresh_s
+        self._stale_if_error_ended_s = stale_if_error_ended_s
+
+    def of(self, query: Query, tenant: Tenant) -> Lifetimes:
+        """Return what holds for a question now."""
+        usual = self.table.of(query)
+        if query.route is not METRICS or "runId" not in query.values:
+            return usual
+        fresh_s = self._ended_fresh_s(tenant.namespace, query.values["runId"], query.values["projectName"])
+        return usual if fresh_s is None else usual.ended(fresh_s, stale_if_error_s=self._stale_if_error_ended_s)
+
+    def is_live(self, run: str, project: str, tenant: Tenant) -> bool:
+        """Tell whether a run's series may grow at any moment."""
+        return self._ended_fresh_s(tenant.namespace, run, project) is None

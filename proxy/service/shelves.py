@@ -1,0 +1,222 @@
+"""Where extents are kept: in memory as they are computed with, and in the cache file as packs (`core.packs`).
+
+A **shelf** holds the windows of one scope: a run's series of one name or all of them, of one group or all of them. It is loaded
+when it is first looked for, written in the background when it has changed, and let go when memory is short. A shelf that the
+disk doesn't have, or has lost a pack of, is empty.
+"""
+
+import asyncio
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import structlog
+from cachetools import LRUCache
+
+from proxy.core import packs
+from proxy.core.entry import Entry, digest_of, tombstone
+from proxy.core.extents import Extents
+from proxy.core.growth import merged
+from proxy.core.metrics_query import MetricsQuery
+from proxy.core.packs import Written
+from proxy.service.tenancy import Tenant
+from proxy.store.tiers import TieredStore
+
+# Zooms leave windows of long series behind: the last ones are kept.
+MOST_WINDOWS = 8
+_MOST_ABSENT = 10_000
+# Putting together 1,000 rows takes about 0.1 ms, taking them apart 1 ms.
+_INLINE_ROWS, _INLINE_BYTES = 2_000, 65_536
+_log = structlog.get_logger()
+_Place = tuple[str, MetricsQuery]
+
+
+@dataclass(slots=True)
+class _Shelf:
+    """`windows`: the newest first. `written`: what the disk has of them. `writing`: the task that brings it there."""
+
+    tenant: Tenant
+    windows: tuple[Extents, ...] = ()
+    written: tuple[Written, ...] = ()
+    writing: asyncio.Task[None] | None = None
+    changed: bool = False
+    size_bytes: int = field(default=0)
+
+
+class Shelves:
+    """The extents of all scopes."""
+
+    def __init__(self, store: TieredStore, *, memory_bytes: int, overlap_s: float) -> None:
+        """`overlap_s`: how long rows may become visible out of order (`core.answers`)."""
+        self._disk = store.disk
+        self._overlap_s = overlap_s
+        self._shelves: LRUCache[_Place, _Shelf] = LRUCache(memory_bytes, getsizeof=lambda shelf: shelf.size_bytes)
+        self._loading: dict[_Place, asyncio.Task[Sequence[Extents]]] = {}
+        self._absent: LRUCache[_Place, None] = LRUCache(_MOST_ABSENT)
+        self._writing: set[asyncio.Task[None]] = set()
+        # Extents of before aren't loaded any more.
+        self._since_s = -math.inf
+        store.renamed.append(self._rename)
+
+    @property
+    def size_bytes(self) -> int:
+        """What the extents in memory cost."""
+        return int(self._shelves.currsize)
+
+    def peek(self, tenant: Tenant, scope: MetricsQuery) -> Sequence[Extents]:
+        """Return the windows of a scope that are in memory, the newest first."""
+        shelf = self._shelves.get((tenant.namespace, scope))
+        return () if shelf is None else shelf.windows
+
+    def is_loaded(self, tenant: Tenant, scope: MetricsQuery) -> bool:
+        """Tell whether memory has all that there is of a scope."""
+        place = (tenant.namespace, scope)
+        return place in self._shelves or place in self._absent
+
+    async def load(self, tenant: Tenant, scope: MetricsQuery) -> Sequence[Extents]:
+        """Return the windows of a scope, from the disk where memory has none; then memory keeps them, if it can."""
+        place = (tenant.namespace, scope)
+        if self.is_loaded(tenant, scope):
+            return self.peek(tenant, scope)
+        if (task := self._loading.get(place)) is None:
+            task = self._loading[place] = asyncio.get_running_loop().create_task(self._load(tenant, place))
+            task.add_done_callback(lambda _: self._loading.pop(place))
+        return await asyncio.shield(task)
+
+    def put(self, tenant: Tenant, extents: Extents, *, persist: bool, joins: Callable[[Extents], bool]) -> bool:
+        """Keep what was found out about a window, in place of what is known of windows within it; return whether memory does.
+
+        `joins` tells of another window whether the two may be put together.
+        """
+        scope = extents.question.wide
+        rest: list[Extents] = []
+        windows = self.peek(tenant, scope)
+        if any(window.covers(extents) and window.whole_at_s >= extents.whole_at_s for window in windows):
+            return True  # it was overtaken by a newer one, or somebody else who waited for it has brought it
+        for window in windows:
+            if extents.covers(window):
+                continue
+            whole = merged(extents, window) if joins(window) else None
+            if whole is None:
+                rest.append(window)
+            else:
+                extents = whole
+        return self._keep(tenant, scope, (extents, *rest)[:MOST_WINDOWS], persist=persist)
+
+    def replace(self, tenant: Tenant, old: Extents, new: Extents, *, persist: bool) -> bool:
+        """Put what is known now in the place of what was known; return False where that is no longer there."""
+        scope = old.question.wide
+        windows = self.peek(tenant, scope)
+        if not any(window is old for window in windows):
+            return False
+        rest = (window for window in windows if window is not old)
+        self._keep(tenant, scope, (new, *rest), persist=persist)
+        return True
+
+    def forget(self, *, now_s: float) -> None:
+        """Forget everything found out until now, on disk as well."""
+        self._since_s = now_s
+        self._shelves.clear()
+
+    async def settled(self) -> None:
+        """Wait until everything kept so far has been handed to the disk."""
+        while self._writing:
+            await asyncio.wait(self._writing)
+
+    def _keep(self, tenant: Tenant, scope: MetricsQuery, windows: tuple[Extents, ...], *, persist: bool) -> bool:
+        place = (tenant.namespace, scope)
+        shelf = self._shelves.pop(place, None) or _Shelf(tenant)
+        shelf.windows = windows
+        shelf.size_bytes = sum(window.size_bytes for window in windows) + 1_000
+        self._absent.pop(place, None)
+        if shelf.size_bytes <= self._shelves.maxsize:
+            self._shelves[place] = shelf
+        shelf.changed = shelf.changed or persist
+        if persist and shelf.writing is None:
+            shelf.writing = asyncio.get_running_loop().create_task(self._write(scope, shelf), name="shelves.write")
+            self._writing.add(shelf.writing)
+            shelf.writing.add_done_callback(self._writing.discard)
+        return place in self._shelves
+
+    async def _write(self, scope: MetricsQuery, shelf: _Shelf) -> None:
+        try:
+            while shelf.changed:
+                shelf.changed = False
+                windows, before = shelf.windows, shelf.written
+                few = sum(window.rows for window in windows) <= _INLINE_ROWS
+                made = _written(windows, before) if few else await asyncio.to_thread(_written, windows, before)
+                shelf.written = tuple(window for window, _ in made)
+                self._hand_over(shelf, scope, before, [pack for _, new in made for pack in new])
+        finally:
+            shelf.writing = None
+
+    def _hand_over(
+        self, shelf: _Shelf, scope: MetricsQuery, before: Sequence[Written], new: list[tuple[packs.Pack, bytes]]
+    ) -> None:
+        """Give the disk the new packs, then the head that lists them, and take away what is of no use any more."""
+        namespace = shelf.tenant.namespace
+        sent_at_s = max(window.extents.tail_at_s for window in shelf.written)
+        for pack, body in new:
+            self._disk.put(namespace, _pack_key(scope, pack.digest), Entry(body=body, sent_at_s=sent_at_s, digest=pack.digest))
+        head = packs.head_of(shelf.written)
+        self._disk.put(namespace, _head_key(scope), Entry(body=head, sent_at_s=sent_at_s, digest=digest_of(head)))
+        used = {pack.digest for window in shelf.written for pack in window.packs}
+        for digest in {pack.digest for window in before for pack in window.packs} - used:
+            self._disk.put(namespace, _pack_key(scope, digest), tombstone(sent_at_s))
+
+    async def _load(self, tenant: Tenant, place: _Place) -> Sequence[Extents]:
+        namespace, scope = place
+        head = await self._disk.get(namespace, _head_key(scope))
+        written: list[Written] = []
+        if head is not None:
+            try:
+                written = await self._read(namespace, scope, head.body)
+            except ValueError as exc:
+                _log.info("extents.lost", key=scope.query.target, reason=str(exc))
+        # What came meanwhile is newer; and the tenant's place may have changed.
+        if place in self._shelves or tenant.namespace != namespace:
+            return self.peek(tenant, scope)
+        kept = tuple(window for window in written if window.extents.whole_at_s > self._since_s)
+        if not kept:
+            if self._disk.health is None:
+                self._absent[place] = None
+            return ()
+        windows = tuple(window.extents for window in kept)
+        shelf = _Shelf(tenant, windows, kept, size_bytes=sum(window.size_bytes for window in windows) + 1_000)
+        if shelf.size_bytes <= self._shelves.maxsize:
+            self._shelves[place] = shelf
+        return windows
+
+    async def _read(self, namespace: str, scope: MetricsQuery, head: bytes) -> list[Written]:
+        digests = packs.packs_of(head)
+        found = await asyncio.gather(*(self._disk.get(namespace, _pack_key(scope, digest)) for digest in digests))
+        bodies: dict[str, bytes] = {}
+        for digest, entry in zip(digests, found, strict=True):
+            if entry is None:
+                raise ValueError("a pack is no longer there")
+            bodies[digest] = entry.body
+        if sum(map(len, bodies.values())) <= _INLINE_BYTES:
+            return packs.read(head, bodies, scope, overlap_s=self._overlap_s)
+        return await asyncio.to_thread(packs.read, head, bodies, scope, overlap_s=self._overlap_s)
+
+    def _rename(self, old_namespace: str, new_namespace: str) -> None:
+        """Follow what was stored under a key to its organization. What the disk has moves there too, what is on its way not."""
+        self._absent.clear()
+        for namespace, scope in [place for place in self._shelves if place[0] == old_namespace]:
+            shelf = self._shelves.pop((namespace, scope))
+            shelf.written = ()
+            if (new_namespace, scope) not in self._shelves:
+                self._keep(shelf.tenant, scope, shelf.windows, persist=True)
+
+
+def _written(windows: Sequence[Extents], before: Sequence[Written]) -> list[tuple[Written, list[tuple[packs.Pack, bytes]]]]:
+    firsts = {window.extents.question.first: window for window in before}
+    return [packs.written(window, firsts.get(window.question.first)) for window in windows]
+
+
+def _head_key(scope: MetricsQuery) -> str:
+    return f"extents of {scope.query.target}"
+
+
+def _pack_key(scope: MetricsQuery, digest: str) -> str:
+    return f"pack {digest} of {scope.query.target}"

@@ -1,0 +1,202 @@
+"""Metric questions asked wide: one that holds the question, and probably the next ones, is asked in its place and taken apart.
+
+`service.runs` says which one. What it brings is kept as extents; the answer is computed from them. Where it didn't serve, that
+is remembered, and the question is asked as it came."""
+
+import asyncio
+import math
+from dataclasses import dataclass, replace
+from functools import partial
+
+import msgspec
+
+from proxy.clock import Clock
+from proxy.core.entry import Entry
+from proxy.core.extents import answer
+from proxy.core.freshness import Verdict, judge
+from proxy.core.keeping import Keeping
+from proxy.core.metrics_query import MetricsQuery
+from proxy.core.outcome import Made
+from proxy.core.query import Query, question
+from proxy.core.routes import DETAILS
+from proxy.errors import AnswerTooLarge, KeyRefused, UpstreamBusy, UpstreamError
+from proxy.service.encoder import Encoder
+from proxy.service.fetcher import Fetched, Fetcher, Need
+from proxy.service.lifetimes import RunLifetimes
+from proxy.service.memo import Failure, Memo
+from proxy.service.question import Question
+from proxy.service.series import Series
+from proxy.service.tenancy import Tenant
+from proxy.store.tiers import TieredStore
+from proxy.upstream.exchange import Bounds
+
+# A run gains series in its first minutes; how many it has only decides what is asked at once.
+SIZE_S = 3600.0
+# `details` lists no more names than this.
+_MOST_NAMES = 1_000
+
+
+class _LogName(msgspec.Struct):
+    logType: str = "METRIC"  # noqa: N815 -- the upstream's own field name
+
+
+class _Details(msgspec.Struct):
+    logNames: list[_LogName]  # noqa: N815
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A question on its way upstream.
+
+    `metrics` is the question taken apart, None where it can only be asked as it came. `whole`: nothing but an answer about all
+    of it will do. `patience_s`: how long anything may be waited for that is no part of the answer.
+    """
+
+    tenant: Tenant
+    query: Query
+    metrics: MetricsQuery | None
+    need: Need
+    whole: bool
+    patience_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Brought:
+    """What came of asking. `collapsed`: a call that was under way served; `made`: how the answer came about."""
+
+    fetched: Fetched
+    collapsed: bool
+    made: Made | None = None
+
+
+class Widening:
+    """Asks wide."""
+
+    def __init__(
+        self,
+        *,
+        fetcher: Fetcher,
+        series: Series,
+        store: TieredStore,
+        encoder: Encoder,
+        memo: Memo,
+        lifetimes: RunLifetimes,
+        clock: Clock,
+        bounds: Bounds,
+    ) -> None:
+        """`bounds`: how large an answer may be that nobody asked for."""
+        self._fetcher = fetcher
+        self._series = series
+        self._store = store
+        self._encoder = encoder
+        self._memo = memo
+        self._lifetimes = lifetimes
+        self._clock = clock
+        self._bounds = bounds
+
+    async def ask(self, asked: Asked, metrics: MetricsQuery) -> Brought | None:
+        """Ask for more than was asked for, where that serves the next questions too; None where it did not serve this one."""
+        if self._series.is_known_empty(asked.tenant, metrics):
+            wider = metrics.wide  # its own question tells as much, at the least cost
+        else:
+            await self.learn_size(asked, metrics)
+            wider = self._series.runs.asked(metrics)
+        if wider != wider.windowed:
+            return None
+        return await (self._ask_itself(asked, metrics) if wider == metrics else self._ask_wider(asked, metrics, wider))
+
+    async def _ask_itself(self, asked: Asked, metrics: MetricsQuery) -> Brought:
+        """Ask a question that is as wide as can be: its answer is kept taken apart, or as it is where that isn't possible."""
+        fetched, collapsed = await self._fetcher.fetch(asked.tenant, asked.query, replace(asked.need, persist=False))
+        if fetched.entry.status == 200 and (entry := await self._computed(asked, metrics, metrics, fetched)) is not None:
+            return Brought(fetched=replace(fetched, entry=entry, stored=True), collapsed=collapsed)
+        if fetched.stored and asked.need.persist:
+            stored = self._encoder.keep(fetched.tenant, asked.query.target, fetched.entry, asked.query.keeping)
+            fetched = replace(fetched, stored=stored)
+        return Brought(fetched=fetched, collapsed=collapsed)
+
+    async def _ask_wider(self, asked: Asked, metrics: MetricsQuery, wider: MetricsQuery) -> Brought | None:
+        runs = self._series.runs
+        hopeless = partial(runs.note_hopeless, wider)
+        need = replace(asked.need, persist=False, bounds=self._bounds, in_vain=hopeless)
+        try:
+            fetched, collapsed = await self._fetched(asked, wider, need)
+        except AnswerTooLarge:
+            hopeless()
+            return None
+        except (UpstreamBusy, KeyRefused):
+            raise
+        except UpstreamError as exc:
+            # Perhaps it was too much: next time it is asked for as it came, once the failure is no longer remembered.
+            hopeless()
+            self._memo.remember(Question(asked.tenant.fingerprint, asked.query.target), Failure(error=exc))
+            raise
+        if fetched.entry.status != 200:
+            hopeless()  # what is said to another question is no answer to this one
+            return None
+        entry = await self._computed(asked, metrics, wider, fetched)
+        if entry is not None:
+            made = Made.SERIES if wider == wider.wide else Made.WINDOW
+            return Brought(fetched=replace(fetched, entry=entry, stored=True), collapsed=collapsed, made=made)
+        if self._series.checks.trusted:
+            runs.note_vain(wider, metrics)
+        return None
+
+    async def _fetched(self, asked: Asked, wider: MetricsQuery, need: Need) -> tuple[Fetched, bool]:
+        """Fetch a wide answer, unless it came a moment ago and is still being taken apart."""
+        entry = self._store.memory.peek(asked.tenant.namespace, wider.query.target)
+        if entry is not None and entry.sent_at_s >= need.not_before_s:
+            lifetimes = self._lifetimes.of(wider.query, asked.tenant)
+            newer = asked.need.refreshed_s < entry.sent_at_s
+            if newer and judge(entry, self._clock.now_s(), lifetimes) is Verdict.FRESH:
+                return Fetched(tenant=asked.tenant, entry=entry, stored=True), False
+        return await self._fetcher.fetch(asked.tenant, replace(wider.query, moving=True), need)
+
+    async def _computed(self, asked: Asked, metrics: MetricsQuery, wider: MetricsQuery, fetched: Fetched) -> Entry | None:
+        """Take an answer apart, keep it, and compute another one from it."""
+        series, came = self._series, fetched.entry
+        extents = series.installed(fetched.tenant, wider, came.sent_at_s) or await series.taken_apart(
+            came.body, wider, sent_at_s=came.sent_at_s, digest=came.digest
+        )
+        if extents is None or not series.checks.trusted:
+            return None
+        series.runs.note_rows(metrics, max((len(extent.steps) for extent in extents.by_name.values()), default=0))
+        fresh_s = self._lifetimes.of(asked.query, fetched.tenant).fresh_s
+        held = series.install(fetched.tenant, extents, persist=asked.need.persist, fresh_s=fresh_s)
+        computed = answer(extents, metrics)
+        if computed is None:
+            return None
+        entry = series.keep(fetched.tenant, asked.query, metrics, computed, extents)
+        if not held and asked.need.persist:
+            self._encoder.keep(fetched.tenant, asked.query.target, entry, Keeping.DISK)
+        return entry
+
+    async def learn_size(self, asked: Asked, metrics: MetricsQuery) -> None:
+        """Learn how large the run is, where somebody looks at several of its series: perhaps one call will do for all."""
+        runs = self._series.runs
+        if not runs.needs_size(metrics):
+            return
+        details = question(DETAILS, {}, segment=metrics.run)
+        entry = await self._store.get(asked.tenant.namespace, details.target)
+        if entry is None or self._clock.now_s() - entry.sent_at_s > SIZE_S:
+            try:
+                async with asyncio.timeout(asked.patience_s):
+                    fetched, _ = await self._fetcher.fetch(asked.tenant, details, replace(asked.need, not_before_s=-math.inf))
+            except (UpstreamBusy, KeyRefused):
+                raise
+            except (UpstreamError, TimeoutError):
+                runs.note_no_size(metrics)
+                return
+            entry = fetched.entry
+        runs.note_size(metrics, _series_in(entry))
+
+
+def _series_in(details: Entry) -> float:
+    """Return how many series a run has by its details, infinite where nobody can say. One that isn't there has none."""
+    if details.status != 200:
+        return 0 if details.status == 404 else math.inf
+    try:
+        names = msgspec.json.decode(details.body, type=_Details).logNames
+    except msgspec.DecodeError:
+        return math.inf
+    return math.inf if len(names) >= _MOST_NAMES else sum(name.logType == "METRIC" for name in names)
