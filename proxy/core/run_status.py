@@ -145,7 +145,7 @@ class Listing:
         self._total = page.total
 
     def _fits(self, page: Page, known: list[str]) -> bool:
-        """Tell whether the list can still become complete: the page goes on where the last one ended, with runs that are new."""
+        """Tell whether the list can still become complete: the page goes on where the last one ended, with further runs."""
         news = page.ids[len(known) :]
         return (
             self._total in {None, page.total}

@@ -19,7 +19,7 @@ from proxy.core.entry import Entry
 from proxy.core.query import Query, question
 from proxy.core.routes import DETAILS, LIST
 from proxy.core.run_status import PAGE_ROWS, Listing, Ramp, read_ended, read_page
-from proxy.errors import QueryTooLong, UpstreamError
+from proxy.errors import KeyRefused, QueryTooLong, UpstreamBusy, UpstreamError
 from proxy.flight import Flights
 from proxy.service.fetcher import Fetcher, Need
 from proxy.service.known_runs import KnownRuns, Place
@@ -140,8 +140,9 @@ class Statuses:
             fetched, joined = await self._fetcher.fetch(tenant, asked, need)
         except QueryTooLong:
             return None
-        except UpstreamError:
-            self.calls[asked.route.name] += 1
+        except UpstreamError as exc:
+            # Those two may have been raised without a call.
+            self.calls[asked.route.name] += not isinstance(exc, UpstreamBusy | KeyRefused) or exc.upstream_status is not None
             return None
         self.calls[asked.route.name] += fetched.asked and not joined
         return fetched.entry if fetched.tenant.fingerprint == tenant.fingerprint else None
