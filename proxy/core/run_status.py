@@ -6,7 +6,8 @@ with a time. Whatever is not understood counts as running, which costs calls, wh
 
 The list comes in pages, and runs start and end between two of them. Each page begins with the last run of the one before it.
 Where that run is still in its place, every run that was running all the while is on one of the two, since runs don't change
-their order; where it is not, or the totals differ, the list says who is running and nothing about who is not.
+their order; where it is not, or the totals differ, the list says who is running and nothing about who is not. A full page is
+never the last one: the upstream may count the runs a moment after it has looked for them.
 
 No ended run is immutable: rows come late, and it may be resumed. So the lifetime of its answers grows with the time since it
 ended or since its rows were last seen to change, whichever was later: the **ramp**."""
@@ -20,8 +21,8 @@ import msgspec
 
 PAGE_ROWS = 200
 _MOST_PAGES = 50
-# Each page but the first brings one run less: it begins with one that is known.
-MOST_LISTED = _MOST_PAGES * (PAGE_ROWS - 1) + 1
+# Each page but the first begins with a run that is known, and the last one isn't full.
+MOST_LISTED = _MOST_PAGES * (PAGE_ROWS - 1)
 # Once a run has settled its answers live for a tenth of the time since then, and this at least.
 _FRACTION = 0.1
 _LEAST_S = 300.0
@@ -113,11 +114,13 @@ def read_ended(body: bytes, *, run: str, project: str) -> Ended | None:
 class Listing:
     """The pages of one list, as far as they have come."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, page_rows: int = PAGE_ROWS) -> None:
+        self._page_rows = page_rows
         self._ids: list[str] = []
         self._running: set[str] = set()
         self._total: int | None = None
-        self._broken = False
+        self._pages = 0
+        self._full = self._broken = False
 
     @property
     def running(self) -> frozenset[str]:
@@ -127,12 +130,12 @@ class Listing:
     @property
     def is_complete(self) -> bool:
         """Whether a run that isn't `running` was not running all the while that the list took."""
-        return not self._broken and len(self._ids) == self._total
+        return not (self._broken or self._full) and len(self._ids) == self._total
 
     @property
     def offset(self) -> int | None:
         """Where the next page begins; None where there is none, or no use in it."""
-        if self._broken or self.is_complete:
+        if self._broken or self.is_complete or self._pages >= _MOST_PAGES:
             return None
         return max(0, len(self._ids) - 1)
 
@@ -140,17 +143,19 @@ class Listing:
         """Take the page that begins at `offset`."""
         known = self._ids[-1:]
         self._broken = not self._fits(page, known)
+        self._full = len(page.ids) >= self._page_rows
         self._ids += page.ids[len(known) :]
         self._running |= page.running
         self._total = page.total
+        self._pages += 1
 
     def _fits(self, page: Page, known: list[str]) -> bool:
-        """Tell whether the list can still become complete: the page goes on where the last one ended, with further runs."""
+        """Tell whether the list can still become complete: the page goes on where the last one ended, up to the total."""
         news = page.ids[len(known) :]
         return (
             self._total in {None, page.total}
             and list(page.ids[: len(known)]) == known
-            and (bool(news) or page.total == 0)
+            and (bool(news) or len(self._ids) == page.total)
             and len({*self._ids, *news}) == len(self._ids) + len(news) <= page.total <= MOST_LISTED
         )
 

@@ -134,6 +134,8 @@ def test_a_page() -> None:
     ("pages", "offsets"),
     [
         ([page([], 0)], [0]),
+        ([page(range(PAGE_ROWS, 0, -1), PAGE_ROWS), page([1], PAGE_ROWS)], [0, PAGE_ROWS - 1]),
+        ([page(range(PAGE_ROWS + 1, 0, -1), PAGE_ROWS + 1), page([1], PAGE_ROWS + 1)], [0, PAGE_ROWS]),
         ([page([3, 2, 1], 3)], [0]),
         ([page([5, 4, 3], 5), page([3, 2, 1], 5)], [0, 2]),
         ([page([5, 4], 5), page([4, 3], 5), page([3, 2], 5), page([2, 1], 5)], [0, 1, 2, 3]),
@@ -165,6 +167,8 @@ def test_a_complete_list(pages: list[Page], offsets: list[int]) -> None:
         [page([1, 1], 1)],
         [page([1], MOST_LISTED + 1)],
         [page([3, 2], 3), page([3, 2], 3)],  # the offset is ignored
+        [page(range(PAGE_ROWS, 0, -1), PAGE_ROWS), page([1, 0], PAGE_ROWS)],  # one that wasn't counted
+        [page(range(PAGE_ROWS, 0, -1), PAGE_ROWS), page([], PAGE_ROWS)],
         [page([3, 2], 3), page([1], 3)],  # a run ended
         [page([3, 2], 3), page([2, 1], 4)],  # one began
         [page([3, 2], 3), page([2, 1], 2)],
@@ -190,21 +194,32 @@ def test_a_page_may_be_missing() -> None:
 
 
 @given(st.data())
-def test_what_changes_between_pages_goes_unnoticed_by_nobody(data: st.DataObject) -> None:
-    """However runs start, end and resume between pages: of a complete list every run is one that ran throughout."""
+def test_a_complete_list_has_every_run_that_ran_throughout(data: st.DataObject) -> None:
+    """However runs start, end and are resumed between its pages, and whenever they are counted."""
     numbers = range(12)
     running = data.draw(st.sets(st.sampled_from(numbers)))
-    throughout, listing = set(running), Listing()
+    rows = data.draw(st.integers(2, 5))
+    throughout, listing = set(running), Listing(page_rows=rows)
     while (offset := listing.offset) is not None:
         ids = sorted(running, reverse=True)
         total = len(ids) + data.draw(st.sampled_from([0, 0, 0, 0, -1, 1]))
-        listing.add(page(ids[offset : offset + data.draw(st.integers(2, 5))], total))
+        listing.add(page(ids[offset : offset + rows], total))
         running ^= data.draw(st.sets(st.sampled_from(numbers), max_size=2))
         throughout &= running if listing.offset is not None else throughout
     assert not listing.is_complete or {str(run) for run in throughout} <= listing.running
 
 
-@given(st.integers(0, 900), st.integers(2, PAGE_ROWS))
+def test_pages_of_hardly_any_runs() -> None:
+    """An upstream whose pages are that small isn't asked for all of them."""
+    listing, pages = Listing(), 0
+    while (offset := listing.offset) is not None:
+        listing.add(page(range(100 - offset, 98 - offset, -1), 100))
+        pages += 1
+    assert not listing.is_complete
+    assert pages == 50
+
+
+@given(st.integers(0, 900), st.integers(20, PAGE_ROWS))
 def test_a_list_that_stands_still_is_complete(runs: int, page_rows: int) -> None:
     """Whatever the upstream takes for a page."""
     ids, listing = range(runs, 0, -1), Listing()
