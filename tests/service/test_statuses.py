@@ -43,7 +43,8 @@ class Known:
         return self.statuses.fresh_s(self.tenant.namespace, str(run), project)
 
     async def learn(self, run: int = 2, project: str = "demo") -> float | None:
-        await self.statuses.learn(self.tenant, str(run), project)
+        async with asyncio.timeout(10):
+            await self.statuses.learn(self.tenant, str(run), project)
         return self.fresh_s(run, project)
 
     async def later(self, seconds: float, run: int = 2) -> float | None:
@@ -74,7 +75,7 @@ def details(run: int) -> str:
 
 
 @asynccontextmanager
-async def knowing(folder: Path, *, key: KeySource | None = None) -> AsyncIterator[Known]:
+async def knowing(folder: Path, *, key: KeySource | None = None, list_s: float = 5) -> AsyncIterator[Known]:
     clock = ManualClock()
     standin = Standin(StandinConfig(), clock=clock.now_s)
     for run in (1, 2):
@@ -82,7 +83,7 @@ async def knowing(folder: Path, *, key: KeySource | None = None) -> AsyncIterato
     clock.advance(-10 * HOUR_S)
     standin.catalogue.change(2, status=RunStatus.COMPLETED)
     clock.advance(10 * HOUR_S)
-    async with world(folder, standin=standin, clock=clock, key=key) as running:
+    async with world(folder, standin=standin, clock=clock, key=key, lifetimes__list_s=list_s) as running:
         await running.parts.tenancy.found()
         standin.counters.reset()
         statuses = Statuses(running.parts.fetcher, clock, status_s=15, ramp=RAMP)
@@ -447,6 +448,64 @@ async def test_what_clients_asked_for_serves_as_well(tmp_path: Path) -> None:
         assert known.statuses.calls.total() == 0
         await known.later(11)
         assert known.asked == (2, 1)
+
+
+async def test_what_clients_asked_for_long_ago_does_not(tmp_path: Path) -> None:
+    """However long a list may live: what is known is to be good for a while."""
+    async with knowing(tmp_path, list_s=100) as known:
+        await known.running.get(f"{LISTS}?limit=200&projectName=demo&status=RUNNING")
+        known.running.advance(7)
+        known.move("COMPLETED", 1)
+        await known.learn(1)
+        assert known.asked == (1, 0)
+        known.running.advance(8)
+        await known.learn(1)
+        assert known.asked == (2, 1)
+
+
+async def test_a_list_is_as_old_as_its_first_page(tmp_path: Path) -> None:
+    """What has happened since is not in it."""
+    async with knowing(tmp_path) as known:
+        crowd(known, PAGE_ROWS)
+        gate = asyncio.Event()
+        known.fault(FaultKind.HOLD, LISTS, gate=gate)
+        learning = asyncio.create_task(known.learn())
+        await known.standin.counters.reached(lambda counted: counted.by_path[LISTS] == 1)
+        known.running.advance(20)
+        gate.set()
+        assert await learning == HOUR_S
+        known.running.advance(10.1)
+        assert known.fresh_s() is None
+
+
+async def test_a_cooldown(tmp_path: Path) -> None:
+    """Whoever can wait that long learns when it is over; whoever can't goes away, and nothing is asked meanwhile."""
+    async with knowing(tmp_path) as known:
+        known.fault(FaultKind.STATUS, LISTS, status=429, retry_after_s=60)
+        assert await known.learn() is None
+        known.running.advance(20)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await known.learn()
+        learning = asyncio.create_task(known.learn())
+        await asyncio.sleep(0)
+        assert known.asked == (1, 0)
+        known.running.advance(40.1)
+        assert await learning == HOUR_S
+        assert known.asked == (2, 1)
+
+
+async def test_somebody_urgent_waits_no_longer_than_that(tmp_path: Path) -> None:
+    """A call that is begun for somebody with nothing in hand is given up where it would come too late."""
+    async with knowing(tmp_path) as known:
+        known.fault(FaultKind.STATUS, LISTS, status=429, retry_after_s=60)
+        await known.learn()
+        known.running.advance(20)
+        deadline_s = known.running.clock.monotonic_s() + 1
+        async with asyncio.timeout(10):
+            await known.statuses.learn(known.tenant, "2", "demo", urgent=True, client="c", deadline_s=deadline_s)
+        assert known.fresh_s() is None
+        assert known.statuses.calls.total() == 1
 
 
 async def test_details_older_than_the_list_say_nothing(tmp_path: Path) -> None:

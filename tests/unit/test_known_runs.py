@@ -108,3 +108,69 @@ def test_a_run_that_stays_ended_costs_little(pauses: list[float]) -> None:
         learn(known, truth, "1", "", asked)
         assert known.fresh_s(Place("n", "p", "1")) == RAMP.ended_max_s
     assert len(asked) <= 1 + (clock.now_s() - begun_s) / RAMP.ended_max_s
+
+
+def known_runs() -> tuple[KnownRuns, Truth, Place]:
+    clock = ManualClock()
+    truth, known = Truth(clock), KnownRuns(clock, status_s=STATUS_S, ramp=RAMP)
+    for run in RUNS:
+        truth.move(run, Terminal.COMPLETED)
+    clock.advance(100_000)
+    return known, truth, Place("n", "p", "1")
+
+
+def test_what_is_newer_counts() -> None:
+    """A list that was asked for before the details and comes after them doesn't call the run back to life."""
+    known, truth, place = known_runs()
+    learn(known, truth, "1", "", [])
+    known.note_details(place, truth.now("1"), truth.clock.now_s() + 2)
+    truth.move("1", None)
+    known.note_list(place._replace(run=None), truth.listing(cut=False), truth.clock.now_s() + 1)
+    truth.clock.advance(2)
+    assert known.fresh_s(place) == RAMP.ended_max_s
+
+
+def test_a_run_that_was_seen_running_is_asked_about_at_once() -> None:
+    """However long it was to be left alone because its details told nothing."""
+    known, truth, place = known_runs()
+    learn(known, truth, "1", "", [])
+    for _ in range(5):
+        truth.clock.advance(STATUS_S)
+        known.note_details(place, None, truth.clock.now_s())
+    asked: list[str] = []
+    truth.clock.advance(STATUS_S)
+    learn(known, truth, "1", "", asked)
+    assert asked == []
+    truth.move("1", None)
+    truth.clock.advance(STATUS_S)
+    learn(known, truth, "1", "", asked)
+    truth.move("1", Terminal.COMPLETED)
+    truth.clock.advance(STATUS_S)
+    learn(known, truth, "1", "", asked)
+    assert asked == ["1"]
+
+
+def test_whoever_listens_hears_of_each_change_once() -> None:
+    """Of an end, of another end, and of a run that goes on; not of what is learned first."""
+    known, truth, place = known_runs()
+    heard: list[tuple[str, str, str]] = []
+    known.changed = lambda *what: heard.append(what)
+    ends = [None, Terminal.COMPLETED, Terminal.COMPLETED, Terminal.FAILED, None, None]
+    counts = [0, 1, 2, 3, 4, 4]
+    for status, count in zip(ends, counts, strict=True):
+        truth.clock.advance(1)
+        truth.move("1", status)
+        known.note_details(place, truth.now("1"), truth.clock.now_s())
+        assert heard == [("n", "1", "p")] * count
+    known.note_details(place, truth.now("1"), truth.clock.now_s())
+    assert len(heard) == 4
+
+
+def test_memory_is_bounded() -> None:
+    """What is looked at longest ago is forgotten, and so is running."""
+    known, truth, place = known_runs()
+    learn(known, truth, "1", "", [])
+    assert known.fresh_s(place) == RAMP.ended_max_s
+    for number in range(10_000):
+        known.note_change(Place("n", "p", f"x{number}"), truth.clock.now_s())
+    assert known.fresh_s(place) is None
