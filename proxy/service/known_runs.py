@@ -70,20 +70,17 @@ class _Run:
     wait_s: float = 0.0
 
 
-def _ignored(_namespace: str, _run: str, _project: str) -> None:
-    """Do nothing about a change, as long as nobody wants to hear of it."""
-
-
 class KnownRuns:
     """Remembers what was learned, and says what must be."""
 
-    def __init__(self, clock: Clock, *, status_s: float, ramp: Ramp) -> None:
+    def __init__(self, clock: Clock, *, status_s: float, ramp: Ramp, changed: Callable[[Place], None]) -> None:
+        """`changed` is called with a run when what is known of it changes, not when it is learned first."""
         self._clock = clock
         self._status_s = status_s
         self._ramp = ramp
         self._projects: LRUCache[Place, _Project] = LRUCache(_MOST_LISTED, getsizeof=lambda lists: len(lists.running) + 1)
         self._runs: LRUCache[Place, _Run] = LRUCache(_MOST_RUNS)
-        self.changed: Callable[[str, str, str], None] = _ignored
+        self._changed = changed
 
     def run(self, place: Place) -> _Run:
         """Return what is known of a run; from now on lists are looked through for it."""
@@ -137,7 +134,7 @@ class KnownRuns:
         self._projects[place] = lists
         back = [run for name in listing.running if self._seen_running(run := place._replace(run=name), asked_s)]
         for run in back:
-            self._tell(run)
+            self._changed(run)
 
     def _seen_running(self, place: Place, asked_s: float) -> bool:
         """Note that a run is in a list, however complete that is; tell whether it was known to have ended."""
@@ -163,7 +160,7 @@ class KnownRuns:
         else:
             run.wait_s = 0.0
         if changed:
-            self._tell(place)
+            self._changed(place)
 
     def note_no_details(self, place: Place) -> None:
         """Note that nobody can say now how a run is."""
@@ -176,6 +173,3 @@ class KnownRuns:
 
     def _lists(self, place: Place) -> _Project:
         return self._projects.get(place._replace(run=None)) or _Project()
-
-    def _tell(self, place: Place) -> None:
-        self.changed(place.owner, place.run or "", place.project)

@@ -38,19 +38,12 @@ class Statuses:
         self._fetcher = fetcher
         self._clock = clock
         self._status_s = status_s
-        self._known = KnownRuns(clock, status_s=status_s, ramp=ramp)
+        self._known = KnownRuns(clock, status_s=status_s, ramp=ramp, changed=self._tell)
         self._learning: Flights[Place, Work, None] = Flights()
         self.calls: Counter[str] = Counter()
         """How often the upstream was asked, by the name of the route."""
-
-    @property
-    def changed(self) -> Callable[[str, str, str], None]:
+        self.changed: Callable[[str, str, str], None] = lambda _namespace, _run, _project: None
         """Called with namespace, run and project when what is known of a run's status changes, not when it is learned first."""
-        return self._known.changed
-
-    @changed.setter
-    def changed(self, heard: Callable[[str, str, str], None]) -> None:
-        self._known.changed = heard
 
     def fresh_s(self, namespace: str, run: str, project: str) -> float | None:
         """Return how long the answers of a run that has ended live, in seconds; None for as long as a running one's."""
@@ -94,6 +87,9 @@ class Statuses:
             await self._once(Place(tenant.fingerprint, project), partial(self._list, tenant, project, need))
         if self._known.details_due(Place(tenant.namespace, project, run)):
             await self._once(Place(tenant.fingerprint, project, run), partial(self._details, tenant, project, run, need))
+
+    def _tell(self, place: Place) -> None:
+        self.changed(place.owner, place.run or "", place.project)
 
     async def aclose(self) -> None:
         """End what is under way."""

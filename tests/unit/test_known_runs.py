@@ -1,5 +1,6 @@
 """What is remembered of runs, held against what really happened to them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from hypothesis import given
@@ -62,7 +63,7 @@ def learn(known: KnownRuns, truth: Truth, run: str, trouble: str, heard: list[st
 def test_nothing_is_believed_that_was_not_so(data: st.DataObject) -> None:
     """A run is held for ended only if it was so a moment ago, settled since its last end that a list could have missed."""
     clock = ManualClock()
-    truth, known, asked = Truth(clock), KnownRuns(clock, status_s=STATUS_S, ramp=RAMP), list[str]()
+    truth, known, asked = Truth(clock), KnownRuns(clock, status_s=STATUS_S, ramp=RAMP, changed=lambda _: None), list[str]()
     for run in RUNS:
         truth.move(run, data.draw(st.sampled_from([None, Terminal.COMPLETED])))
     for _ in range(data.draw(st.integers(1, 40))):
@@ -97,7 +98,7 @@ def test_nothing_is_believed_that_was_not_so(data: st.DataObject) -> None:
 def test_a_run_that_stays_ended_costs_little(pauses: list[float]) -> None:
     """One `details` an hour however often it is looked at, and it counts as ended at every look."""
     clock = ManualClock()
-    truth, known, asked = Truth(clock), KnownRuns(clock, status_s=STATUS_S, ramp=RAMP), list[str]()
+    truth, known, asked = Truth(clock), KnownRuns(clock, status_s=STATUS_S, ramp=RAMP, changed=lambda _: None), list[str]()
     for run in RUNS:
         truth.move(run, Terminal.COMPLETED)
     clock.advance(100_000)
@@ -110,9 +111,9 @@ def test_a_run_that_stays_ended_costs_little(pauses: list[float]) -> None:
     assert len(asked) <= 1 + (clock.now_s() - begun_s) / RAMP.ended_max_s
 
 
-def known_runs() -> tuple[KnownRuns, Truth, Place]:
+def known_runs(changed: Callable[[Place], None] = lambda _: None) -> tuple[KnownRuns, Truth, Place]:
     clock = ManualClock()
-    truth, known = Truth(clock), KnownRuns(clock, status_s=STATUS_S, ramp=RAMP)
+    truth, known = Truth(clock), KnownRuns(clock, status_s=STATUS_S, ramp=RAMP, changed=changed)
     for run in RUNS:
         truth.move(run, Terminal.COMPLETED)
     clock.advance(100_000)
@@ -152,16 +153,15 @@ def test_a_run_that_was_seen_running_is_asked_about_at_once() -> None:
 
 def test_whoever_listens_hears_of_each_change_once() -> None:
     """Of an end, of another end, and of a run that goes on; not of what is learned first."""
-    known, truth, place = known_runs()
-    heard: list[tuple[str, str, str]] = []
-    known.changed = lambda *what: heard.append(what)
+    heard: list[Place] = []
+    known, truth, place = known_runs(heard.append)
     ends = [None, Terminal.COMPLETED, Terminal.COMPLETED, Terminal.FAILED, None, None]
     counts = [0, 1, 2, 3, 4, 4]
     for status, count in zip(ends, counts, strict=True):
         truth.clock.advance(1)
         truth.move("1", status)
         known.note_details(place, truth.now("1"), truth.clock.now_s())
-        assert heard == [("n", "1", "p")] * count
+        assert heard == [place] * count
     known.note_details(place, truth.now("1"), truth.clock.now_s())
     assert len(heard) == 4
 
