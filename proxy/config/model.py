@@ -177,6 +177,11 @@ class Freshness(_Section):
     negative_s: Seconds = 5.0
     stale_wait_s: Seconds = 1.0
     client_floor_s: Seconds | None = None
+    status_s: Annotated[float, Field(ge=1, le=3600)] = 15.0
+    settling_s: Seconds = 300.0
+    settling_failed_s: Seconds = 1800.0
+    ended_max_s: Annotated[float, Field(ge=1, le=86_400)] = 3600.0
+    stale_if_error_ended_s: Seconds = 86_400.0
 
 
 class Series(_Section):

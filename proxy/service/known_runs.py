@@ -1,0 +1,175 @@
+"""What is known of runs and of the lists of those that are running, and when it is time to ask again.
+
+- What a list says about a project is asked again after `status_s`, and believed for twice as long: whoever isn't seen to be
+  absent from a list as young as that counts as running.
+- What `details` said is believed as long as the run stays absent from lists that follow each other within `CHAIN_S`: had it
+  been resumed, it would have been in one of them. It is asked again where the chain broke, when the run has been running, and
+  after `ended_max_s`.
+- Whatever failed is unknown, and isn't asked again for `status_s`.
+
+All of it is known of a namespace, as entries are: a rotated key of the same organization keeps it. What is learned before the
+organization is known is learned once more afterwards."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from cachetools import LRUCache
+
+from proxy.clock import Clock
+from proxy.core.run_status import Ended, Listing, Ramp, ended_fresh_s
+
+_MOST_RUNS = 10_000
+# Running runs in the lists of all projects; a project counts as one more.
+_MOST_LISTED = 100_000
+# Shorter than this it takes hardly a run to be resumed, to train and to end again.
+CHAIN_S = 300.0
+# The longest time for which a run is left alone whose details don't say that it ended, though no list has it.
+_LONGEST_WAIT_S = 3600.0
+
+
+class Place(NamedTuple):
+    """A run of a project, or a project (`run` is None), of a namespace or a key's fingerprint. Both are canonical texts."""
+
+    owner: str
+    project: str
+    run: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Project:
+    """What the lists of a project said. Wall times, but `again_s`.
+
+    `running`: who is in the last complete list, which was asked for at `listed_s`. `since_s`: the time of the first of the
+    lists that have followed each other without a gap. `again_s`: not asked again before (monotonic clock).
+    """
+
+    running: frozenset[str] = frozenset()
+    listed_s: float = -math.inf
+    since_s: float = -math.inf
+    again_s: float = -math.inf
+
+
+@dataclass(slots=True)
+class _Run:
+    """What is known of a run that somebody looks at. Wall times, but `again_s`.
+
+    `ended`: how it ended, None where it is running or nobody knows, by its details, which were asked for at `told_s`. `known`:
+    whether anything has been learned. `seen_s`: the time of the last list that it was in. `rows_changed_s`: when its rows were
+    last seen to change. `again_s`: its details aren't asked for before (monotonic clock). `wait_s`: how long they were put off
+    the last time, because they had told nothing.
+    """
+
+    ended: Ended | None = None
+    told_s: float = -math.inf
+    known: bool = False
+    seen_s: float = -math.inf
+    rows_changed_s: float | None = None
+    again_s: float = -math.inf
+    wait_s: float = 0.0
+
+
+class KnownRuns:
+    """Remembers what was learned, and says what must be."""
+
+    def __init__(self, clock: Clock, *, status_s: float, ramp: Ramp, changed: Callable[[Place], None]) -> None:
+        """`changed` is called with a run when what is known of it changes, not when it is learned first."""
+        self._clock = clock
+        self._status_s = status_s
+        self._ramp = ramp
+        self._projects: LRUCache[Place, _Project] = LRUCache(_MOST_LISTED, getsizeof=lambda lists: len(lists.running) + 1)
+        self._runs: LRUCache[Place, _Run] = LRUCache(_MOST_RUNS)
+        self._changed = changed
+
+    def run(self, place: Place) -> _Run:
+        """Return what is known of a run; from now on lists are looked through for it."""
+        run = self._runs.get(place)
+        if run is None:
+            run = self._runs[place] = _Run()
+        return run
+
+    def fresh_s(self, place: Place) -> float | None:
+        """Return how long an ended run's answers live, in seconds; None for as long as a running one's."""
+        run = self._runs.get(place)
+        if run is None or run.ended is None:
+            return None
+        lists, now_s = self._lists(place), self._clock.now_s()
+        if run.told_s < lists.since_s or now_s - lists.listed_s > 2 * self._status_s:
+            return None
+        return ended_fresh_s(run.ended, now_s=now_s, rows_changed_s=run.rows_changed_s, ramp=self._ramp)
+
+    def list_due(self, place: Place) -> bool:
+        """Tell whether a project's list is to be asked for."""
+        lists = self._lists(place)
+        old = self._clock.now_s() - lists.listed_s >= self._status_s
+        return old and self._clock.monotonic_s() >= lists.again_s
+
+    def details_due(self, place: Place) -> bool:
+        """Tell whether a run's details are to be asked for: it isn't in a list of a moment ago, and nobody knows why."""
+        lists, run, now_s = self._lists(place), self.run(place), self._clock.now_s()
+        if place.run in lists.running or now_s - lists.listed_s > 2 * self._status_s:
+            return False
+        unknown = run.ended is None or run.told_s < lists.since_s
+        too_old = now_s - run.told_s >= max(self._ramp.ended_max_s, CHAIN_S)
+        return (unknown or too_old) and self._clock.monotonic_s() >= run.again_s
+
+    def listed_s(self, place: Place) -> float:
+        """Return when the last complete list of a project was asked for (wall time)."""
+        return self._lists(place).listed_s
+
+    def told_s(self, place: Place) -> float:
+        """Return when a run's details were last asked for (wall time)."""
+        return self.run(place).told_s
+
+    def note_list(self, place: Place, listing: Listing, asked_s: float) -> None:
+        """Note what a project's list says, whose first page was asked for at `asked_s` (wall time)."""
+        lists = self._lists(place)
+        if listing.is_complete:
+            unbroken = asked_s - lists.listed_s <= CHAIN_S
+            since_s = lists.since_s if unbroken else asked_s
+            lists = _Project(running=listing.running, listed_s=asked_s, since_s=since_s)
+        else:
+            lists = replace(lists, again_s=self._clock.monotonic_s() + self._status_s)
+        self._projects[place] = lists
+        back = [run for name in listing.running if self._seen_running(run := place._replace(run=name), asked_s)]
+        for run in back:
+            self._changed(run)
+
+    def _seen_running(self, place: Place, asked_s: float) -> bool:
+        """Note that a run is in a list, however complete that is; tell whether it was known to have ended."""
+        run = self._runs.get(place)
+        # Its details may be newer than the list.
+        if run is None or run.told_s > asked_s:
+            return False
+        was_ended = run.ended is not None
+        run.ended, run.known, run.seen_s = None, True, asked_s
+        run.again_s, run.wait_s = -math.inf, 0.0
+        return was_ended
+
+    def note_details(self, place: Place, ended: Ended | None, asked_s: float) -> None:
+        """Note what a run's details say, which were asked for at `asked_s` (wall time)."""
+        run = self.run(place)
+        if run.seen_s >= asked_s:
+            return
+        changed = run.known and run.ended != ended
+        run.ended, run.known, run.told_s = ended, True, asked_s
+        if ended is None:
+            run.wait_s = min(max(self._status_s, 2 * run.wait_s), max(self._status_s, _LONGEST_WAIT_S))
+            run.again_s = self._clock.monotonic_s() + run.wait_s
+        else:
+            run.wait_s = 0.0
+        if changed:
+            self._changed(place)
+
+    def note_no_details(self, place: Place) -> None:
+        """Note that nobody can say now how a run is."""
+        self.run(place).again_s = self._clock.monotonic_s() + self._status_s
+
+    def note_change(self, place: Place, at_s: float) -> None:
+        """Note that rows of a run were seen to change (wall time)."""
+        run = self.run(place)
+        run.rows_changed_s = at_s if run.rows_changed_s is None else max(run.rows_changed_s, at_s)
+
+    def _lists(self, place: Place) -> _Project:
+        return self._projects.get(place._replace(run=None)) or _Project()

@@ -1,0 +1,287 @@
+"""What proves that a run has ended, and how long its answers live then."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from proxy.core.run_status import (
+    MOST_LISTED,
+    PAGE_ROWS,
+    Ended,
+    Listing,
+    Page,
+    Ramp,
+    Terminal,
+    ended_fresh_s,
+    read_ended,
+    read_page,
+)
+
+RAMP = Ramp(settling_s=300, settling_failed_s=1800, ended_max_s=3600)
+AT_S = 1_780_000_020.0
+ENDED = Ended(status=Terminal.COMPLETED, at_s=AT_S)
+DETAILS = {"id": 1, "status": "COMPLETED", "projectName": "p", "statusUpdated": "2026-05-28T20:27:00.000Z", "logNames": []}
+
+
+def details(**fields: Any) -> bytes:
+    """A run's details; a field that is ... is left out."""
+    return json.dumps({name: value for name, value in (DETAILS | fields).items() if value is not ...}).encode()
+
+
+def page(ids: Sequence[int], total: int) -> Page:
+    texts = tuple(map(str, ids))
+    return Page(ids=texts, running=frozenset(texts), total=total)
+
+
+def listed(*pages: Page) -> Listing:
+    """A list of as many of these pages as it asks for."""
+    listing = Listing()
+    for one in pages:
+        if listing.offset is None:
+            break
+        listing.add(one)
+    return listing
+
+
+@pytest.mark.parametrize("status", ["COMPLETED", "FAILED", "TERMINATED", "CANCELLED"])
+def test_a_run_that_ended(status: str) -> None:
+    """A terminal status, with its time, of this run in this project."""
+    assert read_ended(details(status=status), run="1", project="p") == Ended(status=Terminal(status), at_s=AT_S)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2026-05-28T20:27:00Z",
+        "2026-05-28T20:27Z",
+        "2026-05-28T20:27:00.000000000Z",
+        "2026-05-28T22:27:00+02:00",
+        "2026-05-28 20:27:00+0000",
+        "20260528T202700Z",
+    ],
+)
+def test_forms_of_a_time(text: str) -> None:
+    """Whichever way ISO 8601 allows, as long as it names a zone."""
+    assert read_ended(details(statusUpdated=text), run="1", project="p") == ENDED
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"status": "RUNNING"},
+        {"status": "completed"},
+        {"status": "Terminal"},
+        {"status": " COMPLETED"},
+        {"status": "PAUSED"},
+        {"status": ""},
+        {"status": None},
+        {"status": ...},
+        {"projectName": "other"},
+        {"projectName": "P"},
+        {"projectName": ...},
+        {"id": 2},
+        {"id": "1"},
+        {"id": ...},
+        {"statusUpdated": ...},
+        {"statusUpdated": None},
+        {"statusUpdated": ""},
+        {"statusUpdated": "yesterday"},
+        {"statusUpdated": "2026-05-28"},
+        {"statusUpdated": "2026-05-28T20:27:00"},
+        {"statusUpdated": "2026-05-28 20:27:00.000"},
+        {"statusUpdated": "2026-13-28T20:27:00Z"},
+        {"statusUpdated": "2026-05-28T25:27:00Z"},
+        {"statusUpdated": 1780000020},
+        {"statusUpdated": {"at": "2026-05-28T20:27:00Z"}},
+    ],
+)
+def test_whatever_is_not_understood_counts_as_running(fields: dict[str, Any]) -> None:
+    """Another word, another project, another run, no time or one that could be off by hours."""
+    assert read_ended(details(**fields), run="1", project="p") is None
+
+
+@pytest.mark.parametrize("body", [b"", b"null", b"[]", b"{", b"\xff", b'{"id":' + b"[" * 100_000])
+def test_what_is_no_answer(body: bytes) -> None:
+    """It says nothing."""
+    assert read_ended(body, run="1", project="p") is None
+    assert read_page(body) is None
+
+
+@given(st.text())
+def test_any_text_for_a_time(text: str) -> None:
+    """Nothing that the upstream may write there is more than not understood."""
+    read_ended(details(statusUpdated=text), run="1", project="p")
+
+
+def test_a_page() -> None:
+    """Who is in it, in its order; an unknown status is a running run, one that has ended was listed in error."""
+    runs = [
+        {"id": 3, "status": "RUNNING", "name": "a"},
+        {"id": 2, "status": "COMPLETED", "name": "b"},
+        {"id": 1, "status": "PAUSED", "name": "c"},
+    ]
+    assert read_page(json.dumps({"runs": runs, "total": 7}).encode()) == Page(
+        ids=("3", "2", "1"), running=frozenset({"3", "1"}), total=7
+    )
+
+
+@pytest.mark.parametrize(
+    ("pages", "offsets"),
+    [
+        ([page([], 0)], [0]),
+        ([page(range(PAGE_ROWS, 0, -1), PAGE_ROWS), page([1], PAGE_ROWS)], [0, PAGE_ROWS - 1]),
+        ([page(range(PAGE_ROWS + 1, 0, -1), PAGE_ROWS + 1), page([1], PAGE_ROWS + 1)], [0, PAGE_ROWS]),
+        ([page([3, 2, 1], 3)], [0]),
+        ([page([5, 4, 3], 5), page([3, 2, 1], 5)], [0, 2]),
+        ([page([5, 4], 5), page([4, 3], 5), page([3, 2], 5), page([2, 1], 5)], [0, 1, 2, 3]),
+    ],
+)
+def test_a_complete_list(pages: list[Page], offsets: list[int]) -> None:
+    """Each page begins with the last run of the one before; with the last one there are as many as there should be."""
+    listing, asked = Listing(), []
+    for one in pages:
+        assert not listing.is_complete
+        assert listing.offset is not None
+        asked.append(listing.offset)
+        listing.add(one)
+    assert asked == offsets
+    assert listing.is_complete
+    assert listing.offset is None
+    assert listing.running == {run for one in pages for run in one.ids}
+
+
+@pytest.mark.parametrize(
+    "pages",
+    [
+        [page([], 1)],
+        [page([], -1)],
+        [page([1], -1)],
+        [page([2, 1], 1)],
+        [page([1], 0)],
+        [page([1, 1], 2)],
+        [page([1, 1], 1)],
+        [page([1], MOST_LISTED + 1)],
+        [page([3, 2], 3), page([3, 2], 3)],  # the offset is ignored
+        [page(range(PAGE_ROWS, 0, -1), PAGE_ROWS), page([1, 0], PAGE_ROWS)],  # one that wasn't counted
+        [page(range(PAGE_ROWS, 0, -1), PAGE_ROWS), page([], PAGE_ROWS)],
+        [page([3, 2], 3), page([1], 3)],  # a run ended
+        [page([3, 2], 3), page([2, 1], 4)],  # one began
+        [page([3, 2], 3), page([2, 1], 2)],
+        [page([3, 2], 3), page([2], 3)],
+        [page([3, 2], 3), page([], 3)],
+        [page([3, 2], 3), page([2, 3], 3)],
+        [page([3, 2], 3), page([2, 1, 0], 3)],
+    ],
+)
+def test_a_list_that_proves_nothing(pages: list[Page]) -> None:
+    """It is given up at once, and who is in it is running all the same."""
+    listing = listed(*pages)
+    assert not listing.is_complete
+    assert listing.offset is None
+    assert listing.running == {run for one in pages for run in one.ids}
+
+
+def test_a_page_may_be_missing() -> None:
+    """A list that isn't at its end is not complete."""
+    listing = listed(page([3, 2], 3))
+    assert not listing.is_complete
+    assert listing.offset == 1
+
+
+@given(st.data())
+def test_a_complete_list_has_every_run_that_ran_throughout(data: st.DataObject) -> None:
+    """However runs start, end and are resumed between its pages, and whenever they are counted."""
+    numbers = range(12)
+    running = data.draw(st.sets(st.sampled_from(numbers)))
+    rows = data.draw(st.integers(2, 5))
+    throughout, listing = set(running), Listing(page_rows=rows)
+    while (offset := listing.offset) is not None:
+        ids = sorted(running, reverse=True)
+        total = len(ids) + data.draw(st.sampled_from([0, 0, 0, 0, -1, 1]))
+        listing.add(page(ids[offset : offset + rows], total))
+        running ^= data.draw(st.sets(st.sampled_from(numbers), max_size=2))
+        throughout &= running if listing.offset is not None else throughout
+    assert not listing.is_complete or {str(run) for run in throughout} <= listing.running
+
+
+def test_pages_of_hardly_any_runs() -> None:
+    """An upstream whose pages are that small isn't asked for all of them."""
+    listing, pages = Listing(), 0
+    while (offset := listing.offset) is not None:
+        listing.add(page(range(100 - offset, 98 - offset, -1), 100))
+        pages += 1
+    assert not listing.is_complete
+    assert pages == 50
+
+
+@given(st.integers(0, 900), st.integers(20, PAGE_ROWS))
+def test_a_list_that_stands_still_is_complete(runs: int, page_rows: int) -> None:
+    """Whatever the upstream takes for a page."""
+    ids, listing = range(runs, 0, -1), Listing()
+    while (offset := listing.offset) is not None:
+        listing.add(page(ids[offset : offset + page_rows], runs))
+    assert listing.is_complete
+    assert len(listing.running) == runs
+
+
+@pytest.mark.parametrize(
+    ("status", "after_s", "fresh_s"),
+    [
+        ("COMPLETED", -3600, None),
+        ("COMPLETED", 0, None),
+        ("COMPLETED", 299.9, None),
+        ("COMPLETED", 300, 300),
+        ("CANCELLED", 3000, 300),
+        ("TERMINATED", 3100, 310),
+        ("COMPLETED", 36_000, 3600),
+        ("COMPLETED", 10**9, 3600),
+        ("FAILED", 1799, None),
+        ("FAILED", 1800, 300),
+        ("FAILED", 20_000, 2000),
+    ],
+)
+def test_the_ramp(status: str, after_s: float, fresh_s: float | None) -> None:
+    """As running while it settles, then 300 s, then a tenth of the time since, up to the most."""
+    ended = Ended(status=Terminal(status), at_s=AT_S)
+    assert ended_fresh_s(ended, now_s=AT_S + after_s, rows_changed_s=None, ramp=RAMP) == fresh_s
+
+
+@pytest.mark.parametrize(("changed_s", "fresh_s"), [(-1e6, 1000), (0, 1000), (9600, 300), (9701, None), (10_001, None)])
+def test_rows_that_change_begin_it_anew(changed_s: float, fresh_s: float | None) -> None:
+    """The later of the two moments counts."""
+    assert ended_fresh_s(ENDED, now_s=AT_S + 10_000, rows_changed_s=AT_S + changed_s, ramp=RAMP) == fresh_s
+
+
+def test_bounds_of_the_ramp() -> None:
+    """The 300 s are never more than the most; a time in the future has not settled, and one that is no number neither."""
+    low = replace(RAMP, settling_s=0, ended_max_s=10)
+    assert ended_fresh_s(ENDED, now_s=AT_S, rows_changed_s=None, ramp=low) == 10
+    assert ended_fresh_s(ENDED, now_s=AT_S - 0.001, rows_changed_s=None, ramp=low) is None
+    day = replace(RAMP, ended_max_s=86_400)
+    assert ended_fresh_s(ENDED, now_s=AT_S + 10**7, rows_changed_s=None, ramp=day) == 86_400
+    for strange in (float("nan"), float("inf"), float("-inf")):
+        assert ended_fresh_s(replace(ENDED, at_s=strange), now_s=AT_S, rows_changed_s=None, ramp=RAMP) is None
+
+
+seconds = st.floats(-1e10, 1e10)
+
+
+@given(st.sampled_from(list(Terminal)), seconds, st.none() | seconds, seconds, st.floats(0, 1e5))
+def test_the_ramp_only_grows(status: Terminal, at_s: float, changed_s: float | None, now_s: float, later_s: float) -> None:
+    """A settled run's answers never live shorter as time passes, nor longer than the most, nor if its rows changed later."""
+    ended = Ended(status=status, at_s=at_s)
+    fresh_s = ended_fresh_s(ended, now_s=now_s, rows_changed_s=changed_s, ramp=RAMP)
+    assume(fresh_s is not None)
+    assert fresh_s is not None
+    assert 300 <= fresh_s <= 3600
+    assert now_s - max(at_s, changed_s or at_s) >= 300
+    grown_s = ended_fresh_s(ended, now_s=now_s + later_s, rows_changed_s=changed_s, ramp=RAMP)
+    assert grown_s is not None
+    assert grown_s >= fresh_s
+    anew_s = ended_fresh_s(ended, now_s=now_s, rows_changed_s=now_s, ramp=RAMP)
+    assert anew_s is None
