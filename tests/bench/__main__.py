@@ -7,7 +7,7 @@ import sys
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
-from tests.bench import herd, hits, memory, misses, series
+from tests.bench import herd, hits, memory, misses, replay, series
 from tests.bench.exchange import UnexpectedError
 from tests.bench.machine import describe
 from tests.bench.processes import pinned, placement
@@ -20,9 +20,10 @@ SCENARIOS: dict[str, Callable[[World], Awaitable[Section]]] = {
     "herd": herd.measure,
     "memory": memory.measure,
     "series": series.measure,
+    "replay": replay.measure,
 }
 FULL = Plan()
-QUICK = Plan(rounds=2, seconds=0.2, warm_up_s=0.1, answers=500, panels=5)
+QUICK = Plan(rounds=2, seconds=0.2, warm_up_s=0.1, answers=500, panels=5, viewers=4, replay_s=2, finished=1)
 _FILES = 4096
 
 

@@ -1,0 +1,5 @@
+"""The dashboard replay: one seeded minute of many viewers, played before each of several caches and before none."""
+
+from tests.bench.replay.measure import measure
+
+__all__ = ["measure"]
