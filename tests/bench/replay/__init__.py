@@ -1,5 +1,1 @@
 """The dashboard replay: one seeded minute of many viewers, played before each of several caches and before none."""
-
-from tests.bench.replay.measure import measure
-
-__all__ = ["measure"]

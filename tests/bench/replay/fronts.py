@@ -3,9 +3,9 @@
 import asyncio
 import os
 import pwd
+import re
 import shutil
 import socket
-import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
@@ -22,6 +22,8 @@ _PATIENCE_S = 30.0
 _HERE = Path(__file__).parent
 # Where packages put what only administrators run.
 _PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"])
+# The programs behind the names, and how each is asked for its version.
+_PACKAGED = {"nginx": ("nginx", "-v"), "Varnish": ("varnishd", "-V")}
 Open = Callable[[Path, Server, int | None], AbstractAsyncContextManager[int]]
 
 
@@ -45,10 +47,10 @@ async def _nobody(_folder: Path, origin: Server, _cpu: int | None) -> AsyncItera
 
 @asynccontextmanager
 async def _nginx(folder: Path, origin: Server, cpu: int | None) -> AsyncIterator[int]:
-    program, port = _program("nginx"), _free_port()
+    program, port = _program(_PACKAGED["nginx"][0]), _free_port()
     config = _written(folder / "nginx.conf", origin, port)
     # The workers of a master that runs as root would otherwise be somebody who must not enter the folder.
-    user = f"user {pwd.getpwuid(os.getuid()).pw_name};" if sys.platform == "linux" and os.getuid() == 0 else ""
+    user = f"user {pwd.getpwuid(os.getuid()).pw_name};" if os.getuid() == 0 else ""
     arguments = ["-p", str(folder), "-e", str(folder / "error.log"), "-c", str(config), *(["-g", user] if user else [])]
     async with _running([program, *arguments], folder, port, cpu):
         yield port
@@ -56,7 +58,7 @@ async def _nginx(folder: Path, origin: Server, cpu: int | None) -> AsyncIterator
 
 @asynccontextmanager
 async def _varnish(folder: Path, origin: Server, cpu: int | None) -> AsyncIterator[int]:
-    program, port = _program("varnishd"), _free_port()
+    program, port = _program(_PACKAGED["Varnish"][0]), _free_port()
     script = _written(folder / "varnish.vcl", origin, port)
     # backend_idle_timeout: as nginx's keepalive_timeout; http_gzip_support: it would ask for gzip, whatever viewers take.
     settings = {"backend_idle_timeout": "4", "http_gzip_support": "off"}
@@ -86,6 +88,20 @@ FRONTS: Mapping[str, Front] = {
     "Varnish": Front(open=_varnish),
     PROXY: Front(open=_proxy, promise=Promise(rewrite_s=_REWRITE_CHECK_S)),
 }
+
+
+async def version_of(name: str) -> str:
+    """Return the name and version of what a package manager installed, empty where it is something else or not there."""
+    program, option = _PACKAGED.get(name, ("", ""))
+    try:
+        command = _program(program)
+    except NotInstalledError:
+        return ""
+    told = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(command, option, stdout=told, stderr=asyncio.subprocess.STDOUT)
+    output, _ = await process.communicate()
+    found = re.search(r"(nginx|varnish)[/-][0-9.]+", output.decode(errors="replace"))
+    return found[0] if found else ""
 
 
 def _program(name: str) -> str:

@@ -80,10 +80,10 @@ class _Panels:
         self._finished = [run for run in runs if run.ended_s is not None] or self._live
         self._history_s = growth.history_s
         self._kinds: dict[Callable[[], Question], float] = {
-            self._metric: 60,
+            self._metric: 61,
             self._window: 6,
             self._since: 6,
-            self._group: 5,
+            self._group: 4,
             self._ended: 23,
         }
 

@@ -38,6 +38,7 @@ class Wire(asyncio.Protocol):
 
     def __init__(self) -> None:
         self.open = False
+        self._closed = asyncio.Event()
         self._transport: asyncio.Transport | None = None
         self._waiting: asyncio.Future[None] | None = None
         self._clear()
@@ -67,10 +68,11 @@ class Wire(asyncio.Protocol):
         body = b"".join(self._received)
         return Said(status=int(self._head[9:12]), body=_unchunked(body) if self._length is None else body)
 
-    def close(self) -> None:
+    async def aclose(self) -> None:
         """Close the connection."""
         if self._transport is not None:
             self._transport.close()
+            await self._closed.wait()
 
     def data_received(self, data: bytes) -> None:
         """See asyncio.Protocol."""
@@ -92,6 +94,7 @@ class Wire(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 -- a break is a break
         """See asyncio.Protocol."""
         self.open = False
+        self._closed.set()
         if self._waiting is not None and not self._waiting.done():
             self._waiting.set_exception(BrokenError(begun=bool(self._received)))
 
@@ -123,10 +126,10 @@ class Viewer:
                 elapsed_s=time.perf_counter() - began_s,
             )
 
-    def close(self) -> None:
+    async def aclose(self) -> None:
         """Close the connections that nobody uses."""
         for wire in self._idle:
-            wire.close()
+            await wire.aclose()
 
     async def _said(self, request: bytes) -> Said:
         """Use an idle connection; one that turns out to be closed is left for a new one, as browsers do."""
@@ -144,7 +147,7 @@ class Viewer:
         try:
             said = await wire.ask(request)
         except BaseException:
-            wire.close()
+            await wire.aclose()
             raise
         self._idle.append(wire)
         return said
@@ -163,7 +166,7 @@ async def play(port: int, script: Sequence[Ask], headers: dict[str, str]) -> lis
         return await asyncio.gather(*asking)
     finally:
         for viewer in viewers.values():
-            viewer.close()
+            await viewer.aclose()
 
 
 def _content_length(head: bytes) -> int | None:
