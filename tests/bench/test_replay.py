@@ -6,6 +6,7 @@ import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 from urllib.parse import parse_qsl
@@ -15,7 +16,8 @@ import pytest
 from proxy.standin import Standin, StandinConfig
 from proxy.standin.params import MetricsQuery
 from tests.bench.exchange import UnexpectedError
-from tests.bench.replay import contest
+from tests.bench.processes import Server
+from tests.bench.replay import contest, fronts
 from tests.bench.replay.contest import AWKWARD, PLAIN, growth_of
 from tests.bench.replay.fronts import NotInstalledError
 from tests.bench.replay.history import History
@@ -23,6 +25,7 @@ from tests.bench.replay.judge import Answer, Judged, Promise, Verdict, judge
 from tests.bench.replay.script import LIMITS, Ask, Question, make_script
 from tests.bench.replay.viewers import Viewer
 from tests.bench.world import Plan
+from tests.support import KEY
 
 BEGAN_S = 1_800_000_000.0
 PLAN = Plan(finished=1)
@@ -242,6 +245,25 @@ async def test_what_is_not_installed_is_told(monkeypatch: pytest.MonkeyPatch) ->
     section = await contest.measure(cast("Any", SimpleNamespace(plan=Plan(fronts=("nginx",)))))
     assert [row[:3] for row in section.rows] == [["plain", "nginx", "not installed"], ["awkward", "nginx", "not installed"]]
     assert all(len(row) == len(section.columns) for row in section.rows)
+
+
+@pytest.mark.parametrize("name", ["nginx.conf", "varnish.vcl"])
+def test_nothing_is_left_open_in_a_configuration(tmp_path: Path, name: str) -> None:
+    """Folder, ports and key are written where the file leaves them open."""
+    text = fronts._written(tmp_path / name, Server(pid=1, port=54_321), 65_432).read_text()
+    assert "@" not in text
+    assert "54321" in text
+    assert f"Bearer {KEY}" in text
+
+
+async def test_what_is_not_there_has_no_version(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Neither has what no package manager installed."""
+    assert await fronts.version_of("nothing") == ""
+    monkeypatch.setattr(fronts, "_PATH", str(tmp_path))
+    assert await fronts.version_of("nginx") == ""
+    with pytest.raises(NotInstalledError):
+        async with fronts.FRONTS["Varnish"].open(tmp_path, Server(pid=1, port=2), None):
+            pass
 
 
 BODY = b'{"metrics":[' + b"0" * 30 + b"]}"
