@@ -20,7 +20,7 @@ demo: $(VENV)/run.stamp ## a stand-in upstream with growing runs, and the proxy 
 test: $(VENV)/dev.stamp ## install what the tests need and run every test
 	$(BIN)/pytest
 
-bench: $(VENV)/dev.stamp ## measure side by side against a bare handler
+bench: $(VENV)/dev.stamp ## measure side by side against a bare handler, nginx and Varnish
 	$(BIN)/python -m tests.bench
 
 soak: $(VENV)/dev.stamp ## hold the budget (two minutes under load) and the series engine (200,000 answers) to their promises

@@ -19,7 +19,7 @@ class StandinConfig:
     """A stand-in's settings. Growth is off by default, and so is the rate limit.
 
     `rate_per_s` is metrics calls a second, of which up to `burst` may come at once. `web_url` is the web application's
-    address, with which the `url`s in answers begin.
+    address, with which the `url`s in answers begin. Without `gzip` every answer goes out as it is, whatever a client takes.
     """
 
     mode: StepMode = StepMode.UNQUOTED
@@ -27,4 +27,5 @@ class StandinConfig:
     growth: GrowthConfig | None = None
     rate_per_s: float | None = None
     burst: float = 10
+    gzip: bool = True
     web_url: str = "https://pluto.example"

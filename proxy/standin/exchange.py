@@ -25,6 +25,7 @@ class Standing(Upstream, Protocol):
     faults: Faults
     counters: Counters
     rate_limit: RateLimit | None
+    gzip: bool
     closing: asyncio.Event
     sleep: Callable[[float], Awaitable[None]]
 
@@ -122,7 +123,8 @@ class Exchange:
         return self._cut(response)
 
     def _encoding(self, answer: Answer) -> str | None:
-        if answer.status != 200 or not answer.encodable or self._request.method == "HEAD":
+        encodes = self._standing.gzip and answer.encodable and answer.status == 200
+        if not encodes or self._request.method == "HEAD":
             return None
         return accepted_encoding(self._request.headers.get("Accept-Encoding", ""))
 

@@ -21,7 +21,8 @@ class GrowthConfig:
     """Which runs there are. Live runs started `history_s` before the stand-in did, or at `start_s` (wall seconds).
 
     Finished runs lasted `finished_duration_s` and ended a day before that. Only the first live run has the long series,
-    which held `long_series_rows` rows at its start already.
+    which held `long_series_rows` rows at its start already. Without `uncommon` there are plain series only, and perhaps the
+    long one; `late_s` after the start of a run the series appears that isn't there from the beginning.
     """
 
     live_runs: int = 2
@@ -31,6 +32,8 @@ class GrowthConfig:
     history_s: float = 60.0
     finished_duration_s: float = 1200.0
     long_series_rows: int = 25_000
+    uncommon: bool = True
+    late_s: float = 300.0
     arrival_delay_s: float = 0.0
     first_live_id: int = 1001
     first_finished_id: int = 2001
@@ -60,6 +63,10 @@ class Series:
             return 0
         return self.backlog + 1 + math.floor((elapsed_s - self.starts_s) / self.every_s)
 
+    def arrives_s(self, index: int) -> float:
+        """When row `index` is due, in seconds after the run's start: as it is logged, the backlog with the first after it."""
+        return max(self.starts_s, self.logged_at_s(index))
+
     def logged_at_s(self, index: int) -> float:
         """When row `index` (from 0) is logged, in seconds after the run's start; the backlog lies before it."""
         return self.starts_s + (index - self.backlog) * self.every_s
@@ -88,15 +95,18 @@ class Run:
         return "RUNNING" if self.ended_s is None else "COMPLETED"
 
 
-def usual_series(metrics: int) -> tuple[Series, ...]:
+def usual_series(config: GrowthConfig) -> tuple[Series, ...]:
     """The series that each run has: plain ones, and one for each way in which a series can be uncommon."""
-    names = [*PLAIN_NAMES[:metrics], *(f"metric_{number}" for number in range(len(PLAIN_NAMES), metrics))]
+    names = [*PLAIN_NAMES[: config.metrics], *(f"metric_{number}" for number in range(len(PLAIN_NAMES), config.metrics))]
+    plain = tuple(Series(name=f"train/{name}") for name in names)
+    if not config.uncommon:
+        return plain
     return (
-        *(Series(name=f"train/{name}") for name in names),
+        *plain,
         Series(name="sys/gpu.0.util", every_s=10, stride=10),
         Series(name="val/loss", every_s=500, stride=500),
         Series(name="epoch/accuracy", starts_s=120, every_s=120, first_step=1),
-        Series(name="late/reward", starts_s=300, first_step=300),
+        Series(name="late/reward", starts_s=config.late_s, first_step=300),
         Series(name="both/groups", group="both", every_s=2, stride=2),
         Series(name="both/groups", group="legacy", starts_s=1, every_s=2, first_step=1, stride=2),
         Series(name="eval/rewritten", rewrites=True),
@@ -125,11 +135,12 @@ class Growth:
                 due = series.due(elapsed_s)
                 if due > inserted:
                     self._inserted[run.id, number] = due
-                    new.extend(self._row(run, series, index) for index in range(inserted, due))
+                    new.extend(self.row(run, series, index) for index in range(inserted, due))
         if new:
             self._rows.insert(new)
 
-    def _row(self, run: Run, series: Series, index: int) -> Row:
+    def row(self, run: Run, series: Series, index: int) -> Row:
+        """Row `index` (from 0) of a series of a run."""
         return Row(
             run_id=run.id,
             project=self._config.project,
@@ -144,7 +155,7 @@ class Growth:
 
 def _runs(config: GrowthConfig, now_s: float) -> list[Run]:
     started_s = now_s - config.history_s if config.start_s is None else config.start_s
-    usual = usual_series(config.metrics)
+    usual = usual_series(config)
     long_series = Series(name="dense/signal", backlog=config.long_series_rows)
     live = [
         Run(

@@ -46,6 +46,7 @@ class Standin:
         self.clock = clock
         self.sleep = sleep
         self.mode = config.mode
+        self.gzip = config.gzip
         self.keys = Keys(config.keys)
         self.rows = Rows()
         self.growth = None if config.growth is None else Growth(config.growth, self.rows, clock())

@@ -11,6 +11,7 @@ from tests.bench import herd, hits, memory, misses, series
 from tests.bench.exchange import UnexpectedError
 from tests.bench.machine import describe
 from tests.bench.processes import pinned, placement
+from tests.bench.replay import contest
 from tests.bench.report import Section
 from tests.bench.world import Plan, World, world
 
@@ -20,9 +21,10 @@ SCENARIOS: dict[str, Callable[[World], Awaitable[Section]]] = {
     "herd": herd.measure,
     "memory": memory.measure,
     "series": series.measure,
+    "replay": contest.measure,
 }
 FULL = Plan()
-QUICK = Plan(rounds=2, seconds=0.2, warm_up_s=0.1, answers=500, panels=5)
+QUICK = Plan(rounds=2, seconds=0.2, warm_up_s=0.1, answers=500, panels=5, viewers=4, replay_s=2, finished=1)
 _FILES = 4096
 
 
@@ -71,11 +73,13 @@ def _tell(text: str) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m tests.bench", description="Measure the proxy against a bare handler.")
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.bench", description="Measure the proxy against a bare handler and other caches."
+    )
     parser.add_argument("--rounds", type=int, metavar="N", help=f"default {FULL.rounds}")
     parser.add_argument("--seconds", type=float, metavar="S", help=f"of each round of hits, default {FULL.seconds:g}")
     parser.add_argument("--only", action="append", choices=SCENARIOS, help="one scenario; may be given again")
-    parser.add_argument("--quick", action="store_true", help="a few seconds in all: shows that it works, measures nothing well")
+    parser.add_argument("--quick", action="store_true", help="a minute in all: shows that it works, measures nothing well")
     return parser
 
 

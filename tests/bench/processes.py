@@ -99,7 +99,7 @@ async def serving(folder: Path, *arguments: str, cpu: int | None, **variables: s
     try:
         yield Server(pid=process.pid, port=await _port(process, told))
     finally:
-        await _end(process)
+        await end(process)
 
 
 async def _port(process: asyncio.subprocess.Process, told: Path) -> int:
@@ -117,7 +117,8 @@ def _last_line(told: Path) -> str:
     return next((line for line in reversed(lines) if "server.started" in line or "listening on" in line), "")
 
 
-async def _end(process: asyncio.subprocess.Process) -> None:
+async def end(process: asyncio.subprocess.Process) -> None:
+    """Ask a process to end, and see to it that it does."""
     with contextlib.suppress(ProcessLookupError):
         process.terminate()
     try:

@@ -16,7 +16,20 @@ from tests.bench.processes import Server, serving
 from tests.bench.report import Bound, Section
 from tests.bench.world import Plan
 
-TINY = Plan(rounds=1, seconds=0.04, warm_up_s=0.02, connections=4, misses=20, herd=40, answers=60, panels=2)
+TINY = Plan(
+    rounds=1,
+    seconds=0.04,
+    warm_up_s=0.02,
+    connections=4,
+    misses=20,
+    herd=40,
+    answers=60,
+    panels=2,
+    viewers=2,
+    replay_s=1,
+    finished=1,
+    fronts=("pluto-proxy",),
+)
 SMALL_CASE = Case(points=20, coding=Coding.IDENTITY)
 
 
@@ -28,7 +41,7 @@ async def bare(tmp_path: Path) -> AsyncIterator[Server]:
 
 async def test_every_scenario_tells_what_it_found(capsys: pytest.CaptureFixture[str]) -> None:
     """All tables are printed with their bounds below the machine's kind; had anything been unexpected, it would have raised."""
-    hits, misses, herd, memory, series = sections = await command.run(TINY, list(command.SCENARIOS))
+    hits, misses, herd, memory, series, replay = sections = await command.run(TINY, list(command.SCENARIOS))
     assert len(hits.rows) == 2 * len(CASES)
     assert len(hits.bounds) == 6
     assert len(misses.rows) == len(misses.bounds) == 2
@@ -37,6 +50,10 @@ async def test_every_scenario_tells_what_it_found(capsys: pytest.CaptureFixture[
     assert len(memory.rows) == len(memory.bounds) <= 1
     assert len(series.rows) == 7
     assert len(series.bounds) == 8
+    assert [row[:2] for row in replay.rows] == [["plain", "pluto-proxy"], ["awkward", "pluto-proxy"]]
+    # Of two viewers who ask for all their panels once.
+    assert all(row[replay.columns.index("answers checked")] == "24" for row in replay.rows)
+    assert [bound.held for bound in replay.bounds if "checked" in bound.promise] == [True, True]
     assert all(len(row) == len(section.columns) for section in sections for row in section.rows)
     printed = capsys.readouterr().out
     assert printed.startswith("- machine: ")

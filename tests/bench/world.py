@@ -33,6 +33,11 @@ class Plan:
     answers: int = 10_000
     panels: int = 20
     """First answers for each kind of panel, each about a run of its own."""
+    viewers: int = 20
+    """Viewers of the replay, which takes `replay_s` with each of `fronts`, and as often for runs of the other kind."""
+    replay_s: float = 60.0
+    finished: int = 10
+    fronts: tuple[str, ...] = ("nothing", "nginx", "Varnish", "pluto-proxy")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -120,6 +120,14 @@ async def test_bodies_are_encoded_on_request(caller: Caller, accepted: str, enco
     assert not any("encoding" in value.lower() for value in reply.headers.getall("Vary"))
 
 
+async def test_bodies_can_be_left_as_they_are(caller: Caller) -> None:
+    """Without `gzip` nothing is encoded, for whoever counts bytes."""
+    caller.standin.gzip = False
+    reply = await caller.ask(QUERY, headers=KEY | {"Accept-Encoding": "gzip"})
+    assert "Content-Encoding" not in reply.headers
+    assert caller.standin.counters.bytes_sent == len(reply.body)
+
+
 async def test_private_headers_are_sent(caller: Caller) -> None:
     """What a proxy must not hand on is always there to be stripped."""
     reply = await caller.ask(QUERY)
