@@ -9,6 +9,7 @@ from proxy.config import Config, KeySource
 from proxy.core.freshness import Lifetimes
 from proxy.core.lifetimes import LifetimeTable
 from proxy.core.routes import ROUTES, Route, RouteTable
+from proxy.core.run_status import Ramp
 from proxy.service.asking import Asker
 from proxy.service.checks import Checks
 from proxy.service.deltas import Deltas
@@ -20,6 +21,7 @@ from proxy.service.reader import Reader
 from proxy.service.runs import Runs
 from proxy.service.series import Series
 from proxy.service.shelves import Shelves
+from proxy.service.statuses import Statuses
 from proxy.service.tenancy import Sleep, Tenancy
 from proxy.service.widening import Widening
 from proxy.store.memory import MemoryStore
@@ -69,7 +71,7 @@ async def open_parts(
         await tenancy.open()
         encoder = Encoder(store)
         stack.push_async_callback(encoder.aclose)
-        lifetimes = RunLifetimes(_lifetimes(config, routes))
+        lifetimes = RunLifetimes(_lifetimes(config, routes), stale_if_error_ended_s=config.freshness.stale_if_error_ended_s)
         memo = Memo(clock, negative_s=config.freshness.negative_s)
         fetcher = Fetcher(
             upstream=upstream,
@@ -82,6 +84,9 @@ async def open_parts(
             max_object_bytes=config.cache.max_object_bytes,
         )
         stack.push_async_callback(fetcher.aclose)
+        statuses = _statuses(config, fetcher, clock)
+        lifetimes.ended_fresh_s = statuses.fresh_s
+        stack.push_async_callback(statuses.aclose)
         shelves = Shelves(store, memory_bytes=config.series.memory_bytes, overlap_s=config.series.overlap_s)
         stack.push_async_callback(shelves.settled)
         checks = Checks(upstream, clock, shadow_fraction=config.series.shadow_fraction)
@@ -100,6 +105,8 @@ async def open_parts(
         bounds = Bounds(
             bytes=min(config.series.max_fetch_bytes, config.cache.max_object_bytes), rows=config.series.max_fetch_rows
         )
+        series.changed = statuses.note_change
+        statuses.changed = lambda _namespace, run, project: series.runs.suspect(run, project)
         deltas = Deltas(
             fetcher,
             series,
@@ -121,7 +128,16 @@ async def open_parts(
             clock=clock,
             bounds=bounds,
         )
-        asker = Asker(fetcher, series, deltas=deltas, widening=widening, memo=memo)
+        asker = Asker(
+            fetcher=fetcher,
+            series=series,
+            deltas=deltas,
+            widening=widening,
+            statuses=statuses,
+            lifetimes=lifetimes,
+            memo=memo,
+            clock=clock,
+        )
         stack.push_async_callback(asker.aclose)
         reader = Reader(
             series=series,
@@ -157,6 +173,7 @@ async def open_parts(
             series=series,
             asker=asker,
             deltas=deltas,
+            statuses=statuses,
             lifetimes=lifetimes,
             routes=RouteTable(routes),
             cors=Cors(config.server.cors_origins),
@@ -172,6 +189,16 @@ async def open_parts(
         summing = asyncio.create_task(parts.hits.run(), name="hits.run")
         stack.push_async_callback(_ended, summing)
         yield parts
+
+
+def _statuses(config: Config, fetcher: Fetcher, clock: Clock) -> Statuses:
+    freshness = config.freshness
+    ramp = Ramp(
+        settling_s=freshness.settling_s,
+        settling_failed_s=freshness.settling_failed_s,
+        ended_max_s=freshness.ended_max_s,
+    )
+    return Statuses(fetcher, clock, status_s=freshness.status_s, ramp=ramp)
 
 
 def _lifetimes(config: Config, routes: Sequence[Route]) -> LifetimeTable:

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +33,18 @@ def row(name: str, step: int, *, group: str = "", value: float = 1, quoted: bool
 class OracleUpstream:
     """Answers for one run, number 1 of the project `p`; `history` has every state that it was in, with its time.
 
-    `instead` answers in its place where the upstream breaks its own rule.
+    `instead` answers in its place where the upstream breaks its own rule. `asked` leaves out the lists of running runs. `status`
+    is the run's, since the wall time `status_since_s`; the list tells of it as much later as `lag_s`.
     """
 
     clock: ManualClock
     rows: dict[tuple[str, str, int], OracleRow] = field(default_factory=dict)
     history: list[tuple[float, State]] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
+    listed: int = 0
+    status: str = "RUNNING"
+    status_since_s: float = 0.0
+    lag_s: float = 0.0
     failing: bool = False
     names_listed: int | None = None
     instead: Callable[[Any], bytes] | None = None
@@ -62,9 +68,15 @@ class OracleUpstream:
     async def handle(self, request: web.Request) -> web.Response:
         if request.path.endswith("/auth/validate"):
             return web.json_response({"valid": True, "organization": {"id": "o", "slug": "o"}, "user": {"id": "u"}})
-        self.asked.append(request.raw_path)
+        listing = request.path == "/api/runs/list"
+        if listing:
+            self.listed += 1
+        else:
+            self.asked.append(request.raw_path)
         if self.failing:
             return web.Response(status=500, text="down")
+        if listing:
+            return web.json_response(self._running())
         if request.path.startswith("/api/runs/details/"):
             return web.json_response(self._details(int(request.path.rpartition("/")[2])))
         body = (self.instead or self.answer)(request.query) if request.query["runId"] == "1" else b'{"metrics":[]}'
@@ -84,7 +96,24 @@ class OracleUpstream:
         listed = [{"logName": name, "logType": "METRIC", "logGroup": None} for name in names]
         if self.names_listed is not None:
             listed = [{"logName": f"n{number}", "logType": "METRIC", "logGroup": None} for number in range(self.names_listed)]
-        return {"id": run, "name": "r", "status": "RUNNING", "projectName": "p", "logNames": listed}
+        since = datetime.fromtimestamp(self.status_since_s, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+        return {
+            "id": run,
+            "name": "r",
+            "status": self.status,
+            "statusUpdated": since,
+            "projectName": "p",
+            "logNames": listed,
+        }
+
+    def change_status(self, status: str) -> None:
+        """Let the run end, or go on."""
+        self.status, self.status_since_s = status, self.clock.now_s()
+
+    def _running(self) -> object:
+        lags = self.clock.now_s() < self.status_since_s + self.lag_s
+        running = (self.status == "RUNNING") is not lags
+        return {"runs": [{"id": 1, "name": "r", "status": "RUNNING"}] if running else [], "total": int(running)}
 
     def serve(self) -> AbstractAsyncContextManager[str]:
         return served(self.handle)

@@ -57,6 +57,16 @@ def replaced(extents: Extents, single: Extents) -> Extents:
     return replace(extents, by_name=dict(sorted(by_name.items(), key=lambda item: item[0].encode())))
 
 
+def differ(before: Extents, after: Extents) -> bool:
+    """Tell whether rows have come, gone or changed between two looks at a window."""
+    names = {name for extents in (before, after) for name, extent in extents.by_name.items() if extent.known is Known.ALL}
+    return any(_rows_of(before, name) != _rows_of(after, name) for name in names)
+
+
+def _rows_of(extents: Extents, name: str) -> list[bytes]:
+    return extents.by_name[name].rows if name in extents.by_name else []
+
+
 def narrowed(extents: Extents, question: MetricsQuery) -> Extents:
     """Return what extents that are open at their end tell of a narrower question of the same kind."""
     names = extents.by_name if question.name is None else [question.name]

@@ -9,49 +9,88 @@ In this order:
 """
 
 import asyncio
-from collections.abc import Coroutine
 from contextlib import suppress
 
+from proxy.clock import Clock
+from proxy.core.entry import Entry
 from proxy.core.extents import answer
+from proxy.core.freshness import Verdict, judge
 from proxy.core.metrics_query import MetricsQuery
 from proxy.core.outcome import Made
 from proxy.errors import KeyRefused, UpstreamBusy, UpstreamError
 from proxy.service.deltas import Deltas
 from proxy.service.fetcher import Fetched, Fetcher
+from proxy.service.lifetimes import RunLifetimes
 from proxy.service.memo import Failure, Memo
 from proxy.service.question import Question
 from proxy.service.series import Series
+from proxy.service.statuses import Statuses
 from proxy.service.widening import Asked, Brought, Widening
 
 
 class Asker:
     """Asks the upstream."""
 
-    def __init__(self, fetcher: Fetcher, series: Series, *, deltas: Deltas, widening: Widening, memo: Memo) -> None:
+    def __init__(
+        self,
+        *,
+        fetcher: Fetcher,
+        series: Series,
+        deltas: Deltas,
+        widening: Widening,
+        statuses: Statuses,
+        lifetimes: RunLifetimes,
+        memo: Memo,
+        clock: Clock,
+    ) -> None:
         self._fetcher = fetcher
         self._series = series
         self._deltas = deltas
         self._widening = widening
+        self._statuses = statuses
+        self._lifetimes = lifetimes
         self._memo = memo
+        self._clock = clock
         self._refreshing: dict[Question, asyncio.Task[None]] = {}
 
     async def ask(self, asked: Asked) -> Brought:
         """Return the answer to a question. Raises UpstreamError."""
         if asked.metrics is not None:
+            await self._widening.learn_size(asked, asked.metrics)
+            if (entry := self._come_meanwhile(asked, asked.metrics)) is not None:
+                return Brought(fetched=Fetched(tenant=asked.tenant, entry=entry, stored=True, asked=False), collapsed=False)
             brought = await self._by_delta(asked, asked.metrics) or await self._widening.ask(asked, asked.metrics)
             if brought is not None:
                 return brought
         fetched, collapsed = await self._fetcher.fetch(asked.tenant, asked.query, asked.need)
         return Brought(fetched=fetched, collapsed=collapsed)
 
-    def refresh(self, asked: Asked) -> None:
-        """See to it that a question is being asked, without waiting for it."""
+    async def has_ended(self, asked: Asked, entry: Entry) -> bool:
+        """Find out whether an entry is fresh after all, since its run has ended; not for longer than `patience_s`."""
+        if asked.metrics is None or asked.whole:
+            return False
+        need = asked.need
+        with suppress(TimeoutError):
+            async with asyncio.timeout(asked.patience_s):
+                await self._statuses.learn(
+                    asked.tenant,
+                    asked.metrics.run,
+                    asked.metrics.project,
+                    urgent=need.urgent,
+                    client=need.client,
+                    deadline_s=need.deadline_s,
+                )
+        lifetimes = self._lifetimes.of(asked.query, asked.tenant)
+        return judge(entry, self._clock.now_s(), lifetimes) is Verdict.FRESH and entry.sent_at_s >= need.not_before_s
+
+    def refresh(self, asked: Asked, entry: Entry) -> None:
+        """See to it that a question is being asked to which there is an older answer, without waiting for it."""
         if asked.metrics is None:
             self._fetcher.refresh(asked.tenant, asked.query, asked.need)
             return
         place = Question(asked.tenant.fingerprint, asked.query.target)
         if place not in self._refreshing:
-            task = asyncio.get_running_loop().create_task(_quietly(self.ask(asked)), name="asking.refresh")
+            task = asyncio.get_running_loop().create_task(self._refresh(asked, entry), name="asking.refresh")
             self._refreshing[place] = task
             task.add_done_callback(lambda _: self._refreshing.pop(place))
 
@@ -68,9 +107,25 @@ class Asker:
         if tasks:
             await asyncio.wait(tasks)
 
+    async def _refresh(self, asked: Asked, entry: Entry) -> None:
+        # A failure is told in the log where it happened, and to whoever asks next.
+        with suppress(UpstreamError):
+            if not await self.has_ended(asked, entry):
+                await self.ask(asked)
+
+    def _come_meanwhile(self, asked: Asked, metrics: MetricsQuery) -> Entry | None:
+        """Return what can be computed from what others have brought since the caller looked."""
+        lifetimes = self._lifetimes.of(asked.query, asked.tenant)
+        least_s = max(asked.need.not_before_s, self._clock.now_s() - lifetimes.fresh_s)
+        for extents in self._series.holding(asked.tenant, metrics):
+            computed = answer(extents, metrics)
+            if computed is not None and computed.tail_at_s > max(least_s, asked.need.refreshed_s):
+                return self._series.keep(asked.tenant, asked.query, metrics, computed, extents)
+        return None
+
     async def _by_delta(self, asked: Asked, metrics: MetricsQuery) -> Brought | None:
         """Ask for what is new, where the rest is known well enough; None where that did not serve."""
-        if asked.whole or await self._is_worth_all(asked, metrics):
+        if asked.whole or self._is_worth_all(asked, metrics):
             return None
         try:
             done = await self._deltas.refreshed(asked.tenant, metrics, asked.need)
@@ -93,15 +148,8 @@ class Asker:
                 self._series.runs.note_vain(extents.question.windowed, metrics)
         return None
 
-    async def _is_worth_all(self, asked: Asked, metrics: MetricsQuery) -> bool:
+    def _is_worth_all(self, asked: Asked, metrics: MetricsQuery) -> bool:
         """Tell whether asking for all series of a run now makes one call do for all of them from now on."""
-        await self._widening.learn_size(asked, metrics)
         if self._series.runs.asked(metrics) != metrics.whole:
             return False
         return not any(window.question.name is None for window in self._series.holding(asked.tenant, metrics))
-
-
-async def _quietly(asking: Coroutine[None, None, Brought]) -> None:
-    # A failure is told in the log where it happened, and to whoever asks next.
-    with suppress(UpstreamError):
-        await asking

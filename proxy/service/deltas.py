@@ -144,7 +144,7 @@ class Deltas:
         finally:
             if not done:
                 # Next time all of it is asked for: in vain, perhaps, but then that is remembered.
-                self._series.runs.suspect(call.run)
+                self._series.runs.suspect(call.run.run, call.run.project)
         return done
 
     def _serving(self, tenant: Tenant, asked: MetricsQuery) -> Extents | None:
@@ -214,6 +214,7 @@ class Deltas:
                     new = self._with(old, delta)
                     self.rows_saved += max(0, new.rows - delta.rows)
                     shelves.replace(tenant, old, new, persist=True)
+                    self._series.note(tenant, old, new)
 
     def _with(self, old: Extents, delta: Extents) -> Extents:
         if delta.question.holds(old.question):

@@ -20,11 +20,10 @@ def _unknown(_namespace: str, _run: str, _project: str) -> None:
 class RunLifetimes:
     """The lifetimes of every question; those about the series of runs depend on whether the run has ended."""
 
-    def __init__(
-        self, table: LifetimeTable, ended_fresh_s: EndedFresh = _unknown, *, stale_if_error_ended_s: float = 0.0
-    ) -> None:
+    def __init__(self, table: LifetimeTable, *, stale_if_error_ended_s: float) -> None:
         self.table = table
-        self._ended_fresh_s = ended_fresh_s
+        self.ended_fresh_s: EndedFresh = _unknown
+        """Who knows which runs have ended asks the upstream by way of who knows how long answers live: it is set afterwards."""
         self._stale_if_error_ended_s = stale_if_error_ended_s
 
     def of(self, query: Query, tenant: Tenant) -> Lifetimes:
@@ -32,9 +31,9 @@ class RunLifetimes:
         usual = self.table.of(query)
         if query.route is not METRICS or "runId" not in query.values:
             return usual
-        fresh_s = self._ended_fresh_s(tenant.namespace, query.values["runId"], query.values["projectName"])
+        fresh_s = self.ended_fresh_s(tenant.namespace, query.values["runId"], query.values["projectName"])
         return usual if fresh_s is None else usual.ended(fresh_s, stale_if_error_s=self._stale_if_error_ended_s)
 
     def is_live(self, run: str, project: str, tenant: Tenant) -> bool:
         """Tell whether a run's series may grow at any moment."""
-        return self._ended_fresh_s(tenant.namespace, run, project) is None
+        return self.ended_fresh_s(tenant.namespace, run, project) is None

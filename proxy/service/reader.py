@@ -190,7 +190,9 @@ class Reader:
                 assert_never(plan)
 
     def _refresh(self, ask: _Ask, reason: str) -> Answer:
-        self._asker.refresh(ask.asked)
+        if ask.entry is None:
+            raise AssertionError("a refresh is of an entry")
+        self._asker.refresh(ask.asked, ask.entry)
         return self._serve(ask.tenant, ask.query, ask.entry, stale=reason)
 
     async def _fetch_briefly(self, ask: _Ask) -> Answer:
@@ -198,6 +200,8 @@ class Reader:
         failure: UpstreamError | None = None
         try:
             async with asyncio.timeout(self._stale_wait_s):
+                if ask.entry is not None and await self._asker.has_ended(ask.asked, ask.entry):
+                    return self._serve(ask.tenant, ask.query, ask.entry)
                 return await self._fetch(ask)
         except TimeoutError:
             reason = "upstream-slow"

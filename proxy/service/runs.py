@@ -54,7 +54,10 @@ class Runs:
 
     def run(self, question: MetricsQuery) -> Run:
         """Return what is known of a question's run."""
-        place = question.run, question.project
+        return self._run(question.run, question.project)
+
+    def _run(self, number: str, project: str) -> Run:
+        place = number, project
         run = self._runs.get(place)
         if run is None:
             run = self._runs[place] = Run()
@@ -74,9 +77,9 @@ class Runs:
         latest = reversed(self.run(question).watched.items())
         return [series for series, _ in takewhile(lambda seen: seen[1] >= since_s, latest)]
 
-    def suspect(self, question: MetricsQuery) -> None:
+    def suspect(self, run: str, project: str) -> None:
         """Note that a run's rows may have changed anywhere: what is known of them is to be asked for in full."""
-        self.run(question).suspect_since_s = self._clock.now_s()
+        self._run(run, project).suspect_since_s = self._clock.now_s()
 
     def needs_size(self, question: MetricsQuery) -> bool:
         """Tell whether it would help to know how large the run is: as soon as somebody asks for more than one of its series."""

@@ -5,7 +5,7 @@ in memory like any other, with the age of its oldest part.
 """
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 import structlog
@@ -14,7 +14,7 @@ from proxy.clock import Clock
 from proxy.core.answers import split
 from proxy.core.entry import Entry, digest_of
 from proxy.core.extents import Computed, Extents, answer
-from proxy.core.growth import replaced
+from proxy.core.growth import differ, replaced
 from proxy.core.keeping import Keeping
 from proxy.core.metrics_query import MetricsQuery, metrics_query
 from proxy.core.query import Query
@@ -56,6 +56,8 @@ class Series:
         self._taking: dict[tuple[MetricsQuery, str, float], asyncio.Task[Extents | None]] = {}
         checks.distrusted = self._forget
         self.computed = 0
+        self.changed: Callable[[str, str, str, float], None] = lambda _namespace, _run, _project, _at_s: None
+        """Called with namespace, run, project and the wall time when rows of a run were seen to have changed."""
 
     def understood(self, query: Query) -> MetricsQuery | None:
         """Take a question apart; None where it is only ever asked as it is."""
@@ -119,6 +121,9 @@ class Series:
         windows of all names too.
         """
         question, now_s = extents.question, self._clock.now_s()
+        for window in self.shelves.peek(tenant, question.wide):
+            if window.question.windowed == question.windowed:
+                self.note(tenant, window, extents)
         for window in self.shelves.peek(tenant, replace(question.wide, name=None)) if question.name is not None else ():
             if question.holds(replace(window.question, name=question.name)):
                 self.shelves.replace(tenant, window, replaced(window, extents), persist=persist)
@@ -127,6 +132,11 @@ class Series:
         return self.shelves.put(
             tenant, extents, persist=persist, joins=lambda window: now_s - min(window.tail_at_s, window.whole_at_s) < fresh_s
         )
+
+    def note(self, tenant: Tenant, before: Extents, after: Extents) -> None:
+        """Take notice of what is known now of a window of which something was known before."""
+        if after.tail_at_s > before.tail_at_s and differ(before, after):
+            self.changed(tenant.namespace, after.question.run, after.question.project, after.tail_at_s)
 
     async def taken_apart(self, body: bytes, question: MetricsQuery, *, sent_at_s: float, digest: str) -> Extents | None:
         """Take an answer of the upstream apart, once for everybody who waits for it; None where that isn't possible."""

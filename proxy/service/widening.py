@@ -99,7 +99,6 @@ class Widening:
         if self._series.is_known_empty(asked.tenant, metrics):
             wider = metrics.wide  # its own question tells as much, at the least cost
         else:
-            await self.learn_size(asked, metrics)
             wider = self._series.runs.asked(metrics)
         if wider != wider.windowed:
             return None

@@ -26,7 +26,7 @@ from cachetools import LRUCache
 from proxy.clock import Clock
 from proxy.core.directives import Demand
 from proxy.core.entry import Coding, Entry
-from proxy.core.freshness import CLOCK_SKEW_S
+from proxy.core.freshness import Lifetimes, Verdict, judge
 from proxy.core.outcome import NAME
 from proxy.core.query import Query
 from proxy.service.lifetimes import RunLifetimes
@@ -51,17 +51,16 @@ Text = tuple[str | tuple[str, ...], ...]
 class Hit:
     """What one text of a request comes to, as long as memory holds the entry.
 
-    The entry is held weakly: memory alone decides what is kept. `fresh_s` is the freshness lifetime, `oldest_s` the greatest
-    age in seconds that the request accepts, `head` the status line and the fields that stay the same; `coding` is None where
+    The entry is held weakly: memory alone decides what is kept. `oldest_s` is the greatest age in seconds that the request
+    accepts, `head` the status line and the fields that stay the same; `coding` is None where
     no body follows.
     """
 
     tenant: Tenant
     namespace: str
     target: str
-    route: str
+    query: Query
     entry: "weakref.ref[Entry]"
-    fresh_s: float
     oldest_s: float
     coding: Coding | None
     not_modified: bool
@@ -110,13 +109,15 @@ class FastPath:
             return None
         now_s = self._clock.now_s()
         entry = self._memory.peek(hit.namespace, hit.target)
-        if entry is None or not self._holds(hit, entry, now_s - entry.sent_at_s):
+        lifetimes = self._lifetimes.of(hit.query, hit.tenant)
+        if entry is None or not self._holds(hit, entry, lifetimes, now_s):
             del self._hits[text]
             return None
         body = _body(entry, hit.coding)
-        response = ReadyResponse(request, hit.head + self._varying(request, hit.fresh_s, now_s - entry.sent_at_s, now_s), body)
+        varying = self._varying(request, lifetimes.fresh_s, now_s - entry.sent_at_s, now_s)
+        response = ReadyResponse(request, hit.head + varying, body)
         duration_s = self._clock.monotonic_s() - started_s
-        self._telemetry.answered(hit.route, "hit", duration_s, stale=None, not_modified=hit.not_modified)
+        self._telemetry.answered(hit.query.route.name, "hit", duration_s, stale=None, not_modified=hit.not_modified)
         self._hit_log.note(duration_s, not_modified=hit.not_modified)
         return response
 
@@ -136,24 +137,23 @@ class FastPath:
             tenant=answer.tenant,
             namespace=answer.tenant.namespace,
             target=query.target,
-            route=query.route.name,
+            query=query,
             entry=weakref.ref(answer.entry),
-            fresh_s=self._lifetimes.of(query, answer.tenant).fresh_s,
             oldest_s=demand.oldest_s,
             coding=None if not_modified or text[1] == "HEAD" else coding,
             not_modified=not_modified,
             head=_head(response),
         )
 
-    def _holds(self, hit: Hit, entry: Entry, age_s: float) -> bool:
-        """Tell whether a hit is still what the ordinary way would come to (below 0 is the age of an entry from the future)."""
+    def _holds(self, hit: Hit, entry: Entry, lifetimes: Lifetimes, now_s: float) -> bool:
+        """Tell whether a hit is still what the ordinary way would come to."""
         tenant = self._tenancy.current()
         return (
             entry is hit.entry()
             and tenant is hit.tenant
             and tenant.namespace == hit.namespace
-            and -CLOCK_SKEW_S <= age_s < hit.fresh_s
-            and age_s <= hit.oldest_s
+            and now_s - entry.sent_at_s <= hit.oldest_s
+            and judge(entry, now_s, lifetimes) is Verdict.FRESH
         )
 
     def _varying(self, request: web.BaseRequest, fresh_s: float, age_s: float, now_s: float) -> bytes:

@@ -12,6 +12,7 @@ from proxy.service.fetcher import Fetcher
 from proxy.service.lifetimes import RunLifetimes
 from proxy.service.reader import Reader
 from proxy.service.series import Series
+from proxy.service.statuses import Statuses
 from proxy.service.tenancy import Tenancy
 from proxy.store.tiers import TieredStore
 from proxy.telemetry import Telemetry
@@ -43,6 +44,7 @@ class Parts:
     series: Series
     asker: Asker
     deltas: Deltas
+    statuses: Statuses
     lifetimes: RunLifetimes
     routes: RouteTable
     cors: Cors
