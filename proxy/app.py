@@ -121,6 +121,7 @@ async def open_parts(
         widening = Widening(
             fetcher=fetcher,
             series=series,
+            statuses=statuses,
             store=store,
             encoder=encoder,
             memo=memo,

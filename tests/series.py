@@ -33,8 +33,8 @@ def row(name: str, step: int, *, group: str = "", value: float = 1, quoted: bool
 class OracleUpstream:
     """Answers for one run, number 1 of the project `p`; `history` has every state that it was in, with its time.
 
-    `instead` answers in its place where the upstream breaks its own rule. `asked` leaves out the lists of running runs. `status`
-    is the run's, since the wall time `status_since_s`; the list tells of it as much later as `lag_s`.
+    `instead` answers in its place where the upstream breaks its own rule. `asked` leaves out the lists of running runs.
+    `status` is the run's, since the wall time `status_since_s`; the list tells of it as much later as `lag_s`.
     """
 
     clock: ManualClock

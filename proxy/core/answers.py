@@ -16,6 +16,8 @@ from proxy.core.sampling import is_complete
 # What the upstream prints for bytes that aren't UTF-8: names and groups that differ there look alike here.
 _UNREADABLE = "\ufffd"
 OVERLAP_S = 60.0
+# Into so many parts the time is divided in which rows settle: asked again is at most one part more than is needed.
+_PARTS = 6
 
 
 class _Answer(msgspec.Struct):
@@ -112,7 +114,7 @@ def extent_of(
         known=known,
         tail_at_s=sent_at_s,
         whole_at_s=sent_at_s,
-        seen=((sent_at_s, _unsettled(steps, rows, first, overlap_s)),),
+        seen=_unsettled(steps, rows, first, sent_at_s=sent_at_s, overlap_s=overlap_s),
     )
 
 
@@ -125,19 +127,25 @@ def _shape(row: dict[str, Any]) -> Shape:
     return (type(row["step"]), *row)
 
 
-def _unsettled(steps: "array[int]", rows: list[dict[str, Any]], first: int, overlap_s: float) -> int:
-    """Return the step from which on there may be gaps that are still to be filled.
+def _unsettled(
+    steps: "array[int]", rows: list[dict[str, Any]], first: int, *, sent_at_s: float, overlap_s: float
+) -> tuple[tuple[float, int], ...]:
+    """Return from which steps on there may be gaps that are still to be filled, and since when each has been known.
 
-    A row's time is its sender's: nothing is concluded from it but how far it lies before that of the last row.
+    A row's time is its sender's: nothing is concluded from it but how far it lies before that of the last row, which is taken
+    to have been logged just now. What was logged some time before that settles as much earlier.
     """
+    marks: list[tuple[float, int]] = []
     last = _time(rows[-1])
-    if last is None:
-        return first
-    since = last - timedelta(seconds=overlap_s)
     number = len(rows) - 1
-    while number and (time := _time(rows[number - 1])) is not None and time > since:
-        number -= 1
-    return steps[number - 1] + 1 if number else first
+    for part in range(_PARTS):
+        since = None if last is None else last - timedelta(seconds=overlap_s * (part + 1) / _PARTS)
+        while number and ((time := _time(rows[number - 1])) is None or since is None or time > since):
+            number -= 1
+        step = steps[number - 1] + 1 if number else first
+        if not marks or step < marks[-1][1]:
+            marks.append((sent_at_s - overlap_s * part / _PARTS, step))
+    return tuple(marks)
 
 
 def _time(row: dict[str, Any]) -> datetime | None:

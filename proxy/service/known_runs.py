@@ -110,7 +110,7 @@ class KnownRuns:
         lists, run, now_s = self._lists(place), self.run(place), self._clock.now_s()
         if place.run in lists.running or now_s - lists.listed_s > 2 * self._status_s:
             return False
-        unknown = run.ended is None or run.told_s < lists.since_s
+        unknown = run.ended is None or run.told_s < lists.since_s - CHAIN_S
         too_old = now_s - run.told_s >= max(self._ramp.ended_max_s, CHAIN_S)
         return (unknown or too_old) and self._clock.monotonic_s() >= run.again_s
 

@@ -88,6 +88,12 @@ class Statuses:
         if self._known.details_due(Place(tenant.namespace, project, run)):
             await self._once(Place(tenant.fingerprint, project, run), partial(self._details, tenant, project, run, need))
 
+    def heard(self, tenant: Tenant, run: str, project: str, details: Entry) -> None:
+        """Take notice of details that were asked for to another end."""
+        ended = None if details.status != 200 else read_ended(details.body, run=run, project=project)
+        if ended is not None:
+            self._known.note_details(Place(tenant.namespace, project, run), ended, details.sent_at_s)
+
     def _tell(self, place: Place) -> None:
         self.changed(place.owner, place.run or "", place.project)
 

@@ -26,6 +26,7 @@ from proxy.service.lifetimes import RunLifetimes
 from proxy.service.memo import Failure, Memo
 from proxy.service.question import Question
 from proxy.service.series import Series
+from proxy.service.statuses import Statuses
 from proxy.service.tenancy import Tenant
 from proxy.store.tiers import TieredStore
 from proxy.upstream.exchange import Bounds
@@ -77,6 +78,7 @@ class Widening:
         *,
         fetcher: Fetcher,
         series: Series,
+        statuses: Statuses,
         store: TieredStore,
         encoder: Encoder,
         memo: Memo,
@@ -87,6 +89,7 @@ class Widening:
         """`bounds`: how large an answer may be that nobody asked for."""
         self._fetcher = fetcher
         self._series = series
+        self._statuses = statuses
         self._store = store
         self._encoder = encoder
         self._memo = memo
@@ -96,10 +99,9 @@ class Widening:
 
     async def ask(self, asked: Asked, metrics: MetricsQuery) -> Brought | None:
         """Ask for more than was asked for, where that serves the next questions too; None where it did not serve this one."""
-        if self._series.is_known_empty(asked.tenant, metrics):
-            wider = metrics.wide  # its own question tells as much, at the least cost
-        else:
-            wider = self._series.runs.asked(metrics)
+        # That what was empty still is, its own question tells at the least cost.
+        is_empty = self._series.is_known_empty(asked.tenant, metrics)
+        wider = metrics.wide if is_empty else self._series.runs.asked(metrics)
         if wider != wider.windowed:
             return None
         return await (self._ask_itself(asked, metrics) if wider == metrics else self._ask_wider(asked, metrics, wider))
@@ -187,6 +189,7 @@ class Widening:
                 runs.note_no_size(metrics)
                 return
             entry = fetched.entry
+        self._statuses.heard(asked.tenant, metrics.run, metrics.project, entry)
         runs.note_size(metrics, _series_in(entry))
 
 
