@@ -36,11 +36,19 @@ from tests.support import METRICS, Reply
 MOST = 20
 FRESH_S, REVALIDATE_S, ERROR_S, NEGATIVE_S = 5.0, 5.0, 100.0, 5.0
 # Short enough that all of a series is looked at again now and then.
-REWRITE_CHECK_S, OVERLAP_S = 20.0, 8.0
+REWRITE_CHECK_S, OVERLAP_S = 45.0, 8.0
 NAMES = ("a", "\uffee", "\U0001f600")
 GROUPS = ("", "g1", "g2")
 # Permutations of ties grow fast; what isn't among the first of them is looked for no further.
 _MOST_WAYS = 5_000
+QUESTIONS = st.builds(
+    Asked,
+    name=st.none() | st.sampled_from((*NAMES, *NAMES, "none")),
+    group=st.none() | st.none() | st.sampled_from(GROUPS[1:]),
+    limit=st.integers(1, 6) | st.integers(1, 24),
+    first=st.just(0) | st.integers(0, 70),
+    last=st.none() | st.integers(0, 70),
+)
 outcomes: Counter[str] = Counter()
 outcomes_of_deltas: Counter[str] = Counter()
 # Those that the upstream never gave as a whole.
@@ -62,8 +70,8 @@ class SeriesModel(RuleBasedStateMachine):
         self._troubled = self._answered = False
         self._since_s = 0.0
 
-    def _row(self, name: str, step: int, *, group: str, value: float) -> OracleRow:
-        time = datetime.fromtimestamp(self._upstream.clock.now_s(), UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
+    def _row(self, name: str, step: int, *, group: str, value: float, ago_s: float = 0) -> OracleRow:
+        time = datetime.fromtimestamp(self._upstream.clock.now_s() - ago_s, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
         return row(name, step, group=group, quoted=self._quoted, value=value, time=time)
 
     def _run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
@@ -105,7 +113,11 @@ class SeriesModel(RuleBasedStateMachine):
         """Rows at the end of a name, in one group."""
         last = max((step for of, _, step in self._upstream.rows if of == name), default=-1)
         steps = (last + gap * number for number in range(1, count + 1))
-        self._upstream.put(self._row(name, step, group=group, value=step / 7) for step in steps)
+        # Logged every two seconds, and come all at once.
+        ago_s = [2.0 * (count - number) for number in range(1, count + 1)]
+        self._upstream.put(
+            self._row(name, step, group=group, value=step / 7, ago_s=s) for step, s in zip(steps, ago_s, strict=True)
+        )
 
     @rule(name=st.sampled_from(NAMES), group=st.sampled_from(GROUPS), step=st.integers(0, 60), value=st.integers())
     def write_anywhere(self, name: str, group: str, step: int, value: int) -> None:
@@ -129,7 +141,7 @@ class SeriesModel(RuleBasedStateMachine):
             [self._row(one.name, one.step, group=one.group, value=one.step / 3) for one in self._upstream.rows.values()]
         )
 
-    @rule(seconds=st.sampled_from([0.5, 0.5, 1, 1, 3, 6, 11, 50, 200]))
+    @rule(seconds=st.sampled_from([0.5, 1, 3, 6, 6, 6, 9, 11, 50, 200]))
     def wait(self, seconds: float) -> None:
         """Time passes."""
 
@@ -149,22 +161,32 @@ class SeriesModel(RuleBasedStateMachine):
         self._upstream.failing = not self._upstream.failing
         self._troubled, self._answered, self._since_s = True, False, 0.0
 
-    @rule(
-        asked=st.lists(
-            st.builds(
-                Asked,
-                name=st.none() | st.sampled_from((*NAMES, *NAMES, "none")),
-                group=st.none() | st.none() | st.sampled_from(GROUPS[1:]),
-                limit=st.integers(1, 6) | st.integers(1, 24),
-                first=st.just(0) | st.integers(0, 70),
-                last=st.none() | st.integers(0, 70),
-            ),
-            min_size=1,
-            max_size=9,
-        )
-    )
+    @rule(asked=st.lists(QUESTIONS, min_size=1, max_size=9))
     def ask(self, asked: list[Asked]) -> None:
         """Some questions at once."""
+        self._run(self._ask(asked))
+
+    @rule(
+        asked=st.lists(QUESTIONS, min_size=1, max_size=4),
+        between=st.lists(
+            st.tuples(st.sampled_from(NAMES), st.sampled_from(GROUPS), st.integers(0, 3), st.integers(0, 9)),
+            min_size=1,
+            max_size=4,
+        ),
+        really=st.integers(0, 2),
+    )
+    def watch(self, asked: list[Asked], between: list[tuple[str, str, int, int]], really: int) -> None:
+        """The same questions again and again, while the run goes on, now and then."""
+        if really:
+            return
+        for name, group, count, late in between:
+            self._run(self._ask(asked))
+            self.wait(6)
+            if count:
+                self.grow(name, group, count, 1)
+            if late == 0:
+                last = max((step for of, _, step in self._upstream.rows if of == name), default=0)
+                self.write_anywhere(name, group, max(0, last - count), late)
         self._run(self._ask(asked))
 
     async def _ask(self, asked: list[Asked]) -> None:

@@ -17,7 +17,7 @@ from proxy.core.sampling import is_complete
 _UNREADABLE = "\ufffd"
 OVERLAP_S = 60.0
 # Into so many parts the time is divided in which rows settle: asked again is at most one part more than is needed.
-_PARTS = 6
+_PARTS = 12
 
 
 class _Answer(msgspec.Struct):

@@ -67,6 +67,23 @@ def _rows_of(extents: Extents, name: str) -> list[bytes]:
     return extents.by_name[name].rows if name in extents.by_name else []
 
 
+def known_again(before: Extents, after: Extents, *, overlap_s: float) -> Extents:
+    """Return the later of two looks at a window in full: where nothing of a name changed, its rows haven't been new since."""
+    first = after.question.first
+    by_name = {
+        name: replace(new, seen=_seen(before.by_name[name], new, 0, first, overlap_s))
+        if name in before.by_name and _is_grown(before.by_name[name], new)
+        else new
+        for name, new in after.by_name.items()
+    }
+    return replace(after, by_name=by_name)
+
+
+def _is_grown(old: Extent, new: Extent) -> bool:
+    known = old.known is Known.ALL and new.known is Known.ALL
+    return known and old.tail_at_s <= new.tail_at_s and old.shape == new.shape and _holds(new, old, 0)
+
+
 def narrowed(extents: Extents, question: MetricsQuery) -> Extents:
     """Return what extents that are open at their end tell of a narrower question of the same kind."""
     names = extents.by_name if question.name is None else [question.name]
@@ -142,11 +159,16 @@ def _grown(old: Extent, new: Extent | None, first: int, sent_at_s: float, overla
         return _not_yet(old, new.known)  # nor would all of it prove to be complete
     if new.shape != old.shape or not _holds(new, old, kept):
         return _not_yet(old)
+    return replace(_concatenated(old, new, kept), tail_at_s=sent_at_s, seen=_seen(old, new, kept, first, overlap_s))
+
+
+def _seen(old: Extent, new: Extent, kept: int, first: int, overlap_s: float) -> tuple[tuple[float, int], ...]:
+    """Return where gaps may still be filled among known rows and newer ones that hold them from number `kept` on."""
+    sent_at_s = new.tail_at_s
     recent = tuple(mark for mark in old.seen if mark[0] > sent_at_s - overlap_s)
     known = set(old.steps[kept:])
     number = next((number for number, step in enumerate(new.steps) if step not in known), None)
-    seen = recent if number is None else (*recent, (sent_at_s, new.steps[number - 1] + 1 if number else first))
-    return replace(_concatenated(old, new, kept), tail_at_s=sent_at_s, seen=seen)
+    return recent if number is None else (*recent, (sent_at_s, new.steps[number - 1] + 1 if number else first))
 
 
 def _holds(new: Extent, old: Extent, kept: int) -> bool:

@@ -13,7 +13,7 @@ import structlog
 from proxy.clock import Clock
 from proxy.core.deltas import deltas
 from proxy.core.extents import Extents, Known, answer, may_hold
-from proxy.core.growth import extended, narrowed, replaced
+from proxy.core.growth import extended, known_again, narrowed, replaced
 from proxy.core.metrics_query import MetricsQuery
 from proxy.errors import AnswerTooLarge, KeyRefused, UpstreamBusy
 from proxy.flight import Flight, Flights
@@ -218,7 +218,9 @@ class Deltas:
 
     def _with(self, old: Extents, delta: Extents) -> Extents:
         if delta.question.holds(old.question):
-            return old if delta.tail_at_s < old.tail_at_s else narrowed(delta, old.question)
+            if delta.tail_at_s < old.tail_at_s:
+                return old
+            return known_again(old, narrowed(delta, old.question), overlap_s=self._overlap_s)
         if delta.question.name is not None and delta.question.first <= old.question.first:
             return replaced(old, delta)
         new = extended(old, delta, overlap_s=self._overlap_s)

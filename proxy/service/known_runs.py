@@ -95,7 +95,7 @@ class KnownRuns:
         if run is None or run.ended is None:
             return None
         lists, now_s = self._lists(place), self._clock.now_s()
-        if run.told_s < lists.since_s or now_s - lists.listed_s > 2 * self._status_s:
+        if not _in_chain(run, lists) or now_s - lists.listed_s > 2 * self._status_s:
             return None
         return ended_fresh_s(run.ended, now_s=now_s, rows_changed_s=run.rows_changed_s, ramp=self._ramp)
 
@@ -110,7 +110,7 @@ class KnownRuns:
         lists, run, now_s = self._lists(place), self.run(place), self._clock.now_s()
         if place.run in lists.running or now_s - lists.listed_s > 2 * self._status_s:
             return False
-        unknown = run.ended is None or run.told_s < lists.since_s - CHAIN_S
+        unknown = run.ended is None or not _in_chain(run, lists)
         too_old = now_s - run.told_s >= max(self._ramp.ended_max_s, CHAIN_S)
         return (unknown or too_old) and self._clock.monotonic_s() >= run.again_s
 
@@ -173,3 +173,8 @@ class KnownRuns:
 
     def _lists(self, place: Place) -> _Project:
         return self._projects.get(place._replace(run=None)) or _Project()
+
+
+def _in_chain(run: _Run, lists: _Project) -> bool:
+    """Tell whether a run's details are of the time of the lists that have followed each other since, or of shortly before."""
+    return run.told_s >= lists.since_s - CHAIN_S

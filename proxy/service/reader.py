@@ -33,8 +33,7 @@ from proxy.upstream.client import Upstream
 class Answer:
     """An entry to hand out, its age in seconds at that moment, and how it came about.
 
-    `tenant` is whose it is. `upstream_s` is how long the upstream took, None where it wasn't asked for this
-    answer.
+    `tenant` is whose it is. `upstream_s` is how long the upstream took, None where it wasn't asked for this answer.
     """
 
     tenant: Tenant
@@ -42,6 +41,12 @@ class Answer:
     age_s: float
     outcome: Outcome
     upstream_s: float | None = None
+
+    @property
+    def whole_age_s(self) -> float | None:
+        """How long ago all of it was asked for, where only what was new has been asked for since."""
+        whole_at_s = self.entry.whole_at_s
+        return None if whole_at_s is None else self.age_s + self.entry.sent_at_s - whole_at_s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

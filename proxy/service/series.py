@@ -14,7 +14,7 @@ from proxy.clock import Clock
 from proxy.core.answers import split
 from proxy.core.entry import Entry, digest_of
 from proxy.core.extents import Computed, Extents, answer
-from proxy.core.growth import differ, replaced
+from proxy.core.growth import differ, known_again, replaced
 from proxy.core.keeping import Keeping
 from proxy.core.metrics_query import MetricsQuery, metrics_query
 from proxy.core.query import Query
@@ -56,6 +56,8 @@ class Series:
         self._taking: dict[tuple[MetricsQuery, str, float], asyncio.Task[Extents | None]] = {}
         checks.distrusted = self._forget
         self.computed = 0
+        self.tail_age_s = self.whole_age_s = 0.0
+        """How long ago the newest rows of the last computed answer, and all of it, were asked for."""
         self.changed: Callable[[str, str, str, float], None] = lambda _namespace, _run, _project, _at_s: None
         """Called with namespace, run, project and the wall time when rows of a run were seen to have changed."""
 
@@ -86,6 +88,8 @@ class Series:
         """Return a computed answer as an entry, kept like any other."""
         self.checks.note(extents)
         self.computed += 1
+        self.tail_age_s = self._clock.now_s() - computed.tail_at_s
+        self.whole_age_s = self._clock.now_s() - computed.whole_at_s
         self.checks.compare(asked, computed.body, extents.question)
         entry = Entry(
             body=computed.body,
@@ -124,6 +128,7 @@ class Series:
         for window in self.shelves.peek(tenant, question.wide):
             if window.question.windowed == question.windowed:
                 self.note(tenant, window, extents)
+                extents = known_again(window, extents, overlap_s=self._overlap_s)
         for window in self.shelves.peek(tenant, replace(question.wide, name=None)) if question.name is not None else ():
             if question.holds(replace(window.question, name=question.name)):
                 self.shelves.replace(tenant, window, replaced(window, extents), persist=persist)

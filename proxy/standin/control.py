@@ -1,6 +1,7 @@
 """The control surface under `/_standin/`: steers a stand-in that runs as another process. Its calls aren't counted.
 
 - `GET counters`: the counters as JSON
+- `GET calls`: the last calls, the oldest first, as JSON objects with `Call`'s fields
 - `POST faults`: a fault, or a list of them, as JSON objects with `Fault`'s fields (but `matches` and `gate`)
 - `POST runs`: a change of a run, or a list of them: its `id`, and any of `tenant`, `status`, `source`, `name`, `tags`, `config`
 - `POST reset`: no faults, counters at zero
@@ -35,6 +36,8 @@ async def answer(steered: Steered, request: web.BaseRequest, path: str) -> Answe
     match request.method, path.removeprefix(PREFIX):
         case "GET", "counters":
             return json_answer(steered.counters.as_json())
+        case "GET", "calls":
+            return json_answer([dataclasses.asdict(call) for call in steered.counters.calls])
         case "POST", "reset":
             steered.faults.clear()
             steered.counters.reset()
@@ -44,7 +47,7 @@ async def answer(steered: Steered, request: web.BaseRequest, path: str) -> Answe
         case "POST", "runs":
             return _change_runs(steered, await request.text())
         case _:
-            return json_answer({"error": "GET counters, POST faults, POST runs, POST reset"}, 404)
+            return json_answer({"error": "GET counters, GET calls, POST faults, POST runs, POST reset"}, 404)
 
 
 def _change_runs(steered: Steered, text: str) -> Answer:

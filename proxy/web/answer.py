@@ -42,6 +42,8 @@ def respond(answer: Answer, query: Query, form: Representation, if_none_match: s
         "Age": str(math.floor(answer.age_s)),
         "Cache-Status": cache_status(_with_unknown(answer.outcome, query)),
     }
+    if answer.entry.through is not None:
+        headers["X-Pluto-Complete-Through"] = str(answer.entry.through)
     if answer.entry.status == 200:
         had = matched(if_none_match, answer.entry, form.coding) if if_none_match is not None else None
         headers["ETag"] = etag(answer.entry, had or form.coding)

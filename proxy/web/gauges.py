@@ -16,12 +16,7 @@ def expose(parts: Parts) -> None:
     gauge("upstream_in_flight", "Questions being asked upstream now", lambda: parts.fetcher.in_flight)
     gauge("key_refused", "1 while the upstream refuses the shared key", lambda: upstream.condition() is Condition.KEY_REFUSED)
     _expose_budget(parts)
-    count("series_computed", "Answers computed from what other questions brought", lambda: parts.series.computed)
-    gauge(
-        "series_trusted", "1 while the upstream samples by the rule that is computed with", lambda: parts.series.checks.trusted
-    )
-    count("series_checks", "Checks of that rule", lambda: parts.series.checks.passed, result="passed")
-    count("series_checks", "Checks of that rule", lambda: parts.series.checks.failed, result="failed")
+    _expose_series(parts)
     count("unknown_parameter_requests", "Requests with parameters that were dropped", lambda: parts.unknown.requests)
     gauge("store_bytes", "What the entries take", lambda: memory.size_bytes, store="memory")
     gauge("store_bytes", "What the entries take", lambda: disk.sizes.file_bytes, store="disk")
@@ -59,3 +54,19 @@ def _expose_budget(parts: Parts) -> None:
 
 def _is(turnstile: Turnstile, state: State) -> bool:
     return turnstile.state is state
+
+
+def _expose_series(parts: Parts) -> None:
+    gauge, count, series, deltas = parts.telemetry.gauge, parts.telemetry.count, parts.series, parts.deltas
+    count("series_computed", "Answers computed from what other questions brought", lambda: series.computed)
+    gauge("series_trusted", "1 while the upstream samples by the rule that is computed with", lambda: series.checks.trusted)
+    count("series_checks", "Checks of that rule", lambda: series.checks.passed, result="passed")
+    count("series_checks", "Checks of that rule", lambda: series.checks.failed, result="failed")
+    count("series_delta_calls", "Calls for what is new of live runs", lambda: deltas.calls)
+    count("series_delta_rows_saved", "Rows that such calls didn't ask for again", lambda: deltas.rows_saved)
+    count("series_delta_misfits", "Times that what was new did not fit what was known", lambda: deltas.misfits)
+    gauge("series_bytes", "What complete series take in memory", lambda: series.shelves.size_bytes)
+    gauge("series_tail_age_seconds", "Age of the newest rows of the last computed answer", lambda: series.tail_age_s)
+    gauge("series_whole_age_seconds", "Time since all of the last computed answer was asked for", lambda: series.whole_age_s)
+    for route in ("list", "details"):
+        count("run_status_calls", "Calls for the status of runs", partial(parts.statuses.calls.__getitem__, route), route=route)

@@ -134,6 +134,8 @@ def _note(exchange: _Exchange, query: Query, answer: Answer, *, not_modified: bo
         outcome=outcome.kind,
         **({} if outcome.stale is None else {"stale": outcome.stale}),
         age_s=round(answer.age_s, 3),
+        **({} if answer.whole_age_s is None else {"whole_age_s": round(answer.whole_age_s, 3)}),
+        **({} if outcome.made is None else {"made": outcome.made.value}),
         upstream_ms=None if answer.upstream_s is None else round(answer.upstream_s * 1000, 1),
         key=query.target,
     )
