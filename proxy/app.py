@@ -11,6 +11,7 @@ from proxy.core.lifetimes import LifetimeTable
 from proxy.core.routes import ROUTES, Route, RouteTable
 from proxy.core.run_status import Ramp
 from proxy.service.asking import Asker
+from proxy.service.assembling import Assembler
 from proxy.service.checks import Checks
 from proxy.service.deltas import Deltas
 from proxy.service.encoder import Encoder
@@ -129,11 +130,14 @@ async def open_parts(
             clock=clock,
             bounds=bounds,
         )
+        assembler = Assembler(fetcher, series, lifetimes, clock, bounds=bounds)
+        stack.push_async_callback(assembler.aclose)
         asker = Asker(
             fetcher=fetcher,
             series=series,
             deltas=deltas,
             widening=widening,
+            assembler=assembler,
             statuses=statuses,
             lifetimes=lifetimes,
             memo=memo,
@@ -173,6 +177,7 @@ async def open_parts(
             encoder=encoder,
             series=series,
             asker=asker,
+            assembler=assembler,
             deltas=deltas,
             statuses=statuses,
             lifetimes=lifetimes,

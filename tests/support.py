@@ -98,7 +98,9 @@ class World:
     @property
     def busy(self) -> int:
         """How many things are under way upstream, or are being made of what came from there."""
-        return self.parts.fetcher.in_flight + self.parts.asker.refreshing + self.parts.deltas.in_flight
+        parts = self.parts
+        under_way = (parts.fetcher.in_flight, parts.asker.refreshing, parts.deltas.in_flight, parts.assembler.in_flight)
+        return sum(under_way)
 
     async def settled(self) -> None:
         """Wait until nothing is asked upstream any more."""

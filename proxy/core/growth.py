@@ -208,9 +208,11 @@ def _joined(left: Extent | None, right: Extent | None, overlap: tuple[int, int])
     begin, end = window_of(other.steps, *overlap)
     if one.shape != other.shape or one.rows[first:last] != other.rows[begin:end]:
         return None
+    # Where rows of the right window have settled, those before them have too.
+    settled = all(step > overlap[0] for _, step in other.seen)
     return replace(
         _concatenated(one, other, first),
-        seen=(*one.seen, *other.seen),
+        seen=other.seen if settled else (*one.seen, *other.seen),
         tail_at_s=min(one.tail_at_s, other.tail_at_s),
         whole_at_s=min(one.whole_at_s, other.whole_at_s),
     )

@@ -5,7 +5,7 @@ In this order:
 1. what is known of a live run's series is brought up to date by a delta, for everything that is being watched at once
    (`service.deltas`);
 2. a question that holds this one and probably the next ones is asked (`service.widening`);
-3. the question itself.
+3. the question itself; where many of those are about one long series, it is put together (`service.assembling`).
 """
 
 import asyncio
@@ -18,6 +18,7 @@ from proxy.core.freshness import Verdict, judge
 from proxy.core.metrics_query import MetricsQuery
 from proxy.core.outcome import Made
 from proxy.errors import KeyRefused, UpstreamBusy, UpstreamError
+from proxy.service.assembling import Assembler
 from proxy.service.deltas import Deltas
 from proxy.service.fetcher import Fetched, Fetcher
 from proxy.service.lifetimes import RunLifetimes
@@ -38,6 +39,7 @@ class Asker:
         series: Series,
         deltas: Deltas,
         widening: Widening,
+        assembler: Assembler,
         statuses: Statuses,
         lifetimes: RunLifetimes,
         memo: Memo,
@@ -47,6 +49,7 @@ class Asker:
         self._series = series
         self._deltas = deltas
         self._widening = widening
+        self._assembler = assembler
         self._statuses = statuses
         self._lifetimes = lifetimes
         self._memo = memo
@@ -62,6 +65,7 @@ class Asker:
             brought = await self._by_delta(asked, asked.metrics) or await self._widening.ask(asked, asked.metrics)
             if brought is not None:
                 return brought
+            self._assembler.note(asked.tenant, asked.metrics, asked.need)
         fetched, collapsed = await self._fetcher.fetch(asked.tenant, asked.query, asked.need)
         return Brought(fetched=fetched, collapsed=collapsed)
 

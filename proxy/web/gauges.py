@@ -65,6 +65,7 @@ def _expose_series(parts: Parts) -> None:
     count("series_delta_calls", "Calls for what is new of live runs", lambda: deltas.calls)
     count("series_delta_rows_saved", "Rows that such calls didn't ask for again", lambda: deltas.rows_saved)
     count("series_delta_misfits", "Times that what was new did not fit what was known", lambda: deltas.misfits)
+    count("series_assembled", "Long series put together from windows", lambda: parts.assembler.assembled)
     gauge("series_bytes", "What complete series take in memory", lambda: series.shelves.size_bytes)
     gauge("series_tail_age_seconds", "Age of the newest rows of the last computed answer", lambda: series.tail_age_s)
     gauge("series_whole_age_seconds", "Time since all of the last computed answer was asked for", lambda: series.whole_age_s)

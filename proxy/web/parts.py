@@ -6,6 +6,7 @@ from proxy.clock import Clock
 from proxy.config import Config
 from proxy.core.routes import RouteTable
 from proxy.service.asking import Asker
+from proxy.service.assembling import Assembler
 from proxy.service.deltas import Deltas
 from proxy.service.encoder import Encoder
 from proxy.service.fetcher import Fetcher
@@ -43,6 +44,7 @@ class Parts:
     encoder: Encoder
     series: Series
     asker: Asker
+    assembler: Assembler
     deltas: Deltas
     statuses: Statuses
     lifetimes: RunLifetimes

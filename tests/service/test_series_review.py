@@ -361,7 +361,7 @@ async def test_a_wide_answer_is_taken_apart_once(tmp_path: Path, monkeypatch: py
 async def test_windows_that_are_too_long_are_not_tried_each(tmp_path: Path) -> None:
     """A window that slides along a long series costs one call a place, not two."""
     with patch.object(metrics_query, "MAX_LIMIT", 20):
-        async with series_world(tmp_path) as (running, upstream):
+        async with series_world(tmp_path, series__max_fetch_rows=30) as (running, upstream):
             upstream.put(row("loss", step) for step in range(100))
             for first in range(1, 11):
                 await right(running, upstream, f"logName=loss&limit=5&stepMin={first}&stepMax={first + 30}")
