@@ -15,8 +15,10 @@ from proxy.service.fetcher import Fetcher
 from proxy.service.memo import Memo
 from proxy.service.reader import Reader
 from proxy.service.runs import Runs
+from proxy.service.scopes import Scopes
 from proxy.service.series import Series
 from proxy.service.tenancy import Sleep, Tenancy
+from proxy.service.tokens import Tokens
 from proxy.store.memory import MemoryStore
 from proxy.store.sqlite import SqliteStore
 from proxy.store.tiers import TieredStore
@@ -28,6 +30,7 @@ from proxy.upstream.pool import open_session
 from proxy.web.cors import Cors
 from proxy.web.fast import FastPath
 from proxy.web.gauges import expose
+from proxy.web.guard import Guard
 from proxy.web.hits import HitLog
 from proxy.web.ids import RequestIds
 from proxy.web.openapi import document
@@ -47,10 +50,11 @@ async def open_parts(
 ) -> AsyncIterator[Parts]:
     """Open everything that answering takes, and close it at the end.
 
-    Raises ConfigError where the key cannot be used, StoreError where the cache file must not be. `routes`, `clock` and `sleep`
-    are for tests, which tell the time themselves.
+    Raises ConfigError where the key or the token file cannot be used, StoreError where the cache file must not be. `routes`,
+    `clock` and `sleep` are for tests, which tell the time themselves.
     """
     credential, clock = Credential(key), clock or SystemClock()
+    tokens = None if config.access.tokens_file is None else Tokens(config.access.tokens_file, clock)
     telemetry = Telemetry()
     async with AsyncExitStack() as stack:
         disk = SqliteStore(config.cache.path, max_bytes=config.cache.max_bytes, clock=clock)
@@ -101,6 +105,15 @@ async def open_parts(
             clock=clock,
             stale_wait_s=config.freshness.stale_wait_s,
         )
+        scopes = Scopes(
+            store=store,
+            tenancy=tenancy,
+            fetcher=fetcher,
+            memo=memo,
+            upstream=upstream,
+            clock=clock,
+            negative_s=lifetimes.general.negative_s,
+        )
         ids, hits = RequestIds(), HitLog(clock)
         fast = FastPath(
             memory=store.memory,
@@ -123,6 +136,9 @@ async def open_parts(
             series=series,
             lifetimes=lifetimes,
             routes=RouteTable(routes),
+            tokens=tokens,
+            guard=Guard(config.access, tokens, clock),
+            scopes=scopes,
             cors=Cors(config.server.cors_origins),
             openapi=document(routes),
             queries=QueryReader(config.upstream),
