@@ -11,7 +11,7 @@ from proxy.core.directives import Demand, read_demand
 from proxy.core.form import shown
 from proxy.core.negotiation import acceptable
 from proxy.core.query import Query
-from proxy.errors import BadRequest, MethodNotAllowed, NotAcceptable, NotFound, ProxyError, Unauthorized
+from proxy.errors import BadRequest, MethodNotAllowed, NotAcceptable, NotFound, ProxyError, ScopeRefused, Unauthorized
 from proxy.service.reader import Answer
 from proxy.web.answer import Representation, respond
 from proxy.web.cors import is_preflight
@@ -96,6 +96,7 @@ async def _dispatch(exchange: _Exchange) -> web.StreamResponse:
         # paths and states, which aren't for a page that has rebound its name.
         if not is_open(path, raw_query):
             exchange.visit.check()
+            _check_unlimited(exchange.visit)
         _check_method(request)
         if raw_query:
             check_host(request.headers.getall("Host", []), parts.config.server.allowed_hosts)
@@ -189,6 +190,12 @@ def _target(request: web.BaseRequest) -> str:
     if not target.isascii():
         raise BadRequest("the request target holds raw bytes beyond ASCII; percent-encode them (RFC 3986 section 2)")
     return target
+
+
+def _check_unlimited(visit: Visit) -> None:
+    """Keep the counts of what is stored from limited tokens: they grow where a question has an answer."""
+    if visit.grant.projects is not None:
+        raise ScopeRefused("this token is limited to projects: what is told about the proxy as a whole takes one that isn't")
 
 
 def _check_method(request: web.BaseRequest) -> None:

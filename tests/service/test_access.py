@@ -312,6 +312,11 @@ async def test_before_anything_else(tmp_path: Path) -> None:
             assert (await running.get(target)).status == 401
             assert (await running.get(target, method="POST")).status == 401
             assert (await running.get(target, **bearer(TEAM))).status != 401
+        for target in ("/metrics", "/readyz?verbose"):
+            # What they count would tell whether a question had an answer.
+            assert (await running.get(target, **bearer(TEAM))).json["code"] == "scope-refused"
+            assert (await running.get(target, **bearer(ALL))).status == 200
+        assert (await running.get("/openapi.json", **bearer(TEAM))).status == 200
         assert (await running.get(method="POST")).status == 401
         assert (await running.get(method="POST", **bearer(ALL))).status == 405
         assert (await running.get(Host="evil.example.com", **bearer(ALL))).status == 421
