@@ -247,7 +247,7 @@ class Reader:
         if details is None:
             return
         entry = await self._store.get(ask.tenant.namespace, details.target)
-        if entry is None or self._clock.now_s() - entry.sent_at_s > SIZE_S:
+        if entry is None or self._clock.now_s() - entry.sent_at_s > SIZE_S or not self._series.is_of(asked, entry):
             try:
                 # It is no part of the answer: nobody waits long for it.
                 async with asyncio.timeout(self._stale_wait_s if ask.need.urgent else self._stale_wait_s / 2):

@@ -20,7 +20,7 @@ _USUAL_ROWS = 1_000
 
 @dataclass(slots=True)
 class Run:
-    """One run.
+    """One run, as it is asked for in one project.
 
     `series`: how many it has, None where nobody knows; `size_after_s`: until then that isn't asked; `rows`: of the longest one
     that came; `watched`: the last two that were asked for, and when.
@@ -38,7 +38,8 @@ class Runs:
     def __init__(self, clock: Clock, *, max_rows: int) -> None:
         self._clock = clock
         self._max_rows = max_rows
-        self._runs: LRUCache[str, Run] = LRUCache(_MOST_RUNS)
+        # With the project: what is known of a run in its own must not show where it is asked for in another.
+        self._runs: LRUCache[tuple[str, str], Run] = LRUCache(_MOST_RUNS)
         self._vain: TTLCache[tuple[MetricsQuery, str | None], None] = TTLCache(_MOST_VAIN, VAIN_S, timer=clock.monotonic_s)
         self._hopeless: TTLCache[MetricsQuery, None] = TTLCache(_MOST_VAIN, VAIN_S, timer=clock.monotonic_s)
         # By series in full: the shortest window of which even the densest answer was of no use.
@@ -46,9 +47,10 @@ class Runs:
 
     def run(self, question: MetricsQuery) -> Run:
         """Return what is known of a question's run."""
-        run = self._runs.get(question.run)
+        place = (question.run, question.project)
+        run = self._runs.get(place)
         if run is None:
-            run = self._runs[question.run] = Run()
+            run = self._runs[place] = Run()
         return run
 
     def watch(self, question: MetricsQuery) -> None:

@@ -17,6 +17,7 @@ from proxy.core.entry import Entry, digest_of
 from proxy.core.extents import Extents, answer, split
 from proxy.core.keeping import Keeping
 from proxy.core.metrics_query import MetricsQuery, metrics_query
+from proxy.core.projects import project_of
 from proxy.core.query import Query, question
 from proxy.core.routes import DETAILS
 from proxy.service.checks import Checks
@@ -43,6 +44,7 @@ class _LogName(msgspec.Struct):
 
 
 class _Details(msgspec.Struct):
+    projectName: str  # noqa: N815
     logNames: list[_LogName]  # noqa: N815
 
 
@@ -130,11 +132,20 @@ class Series:
             self._runs.note_size(asked, 0 if details.status == 404 else math.inf)
             return
         try:
-            names = msgspec.json.decode(details.body, type=_Details).logNames
+            told = msgspec.json.decode(details.body, type=_Details)
+            # As one that doesn't exist: in this project it has nothing.
+            names = told.logNames if told.projectName == asked.project else []
         except msgspec.DecodeError:
             names = [_LogName()] * _MOST_NAMES
         series = sum(name.logType == "METRIC" for name in names)
         self._runs.note_size(asked, math.inf if len(names) >= _MOST_NAMES else series)
+
+    def is_of(self, asked: MetricsQuery, details: Entry) -> bool:
+        """Tell whether an answer of `details` is about a run of the project asked for.
+
+        Another's is no use where it is stored: asked for as one that doesn't exist would be, it tells nothing by its speed.
+        """
+        return project_of(details.body) == asked.project
 
     def note_vain(self, wider: MetricsQuery, asked: MetricsQuery) -> None:
         """Learn that the answer to so much was of no use for a question."""

@@ -273,6 +273,28 @@ async def test_what_is_known_of_a_run_spares_calls(tmp_path: Path) -> None:
         assert running.standin.counters.by_path[details.format(THEIRS)] == 2
 
 
+@pytest.mark.parametrize("stored", [False, True])
+async def test_how_series_are_asked_for_tells_nothing(tmp_path: Path, stored: bool) -> None:
+    """Of a run's number asked for in a project of theirs: nothing of one in another's."""
+    async with guarded(tmp_path, series__enabled="true", series__shadow_fraction=0, series__max_fetch_rows=10_000) as running:
+        standin = running.standin
+        names = [f"m{number}" for number in range(6)]
+        standin.rows.insert(
+            Row(run_id=THEIRS, project="theirs", log_name=f"m{number}", step=1, value=1) for number in range(30)
+        )
+        question = f"{METRICS}?runId={{}}&projectName={{}}&logName={{}}"
+        if stored:
+            for name in names:
+                await running.get(question.format(THEIRS, "theirs", name), **bearer(ALL))
+            await running.get(by_run(THEIRS)[0], **bearer(ALL))
+        seen = []
+        for run in (THEIRS, UNKNOWN):
+            before = standin.counters.total
+            replies = [await running.get(question.format(run, "ours", name), **bearer(TEAM)) for name in names]
+            seen.append([(told(reply), standin.counters.total - before) for reply in replies])
+        assert seen[0] == seen[1]
+
+
 async def test_a_run_that_begins(tmp_path: Path) -> None:
     """A run that wasn't there is found once it is, after `negative_s` at most."""
     async with guarded(tmp_path) as running:
