@@ -17,7 +17,7 @@ from proxy.core.entry import Entry, digest_of
 from proxy.core.projects import only_projects, project_of
 from proxy.core.query import Query
 from proxy.core.scope import Scope
-from proxy.errors import NotFound, ScopeRefused
+from proxy.errors import NotFound, ScopeRefused, UpstreamError
 from proxy.service.fetcher import Fetcher, Need
 from proxy.service.memo import Failure, Memo
 from proxy.service.question import Question
@@ -26,7 +26,7 @@ from proxy.service.tenancy import Tenancy, Tenant
 from proxy.store.tiers import TieredStore
 from proxy.upstream.client import Upstream
 
-# A run stays in its project as far as anybody knows; after an hour that is looked at again.
+# A run stays in its project as far as anybody knows; after an hour pluto-api is asked again.
 _REMEMBERED_S = 3600.0
 _MOST_RUNS = 10_000
 _MOST_FILTERED = 64
@@ -94,16 +94,17 @@ class Scopes:
         if entry.status == _NOT_FOUND:
             raise NotFound(_UNKNOWN)
         if tells_project(query):
-            self._check_told(grant.projects, entry)
+            self._check_told(grant.projects, query, answer)
         if query.route.scope is Scope.PROJECTS and entry.status == _OK:
             return replace(answer, entry=self._only(grant, grant.projects, entry))
         return answer
 
-    def _check_told(self, projects: frozenset[str], entry: Entry) -> None:
+    def _check_told(self, projects: frozenset[str], query: Query, answer: Answer) -> None:
         """Hold what an answer says itself against what was judged before; of refusals only a bad question's is passed on."""
-        if entry.status == _BAD_REQUEST or (entry.status == _OK and project_of(entry.body) in projects):
-            return
-        raise NotFound(_UNKNOWN)
+        if query.route.scope is Scope.RUN:
+            self._note(Question(answer.tenant.fingerprint, query.target), answer.entry)
+        if answer.entry.status != _BAD_REQUEST and not _is_of(answer.entry, projects):
+            raise NotFound(_UNKNOWN)
 
     def _only(self, grant: Grant, projects: frozenset[str], entry: Entry) -> Entry:
         place = (entry.digest, grant.scope)
@@ -118,20 +119,27 @@ class Scopes:
         asked = Question(tenant.fingerprint, details.target)
         if self._projects.get(asked) in projects:
             return True
-        # However old: whose a run is doesn't go stale.
-        self._note(asked, await self._store.get(tenant.namespace, details.target))
-        if self._projects.get(asked) in projects:
+        stored = await self._store.get(tenant.namespace, details.target)
+        theirs = stored is not None and _is_of(stored, projects)
+        if stored is not None and theirs and self._clock.now_s() - stored.sent_at_s <= _REMEMBERED_S:
+            self._note(asked, stored)
             return True
         if (grant.scope, asked) in self._not_theirs:
             return False
-        self._note(asked, await self._ask(tenant, asked, details, client))
-        if self._projects.get(asked) in projects:
+        try:
+            entry = await self._ask(tenant, asked, details, client)
+        except UpstreamError:
+            if theirs:
+                return True
+            raise
+        self._note(asked, entry)
+        if _is_of(entry, projects):
             return True
         self._not_theirs[grant.scope, asked] = None
         return False
 
-    def _note(self, asked: Question, entry: Entry | None) -> None:
-        if entry is not None and entry.status == _OK:
+    def _note(self, asked: Question, entry: Entry) -> None:
+        if entry.status == _OK:
             self._projects[asked] = project_of(entry.body)
 
     async def _ask(self, tenant: Tenant, asked: Question, details: Query, client: str) -> Entry:
@@ -149,3 +157,7 @@ class Scopes:
         )
         fetched, _ = await self._fetcher.fetch(tenant, details, need)
         return fetched.entry
+
+
+def _is_of(entry: Entry, projects: frozenset[str]) -> bool:
+    return entry.status == _OK and project_of(entry.body) in projects

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 from structlog.testing import capture_logs
 from yarl import URL
 
@@ -19,7 +20,7 @@ from proxy.standin import Fault, FaultKind, Row, Standin, StandinConfig
 from proxy.standin.faults import ANY_PATH
 from proxy.store.token_file import Token, edit_tokens
 from tests.service.test_fast_path import Wire
-from tests.support import METRICS, Reply, World, world
+from tests.support import METRICS, Reply, World, served, world
 
 OURS, THEIRS, UNKNOWN = 1, 2, 77
 TEAM, ALL, ROOT = (f"{PREFIX}{name}" for name in ("team", "all", "root"))
@@ -72,7 +73,7 @@ async def guarded(folder: Path, **settings: Any) -> AsyncIterator[World]:
     path = folder / "access" / "tokens.json"
     if not path.exists():
         write(path, token("team", projects=["ours", "empty"]), token("all"), token("root", admin=True))
-    async with world(folder, standin=filled(), access__tokens_file=path, **settings) as running:
+    async with world(folder, **{"standin": filled(), "access__tokens_file": path, **settings}) as running:
         await running.parts.tenancy.found()
         yield running
 
@@ -293,6 +294,61 @@ async def test_how_series_are_asked_for_tells_nothing(tmp_path: Path, stored: bo
             replies = [await running.get(question.format(run, "ours", name), **bearer(TEAM)) for name in names]
             seen.append([(told(reply), standin.counters.total - before) for reply in replies])
         assert seen[0] == seen[1]
+
+
+async def test_a_run_that_moves(tmp_path: Path) -> None:
+    """As far as anybody knows none does. Should one, its details are judged by what they say, and the rest follows by that."""
+    async with guarded(tmp_path) as running:
+        history = f"{RUNS}status/history?runId={OURS}"
+        for target in (by_run(OURS)[0], history):
+            assert (await running.get(target, **bearer(TEAM))).status == 200
+        run = running.standin.catalogue.find("org_demo", OURS)
+        assert run is not None
+        run.project = "theirs"
+        running.advance(20)
+        for target in (by_run(OURS)[0], history):
+            assert (await running.get(target, **bearer(TEAM))).status == 404
+        run.project = "ours"
+        running.advance(20)
+        for target in (by_run(OURS)[0], history):
+            assert (await running.get(target, **bearer(TEAM))).status == 200
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_whose_a_run_is_is_asked_again(tmp_path: Path, fails: bool) -> None:
+    """After an hour or two, unless its details are asked for; where pluto-api cannot say, what is stored stays theirs."""
+    async with guarded(tmp_path, freshness__stale_if_error_s=86_400) as running:
+        history = f"{RUNS}status/history?runId={OURS}"
+        assert (await running.get(history, **bearer(TEAM))).status == 200
+        run = running.standin.catalogue.find("org_demo", OURS)
+        assert run is not None
+        run.project = "theirs"
+        if fails:
+            running.standin.faults.add(Fault(kind=FaultKind.STATUS, path=ANY_PATH, times=None))
+        running.advance(3601)
+        assert (await running.get(history, **bearer(TEAM))).status == (200 if fails else 404)
+
+
+async def test_a_display_id_that_leads_elsewhere(tmp_path: Path) -> None:
+    """Were pluto-api to stop looking at projectName, the answer itself would be held against the token."""
+
+    async def handle(request: web.Request) -> web.Response:
+        if request.path.endswith("/auth/validate"):
+            return web.json_response({"valid": True, "organization": {"id": "o", "slug": "o"}, "user": {"id": "u"}})
+        if request.path.endswith("A-2"):
+            return web.json_response({"error": "ambiguous: ours, theirs"}, status=409)
+        if request.path.endswith("A-3"):
+            return web.json_response({"error": "Invalid display ID format"}, status=400)
+        return web.json_response({"id": 2, "name": "r", "status": "RUNNING", "projectName": "theirs", "logNames": []})
+
+    async with served(handle) as url, guarded(tmp_path, upstream=url) as running:
+        for name, everybody, team in (("A-1", 200, 404), ("A-2", 409, 404), ("A-3", 400, 400)):
+            target = f"{RUNS}details/by-display-id/{name}?projectName=ours"
+            for _ in range(3):
+                assert (await running.get(target, **bearer(ALL))).status == everybody
+                reply = await running.get(target, **bearer(TEAM))
+                assert reply.status == team
+                assert b"theirs" not in reply.body
 
 
 async def test_a_run_that_begins(tmp_path: Path) -> None:
