@@ -168,6 +168,7 @@ async def test_a_run_of_theirs_in_a_project_of_ours(tmp_path: Path) -> None:
             if "runId" in mixed:
                 assert b'"theirs"' not in replies[0].body
                 assert replies[0].status == replies[1].status
+                assert replies[0].status == 200 or replies[0].json["code"] == "not-found"
                 ids = [reply.body.replace(reply.headers["X-Request-ID"].encode(), b"") for reply in replies]
                 assert ids[0].replace(str(THEIRS).encode(), b"") == ids[1].replace(str(UNKNOWN).encode(), b"")
 
@@ -212,6 +213,10 @@ async def test_projects_are_filtered(tmp_path: Path) -> None:
         packed = await running.get(target, **bearer(TEAM), Accept_Encoding="gzip, identity;q=0")
         assert packed.headers["Content-Encoding"] == "gzip"
         assert packed.headers["ETag"] not in tags
+        write(tokens_file(running), token("team", projects=["ours"]), token("all"), token("others", projects=["theirs"]))
+        running.advance(1)
+        theirs = await running.get(target, **bearer(f"{PREFIX}others"))
+        assert [project["name"] for project in theirs.json["projects"]] == ["theirs"]
         assert running.standin.counters.by_path[target] == 1
         # Another one's project changes nothing about what they have.
         running.standin.catalogue.add(9, project="another of theirs")
@@ -300,12 +305,16 @@ async def test_a_run_that_moves(tmp_path: Path) -> None:
     """As far as anybody knows none does. Should one, its details are judged by what they say, and the rest follows by that."""
     async with guarded(tmp_path) as running:
         history = f"{RUNS}status/history?runId={OURS}"
-        for target in (by_run(OURS)[0], history):
+        for target in (by_run(OURS)[0], *[history] * 4):
             assert (await running.get(target, **bearer(TEAM))).status == 200
         run = running.standin.catalogue.find("org_demo", OURS)
         assert run is not None
         run.project = "theirs"
-        running.advance(20)
+        running.advance(6)
+        assert (await running.get(by_run(OURS)[0], **bearer(TEAM), Cache_Control="no-cache")).status == 404
+        # Fresh as it is, and a hit before.
+        assert (await running.get(history, **bearer(TEAM))).status == 404
+        running.advance(14)
         for target in (by_run(OURS)[0], history):
             assert (await running.get(target, **bearer(TEAM))).status == 404
         run.project = "ours"
@@ -354,9 +363,13 @@ async def test_a_display_id_that_leads_elsewhere(tmp_path: Path) -> None:
 async def test_a_run_that_begins(tmp_path: Path) -> None:
     """A run that wasn't there is found once it is, after `negative_s` at most."""
     async with guarded(tmp_path) as running:
+        write(tokens_file(running), token("team", projects=["ours"]), token("others", projects=["ours", "theirs"]))
+        running.advance(1)
         assert (await running.get(f"{RUNS}details/5", **bearer(TEAM))).status == 404
         running.standin.catalogue.add(5, project="ours")
-        running.advance(5.1)
+        # What was told to one says nothing to another.
+        assert (await running.get(f"{RUNS}details/5", **bearer(f"{PREFIX}others"))).status == 200
+        running.advance(5)
         assert (await running.get(f"{RUNS}details/5", **bearer(TEAM))).status == 200
 
 
@@ -558,10 +571,15 @@ async def test_a_file_that_cannot_be_used(tmp_path: Path, how: str) -> None:
             [fault] = caught.value.faults
             assert fault.startswith("access.tokens_file: ")
             assert ("token add" in fault) is (how == "vanished")
+            if how == "an open directory":
+                # The file itself is as it was.
+                path.parent.chmod(0o700)
+                running.advance(1)
+                assert "token file" not in (await running.get("/readyz")).body.decode()
+                return
             if path.is_dir():
                 path.rmdir()
             path.unlink(missing_ok=True)
-            path.parent.chmod(0o700)
             write(path, token("new"))
             running.advance(1)
             assert (await running.get(target, **bearer(TEAM))).status == 401
