@@ -20,10 +20,12 @@ from proxy.service.lifetimes import RunLifetimes
 from proxy.service.memo import Memo
 from proxy.service.reader import Reader
 from proxy.service.runs import Runs
+from proxy.service.scopes import Scopes
 from proxy.service.series import Series
 from proxy.service.shelves import Shelves
 from proxy.service.statuses import Statuses
 from proxy.service.tenancy import Sleep, Tenancy
+from proxy.service.tokens import Tokens
 from proxy.service.widening import Widening
 from proxy.store.memory import MemoryStore
 from proxy.store.sqlite import SqliteStore
@@ -36,6 +38,7 @@ from proxy.upstream.pool import open_session
 from proxy.web.cors import Cors
 from proxy.web.fast import FastPath
 from proxy.web.gauges import expose
+from proxy.web.guard import Guard
 from proxy.web.hits import HitLog
 from proxy.web.ids import RequestIds
 from proxy.web.openapi import document
@@ -55,10 +58,11 @@ async def open_parts(
 ) -> AsyncIterator[Parts]:
     """Open everything that answering takes, and close it at the end.
 
-    Raises ConfigError where the key cannot be used, StoreError where the cache file must not be. `routes`, `clock` and `sleep`
-    are for tests, which tell the time themselves.
+    Raises ConfigError where the key or the token file cannot be used, StoreError where the cache file must not be. `routes`,
+    `clock` and `sleep` are for tests, which tell the time themselves.
     """
     credential, clock = Credential(key), clock or SystemClock()
+    tokens = None if config.access.tokens_file is None else Tokens(config.access.tokens_file, clock)
     telemetry = Telemetry()
     async with AsyncExitStack() as stack:
         disk = SqliteStore(config.cache.path, max_bytes=config.cache.max_bytes, clock=clock)
@@ -156,6 +160,15 @@ async def open_parts(
             clock=clock,
             stale_wait_s=config.freshness.stale_wait_s,
         )
+        scopes = Scopes(
+            store=store,
+            tenancy=tenancy,
+            fetcher=fetcher,
+            memo=memo,
+            upstream=upstream,
+            clock=clock,
+            negative_s=config.freshness.negative_s,
+        )
         ids, hits = RequestIds(), HitLog(clock)
         fast = FastPath(
             memory=store.memory,
@@ -182,6 +195,9 @@ async def open_parts(
             statuses=statuses,
             lifetimes=lifetimes,
             routes=RouteTable(routes),
+            tokens=tokens,
+            guard=Guard(config.access, tokens, clock),
+            scopes=scopes,
             cors=Cors(config.server.cors_origins),
             openapi=document(routes),
             queries=QueryReader(config.upstream),

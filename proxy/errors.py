@@ -3,8 +3,11 @@
     ProxyError
     ├── BadRequest                  400  the request itself is faulty; nothing was asked upstream
     │   ├── BadQuery                400  parameters that the upstream would refuse, each named
+    │   ├── Unauthorized            401  no token, or one that isn't good (any more)
     │   ├── OriginRefused           403  a browser's preflight from an origin that nobody listed (CORS)
-    │   ├── NotFound                404  not a route of the read API
+    │   ├── NetworkRefused          403  a client's address that is in none of the listed networks
+    │   ├── ScopeRefused            403  a question that a token limited to projects cannot ask
+    │   ├── NotFound                404  not a route of the read API; nothing that this token may see
     │   ├── MethodNotAllowed        405  only GET and HEAD
     │   ├── NotAcceptable           406  Accept-Encoding excludes every coding that there is
     │   ├── QueryTooLong            414  longer than what the upstream accepts
@@ -19,6 +22,7 @@
         └── UpstreamTimeout         504  no complete answer within the deadline
 
     ConfigError                          the configuration cannot be used; lists every fault
+    TokenFileError                       the file with the tokens cannot be used
     StoreError                           the SQLite file cannot be used now; never fails a request
 
 Each error is raised where it is noticed, translated once from the library's own (`raise … from exc`), and turned into an
@@ -71,6 +75,18 @@ class BadQuery(BadRequest):
         self.faults = faults
 
 
+class Unauthorized(BadRequest):
+    """A request without a token where one is needed, or with one that isn't good; `given` tells the two apart."""
+
+    code = "unauthorized"
+    status = 401
+    title = "Unauthorized"
+
+    def __init__(self, detail: str, *, given: bool) -> None:
+        super().__init__(detail)
+        self.given = given
+
+
 class OriginRefused(BadRequest):
     """A preflight from a page of an origin that is not in server.cors_origins."""
 
@@ -79,8 +95,24 @@ class OriginRefused(BadRequest):
     title = "Origin refused"
 
 
+class NetworkRefused(BadRequest):
+    """A client whose address is in none of access.networks."""
+
+    code = "network-refused"
+    status = 403
+    title = "Network refused"
+
+
+class ScopeRefused(BadRequest):
+    """A question that does not keep to one project, asked with a token that is limited to projects."""
+
+    code = "scope-refused"
+    status = 403
+    title = "Outside of the token's scope"
+
+
 class NotFound(BadRequest):
-    """A path that is not one of the routes."""
+    """A path that is not one of the routes; or something that a token may not see, whether it is there or not."""
 
     code = "not-found"
     status = 404
@@ -195,6 +227,10 @@ class ConfigError(Exception):
     def __init__(self, faults: list[str]) -> None:
         super().__init__("\n".join(faults))
         self.faults = faults
+
+
+class TokenFileError(Exception):
+    """The file with the tokens cannot be read or written; the message names it and says what to do."""
 
 
 class StoreError(Exception):

@@ -10,13 +10,14 @@ from typing import Any
 
 PACKAGES = Path(sys.prefix) / "client"
 PATIENCE_S = 60
+ANY = "mlpi_standin_key"
 Call = tuple[str, list[Any]]
 _SCRIPT = """
 import inspect, json, pathlib, sys, warnings
 warnings.simplefilter("ignore")
 from pluto.query import Client, QueryError
 answers, folder = {}, pathlib.Path(sys.argv[2])
-with Client(api_token="mlpi_standin_key", host=sys.argv[1]) as client:
+with Client(api_token=sys.argv[4], host=sys.argv[1]) as client:
     for name, arguments in json.loads(sys.argv[3]):
         arguments = [str(folder / item[1:]) if isinstance(item, str) and item[:1] == "@" else item for item in arguments]
         keywords = arguments.pop() if arguments and isinstance(arguments[-1], dict) else {}
@@ -30,7 +31,7 @@ print(json.dumps({"answers": answers, "public": public}))
 """
 
 
-async def run_client(url: str, folder: Path, calls: Sequence[Call]) -> Any:
+async def run_client(url: str, folder: Path, calls: Sequence[Call], *, token: str = ANY) -> Any:
     """Return `answers` (what each method returned, by its name, in order) and `public` (the names of all public methods).
 
     A text among the arguments that begins with `@` is a path in `folder`; a table at the end are keyword arguments.
@@ -43,6 +44,7 @@ async def run_client(url: str, folder: Path, calls: Sequence[Call]) -> Any:
         url,
         str(folder),
         json.dumps(calls),
+        token,
         env=kept | {"PYTHONPATH": str(PACKAGES)},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,

@@ -9,9 +9,12 @@ from pathlib import Path
 from proxy import __version__
 from proxy.cli.demo import run_demo
 from proxy.cli.serve import run_server
+from proxy.cli.token import add_parser, run_token
+from proxy.clock import SystemClock
 from proxy.config import Loaded, load
 from proxy.config.render import render
-from proxy.errors import ConfigError, StoreError
+from proxy.errors import ConfigError, StoreError, TokenFileError
+from proxy.service.tokens import Tokens
 from proxy.upstream.credential import Credential
 
 FAILED = 1
@@ -31,11 +34,13 @@ def main(argv: Sequence[str] | None = None) -> int:
                 return run_demo(arguments.listen)
             case "check":
                 return _check(load(arguments.config, os.environ))
+            case "token":
+                return run_token(arguments, load(arguments.config, os.environ).config)
             case _:
                 return _serve(load(arguments.config, os.environ))
     except ConfigError as exc:
         return _fail(exc.faults, BAD_CONFIGURATION)
-    except (StoreError, OSError) as exc:
+    except (StoreError, TokenFileError, OSError) as exc:
         return _fail([str(exc)], FAILED)
 
 
@@ -49,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     }.items():
         command = commands.add_parser(name, help=told, description=told)
         command.add_argument("--config", type=Path, metavar="FILE", help="a TOML file, such as config/pluto-proxy.toml")
+    add_parser(commands)
     told = "a stand-in upstream with growing runs and the proxy in front of it; needs no key"
     demo = commands.add_parser("demo", help=told, description=told)
     demo.add_argument("--listen", default="127.0.0.1:8787", metavar="HOST:PORT", help="where the proxy listens (%(default)s)")
@@ -58,6 +64,8 @@ def _parser() -> argparse.ArgumentParser:
 def _check(loaded: Loaded) -> int:
     if loaded.key is not None:
         Credential(loaded.key)
+    if loaded.config.access.tokens_file is not None:
+        Tokens(loaded.config.access.tokens_file, SystemClock())
     sys.stdout.buffer.write(render(loaded).encode(errors="backslashreplace"))
     return 0
 

@@ -139,7 +139,7 @@ def _source_of(location: tuple[int | str, ...], sources: _Sources) -> str:
 
 
 def _check_exposure(values: _Values, sources: _Sources, faults: list[str]) -> None:
-    """Refuse an address that others can reach, unless the operator said that this is meant.
+    """Refuse an address that others can reach, unless the operator said who may ask, or that everybody may.
 
     It looks at the raw values, so that it is told along with the other faults.
     """
@@ -148,11 +148,13 @@ def _check_exposure(values: _Values, sources: _Sources, faults: list[str]) -> No
         host, _ = split_listen(str(listen if listen is not None else Config().server.listen))
     except ValueError:
         return
-    opened = str(values.get("access", {}).get("open", False)).lower() in {"true", "1", "yes", "on", "t", "y"}
-    if not is_loopback(host) and not opened:
+    access = values.get("access", {})
+    opened = str(access.get("open", False)).lower() in {"true", "1", "yes", "on", "t", "y"}
+    if not is_loopback(host) and not (opened or access.get("tokens_file") or access.get("networks")):
         faults.append(
             f"server.listen: {listen} can be reached by others, who would read everything that the shared key can; "
-            f"listen on 127.0.0.1, or set access.open = true if that is meant{_from(sources.get(('server', 'listen'), ''))}"
+            "listen on 127.0.0.1, set access.tokens_file or access.networks to say who may, "
+            f"or access.open = true if everybody is meant{_from(sources.get(('server', 'listen'), ''))}"
         )
 
 
@@ -176,4 +178,8 @@ def _from(source: str) -> str:
 
 def _expanded(config: Config) -> Config:
     cache = config.cache.model_copy(update={"path": config.cache.path.expanduser().absolute()})
-    return config.model_copy(update={"cache": cache})
+    tokens_file = config.access.tokens_file
+    if tokens_file is None:
+        return config.model_copy(update={"cache": cache})
+    access = config.access.model_copy(update={"tokens_file": tokens_file.expanduser().absolute()})
+    return config.model_copy(update={"cache": cache, "access": access})

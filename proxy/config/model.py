@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ByteSize, ConfigDict, Field, create_model, model_validator
 
+from proxy.core.networks import read_network
 from proxy.core.routes import ROUTES
 
 Seconds = Annotated[float, Field(ge=0, le=366 * 86_400)]
@@ -115,6 +116,17 @@ def _unclaimed(text: str) -> str:
     return text
 
 
+def _network(text: str) -> str:
+    return str(read_network(text))
+
+
+def _proxy(text: str) -> str:
+    network = read_network(text)
+    if not network.prefixlen:
+        raise ValueError(f"{text!r} would have everybody believed about where they come from")
+    return str(network)
+
+
 ParameterName = Annotated[str, AfterValidator(_unclaimed)]
 
 
@@ -134,6 +146,15 @@ class Access(_Section):
     """Who may ask."""
 
     open: bool = False
+    tokens_file: Annotated[Path, AfterValidator(_file_path)] | None = None
+    networks: tuple[Annotated[str, AfterValidator(_network)], ...] = ()
+    trusted_proxies: tuple[Annotated[str, AfterValidator(_proxy)], ...] = ()
+
+    @model_validator(mode="after")
+    def _of_one_mind(self) -> "Access":
+        if self.open and (self.tokens_file is not None or self.networks):
+            raise ValueError("open = true lets everybody in, tokens_file and networks say who may come; keep one of them")
+        return self
 
 
 class Upstream(_Section):

@@ -140,7 +140,8 @@ class Parameter:
     """A parameter of a route.
 
     `default` is the canonical text that the upstream assumes where it is absent. `moving` matches values that name a point in
-    time: whoever asks so asks something else the next time.
+    time: whoever asks so asks something else the next time. `spans`: with it an answer may be about other projects than the
+    one in `projectName`.
     """
 
     name: str
@@ -148,3 +149,4 @@ class Parameter:
     required: bool = False
     default: str | None = None
     moving: re.Pattern[str] | None = None
+    spans: bool = False

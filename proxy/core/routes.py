@@ -25,6 +25,7 @@ from proxy.core.document import (
 )
 from proxy.core.keeping import Keeping
 from proxy.core.parameters import Choice, Flag, Parameter, Text, Unread, Whole
+from proxy.core.scope import Scope
 
 DEFAULT_LIMIT = 2000
 MAX_LIMIT = 10_000
@@ -38,7 +39,7 @@ class Route:
     stands for the parameter `segment`, whose name it has in braces. `check` raises ValueError where a body does not have the
     documented shape; its message must hold nothing of the body. `fresh_s` is the freshness lifetime where the configuration
     names none, None for freshness.running_s; nothing older than `oldest_s` is handed out, whatever the configuration and the
-    upstream's state.
+    upstream's state. `scope` is what its answers are about, for tokens that are limited to projects.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Route:
     oldest_s: float = math.inf
     keeping: Keeping = Keeping.DISK
     segment: Parameter | None = None
+    scope: Scope = Scope.NAMED
 
     def __post_init__(self) -> None:
         if (self.segment is None) != ("{" not in self.path) or "{" in self.stem:
@@ -101,7 +103,7 @@ LIST = Route(
         Parameter(name="search", kind=Text(empty_is_unset=True, trimmed=True)),
         Parameter(name="tags", kind=NameSet()),
         Parameter(name="limit", kind=Whole(minimum=1, maximum=200), default="50"),
-        Parameter(name="konduktorJobPrefix", kind=_TEXT),
+        Parameter(name="konduktorJobPrefix", kind=_TEXT, spans=True),
         Parameter(name="includeFieldValues", kind=Flag()),
         Parameter(name="visibleColumns", kind=Json()),
         Parameter(name="fieldFilters", kind=Json(), moving=_DATED),
@@ -121,6 +123,7 @@ PROJECTS = Route(
     parameters=(),
     check=check_projects,
     fresh_s=30.0,
+    scope=Scope.PROJECTS,
 )
 DETAILS = Route(
     name="details",
@@ -129,6 +132,7 @@ DETAILS = Route(
     summary="A run by its number, whatever its project",
     parameters=(Parameter(name="projectName", kind=Unread()),),
     check=check_details,
+    scope=Scope.RUN,
 )
 DETAILS_BY_DISPLAY_ID = Route(
     name="details_by_display_id",
@@ -232,6 +236,7 @@ STATUS_HISTORY = Route(
     parameters=(_RUN_LOOKED_FOR,),
     check=check_history,
     fresh_s=15.0,
+    scope=Scope.RUN,
 )
 
 ROUTES: tuple[Route, ...] = (

@@ -26,7 +26,7 @@ Series = tuple[str | None, str | None]
 
 @dataclass(slots=True)
 class Run:
-    """One run.
+    """One run, as it is asked for in one project.
 
     `series`: how many it has, None where nobody knows; `size_after_s`: until then that isn't asked; `rows`: of the longest one
     that came; `watched`: the names and groups that were asked for, and when, the latest at the end. `suspect_since_s`: what was
@@ -46,6 +46,7 @@ class Runs:
     def __init__(self, clock: Clock, *, max_rows: int) -> None:
         self._clock = clock
         self._max_rows = max_rows
+        # With the project: what is known of a run in its own must not show where it is asked for in another.
         self._runs: LRUCache[tuple[str, str], Run] = LRUCache(_MOST_RUNS)
         self._vain: TTLCache[tuple[MetricsQuery, str | None], None] = TTLCache(_MOST_VAIN, VAIN_S, timer=clock.monotonic_s)
         self._hopeless: TTLCache[MetricsQuery, None] = TTLCache(_MOST_VAIN, VAIN_S, timer=clock.monotonic_s)

@@ -17,6 +17,7 @@ from proxy.core.freshness import Verdict, judge
 from proxy.core.keeping import Keeping
 from proxy.core.metrics_query import MetricsQuery
 from proxy.core.outcome import Made
+from proxy.core.projects import project_of
 from proxy.core.query import Query, question
 from proxy.core.routes import DETAILS
 from proxy.errors import AnswerTooLarge, KeyRefused, UpstreamBusy, UpstreamError
@@ -42,6 +43,7 @@ class _LogName(msgspec.Struct):
 
 
 class _Details(msgspec.Struct):
+    projectName: str  # noqa: N815
     logNames: list[_LogName]  # noqa: N815
 
 
@@ -179,7 +181,9 @@ class Widening:
             return
         details = question(DETAILS, {}, segment=metrics.run)
         entry = await self._store.get(asked.tenant.namespace, details.target)
-        if entry is None or self._clock.now_s() - entry.sent_at_s > SIZE_S:
+        # What is stored of another project's run is no use: asked for as one that doesn't exist would be, it tells nothing by
+        # its speed.
+        if entry is None or self._clock.now_s() - entry.sent_at_s > SIZE_S or project_of(entry.body) != metrics.project:
             try:
                 async with asyncio.timeout(asked.patience_s):
                     fetched, _ = await self._fetcher.fetch(asked.tenant, details, replace(asked.need, not_before_s=-math.inf))
@@ -190,15 +194,16 @@ class Widening:
                 return
             entry = fetched.entry
         self._statuses.heard(asked.tenant, metrics.run, metrics.project, entry)
-        runs.note_size(metrics, _series_in(entry))
+        runs.note_size(metrics, _series_in(entry, metrics.project))
 
 
-def _series_in(details: Entry) -> float:
-    """Return how many series a run has by its details, infinite where nobody can say. One that isn't there has none."""
+def _series_in(details: Entry, project: str) -> float:
+    """Return how many series a run has in a project by its details, infinite where nobody can say; none if it isn't there."""
     if details.status != 200:
         return 0 if details.status == 404 else math.inf
     try:
-        names = msgspec.json.decode(details.body, type=_Details).logNames
+        told = msgspec.json.decode(details.body, type=_Details)
     except msgspec.DecodeError:
         return math.inf
+    names = told.logNames if told.projectName == project else []
     return math.inf if len(names) >= _MOST_NAMES else sum(name.logType == "METRIC" for name in names)

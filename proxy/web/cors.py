@@ -15,7 +15,9 @@ from proxy.core.form import shown
 from proxy.errors import OriginRefused
 
 # What a page may read beside the fields that it always may.
-_EXPOSED = "Age, Cache-Status, Content-Encoding, Date, ETag, Retry-After, X-Pluto-Complete-Through, X-Request-ID"
+_EXPOSED = (
+    "Age, Cache-Status, Content-Encoding, Date, ETag, Retry-After, WWW-Authenticate, X-Pluto-Complete-Through, X-Request-ID"
+)
 _PREFLIGHT_S = 7_200
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}")
 _MOST_NAMES = 32

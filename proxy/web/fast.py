@@ -5,6 +5,8 @@ query judged, entry found, plan made, coding chosen, tag compared) for one text 
 everything that could make that outcome another one:
 
 - the bytes of the request that the outcome depends on are the same: target, method, and the header fields that are read;
+- whoever asks may see the same: who they are was judged for this very request before, and the projects that they are limited to
+  are part of what a hit is remembered by;
 - the key in use, and so the namespace, is the same;
 - memory holds the very same entry under that question: a refresh, a purge, another coding that has become ready, or the
   upstream's 404 puts another one there, or none;
@@ -92,15 +94,15 @@ class FastPath:
         self._date_s: int | None = None
         self._date = b""
 
-    def text(self, request: web.BaseRequest) -> Text | None:
+    def text(self, request: web.BaseRequest, scope: str) -> Text | None:
         """Return what the outcome of a request depends on; None where it must go the ordinary way.
 
-        That is anything but HTTP/1.1 on a connection that stays open.
+        That is anything but HTTP/1.1 on a connection that stays open. `scope` stands for what the one who asks may see.
         """
         if request.version != HttpVersion11 or not request.keep_alive:
             return None
         getall = request.headers.getall
-        return (request.raw_path, request.method, *[tuple(getall(name, ())) for name in _FIELDS])
+        return (request.raw_path, request.method, scope, *[tuple(getall(name, ())) for name in _FIELDS])
 
     def answer(self, text: Text, request: web.BaseRequest, started_s: float) -> ReadyResponse | None:
         """Return the response where one was remembered for this text and still holds (`started_s`: monotonic clock)."""

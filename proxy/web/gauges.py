@@ -24,6 +24,8 @@ def expose(parts: Parts) -> None:
     gauge("store_entries", "Entries held", lambda: disk.sizes.entries, store="disk")
     count("store_evictions", "Entries removed to make room", lambda: memory.evictions, store="memory")
     count("store_evictions", "Entries removed to make room", lambda: disk.counters.evictions, store="disk")
+    if (tokens := parts.tokens) is not None:
+        gauge("tokens_healthy", "1 while the token file can be used", lambda: tokens.trouble is None)
     gauge("store_healthy", "1 while the cache file can be used", lambda: disk.health is None)
     count("store_errors", "Faults of the cache file", lambda: disk.counters.errors)
     count("store_dropped", "Entries that could not be written", lambda: disk.counters.dropped)

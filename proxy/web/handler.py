@@ -11,12 +11,13 @@ from proxy.core.directives import Demand, read_demand
 from proxy.core.form import shown
 from proxy.core.negotiation import acceptable
 from proxy.core.query import Query
-from proxy.errors import BadRequest, MethodNotAllowed, NotAcceptable, NotFound, ProxyError
+from proxy.errors import BadRequest, MethodNotAllowed, NotAcceptable, NotFound, ProxyError, ScopeRefused, Unauthorized
 from proxy.service.reader import Answer
 from proxy.web.answer import Representation, respond
 from proxy.web.cors import is_preflight
 from proxy.web.fast import Text
-from proxy.web.health import HEALTH
+from proxy.web.guard import Visit, told
+from proxy.web.health import HEALTH, is_open
 from proxy.web.hosts import check_host
 from proxy.web.openapi import PATH as OPENAPI_PATH
 from proxy.web.parts import Parts
@@ -30,11 +31,13 @@ _log = structlog.get_logger()
 class _Exchange:
     """One request and what goes with it.
 
-    `started_s` is of the monotonic clock; `text` is what the fast path may remember it by; `route` is `none` until one matched.
+    `visit` is who asks. `started_s` is of the monotonic clock; `text` is what the fast path may remember it by; `route` is
+    `none` until one matched.
     """
 
     request: web.BaseRequest
     parts: Parts
+    visit: Visit
     request_id: str
     started_s: float
     text: Text | None
@@ -45,13 +48,15 @@ class _Exchange:
         return self.parts.clock.monotonic_s() - self.started_s
 
     def dressed(self, response: web.Response) -> web.Response:
-        """Return the response with what lets pages of listed origins read it."""
+        """Return the response with what lets pages of listed origins read it, and others keep it apart."""
+        self.parts.guard.dress(response.headers)
         self.parts.cors.dress(response.headers, self.request.headers.get("Origin"))
         return response
 
     def log(self, **fields: object) -> None:
         """Write the one line that a request leaves, where it leaves any."""
         duration_ms = round(self.duration_s * 1000, 1)
+        fields = {**fields, **told(self.visit)}
         _log.info("request.finished", route=self.route, **fields, duration_ms=duration_ms, request_id=self.request_id)
 
 
@@ -59,10 +64,12 @@ async def handle(parts: Parts, request: web.BaseRequest) -> web.StreamResponse:
     """Answer any request that could be parsed, whatever its target."""
     parts.requests += 1
     started_s = parts.clock.monotonic_s()
-    text = parts.fast.text(request)
+    visit = parts.guard.judge(request)
+    text = parts.fast.text(request, visit.grant.scope) if visit.refusal is None else None
     if text is not None and (ready := parts.fast.answer(text, request, started_s)) is not None:
         return ready
-    exchange = _Exchange(request=request, parts=parts, request_id=parts.ids.of(request), started_s=started_s, text=text)
+    request_id = parts.ids.of(request)
+    exchange = _Exchange(request=request, parts=parts, visit=visit, request_id=request_id, started_s=started_s, text=text)
     try:
         response = await _dispatch(exchange)
     except ProxyError as exc:
@@ -87,12 +94,21 @@ async def _dispatch(exchange: _Exchange) -> web.StreamResponse:
     if (health := HEALTH.get(path)) is not None:
         # Probes name the address they reach the proxy at, and these say nothing about anybody's data; only `?verbose` names
         # paths and states, which aren't for a page that has rebound its name.
+        if not is_open(path, raw_query):
+            exchange.visit.check()
+            _check_unlimited(exchange.visit)
         _check_method(request)
         if raw_query:
             check_host(request.headers.getall("Host", []), parts.config.server.allowed_hosts)
         return health(parts, raw_query)
+    preflight = is_preflight(request)
+    if preflight:
+        # Browsers send no token with it, and what it says is about origins alone.
+        exchange.visit.check_network()
+    else:
+        exchange.visit.check()
     check_host(request.headers.getall("Host", []), parts.config.server.allowed_hosts)
-    if is_preflight(request):
+    if preflight:
         return parts.cors.preflight(request.headers["Origin"], request.headers.get("Access-Control-Request-Headers", ""))
     _check_method(request)
     if path == OPENAPI_PATH:
@@ -108,18 +124,31 @@ async def _dispatch(exchange: _Exchange) -> web.StreamResponse:
 async def _read(exchange: _Exchange, query: Query) -> web.StreamResponse:
     parts, headers = exchange.parts, exchange.request.headers
     parts.unknown.note(query)
+    visit = exchange.visit
+    client = visit.address or exchange.request.remote or ""
+    settled = await parts.scopes.admit(visit.grant, query, client=client)
     wanted = acceptable(_joined(headers, "Accept-Encoding"))
     if not wanted:
         raise NotAcceptable("Accept-Encoding excludes identity; this proxy has gzip, zstd and identity")
     demand = _demand(headers, parts.config.freshness, parts.lifetimes.table.of(query).fresh_s)
-    answer = await parts.reader.read(query, demand, client=exchange.request.remote or "")
+    answer = await parts.reader.read(query, demand, client=client)
+    answer = parts.scopes.shown(_still(exchange).grant, query, answer)
     coding, body = await parts.encoder.choose(answer.tenant, query.target, answer.entry, wanted)
     form = Representation(coding=coding, body=body)
     response = exchange.dressed(respond(answer, query, form, _joined(headers, "If-None-Match")))
     _note(exchange, query, answer, not_modified=response.status == 304)
-    if exchange.text is not None:
+    if exchange.text is not None and settled:
         parts.fast.remember(exchange.text, query, demand, answer, coding=coding, response=response)
     return response
+
+
+def _still(exchange: _Exchange) -> Visit:
+    """Judge again who asks, once what they waited for is there: that may have taken until after their token was revoked."""
+    again = exchange.parts.guard.judge(exchange.request)
+    again.check()
+    if again.grant.scope != exchange.visit.grant.scope:
+        raise Unauthorized("what the token may see was changed a moment ago; ask again", given=True)
+    return again
 
 
 def _note(exchange: _Exchange, query: Query, answer: Answer, *, not_modified: bool) -> None:
@@ -163,6 +192,12 @@ def _target(request: web.BaseRequest) -> str:
     if not target.isascii():
         raise BadRequest("the request target holds raw bytes beyond ASCII; percent-encode them (RFC 3986 section 2)")
     return target
+
+
+def _check_unlimited(visit: Visit) -> None:
+    """Keep the counts of what is stored from limited tokens: they grow where a question has an answer."""
+    if visit.grant.projects is not None:
+        raise ScopeRefused("this token is limited to projects: what is told about the proxy as a whole takes one that isn't")
 
 
 def _check_method(request: web.BaseRequest) -> None:

@@ -41,6 +41,7 @@ def readyz(parts: Parts, query: str) -> web.Response:
             "checks_passed": parts.series.checks.passed,
             "checks_failed": parts.series.checks.failed,
         },
+        "tokens": None if parts.tokens is None else parts.tokens.trouble or "ok",
         "organization_known": parts.tenancy.current().known,
     }
     return web.Response(status=status, body=msgspec.json.encode(document), content_type="application/json")
@@ -80,9 +81,16 @@ def _troubles(parts: Parts) -> list[str]:
             pass
     if not parts.series.checks.trusted:
         troubles.append("pluto-api samples series by another rule than it did: nothing is computed, every question is asked")
+    if parts.tokens is not None and parts.tokens.trouble is not None:
+        troubles.append("the token file cannot be used: the tokens that were read last go on being good")
     if parts.store.disk.health is not None:
         troubles.append("the cache file cannot be used; answers are kept in memory alone")
     return troubles
+
+
+def is_open(path: str, query: str) -> bool:
+    """Tell whether it is told to everybody, token or not: what probes ask, and no more."""
+    return path == "/livez" or (path == "/readyz" and not query)
 
 
 HEALTH = {"/livez": livez, "/readyz": readyz, "/metrics": metrics}

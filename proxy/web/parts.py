@@ -12,14 +12,17 @@ from proxy.service.encoder import Encoder
 from proxy.service.fetcher import Fetcher
 from proxy.service.lifetimes import RunLifetimes
 from proxy.service.reader import Reader
+from proxy.service.scopes import Scopes
 from proxy.service.series import Series
 from proxy.service.statuses import Statuses
 from proxy.service.tenancy import Tenancy
+from proxy.service.tokens import Tokens
 from proxy.store.tiers import TieredStore
 from proxy.telemetry import Telemetry
 from proxy.upstream.client import Upstream
 from proxy.web.cors import Cors
 from proxy.web.fast import FastPath
+from proxy.web.guard import Guard
 from proxy.web.hits import HitLog
 from proxy.web.ids import RequestIds
 from proxy.web.queries import QueryReader
@@ -30,8 +33,8 @@ from proxy.web.unknown import UnknownParameters
 class Parts:
     """What the handlers use.
 
-    `openapi` is the document about the proxy's own surface. `requests` counts those received. `draining` is set when the
-    process was told to end and only finishes what is under way.
+    `tokens` is None where none are needed. `openapi` is the document about the proxy's own surface. `requests` counts those
+    received. `draining` is set when the process was told to end and only finishes what is under way.
     """
 
     config: Config
@@ -49,6 +52,9 @@ class Parts:
     statuses: Statuses
     lifetimes: RunLifetimes
     routes: RouteTable
+    tokens: Tokens | None
+    guard: Guard
+    scopes: Scopes
     cors: Cors
     openapi: bytes
     queries: QueryReader

@@ -5,7 +5,7 @@ import math
 import msgspec
 from aiohttp import web
 
-from proxy.errors import BadQuery, MethodNotAllowed, ProxyError, UpstreamBusy
+from proxy.errors import BadQuery, MethodNotAllowed, ProxyError, Unauthorized, UpstreamBusy
 
 CONTENT_TYPE = "application/problem+json"
 
@@ -14,7 +14,7 @@ def problem(error: ProxyError, *, request_id: str) -> web.Response:
     """Return the response for an error.
 
     Beside RFC 9457's members it has `error`, the text that pluto-api's clients look for, `code`, `request_id`, and for a bad
-    query `faults`, one for each faulty parameter. A 503 says when to ask again.
+    query `faults`, one for each faulty parameter. A 503 says when to ask again, a 401 what to ask with (RFC 6750 section 3).
     """
     document = {
         "type": "about:blank",
@@ -33,6 +33,8 @@ def problem(error: ProxyError, *, request_id: str) -> web.Response:
             headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
         case MethodNotAllowed():
             headers["Allow"] = "GET, HEAD"
+        case Unauthorized():
+            headers["WWW-Authenticate"] = 'Bearer realm="pluto-proxy"' + (', error="invalid_token"' if error.given else "")
         case _:
             pass
     return web.Response(status=error.status, body=msgspec.json.encode(document), headers=headers)

@@ -95,6 +95,12 @@ def test_every_fault_at_once(tmp_path: Path) -> None:
         ("PLUTO_PROXY_LISTEN", "example.org:8787"),
         ("PLUTO_PROXY_SERVER__ALLOWED_HOSTS", "https://a"),
         ("PLUTO_PROXY_ACCESS__OPEN", "maybe"),
+        ("PLUTO_PROXY_ACCESS__TOKENS_FILE", ""),
+        ("PLUTO_PROXY_ACCESS__TOKENS_FILE", "/"),
+        ("PLUTO_PROXY_ACCESS__NETWORKS", "10.0.0.1/8"),
+        ("PLUTO_PROXY_ACCESS__NETWORKS", "intranet"),
+        ("PLUTO_PROXY_ACCESS__TRUSTED_PROXIES", "0.0.0.0/0"),
+        ("PLUTO_PROXY_ACCESS__TRUSTED_PROXIES", "::ffff:0:0/96"),
         ("PLUTO_PROXY_UPSTREAM__EXTRA_PARAMS", "_"),
         ("PLUTO_PROXY_UPSTREAM__DEADLINE_S", "0"),
         ("PLUTO_PROXY_CACHE__MAX_BYTES", "1 parsec"),
@@ -105,6 +111,45 @@ def test_bad_values(name: str, value: str) -> None:
     told = faults({name: value})
     assert len(told) == 1
     assert "secret" not in told[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "allowed"),
+    [
+        ("OPEN", "true", True),
+        ("OPEN", "false", False),
+        ("TOKENS_FILE", "/etc/pluto-proxy/tokens.json", True),
+        ("NETWORKS", "10.0.0.0/8,fd00::/8", True),
+        ("NETWORKS", "", False),
+        ("TRUSTED_PROXIES", "10.0.0.1", False),
+    ],
+)
+def test_who_may_ask_from_elsewhere(name: str, value: str, allowed: bool) -> None:
+    """An address that others can reach takes tokens, networks, or saying that everybody is meant; loopback takes nothing."""
+    environ = {f"PLUTO_PROXY_ACCESS__{name}": value}
+    load(None, environ)
+    if allowed:
+        load(None, {**environ, "PLUTO_PROXY_LISTEN": "0.0.0.0:1"})
+    else:
+        [fault] = faults({**environ, "PLUTO_PROXY_LISTEN": "0.0.0.0:1"})
+        assert all(word in fault for word in ("tokens_file", "networks", "access.open = true", "PLUTO_PROXY_LISTEN"))
+
+
+def test_access_settings() -> None:
+    """Networks are kept in one spelling, the file as an absolute path; to let in everybody and not everybody is a fault."""
+    environ = {
+        "PLUTO_PROXY_ACCESS__TOKENS_FILE": "~/tokens.json",
+        "PLUTO_PROXY_ACCESS__NETWORKS": "10.0.0.5, FD00::/8, ::ffff:10.0.0.0/104",
+        "PLUTO_PROXY_ACCESS__TRUSTED_PROXIES": "127.0.0.1",
+    }
+    access = load(None, environ).config.access
+    assert access.tokens_file == Path.home() / "tokens.json"
+    assert access.networks == ("10.0.0.5/32", "fd00::/8", "10.0.0.0/8")
+    assert access.trusted_proxies == ("127.0.0.1/32",)
+    for name in ("TOKENS_FILE", "NETWORKS"):
+        key = f"PLUTO_PROXY_ACCESS__{name}"
+        [fault] = faults({key: environ[key], "PLUTO_PROXY_ACCESS__OPEN": "true"})
+        assert fault.startswith("access: open = true lets everybody in")
 
 
 def test_the_environment_wins(tmp_path: Path) -> None:

@@ -1,0 +1,69 @@
+"""Where a request comes from, and whether that is one of the listed networks.
+
+An IPv4 address that came in IPv6's form (`::ffff:10.0.0.1`, as on a socket for both) is that IPv4 address, in lists of networks
+too.
+"""
+
+import ipaddress
+import re
+from collections.abc import Iterable, Sequence
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+_MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
+# Some proxies write the port as well.
+_WITH_PORT = re.compile(r"(?:\[([^\]]*)\]|([0-9.]+))(?::[0-9]{1,5})?")
+
+
+def read_network(text: str) -> Network:
+    """Read a network such as `10.0.0.0/8`, or a single address. Raises ValueError saying what is wrong."""
+    try:
+        network = ipaddress.ip_network(text)
+    except ValueError as exc:
+        raise ValueError(f"{text!r} must be a network such as 10.0.0.0/8 or fd00::/8, or one address: {exc}") from None
+    if isinstance(network, ipaddress.IPv6Network) and network.subnet_of(_MAPPED):
+        mapped = ipaddress.IPv4Address(network.network_address.packed[-4:])
+        return ipaddress.IPv4Network((mapped, network.prefixlen - _MAPPED.prefixlen))
+    return network
+
+
+def read_address(text: str) -> Address | None:
+    """Read an address, with or without a port; None where it is none."""
+    text = text.strip()
+    if (found := _WITH_PORT.fullmatch(text)) is not None:
+        text = found[1] or found[2] or ""
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return None
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    return address
+
+
+class Networks:
+    """Some networks."""
+
+    def __init__(self, texts: Iterable[str] = ()) -> None:
+        self._networks = tuple(map(read_network, texts))
+
+    def __bool__(self) -> bool:
+        return bool(self._networks)
+
+    def __contains__(self, address: Address | None) -> bool:
+        return address is not None and any(address in network for network in self._networks)
+
+
+def client_address(peer: str, forwarded: Sequence[str], trusted: Networks) -> Address | None:
+    """Return the address of the client; None where it cannot be told.
+
+    `peer` is who is connected, `forwarded` the lines of `X-Forwarded-For`, to whose end each proxy adds whom it was asked by.
+    Each is believed about the one before it only if it is trusted itself: everything left of the first that isn't, anybody
+    could have written.
+    """
+    address = read_address(peer)
+    for hop in reversed([hop for hop in ",".join(forwarded).split(",") if hop.strip()]):
+        if address not in trusted:
+            return address
+        address = read_address(hop)
+    return address
