@@ -151,13 +151,15 @@ class Deltas:
         """Return what a question can be answered from once that has been brought up to date by deltas."""
         if not self._lifetimes.is_live(asked.run, asked.project, tenant) or not self._series.checks.trusted:
             return None
-        since_s = max(self._clock.now_s() - self._rewrite_check_s, self._series.runs.run(asked).suspect_since_s)
+        checked_s, since_s = self._clock.now_s() - self._rewrite_check_s, self._series.runs.run(asked).suspect_since_s
         for extents in self._series.holding(tenant, asked):
             if extents.question.last is not None:
                 continue
             computed = answer(extents, replace(asked, limit=1))
             # What is known to be empty has no tail: that is asked for from the first step on.
-            if computed is not None and computed.whole_at_s >= since_s and computed.through is not None:
+            if computed is None or computed.through is None:
+                continue
+            if computed.whole_at_s > checked_s and computed.whole_at_s >= since_s:
                 return extents
         return None
 
