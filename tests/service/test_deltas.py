@@ -348,6 +348,31 @@ async def test_a_new_name_that_nobody_asked_for(tmp_path: Path) -> None:
         await right(running, upstream, "limit=7")
 
 
+async def test_a_name_that_came_later_makes_the_others_no_younger(tmp_path: Path) -> None:
+    """The whole look at all series is due when it is for the oldest of them."""
+    async with live(tmp_path, series__rewrite_check_s=60) as (running, upstream):
+        begin(upstream, "a", "b")
+        await right(running, upstream, "limit=10")
+        asked = await later(running, upstream, "limit=10", seconds=50, grow=lambda: settle(upstream, "new", [0, 3, 98]))
+        assert asked == [since(50, None)] or WHOLE not in asked
+        await later(running, upstream, "limit=10", grow=lambda: upstream.log("new", [100]))
+        assert await later(running, upstream, "limit=10", seconds=5) == [WHOLE]
+
+
+async def test_names_asked_for_one_by_one_tell_of_no_others(tmp_path: Path) -> None:
+    """That all known series are up to date doesn't mean that there are no new ones."""
+    async with live(tmp_path, series__call_cost_rows=5) as (running, upstream):
+        begin(upstream, *"abcdefgh")
+        raws = ("logName=a", "logName=b")
+        for raw in raws:
+            await right(running, upstream, raw)
+        asked = await later(running, upstream, *raws, grow=lambda: settle(upstream, "new", [0, 3, 98]))
+        assert sorted(asked) == [since(50, "a"), since(50, "b")]
+        for name in "cdefgh":
+            await right(running, upstream, f"logName={name}")
+        await right(running, upstream, "limit=10")
+
+
 # What doesn't fit.
 
 
@@ -481,6 +506,18 @@ async def test_everything_is_looked_at_now_and_then(tmp_path: Path) -> None:
         assert len(asked) == 50
         assert [number for number, path in enumerate(asked) if path == WIDE] == [49]
         await right(running, upstream, "logName=loss&limit=10")
+
+
+async def test_a_fresh_tail_hides_no_old_rest(tmp_path: Path) -> None:
+    """What is fresh at its end, but was looked at as a whole longer ago than rewrite_check_s, is stale."""
+    async with live(tmp_path, series__rewrite_check_s=60) as (running, upstream):
+        begin(upstream)
+        await right(running, upstream, "logName=loss&limit=10")
+        assert await later(running, upstream, seconds=59) == [since(50)]
+        upstream.log("loss", [3], value=7)
+        assert (await running.get(target("logName=loss&limit=10"))).is_hit
+        assert await later(running, upstream, seconds=1) == [WIDE]
+        assert await later(running, upstream, seconds=4) == []
 
 
 async def test_all_of_a_run_is_looked_at_now_and_then(tmp_path: Path) -> None:
@@ -774,3 +811,41 @@ async def test_groups_have_deltas_of_their_own(tmp_path: Path) -> None:
 
         asked = await later(running, upstream, *raws, grow=grow)
         assert sorted(asked) == sorted([since(97, "a", group="g1"), since(59, "a", group="g2")])
+
+
+async def test_what_is_new_of_a_group_is_not_all_that_is_new(tmp_path: Path) -> None:
+    """What a delta of one group told is not taken for what is new of the series as a whole."""
+    async with live(tmp_path, freshness__client_floor_s=0) as (running, upstream):
+        upstream.names_listed = 1000
+        settle(upstream, "a", [*range(1, 58, 4), 58], group="g2")
+        settle(upstream, "a", [*range(0, 100, 4), 97], group="g1")
+        await right(running, upstream, "logName=a&limit=10")
+        running.advance(61)
+        group = "logName=a&logGroup=g1&limit=10"
+        assert (await running.get(target(group), Cache_Control="no-cache")).status == 200
+
+        def grow() -> None:
+            upstream.log("a", [98], group="g2")
+            upstream.log("a", [99], group="g1")
+
+        asked = await later(running, upstream, group, "logName=a&limit=10", grow=grow)
+        assert asked[0] == since(97, "a", group="g1")
+        assert since(97, "a") in asked[1:]
+
+
+async def test_who_joins_may_let_it_be_stored(tmp_path: Path) -> None:
+    """What a request with no-store began to ask for is stored where another request waits for it as well."""
+    upstream = HeldUpstream(clock=ManualClock(), holds=lambda path: "stepMin" in path)
+    async with upstream.serve() as url, proxied(tmp_path, upstream, url, **PROMPT) as running:
+        begin(upstream)
+        await running.get(target("logName=loss&limit=10"), Cache_Control="no-store")
+        running.advance(6)
+        first = asyncio.create_task(running.get(target("logName=loss&limit=10"), Cache_Control="no-store"))
+        await until(upstream.arrived)
+        second = asyncio.create_task(running.get(target("logName=loss&limit=9")))
+        await asyncio.sleep(0.05)
+        upstream.gate.set()
+        await asyncio.gather(first, second)
+        await running.flushed()
+        assert upstream.asked == [WIDE, since(50)]
+        assert await _stored(running) == 1
