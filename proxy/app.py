@@ -111,7 +111,12 @@ async def open_parts(
             bytes=min(config.series.max_fetch_bytes, config.cache.max_object_bytes), rows=config.series.max_fetch_rows
         )
         series.changed = statuses.note_change
-        statuses.changed = lambda _namespace, run, project: series.runs.suspect(run, project)
+
+        def status_changed(namespace: str, run: str, project: str) -> None:
+            lifetimes.note_change(namespace, run, project)
+            series.runs.suspect(run, project)
+
+        statuses.changed = status_changed
         deltas = Deltas(
             fetcher,
             series,

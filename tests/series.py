@@ -29,12 +29,18 @@ def row(name: str, step: int, *, group: str = "", value: float = 1, quoted: bool
     return OracleRow(name=name, group=group, step=step, text=printed(fields))
 
 
+def moment(at_s: float) -> str:
+    """Return a wall time as rows have theirs."""
+    return datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
+
+
 @dataclass
 class OracleUpstream:
     """Answers for one run, number 1 of the project `p`; `history` has every state that it was in, with its time.
 
     `instead` answers in its place where the upstream breaks its own rule. `asked` leaves out the lists of running runs.
-    `status` is the run's, since the wall time `status_since_s`; the list tells of it as much later as `lag_s`.
+    `status` is the run's, since the wall time `status_since_s`; the list tells of it as much later as `lag_s`. `others` are
+    running besides, and come before it in the list.
     """
 
     clock: ManualClock
@@ -45,7 +51,9 @@ class OracleUpstream:
     status: str = "RUNNING"
     status_since_s: float = 0.0
     lag_s: float = 0.0
+    others: tuple[int, ...] = ()
     failing: bool = False
+    metrics_failing: bool = False
     names_listed: int | None = None
     instead: Callable[[Any], bytes] | None = None
 
@@ -53,6 +61,16 @@ class OracleUpstream:
         """Add rows, each in the place of one of its name, group and step."""
         for one in rows:
             self.rows[one.name, one.group, one.step] = one
+        self.note()
+
+    def log(self, name: str, steps: Iterable[int], *, ago_s: float = 0.0, **more: Any) -> None:
+        """Add rows that were logged so many seconds ago; `more` as for `row`."""
+        time = moment(self.clock.now_s() - ago_s)
+        self.put(row(name, step, time=time, **more) for step in steps)
+
+    def remove(self, name: str, step: int, *, group: str = "") -> None:
+        """Delete a row."""
+        del self.rows[name, group, step]
         self.note()
 
     def note(self) -> None:
@@ -73,10 +91,10 @@ class OracleUpstream:
             self.listed += 1
         else:
             self.asked.append(request.raw_path)
-        if self.failing:
+        if self.failing or (self.metrics_failing and request.path == "/api/runs/metrics"):
             return web.Response(status=500, text="down")
         if listing:
-            return web.json_response(self._running())
+            return web.json_response(self._running(int(request.query.get("offset", 0)), int(request.query["limit"])))
         if request.path.startswith("/api/runs/details/"):
             return web.json_response(self._details(int(request.path.rpartition("/")[2])))
         body = (self.instead or self.answer)(request.query) if request.query["runId"] == "1" else b'{"metrics":[]}'
@@ -110,10 +128,11 @@ class OracleUpstream:
         """Let the run end, or go on."""
         self.status, self.status_since_s = status, self.clock.now_s()
 
-    def _running(self) -> object:
+    def _running(self, offset: int, limit: int) -> object:
         lags = self.clock.now_s() < self.status_since_s + self.lag_s
-        running = (self.status == "RUNNING") is not lags
-        return {"runs": [{"id": 1, "name": "r", "status": "RUNNING"}] if running else [], "total": int(running)}
+        running = [*self.others, 1] if (self.status == "RUNNING") is not lags else list(self.others)
+        listed = [{"id": run, "name": "r", "status": "RUNNING"} for run in running[offset : offset + limit]]
+        return {"runs": listed, "total": len(running)}
 
     def serve(self) -> AbstractAsyncContextManager[str]:
         return served(self.handle)

@@ -14,7 +14,6 @@ import tempfile
 from collections import Counter
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
-from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -29,7 +28,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 from proxy.core import metrics_query
 from tests.oracle import Asked, OracleRow, permitted
 from tests.promise import is_kept
-from tests.series import row, series_world
+from tests.series import moment, row, series_world
 from tests.support import METRICS, Reply
 
 # Small enough that series of a dozen rows meet every threshold; 10,000 in earnest.
@@ -71,7 +70,7 @@ class SeriesModel(RuleBasedStateMachine):
         self._since_s = 0.0
 
     def _row(self, name: str, step: int, *, group: str, value: float, ago_s: float = 0) -> OracleRow:
-        time = datetime.fromtimestamp(self._upstream.clock.now_s() - ago_s, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
+        time = moment(self._upstream.clock.now_s() - ago_s)
         return row(name, step, group=group, quoted=self._quoted, value=value, time=time)
 
     def _run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:

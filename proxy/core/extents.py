@@ -144,6 +144,11 @@ def answer(extents: Extents, query: MetricsQuery) -> Computed | None:
     )
 
 
+def is_outstanding(extents: Extents, query: MetricsQuery) -> bool:
+    """Tell whether `answer` returns None since some names, of which more may become known, are still to be asked for."""
+    return {extent.known for extent in _chosen(extents, query)} - _CERTAIN == {Known.NOT_YET}
+
+
 def _chosen(extents: Extents, query: MetricsQuery) -> Iterable[Extent]:
     """Return what an answer to a question is made of, with everything of which nobody knows whether it belongs to it."""
     if query.name is not None:

@@ -13,7 +13,7 @@ from contextlib import suppress
 
 from proxy.clock import Clock
 from proxy.core.entry import Entry
-from proxy.core.extents import answer
+from proxy.core.extents import answer, is_outstanding
 from proxy.core.freshness import Verdict, judge
 from proxy.core.metrics_query import MetricsQuery
 from proxy.core.outcome import Made
@@ -147,7 +147,7 @@ class Asker:
                 entry = self._series.keep(asked.tenant, asked.query, metrics, computed, extents)
                 fetched = Fetched(tenant=asked.tenant, entry=entry, stored=True, elapsed_s=done.elapsed_s)
                 return Brought(fetched=fetched, collapsed=done.collapsed, made=Made.DELTA)
-            if computed is None:
+            if computed is None and not is_outstanding(extents, metrics):
                 # It has grown too long, or unclear.
                 self._series.runs.note_vain(extents.question.windowed, metrics)
         return None

@@ -105,7 +105,7 @@ class Deltas:
                 call = _Refresh(deltas=self, tenant=tenant, run=asked.whole, need=need)
                 flight = self._flights.start(key, call, now_s=self._clock.now_s())
             else:
-                self._urge(flight, need)
+                self._join(flight, need)
             if not await flight.result():
                 return None
             if joined and not self._has_come(tenant, asked, flight.started_s):
@@ -151,13 +151,15 @@ class Deltas:
         """Return what a question can be answered from once that has been brought up to date by deltas."""
         if not self._lifetimes.is_live(asked.run, asked.project, tenant) or not self._series.checks.trusted:
             return None
-        since_s = max(self._clock.now_s() - self._rewrite_check_s, self._series.runs.run(asked).suspect_since_s)
+        checked_s, since_s = self._clock.now_s() - self._rewrite_check_s, self._series.runs.run(asked).suspect_since_s
         for extents in self._series.holding(tenant, asked):
             if extents.question.last is not None:
                 continue
             computed = answer(extents, replace(asked, limit=1))
             # What is known to be empty has no tail: that is asked for from the first step on.
-            if computed is not None and computed.whole_at_s >= since_s and computed.through is not None:
+            if computed is None or computed.through is None:
+                continue
+            if computed.whole_at_s > checked_s and computed.whole_at_s >= since_s:
                 return extents
         return None
 
@@ -199,10 +201,10 @@ class Deltas:
         delta = await self._series.taken_apart(came.body, question, sent_at_s=came.sent_at_s, digest=came.digest)
         if delta is None or not self._series.checks.trusted:
             return False
-        self._apply(fetched.tenant, delta)
+        self._apply(fetched.tenant, delta, persist=call.need.persist)
         return True
 
-    def _apply(self, tenant: Tenant, delta: Extents) -> None:
+    def _apply(self, tenant: Tenant, delta: Extents, *, persist: bool) -> None:
         """Add what an answer tells to every window that it tells about."""
         shelves, question = self._series.shelves, delta.question
         scopes = {question.wide, replace(question.wide, name=None)}
@@ -213,7 +215,7 @@ class Deltas:
                 if old.question.last is None:
                     new = self._with(old, delta)
                     self.rows_saved += max(0, new.rows - delta.rows)
-                    shelves.replace(tenant, old, new, persist=True)
+                    shelves.replace(tenant, old, new, persist=persist)
                     self._series.note(tenant, old, new)
 
     def _with(self, old: Extents, delta: Extents) -> Extents:
@@ -247,8 +249,10 @@ class Deltas:
                 questions += [replace(scope.windowed, name=name) for name in names]
         return list(dict.fromkeys(questions))
 
-    def _urge(self, flight: "Flight[_Refresh, bool]", need: Need) -> None:
-        """Let those go first for which somebody waits now."""
+    def _join(self, flight: "Flight[_Refresh, bool]", need: Need) -> None:
+        """Let those go first for which somebody waits now, and keep what comes as long as anybody lets it be kept."""
+        if need.persist:
+            flight.call.need = replace(flight.call.need, persist=True)
         if need.urgent and not flight.call.need.urgent:
             flight.call.need = replace(flight.call.need, urgent=True, client=need.client, deadline_s=need.deadline_s)
             for question in flight.call.asking:

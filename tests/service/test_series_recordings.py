@@ -48,6 +48,8 @@ async def test_every_recorded_answer_from_whole_runs(tmp_path: Path, mode: str, 
                 _tell(standin, queries[recorded["id"]].target, recorded["body"])
         without_a_call = set[int]()
         for recorded in again:
+            # A long series may be put together meanwhile.
+            await running.settled()
             before = standin.counters.total
             reply = await running.get(f"{METRICS}?{recorded['query']}")
             assert reply.status == 200

@@ -533,3 +533,12 @@ def test_groups_of_two_windows(groups: tuple[str, str]) -> None:
         computed = answer(joined, replace(WHOLE, group=group or None))
         assert computed is not None
         assert computed.body == body_of(rows, replace(WHOLE, group=group or None))
+
+
+@pytest.mark.parametrize("first", [0, 1, 3])
+def test_an_older_delta_that_fits(first: int) -> None:
+    """Nor does one that brings the very rows that are known, or lacks those that came since, make them any older."""
+    known = told([row("a", 1), row("a", 3), row("b", 3)])
+    for rows in ([row("a", 1), row("a", 3), row("b", 3)], [row("a", 1), row("b", 3)]):
+        new = extended(known, told(rows, replace(WHOLE, first=first), sent_at_s=990), overlap_s=OVERLAP_S)
+        assert new == known
