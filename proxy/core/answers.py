@@ -4,7 +4,6 @@ import re
 from array import array
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -16,6 +15,7 @@ from proxy.core.sampling import is_complete
 # What the upstream prints for bytes that aren't UTF-8: names and groups that differ there look alike here.
 _UNREADABLE = "\ufffd"
 OVERLAP_S = 60.0
+_WHOLE = re.compile(r"-?[0-9]{1,40}")
 # Into so many parts the time is divided in which rows settle: asked again is at most one part more than is needed.
 _PARTS = 12
 
@@ -57,14 +57,18 @@ def partitions(body: bytes) -> Iterator[Partition]:
         if not body.startswith(PREFIX) or not body.endswith(SUFFIX) or len(body) != _length(texts):
             raise ValueError("the rows don't follow each other as they should")
         yield from _partitions(texts)
-    except (msgspec.DecodeError, RecursionError) as exc:
+    except (msgspec.DecodeError, RecursionError, KeyError, TypeError) as exc:
         raise ValueError(f"a row does not have the documented shape: {exc}") from None
 
 
-def _is_documented(row: dict[str, Any]) -> bool:
-    step = row.get("step")
-    whole = type(step) is int or (type(step) is str and re.fullmatch(r"-?[0-9]{1,40}", step) is not None)
-    return whole and type(row.get("logName")) is str and type(row.get("logGroup")) is str
+def _check(name: object, rows: list[dict[str, Any]]) -> None:
+    """Raise ValueError unless rows have a name, a group and a step of the documented types; KeyError where one is missing."""
+    kinds = {type(row["step"]) for row in rows}
+    strings = {type(name), *(type(row["logGroup"]) for row in rows)} == {str}
+    if not strings or not kinds <= {int, str}:
+        raise ValueError("a row does not have the documented shape")
+    if str in kinds and not all(_WHOLE.fullmatch(str(row["step"])) for row in rows):
+        raise ValueError("a step is not a number")
 
 
 def _length(texts: list[bytes]) -> int:
@@ -72,37 +76,34 @@ def _length(texts: list[bytes]) -> int:
 
 
 def _partitions(texts: list[bytes]) -> Iterator[Partition]:
-    name, first, rows = "", 0, list[dict[str, Any]]()
+    read = list(map(_row.decode, texts))
+    names = [row["logName"] for row in read]
     seen: set[str] = set()
-    for number, text in enumerate(texts):
-        row = _row.decode(text)
-        if not _is_documented(row):
-            raise ValueError("a row does not have the documented shape")
-        if rows and row["logName"] != name:
-            yield name, texts[first:number], rows
-            seen.add(name)
-            first, rows = number, []
-        name = row["logName"]
+    first = 0
+    while first < len(names):
+        name = names[first]
+        last = next((number for number in range(first + 1, len(names)) if names[number] != name), len(names))
+        _check(name, rows := read[first:last])
         if name in seen:
             raise ValueError("the rows of a name are not together")
-        rows.append(row)
-    if rows:
-        yield name, texts[first:], rows
+        seen.add(name)
+        yield name, texts[first:last], rows
+        first = last
 
 
 def extent_of(
     name: str, texts: list[bytes], rows: list[dict[str, Any]], *, complete: bool, first: int, sent_at_s: float, overlap_s: float
 ) -> Extent:
     """Return what some rows of a name, at least one, tell of it. Raises ValueError where they are not in order."""
-    steps = array("q", (_step(row["step"]) for row in rows))
-    pairs = list(pairwise(steps))
-    if any(before > after for before, after in pairs):
+    steps = _steps([row["step"] for row in rows])
+    ordered = sorted(steps)
+    if ordered != list(steps):
         raise ValueError("the steps of a name are not in order")
     # Every row has a text of its own for its group: one for all that are equal is kept.
     shared: dict[str, str] = {}
     groups = [shared.setdefault(row["logGroup"], row["logGroup"]) for row in rows]
     clear = not any(_UNREADABLE in text for text in (name, *shared)) and len(set(map(_shape, rows))) == 1
-    strictly = all(before < after for before, after in pairs) and steps[0] >= 0 and steps[-1] < FIRST_INEXACT
+    strictly = len(set(steps)) == len(steps) and steps[0] >= 0 and steps[-1] < FIRST_INEXACT
     known = Known.UNCLEAR if not (clear and strictly) else Known.ALL if complete else Known.SOME
     kept = known is Known.ALL
     return Extent(
@@ -118,9 +119,13 @@ def extent_of(
     )
 
 
-def _step(step: int | str) -> int:
-    # Beyond what an array holds there is no exactness anyway.
-    return max(-(2**63), min(int(step), 2**63 - 1))
+def _steps(told: list[int | str]) -> "array[int]":
+    numbers = list(map(int, told))
+    try:
+        return array("q", numbers)
+    except OverflowError:
+        # Beyond what an array holds there is no exactness anyway.
+        return array("q", [max(-(2**63), min(number, 2**63 - 1)) for number in numbers])
 
 
 def _shape(row: dict[str, Any]) -> Shape:

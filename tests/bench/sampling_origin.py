@@ -65,7 +65,7 @@ class Origin:
         await asyncio.sleep(WAIT_MS / 1000)
         listed = [{"logName": name, "logType": "METRIC", "logGroup": None} for name in list(_numbers)[:_MOST_LISTED]]
         run = int(request.match_info["run"])
-        return web.json_response({"id": run, "name": "r", "status": "COMPLETED", "projectName": "p", "logNames": listed})
+        return web.json_response({"id": run, "name": "r", "status": "COMPLETED", "projectName": "bench", "logNames": listed})
 
     async def sent(self, _: web.Request) -> web.Response:
         """Tell the counts."""
