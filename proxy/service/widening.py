@@ -50,7 +50,8 @@ class Asked:
     """A question on its way upstream.
 
     `metrics` is the question taken apart, None where it can only be asked as it came. `whole`: nothing but an answer about all
-    of it will do. `patience_s`: how long anything may be waited for that is no part of the answer.
+    of it will do. `patience_s`: how long anything may be waited for that is no part of the answer, the line
+    included, in which the question itself would have to stand as well.
     """
 
     tenant: Tenant
@@ -185,8 +186,11 @@ class Widening:
                     fetched, _ = await self._fetcher.fetch(asked.tenant, details, replace(asked.need, not_before_s=-math.inf))
             except (UpstreamBusy, KeyRefused):
                 raise
-            except (UpstreamError, TimeoutError):
+            except (UpstreamError, TimeoutError) as exc:
                 runs.note_no_size(metrics)
+                if isinstance(exc, TimeoutError):
+                    # It goes on for nobody in particular: whoever looks next finds it stored.
+                    self._fetcher.refresh(asked.tenant, details, replace(asked.need, not_before_s=-math.inf, urgent=False))
                 return
             entry = fetched.entry
         self._statuses.heard(asked.tenant, metrics.run, metrics.project, entry)

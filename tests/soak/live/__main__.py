@@ -187,7 +187,10 @@ async def _get(server: Server, target: str) -> bytes:
 
 
 def _sent(counters: dict[str, Any], file_bytes: int) -> str:
-    calls = ", ".join(f"{count:,} {path}" for path, count in counters["by_path"].items())
+    by_route = Counter[str]()
+    for path, count in counters["by_path"].items():
+        by_route[re.sub(r"/\d+$", "", path.removeprefix("/api/runs/"))] += count
+    calls = ", ".join(f"{count:,} {route}" for route, count in by_route.most_common())
     return (
         f"the upstream sent {counters['rows_sent']:,} rows, {counters['bytes_sent'] / 1e6:,.0f} MB: {calls}; "
         f"the cache file has {file_bytes / 2**20:.0f} MiB at the end"

@@ -99,13 +99,15 @@ class Audience:
     async def watch(self, seconds: float) -> None:
         """Watch for so long. What is under way then is given up and not counted."""
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self._viewer(wall)) for wall in self._shown]
+            tasks = [group.create_task(self._viewer(number, wall)) for number, wall in enumerate(self._shown)]
             await asyncio.sleep(seconds)
             for task in tasks:
                 task.cancel()
 
-    async def _viewer(self, wall: Sequence[Panel]) -> None:
+    async def _viewer(self, number: int, wall: Sequence[Panel]) -> None:
         """Show a wall of panels: all of them ask at once, and again a period later, unless that takes longer."""
+        # On Linux each viewer has an address of its own; elsewhere loopback has only the one.
+        address = (f"127.0.{number // 250}.{number % 250 + 2}", 0) if sys.platform == "linux" else None
         due_s = time.monotonic() + self._dice.uniform(0, self._period_s)
         idle: list[Wire] = []
         try:
@@ -114,28 +116,29 @@ class Audience:
                 waiting = list(wall)
                 async with asyncio.TaskGroup() as group:
                     for _ in range(_CONNECTIONS):
-                        group.create_task(self._connection(waiting, idle))
+                        group.create_task(self._connection(address, waiting, idle))
                 while due_s <= time.monotonic():
                     due_s += self._period_s
         finally:
             for wire in idle:
                 await wire.aclose()
 
-    async def _connection(self, waiting: list[Panel], idle: list[Wire]) -> None:
+    async def _connection(self, address: tuple[str, int] | None, waiting: list[Panel], idle: list[Wire]) -> None:
         """Ask for what waits, one after the other, on one connection."""
         while waiting:
             panel = waiting.pop(0)
             asked_s, began_s = time.time(), time.perf_counter()
             try:
-                said = await self._said(panel.request, idle)
+                said = await self._said(address, panel.request, idle)
             except (BrokenError, TimeoutError, OSError):
                 said = Said(status=0, body=b"")
             self._note(panel, said, asked_s=asked_s, wait_s=time.perf_counter() - began_s)
 
-    async def _said(self, request: bytes, idle: list[Wire]) -> Said:
+    async def _said(self, address: tuple[str, int] | None, request: bytes, idle: list[Wire]) -> Said:
         wire = idle.pop() if idle else Wire()
         if not wire.open:
-            _, wire = await asyncio.get_running_loop().create_connection(Wire, "127.0.0.1", self._port)
+            loop = asyncio.get_running_loop()
+            _, wire = await loop.create_connection(Wire, "127.0.0.1", self._port, local_addr=address)
         try:
             said = await wire.ask(request)
         except BaseException:
