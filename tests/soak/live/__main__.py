@@ -22,14 +22,12 @@ from tests.bench.replay.history import History
 from tests.bench.replay.judge import Promise
 from tests.bench.replay.viewers import Wire
 from tests.bench.report import Section
-from tests.soak.live.judging import Run, Sample, judge
+from tests.soak.live.judging import STALL_S, Run, Sample, judge
 from tests.soak.live.viewers import Audience, walls
 from tests.support import KEY
 
 # upstream.rate_per_s and burst, as they are by default.
 _RATE_PER_S, _BURST = 10.0, 20
-# How calls may be moved together by the way over loopback: the upstream takes that many at once besides.
-_BESIDES = 2
 _SAMPLE_S = 2.0
 # series.rewrite_check_s: how long rows that were written again may be kept as they were.
 _REWRITE_CHECK_S = 300.0
@@ -142,7 +140,7 @@ async def _servers(folder: Path, growth: GrowthConfig) -> AsyncIterator[tuple[Se
         "PLUTO_PROXY_CACHE": str(folder / "cache.sqlite"),
         "PLUTO_PROXY_LOG__FORMAT": "json",
     }
-    limit = (str(_RATE_PER_S), str(_BURST + _BESIDES))
+    limit = (str(_RATE_PER_S), str(_BURST + _RATE_PER_S * STALL_S))
     async with (
         serving(folder, "tests.bench.replay.origin", json.dumps(asdict(growth)), *limit, cpu=None) as origin,
         serving(
