@@ -77,6 +77,11 @@ class Runs:
         latest = reversed(self.run(question).watched.items())
         return [series for series, _ in takewhile(lambda seen: seen[1] >= since_s, latest)]
 
+    def is_watched(self, question: MetricsQuery, *, within_s: float) -> bool:
+        """Tell whether anything of a question's run was asked for in so many seconds."""
+        last_s = next(reversed(self.run(question).watched.values()), -math.inf)
+        return last_s >= self._clock.monotonic_s() - within_s
+
     def suspect(self, run: str, project: str) -> None:
         """Note that a run's rows may have changed anywhere: what is known of them is to be asked for in full."""
         self._run(run, project).suspect_since_s = self._clock.now_s()
