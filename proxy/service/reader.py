@@ -131,14 +131,13 @@ class Reader:
             refreshed_s=0.0 if entry is None else entry.sent_at_s,
             deadline_s=deadline_s,
         )
-        line_s = self._upstream.turnstile.wait_s(Priority.PERSON if need.urgent else Priority.REFRESH, client)
         asked = Asked(
             tenant=tenant,
             query=query,
             metrics=metrics,
             need=need,
             whole=demand.oldest_s <= 0,
-            patience_s=line_s + (self._stale_wait_s if need.urgent else self._stale_wait_s / 2),
+            patience_s=self._stale_wait_s if need.urgent else self._stale_wait_s / 2,
         )
         return await self._carry_out(plan, _Ask(asked=asked, entry=entry, verdict=verdict), said)
 

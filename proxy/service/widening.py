@@ -33,6 +33,8 @@ from proxy.upstream.exchange import Bounds
 
 # A run gains series in its first minutes; how many it has only decides what is asked at once.
 SIZE_S = 3600.0
+# How often it is looked at whether what waits in the line has gone.
+_LEAST_S = 0.05
 # `details` lists no more names than this.
 _MOST_NAMES = 1_000
 
@@ -50,8 +52,7 @@ class Asked:
     """A question on its way upstream.
 
     `metrics` is the question taken apart, None where it can only be asked as it came. `whole`: nothing but an answer about all
-    of it will do. `patience_s`: how long anything may be waited for that is no part of the answer, the line
-    included, in which the question itself would have to stand as well.
+    of it will do. `patience_s`: how long anything may be waited for that is no part of the answer.
     """
 
     tenant: Tenant
@@ -182,19 +183,31 @@ class Widening:
         entry = await self._store.get(asked.tenant.namespace, details.target)
         if entry is None or self._clock.now_s() - entry.sent_at_s > SIZE_S:
             try:
-                async with asyncio.timeout(asked.patience_s):
-                    fetched, _ = await self._fetcher.fetch(asked.tenant, details, replace(asked.need, not_before_s=-math.inf))
+                entry = await self._told(asked, details)
             except (UpstreamBusy, KeyRefused):
                 raise
-            except (UpstreamError, TimeoutError) as exc:
+            except (UpstreamError, TimeoutError):
                 runs.note_no_size(metrics)
-                if isinstance(exc, TimeoutError):
-                    # It goes on for nobody in particular: whoever looks next finds it stored.
-                    self._fetcher.refresh(asked.tenant, details, replace(asked.need, not_before_s=-math.inf, urgent=False))
                 return
-            entry = fetched.entry
         self._statuses.heard(asked.tenant, metrics.run, metrics.project, entry)
         runs.note_size(metrics, _series_in(entry))
+
+    async def _told(self, asked: Asked, details: Query) -> Entry:
+        """Return a run's details. Raises UpstreamError, and TimeoutError where the upstream takes long.
+
+        The line is no part of that: the question itself would have to stand in it as well, and be one of many.
+        """
+        need = replace(asked.need, not_before_s=-math.inf)
+        asking = asyncio.ensure_future(self._fetcher.fetch(asked.tenant, details, need))
+        try:
+            await asyncio.wait([asking], timeout=asked.patience_s)
+            while not asking.done():
+                if not self._fetcher.is_in_line(asked.tenant, details):
+                    raise TimeoutError
+                await asyncio.wait([asking], timeout=max(asked.patience_s, _LEAST_S))
+            return (await asking)[0].entry
+        finally:
+            asking.cancel()
 
 
 def _series_in(details: Entry) -> float:
