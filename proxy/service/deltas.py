@@ -53,11 +53,15 @@ class _Refresh:
 
 @dataclass(slots=True, kw_only=True)
 class _Wanted:
-    """What is wanted of one window: which of its names, and whether names that nobody has seen yet are."""
+    """What is wanted of one window: which of its names, and whether names that nobody has seen yet are.
+
+    `others`: how many names there are beside those of the window.
+    """
 
     extents: Extents
     names: set[str] = field(default_factory=set)
     all_names: bool = False
+    others: int = 0
 
 
 class Deltas:
@@ -127,12 +131,13 @@ class Deltas:
         wanted = self._wanted(call)
         questions = [
             question
-            for one in wanted
+            for one in self._together(wanted)
             for question in deltas(
                 one.extents,
                 one.names,
                 all_names=one.all_names,
                 call_cost_rows=self._call_cost_rows,
+                others=one.others,
             )
         ]
         done = False
@@ -179,6 +184,23 @@ class Deltas:
             one.all_names = one.all_names or name is None
         return list(wanted.values())
 
+    def _together(self, wanted: Sequence[_Wanted]) -> list[_Wanted]:
+        """Return the windows to plan calls for: those of single names as one, since a call for all names may do for them."""
+        planned: list[_Wanted] = []
+        singles: dict[MetricsQuery, list[_Wanted]] = {}
+        for one in wanted:
+            question = one.extents.question
+            (planned if question.name is None else singles.setdefault(replace(question, name=None), [])).append(one)
+        for question, alone in singles.items():
+            others = self._series.runs.others(question, len(alone))
+            if others is None or len(alone) < 2:
+                planned += alone
+                continue
+            by_name = {name: extent for one in alone for name, extent in one.extents.by_name.items()}
+            extents = replace(alone[0].extents, question=question, by_name=by_name)
+            planned.append(_Wanted(extents=extents, names=set(by_name), others=others))
+        return planned
+
     async def _ask_all(self, call: _Refresh, questions: Sequence[MetricsQuery]) -> bool:
         call.asking = list(questions)
         return all(await asyncio.gather(*(self._ask(call, question) for question in questions)))
@@ -190,6 +212,8 @@ class Deltas:
             fetched, _ = await self._fetcher.fetch(call.tenant, question.query, need)
         except AnswerTooLarge:
             self._series.runs.note_hopeless(question.wide)
+            if question.name is None:
+                self._series.runs.note_not_together(question)
             return False
         came = fetched.entry
         if came.status != 200:

@@ -1,11 +1,18 @@
-"""Dashboards that open all at once, while few calls may go: runs are still asked for as a whole."""
+"""Dashboards of many panels, while few calls may go: a run is asked for as a whole, and what is new of it as well."""
 
 import asyncio
 from collections import Counter
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
+
+import pytest
 
 from proxy.clock import SystemClock
 from proxy.standin import Row, Standin, StandinConfig
+from tests.oracle import OracleRow
+from tests.series import row, series_world
+from tests.service.test_series import right, target
 from tests.service.test_series_wall import runs_called
 from tests.support import METRICS, world
 
@@ -25,8 +32,8 @@ async def test_many_runs_at_once_cost_few_calls_each(tmp_path: Path) -> None:
         system_clock=SystemClock(),
         series__enabled="true",
         series__shadow_fraction=0,
-        freshness__stale_wait_s=0.1,
-        upstream__rate_per_s=25,
+        freshness__stale_wait_s=0.4,
+        upstream__rate_per_s=16,
         upstream__burst=1,
         upstream__max_concurrency=8,
     ) as running:
@@ -36,3 +43,31 @@ async def test_many_runs_at_once_cost_few_calls_each(tmp_path: Path) -> None:
         calls = Counter(runs_called(standin))
         assert set(calls) == set(map(str, RUNS))
         assert max(calls.values()) <= 3, calls
+
+
+def logged(steps: Iterable[int]) -> Iterator[OracleRow]:
+    """Yield rows of all names, ten seconds from step to step."""
+    begun = datetime(2026, 1, 1)  # noqa: DTZ001 -- as the upstream prints it
+    return (row(name, step, time=f"{begun + timedelta(seconds=10 * step)}") for name in NAMES for step in steps)
+
+
+@pytest.mark.parametrize(("max_bytes", "calls"), [(9_000, [2, 1]), (4_500, [9, 8])])
+async def test_what_is_new_of_series_kept_one_by_one_comes_at_once(tmp_path: Path, max_bytes: int, calls: list[int]) -> None:
+    """Of a run that is too large to be asked for as a whole; where that is too much they are asked for one by one again."""
+    async with series_world(tmp_path, series__max_fetch_bytes=max_bytes) as (running, upstream):
+        upstream.put(logged(range(40)))
+        for name in NAMES:
+            await right(running, upstream, f"logName={name}")
+        # The second of them found out that the whole is too much, and was asked for as it came: in full only now.
+        assert upstream.metrics_calls == len(NAMES) + 1
+        for number, most in enumerate(calls):
+            upstream.put(logged([40 + number]))
+            running.advance(6)
+            before = upstream.metrics_calls
+            for name in NAMES:
+                await running.get(target(f"logName={name}"))
+            await running.settled()
+            assert upstream.metrics_calls - before == most
+            for name in NAMES:
+                await right(running, upstream, f"logName={name}")
+            assert upstream.metrics_calls - before == most
