@@ -98,6 +98,7 @@ class Widening:
         self._lifetimes = lifetimes
         self._clock = clock
         self._bounds = bounds
+        self._late: set[asyncio.Task[tuple[Fetched, bool]]] = set()
 
     async def ask(self, asked: Asked, metrics: MetricsQuery) -> Brought | None:
         """Ask for more than was asked for, where that serves the next questions too; None where it did not serve this one."""
@@ -183,7 +184,7 @@ class Widening:
         entry = await self._store.get(asked.tenant.namespace, details.target)
         if entry is None or self._clock.now_s() - entry.sent_at_s > SIZE_S:
             try:
-                entry = await self._told(asked, details)
+                entry = await self._told(asked, metrics, details)
             except (UpstreamBusy, KeyRefused):
                 raise
             except (UpstreamError, TimeoutError):
@@ -192,22 +193,34 @@ class Widening:
         self._statuses.heard(asked.tenant, metrics.run, metrics.project, entry)
         runs.note_size(metrics, _series_in(entry))
 
-    async def _told(self, asked: Asked, details: Query) -> Entry:
+    async def _told(self, asked: Asked, metrics: MetricsQuery, details: Query) -> Entry:
         """Return a run's details. Raises UpstreamError, and TimeoutError where the upstream takes long.
 
         The line is no part of that: the question itself would have to stand in it as well, and be one of many.
         """
         need = replace(asked.need, not_before_s=-math.inf)
         asking = asyncio.ensure_future(self._fetcher.fetch(asked.tenant, details, need))
+        late = False
         try:
             await asyncio.wait([asking], timeout=asked.patience_s)
             while not asking.done():
                 if not self._fetcher.is_in_line(asked.tenant, details):
+                    late = True
                     raise TimeoutError
                 await asyncio.wait([asking], timeout=max(asked.patience_s, _LEAST_S))
             return (await asking)[0].entry
         finally:
-            asking.cancel()
+            if late:
+                self._late.add(asking)
+                asking.add_done_callback(partial(self._came_late, metrics))
+            else:
+                asking.cancel()
+
+    def _came_late(self, metrics: MetricsQuery, asking: "asyncio.Task[tuple[Fetched, bool]]") -> None:
+        """Take notice of details that nobody waited for any more: the next question is asked knowing them."""
+        self._late.discard(asking)
+        if not asking.cancelled() and asking.exception() is None:
+            self._series.runs.note_size(metrics, _series_in(asking.result()[0].entry))
 
 
 def _series_in(details: Entry) -> float:
