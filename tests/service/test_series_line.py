@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from proxy.clock import SystemClock
-from proxy.standin import Row, Standin, StandinConfig
+from proxy.standin import Fault, Row, Standin, StandinConfig
 from tests.oracle import OracleRow
 from tests.series import row, series_world
 from tests.service.test_series import right, target
@@ -43,6 +43,26 @@ async def test_many_runs_at_once_cost_few_calls_each(tmp_path: Path) -> None:
         calls = Counter(runs_called(standin))
         assert set(calls) == set(map(str, RUNS))
         assert max(calls.values()) <= 3, calls
+
+
+async def test_a_size_that_comes_late_is_used_at_once(tmp_path: Path) -> None:
+    """Who didn't wait for it any more asks for a single metric, the next one for the whole run."""
+    gate = asyncio.Event()
+    standin = Standin(StandinConfig())
+    standin.rows.insert(Row(run_id=101, log_name=name, step=step, value=step) for name in NAMES for step in range(9))
+    standin.faults.add(Fault(path="/api/runs/details/101", gate=gate))
+    async with world(
+        tmp_path, standin=standin, series__enabled="true", series__shadow_fraction=0, freshness__stale_wait_s=0.05
+    ) as running:
+        for name in NAMES[:2]:
+            await running.get(f"{METRICS}?runId=101&projectName=demo&logName={name}")
+        assert running.metrics_calls == 2
+        gate.set()
+        await running.settled()
+        for name in NAMES[2:]:
+            await running.get(f"{METRICS}?runId=101&projectName=demo&logName={name}")
+        assert running.metrics_calls == 3
+        assert standin.counters.by_path["/api/runs/details/101"] == 1
 
 
 def logged(steps: Iterable[int]) -> Iterator[OracleRow]:
