@@ -30,7 +30,7 @@ def good(at_s: float = 90.0, **changes: object) -> Seen:
 
 
 def sample(at_s: float, **changes: object) -> Sample:
-    taken = Sample(at_s=at_s, rss_bytes=2**28, descriptors=20, cpu_s=1.0, entries_bytes=0.0, series_bytes=0.0)
+    taken = Sample(at_s=at_s, rss_bytes=2**28, descriptors=20, cpu_s=1.0, delayed_s=0.0, entries_bytes=0.0, series_bytes=0.0)
     return replace(taken, **changes)  # type: ignore[arg-type]  # fields by name
 
 
@@ -61,7 +61,7 @@ def test_a_run_as_promised_holds_every_bound() -> None:
     early = good(10, forwarded=True, wait_s=5, age_s=30)
     kept = sample(200, rss_bytes=2**28 + 2**27, entries_bytes=2.0**26)
     assert missed(a_run(early, last=kept)) == []
-    assert missed(a_run(last=sample(200, rss_bytes=None, descriptors=None, cpu_s=None))) == []
+    assert missed(a_run(last=sample(200, rss_bytes=None, descriptors=None, cpu_s=None, delayed_s=None))) == []
 
 
 @pytest.mark.parametrize(

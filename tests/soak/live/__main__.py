@@ -160,12 +160,13 @@ async def _sample(proxy: Server) -> Sample:
     text = (await _get(proxy, "/metrics")).decode()
     told = {(name, store): float(value) for name, store, value in _GAUGE.findall(text)}
     memory = proxy.memory_bytes()
-    open_files = Path(f"/proc/{proxy.pid}/fd")
+    open_files, scheduled = Path(f"/proc/{proxy.pid}/fd"), Path(f"/proc/{proxy.pid}/schedstat")
     return Sample(
         at_s=time.time(),
         rss_bytes=None if memory is None else memory[0],
         descriptors=len(list(open_files.iterdir())) if memory is not None else None,
         cpu_s=proxy.cpu_s(),
+        delayed_s=int(scheduled.read_text().split()[1]) / 1e9 if scheduled.exists() else None,
         entries_bytes=told.get(("store_bytes", "memory"), 0.0),
         series_bytes=told.get(("series_bytes", ""), 0.0),
     )

@@ -27,13 +27,14 @@ _LINES = 10
 class Sample:
     """The proxy at one moment (wall seconds): what the kernel says it holds, and what it says itself.
 
-    `rss_bytes` and `descriptors` are None where there is no /proc. `rows`: how many the upstream has.
+    What the kernel says is None where there is no /proc. `delayed_s`: how long its event loop has been ready to run and had no CPU.
     """
 
     at_s: float
     rss_bytes: int | None
     descriptors: int | None
     cpu_s: float | None
+    delayed_s: float | None
     entries_bytes: float
     series_bytes: float
 
@@ -79,6 +80,7 @@ def judge(run: Run) -> Section:
             "oldest answer, s",
             "calls/s",
             "proxy's CPU",
+            "loop waits for a CPU",
             "RSS, MiB",
             "of it entries, series",
             "descriptors",
@@ -109,11 +111,16 @@ def _row(run: Run, first_s: float) -> list[str]:
         ", ".join(f"{value:.0f}" for value in (percentile(waits, 0.5), percentile(waits, 0.99), max(waits, default=0))),
         str(max((one.age_s for one in seen), default=0)),
         f"{len(arrived) / (last_s - first_s):.2f}",
-        "" if before.cpu_s is None or after.cpu_s is None else f"{(after.cpu_s - before.cpu_s) / (last_s - first_s):.0%}",
+        _share(before.cpu_s, after.cpu_s, last_s - first_s),
+        _share(before.delayed_s, after.delayed_s, last_s - first_s),
         "" if after.rss_bytes is None else f"{after.rss_bytes / 2**20:.0f}",
         f"{after.entries_bytes / 2**20:.0f}, {after.series_bytes / 2**20:.0f}",
         "" if after.descriptors is None else str(after.descriptors),
     ]
+
+
+def _share(before_s: float | None, after_s: float | None, of_s: float) -> str:
+    return "" if before_s is None or after_s is None else f"{(after_s - before_s) / of_s:.0%}"
 
 
 def _between(run: Run, first_s: float, last_s: float) -> list[Seen]:
