@@ -27,7 +27,7 @@ _LINES = 10
 class Sample:
     """The proxy at one moment (wall seconds): what the kernel says it holds, and what it says itself.
 
-    What the kernel says is None where there is no /proc. `delayed_s`: how long its event loop has been ready to run and had no CPU.
+    What the kernel says is None where there is no /proc. `delayed_s`: how long its event loop was ready to run and had no CPU.
     """
 
     at_s: float
