@@ -94,6 +94,7 @@ async def open_parts(
         stack.push_async_callback(statuses.aclose)
         shelves = Shelves(store, memory_bytes=config.series.memory_bytes, overlap_s=config.series.overlap_s)
         stack.push_async_callback(shelves.settled)
+        telemetry.gauge("series_bytes", "What complete answers taken apart take in memory", lambda: shelves.size_bytes)
         checks = Checks(upstream, clock, shadow_fraction=config.series.shadow_fraction)
         stack.push_async_callback(checks.aclose)
         series = Series(

@@ -1,6 +1,7 @@
 """A question about series, taken apart: what it asks for, and which other questions' answers hold its own."""
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from proxy.core.query import Query, question
 from proxy.core.routes import MAX_LIMIT, METRICS
@@ -53,8 +54,7 @@ class MetricsQuery:
     @property
     def scopes(self) -> "tuple[MetricsQuery, ...]":
         """The series in full, of the run or of this name, of all groups or of this one: what may hold this one's answer."""
-        every = (self.whole, self.wide, replace(self.wide, group=None), replace(self.whole, group=self.group))
-        return tuple(dict.fromkeys(every))
+        return _scopes(self.wide)
 
     @property
     def query(self) -> Query:
@@ -69,6 +69,12 @@ class MetricsQuery:
             "stepMax": None if self.last is None else str(self.last),
         }
         return question(METRICS, {name: value for name, value in values.items() if value is not None})
+
+
+@lru_cache(maxsize=10_000)
+def _scopes(wide: MetricsQuery) -> tuple[MetricsQuery, ...]:
+    every = (wide.whole, wide, replace(wide, group=None), replace(wide.whole, group=wide.group))
+    return tuple(dict.fromkeys(every))
 
 
 def metrics_query(query: Query) -> MetricsQuery | None:

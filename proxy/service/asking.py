@@ -9,7 +9,9 @@ In this order:
 """
 
 import asyncio
+import math
 from contextlib import suppress
+from dataclasses import replace
 
 from proxy.clock import Clock
 from proxy.core.entry import Entry
@@ -18,6 +20,7 @@ from proxy.core.freshness import Verdict, judge
 from proxy.core.metrics_query import MetricsQuery
 from proxy.core.outcome import Made
 from proxy.errors import KeyRefused, UpstreamBusy, UpstreamError
+from proxy.service.ahead import Ahead
 from proxy.service.assembling import Assembler
 from proxy.service.deltas import Deltas
 from proxy.service.fetcher import Fetched, Fetcher
@@ -55,6 +58,7 @@ class Asker:
         self._memo = memo
         self._clock = clock
         self._refreshing: dict[Question, asyncio.Task[None]] = {}
+        self._ahead = Ahead(series.runs, lifetimes, clock, self._refresh_again)
 
     async def ask(self, asked: Asked) -> Brought:
         """Return the answer to a question. Raises UpstreamError."""
@@ -105,6 +109,7 @@ class Asker:
 
     async def aclose(self) -> None:
         """End what nobody waits for."""
+        self._ahead.close()
         tasks = list(self._refreshing.values())
         for task in tasks:
             task.cancel()
@@ -115,7 +120,12 @@ class Asker:
         # A failure is told in the log where it happened, and to whoever asks next.
         with suppress(UpstreamError):
             if not await self.has_ended(asked, entry):
-                await self.ask(asked)
+                brought = await self.ask(asked)
+                self._ahead.plan(asked, brought.fetched.entry)
+
+    def _refresh_again(self, asked: Asked, entry: Entry) -> None:
+        need = replace(asked.need, not_before_s=-math.inf, landings=self._fetcher.landings, refreshed_s=entry.sent_at_s)
+        self.refresh(replace(asked, need=need), entry)
 
     def _come_meanwhile(self, asked: Asked, metrics: MetricsQuery) -> Entry | None:
         """Return what can be computed from what others have brought since the caller looked."""

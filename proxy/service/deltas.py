@@ -7,6 +7,7 @@ bring. A name that came up new, or of which what is known no longer fits, is ask
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from zlib import crc32
 
 import structlog
 
@@ -25,6 +26,9 @@ from proxy.upstream.exchange import Bounds
 
 # So many names are asked for one by one when they came up new; more of them with the whole run.
 _MOST_SINGLY = 8
+# When all of a run is asked for again, as shares of the time after which it must have been: runs that were opened together take
+# turns, and nobody has to wait for it.
+_EARLIEST, _LATEST = 0.75, 0.95
 _log = structlog.get_logger()
 
 
@@ -53,11 +57,15 @@ class _Refresh:
 
 @dataclass(slots=True, kw_only=True)
 class _Wanted:
-    """What is wanted of one window: which of its names, and whether names that nobody has seen yet are."""
+    """What is wanted of one window: which of its names, and whether names that nobody has seen yet are.
+
+    `others`: how many names there are beside those of the window.
+    """
 
     extents: Extents
     names: set[str] = field(default_factory=set)
     all_names: bool = False
+    others: int = 0
 
 
 class Deltas:
@@ -127,12 +135,13 @@ class Deltas:
         wanted = self._wanted(call)
         questions = [
             question
-            for one in wanted
+            for one in self._together(wanted)
             for question in deltas(
                 one.extents,
                 one.names,
                 all_names=one.all_names,
                 call_cost_rows=self._call_cost_rows,
+                others=one.others,
             )
         ]
         done = False
@@ -151,7 +160,9 @@ class Deltas:
         """Return what a question can be answered from once that has been brought up to date by deltas."""
         if not self._lifetimes.is_live(asked.run, asked.project, tenant) or not self._series.checks.trusted:
             return None
-        checked_s, since_s = self._clock.now_s() - self._rewrite_check_s, self._series.runs.run(asked).suspect_since_s
+        # Not at the same time for all runs that were first looked at together.
+        share = _EARLIEST + (_LATEST - _EARLIEST) * crc32(asked.run.encode()) / 2**32
+        checked_s, since_s = self._clock.now_s() - self._rewrite_check_s * share, self._series.runs.run(asked).suspect_since_s
         for extents in self._series.holding(tenant, asked):
             if extents.question.last is not None:
                 continue
@@ -181,6 +192,23 @@ class Deltas:
             one.all_names = one.all_names or name is None
         return list(wanted.values())
 
+    def _together(self, wanted: Sequence[_Wanted]) -> list[_Wanted]:
+        """Return the windows to plan calls for: those of single names as one, since a call for all names may do for them."""
+        planned: list[_Wanted] = []
+        singles: dict[MetricsQuery, list[_Wanted]] = {}
+        for one in wanted:
+            question = one.extents.question
+            (planned if question.name is None else singles.setdefault(replace(question, name=None), [])).append(one)
+        for question, alone in singles.items():
+            others = self._series.runs.others(question, len(alone))
+            if others is None or len(alone) < 2:
+                planned += alone
+                continue
+            by_name = {name: extent for one in alone for name, extent in one.extents.by_name.items()}
+            extents = replace(alone[0].extents, question=question, by_name=by_name)
+            planned.append(_Wanted(extents=extents, names=set(by_name), others=others))
+        return planned
+
     async def _ask_all(self, call: _Refresh, questions: Sequence[MetricsQuery]) -> bool:
         call.asking = list(questions)
         return all(await asyncio.gather(*(self._ask(call, question) for question in questions)))
@@ -192,6 +220,8 @@ class Deltas:
             fetched, _ = await self._fetcher.fetch(call.tenant, question.query, need)
         except AnswerTooLarge:
             self._series.runs.note_hopeless(question.wide)
+            if question.name is None:
+                self._series.runs.note_not_together(question)
             return False
         came = fetched.entry
         if came.status != 200:

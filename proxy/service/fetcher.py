@@ -169,6 +169,11 @@ class Fetcher:
         if (flight := self._flights.get(Question(tenant.fingerprint, query.target))) is not None:
             self._join(flight.call, replace(need, persist=False, keep=False))
 
+    def is_in_line(self, tenant: Tenant, query: Query) -> bool:
+        """Tell whether a question is to be asked, and its turn hasn't come yet."""
+        flight = self._flights.get(Question(tenant.fingerprint, query.target))
+        return flight is not None and flight.call.ticket in self._upstream.turnstile.budget.line
+
     async def aclose(self) -> None:
         """End what is under way."""
         await self._flights.aclose()

@@ -30,7 +30,8 @@ class Run:
 
     `series`: how many it has, None where nobody knows; `size_after_s`: until then that isn't asked; `rows`: of the longest one
     that came; `watched`: the names and groups that were asked for, and when, the latest at the end. `suspect_since_s`: what was
-    asked for in full before that wall time is to be asked for again.
+    asked for in full before that wall time is to be asked for again. `together_after_s`: until then what is new of series that
+    are kept one by one is asked for one by one.
     """
 
     series: int | None = None
@@ -38,6 +39,7 @@ class Run:
     rows: int = 0
     watched: dict[Series, float] = field(default_factory=dict)
     suspect_since_s: float = -math.inf
+    together_after_s: float = 0.0
 
 
 class Runs:
@@ -78,6 +80,11 @@ class Runs:
         latest = reversed(self.run(question).watched.items())
         return [series for series, _ in takewhile(lambda seen: seen[1] >= since_s, latest)]
 
+    def is_watched(self, question: MetricsQuery, *, within_s: float) -> bool:
+        """Tell whether anything of a question's run was asked for in so many seconds."""
+        last_s = next(reversed(self.run(question).watched.values()), -math.inf)
+        return last_s >= self._clock.monotonic_s() - within_s
+
     def suspect(self, run: str, project: str) -> None:
         """Note that a run's rows may have changed anywhere: what is known of them is to be asked for in full."""
         self._run(run, project).suspect_since_s = self._clock.now_s()
@@ -113,6 +120,17 @@ class Runs:
     def note_size(self, question: MetricsQuery, series: float) -> None:
         """Note how many series a run has (infinite: too many to list)."""
         self.run(question).series = 10**9 if math.isinf(series) else int(series)
+
+    def others(self, question: MetricsQuery, names: int) -> int | None:
+        """Return how many series a run has beside some; None where they aren't to be asked for together."""
+        run = self.run(question)
+        if run.series is None or self._clock.monotonic_s() < run.together_after_s:
+            return None
+        return max(0, run.series - names)
+
+    def note_not_together(self, question: MetricsQuery) -> None:
+        """Note that what is new of all of a run's series was too much."""
+        self.run(question).together_after_s = self._clock.monotonic_s() + VAIN_S
 
     def note_no_size(self, question: MetricsQuery) -> None:
         """Note that nobody can say now how many series a run has."""

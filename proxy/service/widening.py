@@ -34,6 +34,8 @@ from proxy.upstream.exchange import Bounds
 
 # A run gains series in its first minutes; how many it has only decides what is asked at once.
 SIZE_S = 3600.0
+# How often it is looked at whether what waits in the line has gone.
+_LEAST_S = 0.05
 # `details` lists no more names than this.
 _MOST_NAMES = 1_000
 
@@ -98,6 +100,7 @@ class Widening:
         self._lifetimes = lifetimes
         self._clock = clock
         self._bounds = bounds
+        self._late: set[asyncio.Task[tuple[Fetched, bool]]] = set()
 
     async def ask(self, asked: Asked, metrics: MetricsQuery) -> Brought | None:
         """Ask for more than was asked for, where that serves the next questions too; None where it did not serve this one."""
@@ -185,16 +188,43 @@ class Widening:
         # its speed.
         if entry is None or self._clock.now_s() - entry.sent_at_s > SIZE_S or project_of(entry.body) != metrics.project:
             try:
-                async with asyncio.timeout(asked.patience_s):
-                    fetched, _ = await self._fetcher.fetch(asked.tenant, details, replace(asked.need, not_before_s=-math.inf))
+                entry = await self._told(asked, metrics, details)
             except (UpstreamBusy, KeyRefused):
                 raise
             except (UpstreamError, TimeoutError):
                 runs.note_no_size(metrics)
                 return
-            entry = fetched.entry
         self._statuses.heard(asked.tenant, metrics.run, metrics.project, entry)
         runs.note_size(metrics, _series_in(entry, metrics.project))
+
+    async def _told(self, asked: Asked, metrics: MetricsQuery, details: Query) -> Entry:
+        """Return a run's details. Raises UpstreamError, and TimeoutError where the upstream takes long.
+
+        The line is no part of that: the question itself would have to stand in it as well, and be one of many.
+        """
+        need = replace(asked.need, not_before_s=-math.inf)
+        asking = asyncio.ensure_future(self._fetcher.fetch(asked.tenant, details, need))
+        late = False
+        try:
+            await asyncio.wait([asking], timeout=asked.patience_s)
+            while not asking.done():
+                if not self._fetcher.is_in_line(asked.tenant, details):
+                    late = True
+                    raise TimeoutError
+                await asyncio.wait([asking], timeout=max(asked.patience_s, _LEAST_S))
+            return (await asking)[0].entry
+        finally:
+            if late:
+                self._late.add(asking)
+                asking.add_done_callback(partial(self._came_late, metrics))
+            else:
+                asking.cancel()
+
+    def _came_late(self, metrics: MetricsQuery, asking: "asyncio.Task[tuple[Fetched, bool]]") -> None:
+        """Take notice of details that nobody waited for any more: the next question is asked knowing them."""
+        self._late.discard(asking)
+        if not asking.cancelled() and asking.exception() is None:
+            self._series.runs.note_size(metrics, _series_in(asking.result()[0].entry))
 
 
 def _series_in(details: Entry, project: str) -> float:

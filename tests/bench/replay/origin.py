@@ -1,6 +1,7 @@
 """The upstream of a replay, a process of its own: the stand-in with growing runs, which takes its time for every call.
 
-Its only argument is the growth's configuration as JSON.
+Its arguments are the growth's configuration as JSON, and how many metrics calls it takes: a second and at once, without which
+it takes any number.
 """
 
 import asyncio
@@ -13,9 +14,9 @@ from proxy.standin.faults import ANY_PATH
 LATENCY_MS = 40
 
 
-def make_standin(growth: GrowthConfig) -> Standin:
+def make_standin(growth: GrowthConfig, rate_per_s: float | None = None, burst: float = 1) -> Standin:
     """Return a stand-in that has all rows of the past already. Nothing is compressed, so that bytes can be compared."""
-    standin = Standin(StandinConfig(growth=growth, gzip=False))
+    standin = Standin(StandinConfig(growth=growth, gzip=False, rate_per_s=rate_per_s, burst=burst))
     standin.faults.add(Fault(kind=FaultKind.HOLD, times=None, path=ANY_PATH, delay_s=LATENCY_MS / 1000))
     standin.materialise()
     return standin
@@ -29,4 +30,4 @@ async def _serve(standin: Standin) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(_serve(make_standin(GrowthConfig(**json.loads(sys.argv[1])))))
+    asyncio.run(_serve(make_standin(GrowthConfig(**json.loads(sys.argv[1])), *map(float, sys.argv[2:]))))

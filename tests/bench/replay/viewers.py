@@ -24,10 +24,11 @@ class BrokenError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Said:
-    """A complete answer, its body as it was before chunking."""
+    """A complete answer, its body as it was before chunking. `head` begins with the status line."""
 
     status: int
     body: bytes
+    head: bytes = b""
 
 
 class Wire(asyncio.Protocol):
@@ -66,7 +67,7 @@ class Wire(asyncio.Protocol):
         async with asyncio.timeout(PATIENCE_S):
             await self._waiting
         body = b"".join(self._received)
-        return Said(status=int(self._head[9:12]), body=_unchunked(body) if self._length is None else body)
+        return Said(status=int(self._head[9:12]), body=_unchunked(body) if self._length is None else body, head=self._head)
 
     async def aclose(self) -> None:
         """Close the connection."""
