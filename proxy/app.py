@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 
 from proxy.clock import Clock, SystemClock
 from proxy.config import Config, KeySource
@@ -89,77 +90,23 @@ async def open_parts(
             max_object_bytes=config.cache.max_object_bytes,
         )
         stack.push_async_callback(fetcher.aclose)
-        statuses = _statuses(config, fetcher, clock)
-        lifetimes.ended_fresh_s = statuses.fresh_s
-        stack.push_async_callback(statuses.aclose)
-        shelves = Shelves(store, memory_bytes=config.series.memory_bytes, overlap_s=config.series.overlap_s)
-        stack.push_async_callback(shelves.settled)
-        telemetry.gauge("series_bytes", "What complete answers taken apart take in memory", lambda: shelves.size_bytes)
-        checks = Checks(upstream, clock, shadow_fraction=config.series.shadow_fraction)
-        stack.push_async_callback(checks.aclose)
-        series = Series(
-            shelves,
-            Runs(clock, max_rows=config.series.max_fetch_rows),
-            checks,
-            memory=store.memory,
-            encoder=encoder,
-            clock=clock,
-            enabled=config.series.enabled,
-            overlap_s=config.series.overlap_s,
-        )
-        # More than can be kept would be fetched in vain.
-        bounds = Bounds(
-            bytes=min(config.series.max_fetch_bytes, config.cache.max_object_bytes), rows=config.series.max_fetch_rows
-        )
-        series.changed = statuses.note_change
-
-        def status_changed(namespace: str, run: str, project: str) -> None:
-            lifetimes.note_change(namespace, run, project)
-            series.runs.suspect(run, project)
-
-        statuses.changed = status_changed
-        deltas = Deltas(
-            fetcher,
-            series,
-            lifetimes,
+        engine = _engine(
+            stack,
+            config,
             clock,
-            overlap_s=config.series.overlap_s,
-            rewrite_check_s=config.series.rewrite_check_s,
-            call_cost_rows=config.series.call_cost_rows,
-            bounds=bounds,
-        )
-        stack.push_async_callback(deltas.aclose)
-        widening = Widening(
-            fetcher=fetcher,
-            series=series,
-            statuses=statuses,
+            upstream=upstream,
             store=store,
             encoder=encoder,
-            memo=memo,
-            lifetimes=lifetimes,
-            clock=clock,
-            bounds=bounds,
-        )
-        assembler = Assembler(fetcher, series, lifetimes, clock, bounds=bounds)
-        stack.push_async_callback(assembler.aclose)
-        asker = Asker(
             fetcher=fetcher,
-            series=series,
-            deltas=deltas,
-            widening=widening,
-            assembler=assembler,
-            statuses=statuses,
-            lifetimes=lifetimes,
             memo=memo,
-            clock=clock,
+            lifetimes=lifetimes,
         )
-        stack.push_async_callback(asker.aclose)
         reader = Reader(
-            series=series,
+            series=engine.series,
             upstream=upstream,
             store=store,
             tenancy=tenancy,
-            asker=asker,
+            asker=engine.asker,
             fetcher=fetcher,
             memo=memo,
             lifetimes=lifetimes,
@@ -194,11 +141,11 @@ async def open_parts(
             store=store,
             upstream=upstream,
             encoder=encoder,
-            series=series,
-            asker=asker,
-            assembler=assembler,
-            deltas=deltas,
-            statuses=statuses,
+            series=engine.series,
+            asker=engine.asker,
+            assembler=engine.assembler,
+            deltas=engine.deltas,
+            statuses=engine.statuses,
             lifetimes=lifetimes,
             routes=RouteTable(routes),
             tokens=tokens,
@@ -217,6 +164,94 @@ async def open_parts(
         summing = asyncio.create_task(parts.hits.run(), name="hits.run")
         stack.push_async_callback(_ended, summing)
         yield parts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Engine:
+    """What answers metric questions from what other questions brought, and asks so that others can be answered."""
+
+    statuses: Statuses
+    series: Series
+    deltas: Deltas
+    assembler: Assembler
+    asker: Asker
+
+
+def _engine(
+    stack: AsyncExitStack,
+    config: Config,
+    clock: Clock,
+    *,
+    upstream: Upstream,
+    store: TieredStore,
+    encoder: Encoder,
+    fetcher: Fetcher,
+    memo: Memo,
+    lifetimes: RunLifetimes,
+) -> _Engine:
+    statuses = _statuses(config, fetcher, clock)
+    lifetimes.ended_fresh_s = statuses.fresh_s
+    stack.push_async_callback(statuses.aclose)
+    shelves = Shelves(store, memory_bytes=config.series.memory_bytes, overlap_s=config.series.overlap_s)
+    stack.push_async_callback(shelves.settled)
+    checks = Checks(upstream, clock, shadow_fraction=config.series.shadow_fraction)
+    stack.push_async_callback(checks.aclose)
+    series = Series(
+        shelves,
+        Runs(clock, max_rows=config.series.max_fetch_rows),
+        checks,
+        memory=store.memory,
+        encoder=encoder,
+        clock=clock,
+        enabled=config.series.enabled,
+        overlap_s=config.series.overlap_s,
+    )
+    # More than can be kept would be fetched in vain.
+    bounds = Bounds(bytes=min(config.series.max_fetch_bytes, config.cache.max_object_bytes), rows=config.series.max_fetch_rows)
+    series.changed = statuses.note_change
+
+    def status_changed(namespace: str, run: str, project: str) -> None:
+        lifetimes.note_change(namespace, run, project)
+        series.runs.suspect(run, project)
+
+    statuses.changed = status_changed
+    deltas = Deltas(
+        fetcher,
+        series,
+        lifetimes,
+        clock,
+        overlap_s=config.series.overlap_s,
+        rewrite_check_s=config.series.rewrite_check_s,
+        call_cost_rows=config.series.call_cost_rows,
+        bounds=bounds,
+    )
+    stack.push_async_callback(deltas.aclose)
+    widening = Widening(
+        fetcher=fetcher,
+        series=series,
+        statuses=statuses,
+        store=store,
+        encoder=encoder,
+        memo=memo,
+        lifetimes=lifetimes,
+        clock=clock,
+        bounds=bounds,
+    )
+    assembler = Assembler(fetcher, series, lifetimes, clock, bounds=bounds)
+    stack.push_async_callback(assembler.aclose)
+    asker = Asker(
+        fetcher=fetcher,
+        series=series,
+        deltas=deltas,
+        widening=widening,
+        assembler=assembler,
+        statuses=statuses,
+        lifetimes=lifetimes,
+        memo=memo,
+        clock=clock,
+    )
+    stack.push_async_callback(asker.aclose)
+    return _Engine(statuses=statuses, series=series, deltas=deltas, assembler=assembler, asker=asker)
 
 
 def _statuses(config: Config, fetcher: Fetcher, clock: Clock) -> Statuses:

@@ -224,7 +224,7 @@ class Widening:
         """Take notice of details that nobody waited for any more: the next question is asked knowing them."""
         self._late.discard(asking)
         if not asking.cancelled() and asking.exception() is None:
-            self._series.runs.note_size(metrics, _series_in(asking.result()[0].entry))
+            self._series.runs.note_size(metrics, _series_in(asking.result()[0].entry, metrics.project))
 
 
 def _series_in(details: Entry, project: str) -> float:
