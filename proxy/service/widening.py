@@ -204,14 +204,13 @@ class Widening:
         """
         need = replace(asked.need, not_before_s=-math.inf)
         asking = asyncio.ensure_future(self._fetcher.fetch(asked.tenant, details, need))
-        late = False
+        late = sent = False
         try:
-            await asyncio.wait([asking], timeout=asked.patience_s)
-            while not asking.done():
-                if not self._fetcher.is_in_line(asked.tenant, details):
-                    late = True
+            while not (await asyncio.wait([asking], timeout=max(asked.patience_s, _LEAST_S)))[0]:
+                # The patience counts from when it has left the line, or a little later.
+                late, sent = sent, not self._fetcher.is_in_line(asked.tenant, details)
+                if late:
                     raise TimeoutError
-                await asyncio.wait([asking], timeout=max(asked.patience_s, _LEAST_S))
             return (await asking)[0].entry
         finally:
             if late:
