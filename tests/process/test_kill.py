@@ -2,11 +2,12 @@
 
 import asyncio
 import sqlite3
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import aiohttp
 
-from proxy.standin import Standin
+from proxy.standin import Row, Standin
 from tests.process.support import proxy_process
 from tests.support import DATA, KEY, METRICS
 
@@ -80,6 +81,48 @@ async def test_series_survive_a_kill(tmp_path: Path) -> None:
             assert [body for _, body in after] == [body for _, body in before]
             assert all(status.startswith("pluto-proxy; hit") for status, _ in after)
             assert await running.terminate() == 0
+
+
+async def test_a_live_series_costs_one_delta_after_a_kill(tmp_path: Path) -> None:
+    """What was known of a running run is known again: one call asks for what is new, for every panel of it."""
+    standin = Standin()
+    begun = datetime(2026, 1, 1, tzinfo=UTC)
+    standin.rows.insert(
+        Row(
+            run_id=1,
+            log_name="loss",
+            step=step,
+            value=step / 7,
+            time=f"{begun + timedelta(seconds=step):%Y-%m-%d %H:%M:%S}.000",
+        )
+        for step in range(800)
+    )
+    path = tmp_path / "cache" / "c.sqlite"
+    async with standin.serve() as upstream, aiohttp.ClientSession() as session:
+        variables = {
+            "PLUTO_API_KEY": KEY,
+            "PLUTO_PROXY_UPSTREAM": upstream,
+            "PLUTO_PROXY_CACHE": str(path),
+            # So that what was asked for before the kill has grown old by the time of the first question after it.
+            "PLUTO_PROXY_FRESHNESS__RUNNING_S": "0.001",
+            "PLUTO_PROXY_FRESHNESS__STALE_WHILE_REVALIDATE_S": "0",
+            "PLUTO_PROXY_SERIES__OVERLAP_S": "10",
+        }
+        question = f"{METRICS}?runId=1&projectName=demo&logName=loss&limit=500"
+        async with proxy_process(**variables) as running:
+            async with session.get(running.url + question) as response:
+                assert response.status == 200
+            await on_disk(path, 2)
+            await running.kill()
+        standin.counters.reset()
+        async with proxy_process(**variables) as running:
+            async with session.get(running.url + question) as response:
+                assert response.headers["Cache-Status"].endswith('detail="delta"')
+                assert response.headers["X-Pluto-Complete-Through"] == "799"
+            assert await running.terminate() == 0
+        asked = [call.query for call in standin.counters.calls if call.path == METRICS]
+        assert len(asked) == 1
+        assert "stepMin=7" in str(asked[0])
 
 
 async def keep_asking(session: aiohttp.ClientSession, url: str, number: int) -> None:
