@@ -22,7 +22,7 @@ for; behind the tail nothing was looked at since. An answer has the ages of its 
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -129,7 +129,10 @@ def answer(extents: Extents, query: MetricsQuery) -> Computed | None:
     if any(extent.known not in _CERTAIN for extent in chosen):
         return None
     grouped = query.group is not None and extents.question.group is None
-    body = b"".join((PREFIX, b",".join([row for extent in chosen for row in _selected(extent, query, grouped)]), SUFFIX))
+    rows: list[bytes] = []
+    for extent in chosen:
+        rows += _selected(extent, query, grouped)
+    body = laid_out(rows)
     ends = [extent.steps[-1] for extent in chosen if extent.rows]
     if not ends:
         # That a name has no rows is known since all of them were looked for: who asks for the newest ones would not see them.
@@ -167,19 +170,28 @@ def may_hold(extent: Extent, group: str) -> bool:
     return group == extent.group if extent.groups is None else group in extent.groups
 
 
-def _selected(extent: Extent, query: MetricsQuery, grouped: bool) -> Iterator[bytes]:
+def _selected(extent: Extent, query: MetricsQuery, grouped: bool) -> list[bytes]:
     """Return the rows of an extent that a question selects."""
     first, last = window_of(extent.steps, query.first, query.last)
     rows = extent.rows
     if grouped and extent.groups is not None:
         groups = extent.groups
         of_it = [number for number in range(first, last) if groups[number] == query.group]
-        return (rows[of_it[place]] for place in sampled(len(of_it), query.limit))
+        return [rows[of_it[place]] for place in sampled(len(of_it), query.limit)]
     every = stride(last - first, query.limit)
     chosen = rows[first:last:every]
     if every > 1 and (last - first - 1) % every:
         chosen.append(rows[last - 1])
-    return iter(chosen)
+    return chosen
+
+
+def laid_out(rows: list[bytes]) -> bytes:
+    """Return rows as the upstream lays them out. The list is used up: so nothing of a large body is copied twice."""
+    if not rows:
+        return PREFIX + SUFFIX
+    rows[0] = PREFIX + rows[0]
+    rows[-1] += SUFFIX
+    return b",".join(rows)
 
 
 def window_of(steps: "array[int]", first: int, last: int | None) -> tuple[int, int]:

@@ -12,7 +12,7 @@ import msgspec
 
 from proxy.core.answers import Partition, extent_of, partitions
 from proxy.core.entry import digest_of
-from proxy.core.extents import PREFIX, SUFFIX, Extent, Extents, Known
+from proxy.core.extents import Extent, Extents, Known, laid_out
 from proxy.core.growth import none
 from proxy.core.metrics_query import MetricsQuery
 
@@ -135,7 +135,7 @@ def _size(kept: list[Pack]) -> int:
 
 def _body(rows: Mapping[str, list[bytes]], kept: list[Pack]) -> bytes:
     counts: Mapping[str, int] = kept[-1].counts if kept else {}
-    return b"".join((PREFIX, b",".join([row for name, texts in rows.items() for row in texts[counts.get(name, 0) :]]), SUFFIX))
+    return laid_out([row for name, texts in rows.items() for row in texts[counts.get(name, 0) :]])
 
 
 def _window(head: _Head, packs: Mapping[str, bytes], scope: MetricsQuery, overlap_s: float) -> Written:
