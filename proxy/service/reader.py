@@ -220,6 +220,9 @@ class Reader:
             if failure is not None:
                 raise failure
             return await self._fetch(replace(ask, asked=replace(ask.asked, need=replace(ask.asked.need, urgent=True))))
+        if failure is None:
+            # The call is still under way: somebody must be there to take its answer apart.
+            return self._refresh(ask, reason)
         return self._serve(ask.tenant, ask.query, ask.entry, stale=reason)
 
     async def _fetch(self, ask: _Ask) -> Answer:
