@@ -51,8 +51,9 @@ class Need:
     `refreshed_s`: when what the caller has in hand was fetched (wall time). `client`: who asks.
     `deadline_s`: until when who has nothing in hand waits (monotonic clock), however many calls it takes.
     `bounds`: how much an answer may hold, where that is less than usual. `keep`: False where the answer is of no
-    use as it is, so that it isn't stored. `in_vain`: called where the flight brings no 200,
-    whoever still waits for it then, unless the upstream wants to be left alone or refuses the key.
+    use as it is, so that it isn't stored. `in_vain`: called where the flight brings no 200, with what it failed of (None where
+    the upstream answered something else), whoever still waits for it then, unless the upstream wants to be left alone or
+    refuses the key.
     """
 
     not_before_s: float
@@ -64,7 +65,7 @@ class Need:
     deadline_s: float = math.inf
     bounds: Bounds | None = None
     keep: bool = True
-    in_vain: Callable[[], None] | None = None
+    in_vain: Callable[[UpstreamError | None], None] | None = None
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -244,7 +245,7 @@ class Fetcher:
         question = Question(reply.fingerprint, target)
         if reply.status != 200:
             self._memo.remember(question, entry)
-            self._note_vain(call)
+            self._note_vain(call, None)
         else:
             self._memo.forget(question)
         if reply.status != 200 or len(entry.body) > self._max_object_bytes:
@@ -265,12 +266,12 @@ class Fetcher:
         # Those two are remembered where they belong, for the upstream as a whole and with times of their own.
         if isinstance(error, UpstreamBusy | KeyRefused):
             return
-        self._note_vain(call)
+        self._note_vain(call, error)
         # What was given up for its size may still be had by who accepts more.
         if not (isinstance(error, AnswerTooLarge) and call.first.bounds is not None):
             self._memo.remember(call.question, Failure(error=error))
 
     @staticmethod
-    def _note_vain(call: _Call) -> None:
+    def _note_vain(call: _Call, error: UpstreamError | None) -> None:
         if call.first.in_vain is not None:
-            call.first.in_vain()
+            call.first.in_vain(error)

@@ -16,6 +16,8 @@ WATCHED_S = 60.0
 _MOST_WATCHED = 200
 # What was too long stays so, since series grow; a run that was too large may have been deleted and the like.
 VAIN_S = 3600.0
+# What failed may have been too much for the upstream; most likely that had other reasons, which pass.
+_FAILED_S = 300.0
 # Until a series of the run has come, what one is taken to have.
 _USUAL_ROWS = 1_000
 
@@ -52,6 +54,7 @@ class Runs:
         self._runs: LRUCache[tuple[str, str], Run] = LRUCache(_MOST_RUNS)
         self._vain: TTLCache[tuple[MetricsQuery, str | None], None] = TTLCache(_MOST_VAIN, VAIN_S, timer=clock.monotonic_s)
         self._hopeless: TTLCache[MetricsQuery, None] = TTLCache(_MOST_VAIN, VAIN_S, timer=clock.monotonic_s)
+        self._failed: TTLCache[MetricsQuery, None] = TTLCache(_MOST_VAIN, _FAILED_S, timer=clock.monotonic_s)
         # By series in full: the shortest window of which even the densest answer was of no use.
         self._too_long: TTLCache[MetricsQuery, float] = TTLCache(_MOST_VAIN, VAIN_S, timer=clock.monotonic_s)
 
@@ -96,10 +99,10 @@ class Runs:
 
     def asked(self, question: MetricsQuery) -> MetricsQuery:
         """Return the question to ask upstream, the widest that will likely be complete and whose rows are wanted."""
-        promising = (
-            wider for wider in self._wider(question) if (wider, question.name) not in self._vain and wider not in self._hopeless
-        )
-        return next(promising, question)
+        return next((wider for wider in self._wider(question) if self._is_promising(wider, question)), question)
+
+    def _is_promising(self, wider: MetricsQuery, question: MetricsQuery) -> bool:
+        return (wider, question.name) not in self._vain and wider not in self._hopeless and wider not in self._failed
 
     def _wider(self, question: MetricsQuery) -> list[MetricsQuery]:
         run = self.run(question)
@@ -148,8 +151,12 @@ class Runs:
             self._too_long[question.wide] = min(_span(question), self._too_long.get(question.wide, math.inf))
 
     def note_hopeless(self, asked: MetricsQuery) -> None:
-        """Note that a wider question's answer was too large or failed, whatever it was asked for."""
+        """Note that a wider question's answer was too large or refused, whatever it was asked for."""
         self._hopeless[asked] = None
+
+    def note_failed(self, asked: MetricsQuery) -> None:
+        """Note that the upstream failed to answer a wider question: that it was too much is one reason of many."""
+        self._failed[asked] = None
 
 
 def _span(question: MetricsQuery) -> float:

@@ -123,22 +123,22 @@ class Widening:
 
     async def _ask_wider(self, asked: Asked, metrics: MetricsQuery, wider: MetricsQuery) -> Brought | None:
         runs = self._series.runs
-        hopeless = partial(runs.note_hopeless, wider)
-        need = replace(asked.need, persist=False, bounds=self._bounds, in_vain=hopeless)
+        in_vain = partial(self._note_vain, wider)
+        need = replace(asked.need, persist=False, bounds=self._bounds, in_vain=in_vain)
         try:
             fetched, collapsed = await self._fetched(asked, wider, need)
-        except AnswerTooLarge:
-            hopeless()
+        except AnswerTooLarge as exc:
+            in_vain(exc)
             return None
         except (UpstreamBusy, KeyRefused):
             raise
         except UpstreamError as exc:
             # Perhaps it was too much: next time it is asked for as it came, once the failure is no longer remembered.
-            hopeless()
+            in_vain(exc)
             self._memo.remember(Question(asked.tenant.fingerprint, asked.query.target), Failure(error=exc))
             raise
         if fetched.entry.status != 200:
-            hopeless()  # what is said to another question is no answer to this one
+            in_vain(None)  # what is said to another question is no answer to this one
             return None
         entry = await self._computed(asked, metrics, wider, fetched)
         if entry is not None:
@@ -147,6 +147,13 @@ class Widening:
         if self._series.checks.trusted:
             runs.note_vain(wider, metrics)
         return None
+
+    def _note_vain(self, wider: MetricsQuery, error: UpstreamError | None) -> None:
+        runs = self._series.runs
+        if error is None or isinstance(error, AnswerTooLarge):
+            runs.note_hopeless(wider)
+        else:
+            runs.note_failed(wider)
 
     async def _fetched(self, asked: Asked, wider: MetricsQuery, need: Need) -> tuple[Fetched, bool]:
         """Fetch a wide answer, unless it came a moment ago and is still being taken apart."""
