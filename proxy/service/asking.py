@@ -129,11 +129,12 @@ class Asker:
 
     def _come_meanwhile(self, asked: Asked, metrics: MetricsQuery) -> Entry | None:
         """Return what can be computed from what others have brought since the caller looked."""
-        lifetimes = self._lifetimes.of(asked.query, asked.tenant)
-        least_s = max(asked.need.not_before_s, self._clock.now_s() - lifetimes.fresh_s)
+        lifetimes, now_s = self._lifetimes.of(asked.query, asked.tenant), self._clock.now_s()
+        tail_s = max(asked.need.not_before_s, now_s - lifetimes.fresh_s, asked.need.refreshed_s)
+        whole_s = asked.need.not_before_s if asked.whole else now_s - max(lifetimes.fresh_s, lifetimes.rewrite_check_s)
         for extents in self._series.holding(asked.tenant, metrics):
             computed = answer(extents, metrics)
-            if computed is not None and computed.tail_at_s > max(least_s, asked.need.refreshed_s):
+            if computed is not None and computed.tail_at_s > tail_s and computed.whole_at_s > whole_s:
                 return self._series.keep(asked.tenant, asked.query, metrics, computed, extents)
         return None
 

@@ -231,7 +231,8 @@ class Fetcher:
         if self.landings == call.first.landings:
             return None
         entry = await self._store.get(call.tenant.namespace, call.query.target, call.query.keeping)
-        if entry is None or entry.sent_at_s < call.first.not_before_s:
+        # What a delta was added to is not what the upstream said to this question.
+        if entry is None or entry.sent_at_s < call.first.not_before_s or entry.whole_at_s is not None:
             return None
         if judge(entry, self._clock.now_s(), self._lifetimes.of(call.query, call.tenant)) is not Verdict.FRESH:
             return None

@@ -158,7 +158,8 @@ class Widening:
     async def _fetched(self, asked: Asked, wider: MetricsQuery, need: Need) -> tuple[Fetched, bool]:
         """Fetch a wide answer, unless it came a moment ago and is still being taken apart."""
         entry = self._store.memory.peek(asked.tenant.namespace, wider.query.target)
-        if entry is not None and entry.sent_at_s >= need.not_before_s:
+        # What a delta was added to would seem to have been asked for in full.
+        if entry is not None and entry.sent_at_s >= need.not_before_s and entry.whole_at_s is None:
             lifetimes = self._lifetimes.of(wider.query, asked.tenant)
             newer = asked.need.refreshed_s < entry.sent_at_s
             if newer and judge(entry, self._clock.now_s(), lifetimes) is Verdict.FRESH:

@@ -1,12 +1,18 @@
 """What a second review of the series engine tried to break: slow upstreams, outages that pass, races, ages not told."""
 
 from pathlib import Path
+from urllib.parse import parse_qsl
 
-from tests.series import proxied
-from tests.service.test_deltas import WIDE, begin, live
+import pytest
+
+from proxy.core.metrics_query import MetricsQuery
+from proxy.service.widening import Asked, Widening
+from tests.oracle import permitted
+from tests.series import OracleUpstream, asked_of, proxied
+from tests.service.test_deltas import WIDE, begin, live, since
 from tests.service.test_series import right, target
 from tests.service.test_series_review import HeldUpstream
-from tests.support import ManualClock
+from tests.support import ManualClock, World
 
 PANEL = "logName=loss&limit=10"
 
@@ -46,3 +52,34 @@ async def test_an_outage_that_passes(tmp_path: Path) -> None:
         for limit in range(10, 20):
             await right(running, upstream, f"logName=loss&limit={limit}")
         assert upstream.metrics_calls == 1
+
+
+@pytest.mark.parametrize("other", [PANEL, "logName=loss&limit=10000"])
+async def test_all_of_it_is_demanded_while_a_delta_lands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, other: str) -> None:
+    """Who demands all of it gets that, though somebody else's delta began after the request: that is not all of it."""
+    async with live(tmp_path, freshness__client_floor_s=0) as (running, upstream):
+        begin(upstream)
+        for raw in (PANEL, "logName=loss&limit=10000"):
+            await right(running, upstream, raw)
+        running.advance(6)
+        await right(running, upstream, PANEL)
+        running.advance(6)
+        upstream.log("loss", [3, 100], value=7)
+        learning = Widening.learn_size
+
+        async def slowly(self: Widening, asked: Asked, metrics: MetricsQuery) -> None:
+            if asked.whole:
+                running.advance(1)
+                await running.get(target(other))
+            await learning(self, asked, metrics)
+
+        monkeypatch.setattr(Widening, "learn_size", slowly)
+        upstream.asked.clear()
+        await right_now(running, upstream, PANEL)
+        assert upstream.asked == [since(50), WIDE]
+
+
+async def right_now(running: World, upstream: OracleUpstream, raw: str) -> None:
+    """Demand an answer that is made now, and see to it that it is what the upstream says."""
+    reply = await running.get(target(raw), Cache_Control="no-cache")
+    assert reply.body in list(permitted(upstream.rows.values(), asked_of(dict(parse_qsl(raw)))))
