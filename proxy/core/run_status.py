@@ -163,7 +163,8 @@ class Listing:
 def ended_fresh_s(ended: Ended, *, now_s: float, rows_changed_s: float | None, ramp: Ramp) -> float | None:
     """Return how long an ended run's answers live; None for as long as a running one's.
 
-    `rows_changed_s`: when its rows were last seen to change (wall time). Whatever lies in the future has not settled.
+    `rows_changed_s`: when its rows were last seen to change (wall time). Whatever lies in the future has not settled. No longer
+    than since it settled: what was asked for before that may lack the last rows, and lives as a running run's.
     """
     began_s = ended.at_s if rows_changed_s is None else max(ended.at_s, rows_changed_s)
     since_s = now_s - began_s
@@ -171,7 +172,7 @@ def ended_fresh_s(ended: Ended, *, now_s: float, rows_changed_s: float | None, r
     # Written so that a time that is no number has not settled either.
     if not (math.isfinite(since_s) and since_s >= max(0.0, settling_s)):
         return None
-    return min(max(_LEAST_S, since_s * _FRACTION), ramp.ended_max_s)
+    return min(max(_LEAST_S, since_s * _FRACTION), ramp.ended_max_s, since_s - max(0.0, settling_s))
 
 
 def _terminal(status: str) -> Terminal | None:
