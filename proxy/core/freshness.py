@@ -61,6 +61,14 @@ def age_s(entry: Entry, now_s: float) -> float:
     return max(0.0, now_s - entry.sent_at_s)
 
 
+def stale_s(entry: Entry, now_s: float, lifetimes: Lifetimes) -> float:
+    """Return for how many seconds an entry has been stale by one of its ages; negative while it is fresh by both."""
+    by_tail_s = age_s(entry, now_s) - lifetimes.fresh_s
+    if entry.whole_at_s is None:
+        return by_tail_s
+    return max(by_tail_s, now_s - entry.whole_at_s - max(lifetimes.fresh_s, lifetimes.rewrite_check_s))
+
+
 def judge(entry: Entry, now_s: float, lifetimes: Lifetimes) -> Verdict:
     """Say what may be done with an entry at `now_s`.
 
@@ -68,13 +76,11 @@ def judge(entry: Entry, now_s: float, lifetimes: Lifetimes) -> Verdict:
     """
     if entry.sent_at_s > now_s + CLOCK_SKEW_S:
         return Verdict.EXPIRED
-    stale_s = age_s(entry, now_s) - lifetimes.fresh_s
-    if entry.whole_at_s is not None:
-        stale_s = max(stale_s, now_s - entry.whole_at_s - max(lifetimes.fresh_s, lifetimes.rewrite_check_s))
-    if stale_s < 0:
+    since_s = stale_s(entry, now_s, lifetimes)
+    if since_s < 0:
         return Verdict.FRESH
-    if stale_s < lifetimes.stale_while_revalidate_s:
+    if since_s < lifetimes.stale_while_revalidate_s:
         return Verdict.STALE_WHILE_REVALIDATE
-    if stale_s < lifetimes.stale_if_error_s:
+    if since_s < lifetimes.stale_if_error_s:
         return Verdict.STALE_IF_ERROR
     return Verdict.EXPIRED

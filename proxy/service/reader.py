@@ -11,7 +11,7 @@ from proxy.clock import Clock
 from proxy.core.budget import Priority
 from proxy.core.directives import NO_DEMAND, Demand
 from proxy.core.entry import Entry
-from proxy.core.freshness import Lifetimes, Verdict, age_s, judge
+from proxy.core.freshness import Lifetimes, Verdict, age_s, judge, stale_s
 from proxy.core.metrics_query import MetricsQuery
 from proxy.core.outcome import Forward, Made, Outcome
 from proxy.core.plan import Condition, Plan, decide
@@ -230,15 +230,16 @@ class Reader:
         fetched = brought.fetched
         if not fetched.asked:
             return self._serve(ask.tenant, ask.query, fetched.entry)
-        age = age_s(fetched.entry, self._clock.now_s())
+        now_s = self._clock.now_s()
         outcome = Outcome(
             forward=_forward(ask.verdict),
             forward_status=fetched.entry.status,
             stored=fetched.stored,
             collapsed=brought.collapsed,
-            ttl_s=self._lifetimes.of(ask.query, fetched.tenant).fresh_s - age if fetched.stored else None,
+            ttl_s=-stale_s(fetched.entry, now_s, self._lifetimes.of(ask.query, fetched.tenant)) if fetched.stored else None,
             made=brought.made,
         )
+        age = age_s(fetched.entry, now_s)
         return Answer(tenant=fetched.tenant, entry=fetched.entry, age_s=age, outcome=outcome, upstream_s=fetched.elapsed_s)
 
     def _serve(
@@ -253,11 +254,11 @@ class Reader:
     ) -> Answer:
         if entry is None:
             raise AssertionError("a plan to serve comes with an entry")
-        age = age_s(entry, self._clock.now_s())
+        now_s = self._clock.now_s()
         # How long a remembered 4xx is kept counts from when it was told, not from when it was asked for.
-        ttl_s = self._lifetimes.of(query, tenant).fresh_s - age if entry.status == 200 else None
+        ttl_s = -stale_s(entry, now_s, self._lifetimes.of(query, tenant)) if entry.status == 200 else None
         outcome = Outcome(hit=True, ttl_s=ttl_s, made=made, stale=stale, detail=detail)
-        return Answer(tenant=tenant, entry=entry, age_s=age, outcome=outcome)
+        return Answer(tenant=tenant, entry=entry, age_s=age_s(entry, now_s), outcome=outcome)
 
 
 def _forward(verdict: Verdict | None) -> Forward:

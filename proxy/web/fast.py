@@ -28,7 +28,7 @@ from cachetools import LRUCache
 from proxy.clock import Clock
 from proxy.core.directives import Demand
 from proxy.core.entry import Coding, Entry
-from proxy.core.freshness import Lifetimes, Verdict, judge
+from proxy.core.freshness import Lifetimes, Verdict, age_s, judge, stale_s
 from proxy.core.outcome import NAME
 from proxy.core.query import Query
 from proxy.service.lifetimes import RunLifetimes
@@ -116,7 +116,7 @@ class FastPath:
             del self._hits[text]
             return None
         body = _body(entry, hit.coding)
-        varying = self._varying(request, lifetimes.fresh_s, now_s - entry.sent_at_s, now_s)
+        varying = self._varying(request, entry, lifetimes, now_s)
         response = ReadyResponse(request, hit.head + varying, body)
         duration_s = self._clock.monotonic_s() - started_s
         self._telemetry.answered(hit.query.route.name, "hit", duration_s, stale=None, not_modified=hit.not_modified)
@@ -158,10 +158,9 @@ class FastPath:
             and judge(entry, now_s, lifetimes) is Verdict.FRESH
         )
 
-    def _varying(self, request: web.BaseRequest, fresh_s: float, age_s: float, now_s: float) -> bytes:
-        age_s = max(0.0, age_s)
-        ttl = math.floor(fresh_s - age_s)
-        fields = f"Age: {int(age_s)}\r\nCache-Status: {NAME}; hit; ttl={ttl}\r\nX-Request-ID: {self._ids.of(request)}\r\n"
+    def _varying(self, request: web.BaseRequest, entry: Entry, lifetimes: Lifetimes, now_s: float) -> bytes:
+        age, ttl = int(age_s(entry, now_s)), math.floor(-stale_s(entry, now_s, lifetimes))
+        fields = f"Age: {age}\r\nCache-Status: {NAME}; hit; ttl={ttl}\r\nX-Request-ID: {self._ids.of(request)}\r\n"
         return fields.encode("ascii") + self._date_line(int(now_s))
 
     def _date_line(self, second: int) -> bytes:

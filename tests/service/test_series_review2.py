@@ -83,3 +83,39 @@ async def right_now(running: World, upstream: OracleUpstream, raw: str) -> None:
     """Demand an answer that is made now, and see to it that it is what the upstream says."""
     reply = await running.get(target(raw), Cache_Control="no-cache")
     assert reply.body in list(permitted(upstream.rows.values(), asked_of(dict(parse_qsl(raw)))))
+
+
+async def test_what_was_asked_for_before_a_run_settled(tmp_path: Path) -> None:
+    """It lives as a running run's, however long settled runs' answers do: the last rows came after it."""
+    async with live(tmp_path, freshness__settling_s=60) as (running, upstream):
+        begin(upstream)
+        await right(running, upstream, PANEL)
+        await right(running, upstream, "logName=loss&limit=9")
+        running.advance(6)
+        await right(running, upstream, PANEL)
+        upstream.change_status("COMPLETED")
+        running.advance(30)
+        await right(running, upstream, PANEL)
+        upstream.log("loss", range(100, 110))
+        running.advance(35)
+        assert (await right(running, upstream, PANEL)).headers["Age"] == "0"
+        running.advance(70)  # the late rows have settled as well
+        assert (await right(running, upstream, PANEL)).headers["Age"] == "0"
+        running.advance(29)
+        assert (await right(running, upstream, PANEL)).headers["Age"] == "29"
+
+
+async def test_the_time_to_live_of_an_old_rest(tmp_path: Path) -> None:
+    """It counts to the moment at which either age makes the answer stale, and is negative from then on."""
+    settings = {"series__rewrite_check_s": 10, "freshness__stale_while_revalidate_s": 5}
+    async with live(tmp_path, **settings) as (running, upstream):
+        begin(upstream)
+        await right(running, upstream, PANEL)
+        running.advance(8)
+        await right(running, upstream, PANEL)
+        await running.settled()
+        assert "hit; ttl=2" in (await right(running, upstream, PANEL)).cache_status
+        assert "hit; ttl=2" in (await right(running, upstream, PANEL)).cache_status
+        running.advance(3)
+        assert "ttl=-1" in (await right(running, upstream, PANEL)).cache_status
+        await running.settled()
