@@ -60,7 +60,10 @@ class Assembler:
         self._clock = clock
         self._bounds = bounds
         self._most_rows = math.inf if bounds.rows is None else bounds.rows
-        self._asked: TTLCache[MetricsQuery, set[MetricsQuery]] = TTLCache(_MOST_WATCHED, WATCHED_S, timer=clock.monotonic_s)
+        # By series: the questions that were asked about it, and when, the latest at the end.
+        self._asked: TTLCache[MetricsQuery, dict[MetricsQuery, float]] = TTLCache(
+            _MOST_WATCHED, WATCHED_S, timer=clock.monotonic_s
+        )
         self._given_up: TTLCache[MetricsQuery, None] = TTLCache(_MOST_WATCHED, _AGAIN_S, timer=clock.monotonic_s)
         self._running: dict[MetricsQuery, asyncio.Task[None]] = {}
         self.assembled = 0
@@ -75,7 +78,7 @@ class Assembler:
         series = asked.wide
         if asked.name is None or series in self._running or series in self._given_up:
             return
-        questions = self._asked[series] = self._asked.get(series, set()) | {asked}
+        questions = self._asked[series] = self._lately(series, asked)
         known = self._steps(tenant, series) if len(questions) >= _LEAST else None
         if known is None or known.rows > self._most_rows:
             return
@@ -86,6 +89,16 @@ class Assembler:
         task = asyncio.get_running_loop().create_task(self._guarded(tenant, series, known, need), name="assembling.run")
         self._running[series] = task
         task.add_done_callback(lambda _: self._running.pop(series))
+
+    def _lately(self, series: MetricsQuery, asked: MetricsQuery) -> dict[MetricsQuery, float]:
+        """Return what was asked about a series in the last while, this question included: not more than may be of use."""
+        now_s = self._clock.monotonic_s()
+        questions = self._asked.get(series, {})
+        questions.pop(asked, None)
+        questions[asked] = now_s
+        while questions[oldest := next(iter(questions))] <= now_s - WATCHED_S or len(questions) > _MOST_WATCHED:
+            del questions[oldest]
+        return questions
 
     async def aclose(self) -> None:
         """End what is under way."""
