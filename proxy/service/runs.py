@@ -99,9 +99,10 @@ class Runs:
 
     def asked(self, question: MetricsQuery) -> MetricsQuery:
         """Return the question to ask upstream, the widest that will likely be complete and whose rows are wanted."""
-        return next((wider for wider in self._wider(question) if self._is_promising(wider, question)), question)
+        return next((wider for wider in self._wider(question) if self.is_promising(wider, question)), question)
 
-    def _is_promising(self, wider: MetricsQuery, question: MetricsQuery) -> bool:
+    def is_promising(self, wider: MetricsQuery, question: MetricsQuery) -> bool:
+        """Tell whether nothing is known that speaks against asking a wider question for another one."""
         return (wider, question.name) not in self._vain and wider not in self._hopeless and wider not in self._failed
 
     def _wider(self, question: MetricsQuery) -> list[MetricsQuery]:

@@ -104,9 +104,10 @@ class Widening:
 
     async def ask(self, asked: Asked, metrics: MetricsQuery) -> Brought | None:
         """Ask for more than was asked for, where that serves the next questions too; None where it did not serve this one."""
-        # That what was empty still is, its own question tells at the least cost.
-        is_empty = self._series.is_known_empty(asked.tenant, metrics)
-        wider = metrics.wide if is_empty else self._series.runs.asked(metrics)
+        # That what was empty still is, its own question tells at the least cost, unless only this window of it is empty.
+        runs = self._series.runs
+        alone = self._series.is_known_empty(asked.tenant, metrics) and runs.is_promising(metrics.wide, metrics)
+        wider = metrics.wide if alone else runs.asked(metrics)
         if wider != wider.windowed:
             return None
         return await (self._ask_itself(asked, metrics) if wider == metrics else self._ask_wider(asked, metrics, wider))
