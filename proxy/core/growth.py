@@ -151,7 +151,8 @@ def _grown(old: Extent, new: Extent | None, first: int, sent_at_s: float, overla
     if old.known is not Known.ALL:
         return old
     if first > overlap_from(old):
-        return old  # it was meant for others
+        # It was meant for others; but who asks for a group of which this name had nothing counts on what is said here.
+        return _not_yet(old) if new is not None and not set(_groups_of(new)) <= set(_groups_of(old)) else old
     kept = bisect_left(old.steps, first)
     if new is None:
         return _not_yet(old)
@@ -192,6 +193,10 @@ def _concatenated(old: Extent, new: Extent, kept: int) -> Extent:
 
 def _groups(extent: Extent) -> list[str]:
     return [extent.group] * len(extent.rows) if extent.groups is None else extent.groups
+
+
+def _groups_of(extent: Extent) -> list[str]:
+    return [extent.group] if extent.groups is None else extent.groups
 
 
 def _joined(left: Extent | None, right: Extent | None, overlap: tuple[int, int]) -> Extent | None:

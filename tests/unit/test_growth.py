@@ -190,6 +190,15 @@ def test_a_delta_that_begins_behind_the_end_tells_nothing(asked_for: str | None)
     assert new.by_name["a"].known is not Known.ALL or new.by_name["a"] == known.by_name["a"]
 
 
+def test_a_delta_for_others_tells_of_a_new_group() -> None:
+    """Of a group in which a name had no rows nothing is known any more once it has some."""
+    known = told([row("a", 1), row("b", 1)])
+    came = [row("a", 9), row("b", 9, group="g")]
+    new = extended(known, told(came, replace(WHOLE, first=9), sent_at_s=1005), overlap_s=OVERLAP_S)
+    assert new.by_name["a"] == known.by_name["a"]
+    assert new.by_name["b"].known is Known.NOT_YET
+
+
 def test_a_delta_that_begins_behind_a_mark_leaves_it() -> None:
     """Where late rows may come, they are still asked for after a delta that did not ask for them."""
     known = told([row("a", 5), row("a", 8)])
