@@ -28,6 +28,7 @@ _MOST_ABSENT = 10_000
 # Putting together 1,000 rows takes about 0.1 ms, taking them apart 1 ms.
 _INLINE_ROWS, _INLINE_BYTES = 2_000, 65_536
 _log = structlog.get_logger()
+_MARK_KEY, _MARK = "extents are forgotten", b"{}"
 _Place = tuple[str, MetricsQuery]
 
 
@@ -54,8 +55,9 @@ class Shelves:
         self._loading: dict[_Place, asyncio.Task[Sequence[Extents]]] = {}
         self._absent: LRUCache[_Place, None] = LRUCache(_MOST_ABSENT)
         self._writing: set[asyncio.Task[None]] = set()
-        # Extents of before aren't loaded any more.
+        # Extents of before aren't loaded any more. After a restart a mark in each namespace that was looked at says so.
         self._since_s = -math.inf
+        self._namespaces: set[str] = set()
         store.renamed.append(self._rename)
 
     @property
@@ -117,6 +119,9 @@ class Shelves:
         """Forget everything found out until now, on disk as well."""
         self._since_s = now_s
         self._shelves.clear()
+        mark = Entry(body=_MARK, sent_at_s=now_s, digest=digest_of(_MARK))
+        for namespace in self._namespaces:
+            self._disk.put(namespace, _MARK_KEY, mark)
 
     async def settled(self) -> None:
         """Wait until everything kept so far has been handed to the disk."""
@@ -166,7 +171,8 @@ class Shelves:
 
     async def _load(self, tenant: Tenant, place: _Place) -> Sequence[Extents]:
         namespace, scope = place
-        head = await self._disk.get(namespace, _head_key(scope))
+        self._namespaces.add(namespace)
+        head, mark = await asyncio.gather(*(self._disk.get(namespace, key) for key in (_head_key(scope), _MARK_KEY)))
         written: list[Written] = []
         if head is not None:
             try:
@@ -176,7 +182,8 @@ class Shelves:
         # What came meanwhile is newer; and the tenant's place may have changed.
         if place in self._shelves or tenant.namespace != namespace:
             return self.peek(tenant, scope)
-        kept = tuple(window for window in written if window.extents.whole_at_s > self._since_s)
+        since_s = self._since_s if mark is None else max(self._since_s, mark.sent_at_s)
+        kept = tuple(window for window in written if window.extents.whole_at_s > since_s)
         if not kept:
             if self._disk.health is None:
                 self._absent[place] = None
@@ -202,11 +209,14 @@ class Shelves:
     def _rename(self, old_namespace: str, new_namespace: str) -> None:
         """Follow what was stored under a key to its organization. What the disk has moves there too, what is on its way not."""
         self._absent.clear()
+        self._namespaces.add(new_namespace)
         for namespace, scope in [place for place in self._shelves if place[0] == old_namespace]:
             shelf = self._shelves.pop((namespace, scope))
+            # What only requests with no-store brought was never written.
+            persist = bool(shelf.written) or shelf.changed or shelf.writing is not None
             shelf.written = ()
             if (new_namespace, scope) not in self._shelves:
-                self._keep(shelf.tenant, scope, shelf.windows, persist=True)
+                self._keep(shelf.tenant, scope, shelf.windows, persist=persist)
 
 
 def _written(windows: Sequence[Extents], before: Sequence[Written]) -> list[tuple[Written, list[tuple[packs.Pack, bytes]]]]:

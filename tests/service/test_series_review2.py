@@ -11,7 +11,7 @@ from proxy.core.metrics_query import MetricsQuery
 from proxy.service.widening import Asked, Widening
 from tests.oracle import permitted
 from tests.series import OracleUpstream, asked_of, proxied
-from tests.service.test_deltas import WIDE, begin, live, since
+from tests.service.test_deltas import WIDE, begin, live, settle, since
 from tests.service.test_series import right, target
 from tests.service.test_series_review import HeldUpstream
 from tests.support import ManualClock, World
@@ -145,3 +145,55 @@ async def test_an_empty_window_of_a_long_series(tmp_path: Path) -> None:
                 running.advance(61)
             assert upstream.asked.count(WIDE.replace("10000", "20")) <= 1
             assert upstream.metrics_calls <= 11
+
+
+async def test_a_name_that_gets_a_second_group(tmp_path: Path) -> None:
+    """Whoever looks at that group alone sees its new rows, though the call for them was not made for this name."""
+    async with live(tmp_path, series__call_cost_rows=5) as (running, upstream):
+        begin(upstream, "a", group="g")
+        settle(upstream, "b", range(10))
+        for raw in ("logName=a", "logName=b", "logGroup=g"):
+            await right(running, upstream, raw)
+        running.advance(61)
+        for _ in range(2):
+            await right(running, upstream, "logGroup=g&limit=2000")
+            running.advance(6)
+        upstream.log("b", range(100, 120), group="g")
+        upstream.log("a", range(100, 120), group="g")
+        await right(running, upstream, "logGroup=g&limit=2000")
+
+
+async def test_what_was_found_out_while_the_rule_was_broken_is_forgotten_on_disk_too(tmp_path: Path) -> None:
+    """A restart doesn't bring back what was computed with before."""
+    upstream = OracleUpstream(clock=ManualClock())
+    async with upstream.serve() as url:
+        async with proxied(tmp_path, upstream, url) as running:
+            begin(upstream)
+            await right(running, upstream, PANEL)
+            await running.flushed()
+            running.advance(1)
+            running.parts.series.checks._judge(False, check="canary")
+        upstream.asked.clear()
+        async with proxied(tmp_path, upstream, url) as running:
+            running.advance(1)
+            await right(running, upstream, "logName=loss&limit=9")
+            assert upstream.asked == [WIDE]
+            await running.flushed()
+        async with proxied(tmp_path, upstream, url) as running:
+            assert (await right(running, upstream, "logName=loss&limit=8")).is_hit
+
+
+async def test_what_must_not_be_stored_moves_to_its_organization_unstored(tmp_path: Path) -> None:
+    """That a key's organization becomes known is no reason to write what only requests with no-store brought."""
+    async with live(tmp_path) as (running, upstream):
+        begin(upstream)
+        await running.get(target(PANEL), Cache_Control="no-store")
+        tenant = running.parts.tenancy.current()
+        old, tenant.namespace = tenant.namespace, "elsewhere"
+        running.parts.series.shelves._rename(old, "elsewhere")
+        await running.flushed()
+        assert running.parts.store.disk.sizes.entries == 0
+        running.advance(6)
+        upstream.asked.clear()
+        await right(running, upstream, PANEL)
+        assert upstream.asked[-1:] == [since(50)]
