@@ -168,10 +168,14 @@ class Series:
 
 
 def _newest(asked: MetricsQuery, windows: Iterable[Extents]) -> tuple[Computed, Extents] | None:
-    """Return the answer with the newest tail that can be computed from one of some windows."""
+    """Return the answer with the newest tail, and then the newest rest, that can be computed from one of some windows."""
     best: tuple[Computed, Extents] | None = None
     for extents in windows:
         computed = answer(extents, asked)
-        if computed is not None and (best is None or computed.tail_at_s > best[0].tail_at_s):
+        if computed is not None and (best is None or _ages(computed) > _ages(best[0])):
             best = computed, extents
     return best
+
+
+def _ages(computed: Computed) -> tuple[float, float]:
+    return computed.tail_at_s, computed.whole_at_s

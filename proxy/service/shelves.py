@@ -88,7 +88,8 @@ class Shelves:
     def put(self, tenant: Tenant, extents: Extents, *, persist: bool, joins: Callable[[Extents], bool]) -> bool:
         """Keep what was found out about a window, in place of what is known of windows within it; return whether memory does.
 
-        `joins` tells of another window whether the two may be put together.
+        A window within it of which newer rows are known stays beside it: this one was long on its way. `joins` tells of another
+        window whether the two may be put together.
         """
         scope = extents.question.wide
         rest: list[Extents] = []
@@ -96,7 +97,7 @@ class Shelves:
         if any(window.covers(extents) and window.whole_at_s >= extents.whole_at_s for window in windows):
             return True  # it was overtaken by a newer one, or somebody else who waited for it has brought it
         for window in windows:
-            if extents.covers(window):
+            if extents.covers(window) and window.tail_at_s <= extents.tail_at_s:
                 continue
             whole = merged(extents, window) if joins(window) else None
             if whole is None:

@@ -1,5 +1,6 @@
 """What a second review of the series engine tried to break: slow upstreams, outages that pass, races, ages not told."""
 
+import asyncio
 from pathlib import Path
 from unittest.mock import patch
 from urllib.parse import parse_qsl
@@ -14,7 +15,7 @@ from tests.series import OracleUpstream, asked_of, proxied
 from tests.service.test_deltas import WIDE, begin, live, settle, since
 from tests.service.test_series import right, target
 from tests.service.test_series_review import HeldUpstream
-from tests.support import ManualClock, World
+from tests.support import ManualClock, World, until
 
 PANEL = "logName=loss&limit=10"
 
@@ -197,3 +198,27 @@ async def test_what_must_not_be_stored_moves_to_its_organization_unstored(tmp_pa
         upstream.asked.clear()
         await right(running, upstream, PANEL)
         assert upstream.asked[-1:] == [since(50)]
+
+
+async def test_an_older_look_at_all_of_it_hides_no_newer_rows(tmp_path: Path) -> None:
+    """A wide answer that was long on its way doesn't take back what a delta has brought meanwhile."""
+    upstream = HeldUpstream(clock=ManualClock())
+    settings = {"freshness__stale_wait_s": 30, "freshness__stale_while_revalidate_s": 0, "freshness__client_floor_s": 0}
+    async with upstream.serve() as url, proxied(tmp_path, upstream, url, **settings) as running:
+        begin(upstream)
+        await right(running, upstream, PANEL)
+        running.advance(6)
+        await right(running, upstream, PANEL)
+        running.advance(6)
+        old = upstream.answer({"projectName": "p", "logName": "loss", "limit": "10000"})
+        upstream.holds = lambda path: path == WIDE
+        upstream.instead = lambda query: old if "stepMin" not in query else upstream.answer(query)
+        slow = asyncio.create_task(running.get(target(PANEL), Cache_Control="no-cache"))
+        await until(upstream.arrived)
+        running.advance(1)
+        upstream.log("loss", [100, 101])
+        await right(running, upstream, "logName=loss&limit=9")
+        upstream.gate.set()
+        await slow
+        upstream.instead = None
+        await right(running, upstream, "logName=loss&limit=8")
