@@ -117,7 +117,9 @@ class Deltas:
             if not await flight.result():
                 return None
             if joined and not self._has_come(tenant, asked, flight.started_s):
-                continue  # it was planned before this question was being watched
+                # It was planned before this question was being watched. Until it is gone it would be joined again and again.
+                await flight.ended()
+                continue
             return Done(started_s=flight.started_s, elapsed_s=self._clock.monotonic_s() - began_s, collapsed=joined)
         return None
 

@@ -159,6 +159,8 @@ class Fetcher:
             # A flight can hand out an entry that landed just before it: new enough for its first caller, not for each.
             if fetched.asked or fetched.entry.sent_at_s >= need.not_before_s:
                 return fetched, joined
+            # Until it is gone it would be joined again and again.
+            await flight.ended()
 
     def refresh(self, tenant: Tenant, query: Query, need: Need) -> None:
         """See to it that a flight is under way, without waiting for it."""

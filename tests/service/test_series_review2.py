@@ -1,6 +1,7 @@
 """What a second review of the series engine tried to break: slow upstreams, outages that pass, races, ages not told."""
 
 import asyncio
+import math
 from pathlib import Path
 from unittest.mock import patch
 from urllib.parse import parse_qsl
@@ -8,7 +9,10 @@ from urllib.parse import parse_qsl
 import pytest
 
 from proxy.core import metrics_query
+from proxy.core.entry import Entry, digest_of
 from proxy.core.metrics_query import MetricsQuery
+from proxy.service.deltas import _Refresh
+from proxy.service.fetcher import Fetched, Need
 from proxy.service.widening import Asked, Widening
 from tests.oracle import permitted
 from tests.series import OracleUpstream, asked_of, proxied
@@ -222,3 +226,44 @@ async def test_an_older_look_at_all_of_it_hides_no_newer_rows(tmp_path: Path) ->
         await slow
         upstream.instead = None
         await right(running, upstream, "logName=loss&limit=8")
+
+
+async def test_who_joins_a_flight_in_the_moment_of_its_landing_is_not_caught_in_it(tmp_path: Path) -> None:
+    """Its call has ended, but it is still there: who finds that it brought too little lets it go before looking again."""
+    async with live(tmp_path) as (running, upstream):
+        begin(upstream)
+        await right(running, upstream, PANEL)
+        running.advance(6)
+        await right(running, upstream, PANEL)
+        running.advance(6)
+        deltas, tenant = running.parts.deltas, running.parts.tenancy.current()
+        asked = MetricsQuery(run="1", project="p", name="loss", group=None, limit=10, first=0, last=None)
+        need = Need(not_before_s=-math.inf, persist=True, landings=0)
+        call = _Refresh(deltas=deltas, tenant=tenant, run=asked.whole, need=need)
+
+        async def nothing(_: _Refresh) -> bool:
+            return True
+
+        with patch.object(deltas, "carry_out", nothing):
+            deltas._flights.start((tenant.fingerprint, "1", "p"), call, now_s=upstream.clock.now_s())
+            asking = asyncio.create_task(deltas.refreshed(tenant, asked, need))
+            await asyncio.sleep(0)
+        assert await asking is not None
+
+
+async def test_who_joins_a_call_in_the_moment_of_its_landing_is_not_caught_in_it(tmp_path: Path) -> None:
+    """As above, where somebody else's call served an entry that is too old for this caller."""
+    async with live(tmp_path) as (running, _):
+        fetcher, tenant, now_s = running.parts.fetcher, running.parts.tenancy.current(), running.clock.now_s()
+        query = MetricsQuery(run="1", project="p", name="loss", group=None, limit=10, first=0, last=None).query
+        need = Need(not_before_s=now_s, persist=True, landings=0)
+        entry = Entry(body=b"", sent_at_s=now_s - 1, digest=digest_of(b""))
+        brought = [Fetched(tenant=tenant, entry=entry, stored=True, asked=asked) for asked in (False, True)]
+
+        async def carry_out(_: object) -> Fetched:
+            return brought.pop(0)
+
+        with patch.object(fetcher, "carry_out", carry_out):
+            fetcher.refresh(tenant, query, need)
+            fetched, joined = await asyncio.create_task(fetcher.fetch(tenant, query, need))
+        assert (fetched.asked, joined) == (True, False)
