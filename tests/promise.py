@@ -50,8 +50,8 @@ def _name_is_kept(name: str, told: list[str], asked: Asked, states: Sequence[Sta
         return False  # what shares a step is never put together
     if not now:
         return False
-    if not told and asked.name is None and all(one == [] for one in rows[:1]) and now[-1][0] < _last_step(states[-1]):
-        return True  # a new name that a delta of the others began behind
+    if not told and asked.name is None and [] in rows and now[-1][0] < _last_step(states[-1]):
+        return True  # a new name, or one that was deleted and came again, that a delta of the others began behind
     places = [(step, _place(step, rows)) for step in sorted({step for one in rows for step, _ in one}) if step < now[-1][0]]
     places.append((now[-1][0], _Place(frozenset({now[-1][1]}), optional=False)))
     wanted = [place for step, place in places if step >= asked.first and (asked.last is None or step <= asked.last)]

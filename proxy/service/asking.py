@@ -13,6 +13,8 @@ import math
 from contextlib import suppress
 from dataclasses import replace
 
+import structlog
+
 from proxy.clock import Clock
 from proxy.core.entry import Entry
 from proxy.core.extents import answer, is_outstanding
@@ -30,6 +32,8 @@ from proxy.service.question import Question
 from proxy.service.series import Series
 from proxy.service.statuses import Statuses
 from proxy.service.widening import Asked, Brought, Widening
+
+_log = structlog.get_logger()
 
 
 class Asker:
@@ -118,10 +122,14 @@ class Asker:
 
     async def _refresh(self, asked: Asked, entry: Entry) -> None:
         # A failure is told in the log where it happened, and to whoever asks next.
-        with suppress(UpstreamError):
+        try:
             if not await self.has_ended(asked, entry):
                 brought = await self.ask(asked)
                 self._ahead.plan(asked, brought.fetched.entry)
+        except UpstreamError:
+            pass
+        except Exception:  # noqa: BLE001 -- nobody waits for it who could tell
+            _log.exception("refresh.crashed", key=asked.query.target)
 
     def _refresh_again(self, asked: Asked, entry: Entry) -> None:
         need = replace(asked.need, not_before_s=-math.inf, landings=self._fetcher.landings, refreshed_s=entry.sent_at_s)

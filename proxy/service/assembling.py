@@ -7,7 +7,6 @@ series: every panel of it is computed, and a delta refreshes it.
 
 import asyncio
 import math
-from contextlib import suppress
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -119,8 +118,12 @@ class Assembler:
 
     async def _guarded(self, tenant: Tenant, series: MetricsQuery, known: _Steps, need: Need) -> None:
         done = False
-        with suppress(UpstreamError):
+        try:
             done = await self._run(tenant, series, known, need)
+        except UpstreamError:
+            pass
+        except Exception:  # noqa: BLE001 -- nobody waits for it who could tell
+            _log.exception("series.crashed", key=series.query.target)
         if not done:
             self._given_up[series] = None
         _log.info("series.assembled" if done else "series.not_assembled", key=series.query.target)

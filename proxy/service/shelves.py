@@ -153,6 +153,8 @@ class Shelves:
                 made = _written(windows, before) if few else await asyncio.to_thread(_written, windows, before)
                 shelf.written = tuple(window for window, _ in made)
                 self._hand_over(shelf, scope, before, [pack for _, new in made for pack in new])
+        except Exception:  # noqa: BLE001 -- nobody waits for it who could tell; it is written with the next change
+            _log.exception("extents.not_written", key=scope.query.target)
         finally:
             shelf.writing = None
 

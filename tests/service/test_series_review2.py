@@ -7,15 +7,16 @@ from unittest.mock import patch
 from urllib.parse import parse_qsl
 
 import pytest
+from structlog.testing import capture_logs
 
 from proxy.core import metrics_query
 from proxy.core.entry import Entry, digest_of
 from proxy.core.metrics_query import MetricsQuery
-from proxy.service.deltas import _Refresh
+from proxy.service.deltas import Deltas, _Refresh
 from proxy.service.fetcher import Fetched, Need
 from proxy.service.widening import Asked, Widening
 from tests.oracle import permitted
-from tests.series import OracleUpstream, asked_of, proxied
+from tests.series import OracleUpstream, asked_of, proxied, row, series_world
 from tests.service.test_deltas import WIDE, begin, live, settle, since
 from tests.service.test_series import right, target
 from tests.service.test_series_review import HeldUpstream
@@ -267,3 +268,19 @@ async def test_who_joins_a_call_in_the_moment_of_its_landing_is_not_caught_in_it
             fetcher.refresh(tenant, query, need)
             fetched, joined = await asyncio.create_task(fetcher.fetch(tenant, query, need))
         assert (fetched.asked, joined) == (True, False)
+
+
+async def test_what_crashes_with_nobody_waiting_is_logged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fault in a refresh that nobody waits for leaves a line, and the next one is tried."""
+    async with series_world(tmp_path) as (running, upstream):
+        upstream.put(row("loss", step) for step in range(50))
+        await right(running, upstream, "logName=loss&limit=10")
+        running.advance(6)
+        with capture_logs() as logs, monkeypatch.context() as broken:
+            broken.setattr(Deltas, "refreshed", lambda *_: 1 / 0)
+            await right(running, upstream, "logName=loss&limit=10")
+            await running.settled()
+        assert [line["event"] for line in logs if line["log_level"] == "error"] == ["refresh.crashed"]
+        assert (await right(running, upstream, "logName=loss&limit=10")).headers["Age"] == "6"
+        await running.settled()
+        assert (await right(running, upstream, "logName=loss&limit=10")).headers["Age"] == "0"
