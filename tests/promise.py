@@ -46,14 +46,13 @@ def _name_is_kept(name: str, told: list[str], asked: Asked, states: Sequence[Sta
     now = rows[-1]
     if any(_thinned(_within(one, asked), asked.limit) == told for one in rows[-1:]):
         return True
-    if any(len({step for step, _ in one}) < len(one) for one in rows):
-        return False  # what shares a step is never put together
     if not now:
         return False
     if not told and asked.name is None and [] in rows and now[-1][0] < _last_step(states[-1]):
         return True  # a new name, or one that was deleted and came again, that a delta of the others began behind
     places = [(step, _place(step, rows)) for step in sorted({step for one in rows for step, _ in one}) if step < now[-1][0]]
-    places.append((now[-1][0], _Place(frozenset({now[-1][1]}), optional=False)))
+    # Of rows that share a step at most one is known, where they aren't left to the upstream.
+    places.append((now[-1][0], _Place(frozenset(text for step, text in now if step == now[-1][0]), optional=False)))
     wanted = [place for step, place in places if step >= asked.first and (asked.last is None or step <= asked.last)]
     least = sum(not place.optional for place in wanted)
     return any(_fits(wanted, total, told, asked.limit) for total in range(least, len(wanted) + 1))
@@ -69,10 +68,10 @@ def _last_step(state: State) -> int:
 
 
 def _place(step: int, rows: list[list[Row]]) -> _Place:
-    texts = [next((text for at, text in one if at == step), None) for one in rows]
-    came = next((number for number in range(1, len(rows)) if texts[number] is not None and texts[number - 1] is None), None)
-    appended = came is not None and bool(rows[came - 1]) and rows[came - 1][-1][0] < step and None not in texts[came:]
-    return _Place(frozenset(text for text in texts if text is not None), optional=None in texts and not appended)
+    texts = [frozenset(text for at, text in one if at == step) for one in rows]
+    came = next((number for number in range(1, len(rows)) if texts[number] and not texts[number - 1]), None)
+    appended = came is not None and bool(rows[came - 1]) and rows[came - 1][-1][0] < step and all(texts[came:])
+    return _Place(frozenset().union(*texts), optional=not all(texts) and not appended)
 
 
 def _within(rows: list[Row], asked: Asked) -> list[Row]:
