@@ -9,6 +9,7 @@ from proxy.clock import Clock, SystemClock
 from proxy.config import Config, KeySource
 from proxy.core.freshness import Lifetimes
 from proxy.core.lifetimes import LifetimeTable
+from proxy.core.purge import KEEP_S, Purges
 from proxy.core.routes import ROUTES, Route, RouteTable
 from proxy.core.run_status import Ramp
 from proxy.service.asking import Asker
@@ -19,6 +20,7 @@ from proxy.service.encoder import Encoder
 from proxy.service.fetcher import Fetcher
 from proxy.service.lifetimes import RunLifetimes
 from proxy.service.memo import Memo
+from proxy.service.purging import Purging
 from proxy.service.reader import Reader
 from proxy.service.runs import Runs
 from proxy.service.scopes import Scopes
@@ -66,10 +68,12 @@ async def open_parts(
     tokens = None if config.access.tokens_file is None else Tokens(config.access.tokens_file, clock)
     telemetry = Telemetry()
     async with AsyncExitStack() as stack:
-        disk = SqliteStore(config.cache.path, max_bytes=config.cache.max_bytes, clock=clock)
+        # A call may be under way for as long as its deadline, and what is made of it some time more.
+        purges = Purges(keep_s=KEEP_S + config.upstream.deadline_s)
+        disk = SqliteStore(config.cache.path, max_bytes=config.cache.max_bytes, clock=clock, purges=purges)
         await disk.open()
         stack.push_async_callback(disk.aclose)
-        store = TieredStore(MemoryStore(config.cache.memory_bytes), disk)
+        store = TieredStore(MemoryStore(config.cache.memory_bytes, purges), disk)
         session = await stack.enter_async_context(open_session(config.upstream))
         upstream = Upstream(config.upstream, credential, clock, Exchange(config.upstream, clock, session, telemetry), telemetry)
         tenancy = Tenancy(upstream, store, label=config.cache.label, sleep=sleep)
@@ -87,6 +91,7 @@ async def open_parts(
             encoder=encoder,
             lifetimes=lifetimes,
             clock=clock,
+            purges=purges,
             max_object_bytes=config.cache.max_object_bytes,
         )
         stack.push_async_callback(fetcher.aclose)
@@ -100,6 +105,7 @@ async def open_parts(
             fetcher=fetcher,
             memo=memo,
             lifetimes=lifetimes,
+            purges=purges,
         )
         reader = Reader(
             series=engine.series,
@@ -123,15 +129,6 @@ async def open_parts(
             negative_s=config.freshness.negative_s,
         )
         ids, hits = RequestIds(), HitLog(clock)
-        fast = FastPath(
-            memory=store.memory,
-            tenancy=tenancy,
-            clock=clock,
-            lifetimes=lifetimes,
-            ids=ids,
-            hits=hits,
-            telemetry=telemetry,
-        )
         parts = Parts(
             config=config,
             clock=clock,
@@ -151,13 +148,22 @@ async def open_parts(
             tokens=tokens,
             guard=Guard(config.access, tokens, clock),
             scopes=scopes,
+            purging=Purging(purges=purges, store=store, shelves=engine.series.shelves, fetcher=fetcher, memo=memo, scopes=scopes),
             cors=Cors(config.server.cors_origins),
             openapi=document(routes),
             queries=QueryReader(config.upstream),
             unknown=UnknownParameters(),
             hits=hits,
             ids=ids,
-            fast=fast,
+            fast=FastPath(
+                memory=store.memory,
+                tenancy=tenancy,
+                clock=clock,
+                lifetimes=lifetimes,
+                ids=ids,
+                hits=hits,
+                telemetry=telemetry,
+            ),
             telemetry=telemetry,
         )
         expose(parts)
@@ -188,11 +194,12 @@ def _engine(
     fetcher: Fetcher,
     memo: Memo,
     lifetimes: RunLifetimes,
+    purges: Purges,
 ) -> _Engine:
     statuses = _statuses(config, fetcher, clock)
     lifetimes.ended_fresh_s = statuses.fresh_s
     stack.push_async_callback(statuses.aclose)
-    shelves = Shelves(store, memory_bytes=config.series.memory_bytes, overlap_s=config.series.overlap_s)
+    shelves = Shelves(store, memory_bytes=config.series.memory_bytes, overlap_s=config.series.overlap_s, purges=purges)
     stack.push_async_callback(shelves.settled)
     checks = Checks(upstream, clock, shadow_fraction=config.series.shadow_fraction)
     stack.push_async_callback(checks.aclose)

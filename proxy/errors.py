@@ -5,12 +5,14 @@
     │   ├── BadQuery                400  parameters that the upstream would refuse, each named
     │   ├── Unauthorized            401  no token, or one that isn't good (any more)
     │   ├── OriginRefused           403  a browser's preflight from an origin that nobody listed (CORS)
+    │   ├── AdminRefused            403  managing the proxy without an admin token, or from elsewhere
     │   ├── NetworkRefused          403  a client's address that is in none of the listed networks
     │   ├── ScopeRefused            403  a question that a token limited to projects cannot ask
     │   ├── NotFound                404  not a route of the read API; nothing that this token may see
     │   ├── MethodNotAllowed        405  only GET and HEAD
     │   ├── NotAcceptable           406  Accept-Encoding excludes every coding that there is
     │   ├── QueryTooLong            414  longer than what the upstream accepts
+    │   ├── NotJson                 415  a body to /admin that isn't said to be JSON
     │   └── WrongHost               421  a Host that nobody allowed (DNS rebinding)
     ├── NothingStored               504  only-if-cached, and nothing usable is stored
     └── UpstreamError                    the upstream was, or would have been, asked
@@ -95,6 +97,14 @@ class OriginRefused(BadRequest):
     title = "Origin refused"
 
 
+class AdminRefused(BadRequest):
+    """Managing the proxy without an admin token or, where there are no tokens, from another machine or another page."""
+
+    code = "admin-refused"
+    status = 403
+    title = "Not for you to manage"
+
+
 class NetworkRefused(BadRequest):
     """A client whose address is in none of access.networks."""
 
@@ -120,11 +130,15 @@ class NotFound(BadRequest):
 
 
 class MethodNotAllowed(BadRequest):
-    """A method other than GET and HEAD: the proxy only reads."""
+    """A method other than GET and HEAD, since the proxy only reads; `allowed` are those of the path."""
 
     code = "method-not-allowed"
     status = 405
     title = "Method not allowed"
+
+    def __init__(self, detail: str, *, allowed: str = "GET, HEAD") -> None:
+        super().__init__(detail)
+        self.allowed = allowed
 
 
 class NotAcceptable(BadRequest):
@@ -141,6 +155,14 @@ class QueryTooLong(BadRequest):
     code = "query-too-long"
     status = 414
     title = "Query too long"
+
+
+class NotJson(BadRequest):
+    """A request that changes something without saying that its body is JSON: browsers let any page send such ones."""
+
+    code = "not-json"
+    status = 415
+    title = "Not JSON"
 
 
 class WrongHost(BadRequest):

@@ -36,6 +36,7 @@ class Flights(Generic[K, C, T]):
 
     def __init__(self) -> None:
         self._flights: dict[K, Flight[C, T]] = {}
+        # Those whose key is free again, though they haven't ended yet.
         self._abandoned: set[asyncio.Task[T]] = set()
         self._closing = False
         self.landings = 0
@@ -63,7 +64,18 @@ class Flights(Generic[K, C, T]):
         if self._flights.get(key) is flight:
             del self._flights[key]
             self._abandoned.add(flight.task)
+        if flight.task in self._abandoned:
             flight.task.cancel()
+
+    def detach(self, key: K, flight: Flight[C, T]) -> None:
+        """Free the key of a call that goes on for those who wait for it: whoever comes now begins another one."""
+        if self._flights.get(key) is flight:
+            del self._flights[key]
+            self._abandoned.add(flight.task)
+
+    def under_way(self) -> list[tuple[K, Flight[C, T]]]:
+        """Return the calls under way with their keys."""
+        return list(self._flights.items())
 
     async def aclose(self) -> None:
         """Cancel what is under way and wait until it has ended."""

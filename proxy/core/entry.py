@@ -29,7 +29,7 @@ class Entry:
     of 128 bits in lower-case hex: it tells bodies apart, and promises nothing against someone who looks for two that agree.
     `encoded` holds the compressed forms made so far. `status` is 200, or the 4xx that the upstream itself answered.
     `whole_at_s` is when all of it was last asked for, where only its newest rows were asked for at `sent_at_s`; `through` the
-    last step up to which all of its series are known, where they are.
+    last step up to which all of its series are known, where they are. `purged`: it was purged softly (`core.purge`).
     """
 
     body: bytes
@@ -39,6 +39,12 @@ class Entry:
     encoded: Mapping[Coding, bytes] = field(default_factory=lambda: MappingProxyType({}))
     whole_at_s: float | None = None
     through: int | None = None
+    purged: bool = False
+
+    @property
+    def oldest_s(self) -> float:
+        """When the oldest part of it was asked for (wall time)."""
+        return self.sent_at_s if self.whole_at_s is None else min(self.sent_at_s, self.whole_at_s)
 
     @property
     def size_bytes(self) -> int:

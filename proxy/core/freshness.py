@@ -72,14 +72,15 @@ def stale_s(entry: Entry, now_s: float, lifetimes: Lifetimes) -> float:
 def judge(entry: Entry, now_s: float, lifetimes: Lifetimes) -> Verdict:
     """Say what may be done with an entry at `now_s`.
 
-    An entry from the future has an age that nobody knows (the clock was set back between two runs): it is expired.
+    An entry from the future has an age that nobody knows (the clock was set back between two runs): it is expired. One that was
+    purged softly is only there for when the upstream fails.
     """
     if entry.sent_at_s > now_s + CLOCK_SKEW_S:
         return Verdict.EXPIRED
     since_s = stale_s(entry, now_s, lifetimes)
-    if since_s < 0:
+    if since_s < 0 and not entry.purged:
         return Verdict.FRESH
-    if since_s < lifetimes.stale_while_revalidate_s:
+    if since_s < lifetimes.stale_while_revalidate_s and not entry.purged:
         return Verdict.STALE_WHILE_REVALIDATE
     if since_s < lifetimes.stale_if_error_s:
         return Verdict.STALE_IF_ERROR

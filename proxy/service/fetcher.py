@@ -11,6 +11,7 @@ from proxy.core.budget import Priority, Ticket
 from proxy.core.entry import Entry, digest_of, tombstone
 from proxy.core.freshness import Verdict, judge
 from proxy.core.keeping import Keeping
+from proxy.core.purge import Purge, Purges
 from proxy.core.query import Query
 from proxy.errors import AnswerTooLarge, KeyRefused, UpstreamBusy, UpstreamError, UpstreamFailed
 from proxy.flight import Flight, Flights
@@ -116,6 +117,7 @@ class Fetcher:
         encoder: Encoder,
         lifetimes: RunLifetimes,
         clock: Clock,
+        purges: Purges,
         max_object_bytes: int,
     ) -> None:
         self._upstream = upstream
@@ -125,6 +127,7 @@ class Fetcher:
         self._encoder = encoder
         self._lifetimes = lifetimes
         self._clock = clock
+        self._purges = purges
         self._max_object_bytes = max_object_bytes
         self._flights: Flights[Question, _Call, Fetched] = Flights()
 
@@ -176,6 +179,14 @@ class Fetcher:
         """Tell whether a question is to be asked, and its turn hasn't come yet."""
         flight = self._flights.get(Question(tenant.fingerprint, query.target))
         return flight is not None and flight.call.ticket in self._upstream.turnstile.budget.line
+
+    def purge(self, purge: Purge) -> None:
+        """Let nobody join a call any more that a purge takes: whoever asks now is answered by a later one."""
+        for question, flight in self._flights.under_way():
+            # What hasn't been sent yet brings what there is after the purge.
+            unsent = flight.call.ticket in self._upstream.turnstile.budget.line
+            if not unsent and purge.takes(question.target):
+                self._flights.detach(question, flight)
 
     async def aclose(self) -> None:
         """End what is under way."""
@@ -246,6 +257,8 @@ class Fetcher:
         target = call.query.target
         entry = Entry(body=reply.body, sent_at_s=reply.sent_at_s, digest=digest_of(reply.body), status=reply.status)
         question = Question(reply.fingerprint, target)
+        if self._purges.is_gone(target, reply.sent_at_s):
+            return Fetched(tenant=tenant, entry=entry, stored=False, elapsed_s=reply.elapsed_s)
         if reply.status != 200:
             self._memo.remember(question, entry)
             self._note_vain(call, None)

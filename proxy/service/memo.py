@@ -6,6 +6,7 @@ from cachetools import TTLCache
 
 from proxy.clock import Clock
 from proxy.core.entry import Entry
+from proxy.core.purge import Purge
 from proxy.errors import UpstreamError
 from proxy.service.question import Question
 
@@ -36,6 +37,11 @@ class Memo:
     def remember(self, question: Question, said: Entry | Failure) -> None:
         """Remember the upstream's 4xx or a failure."""
         self._said[question] = said
+
+    def purge(self, purge: Purge) -> None:
+        """Forget what a purge takes, whenever it was said."""
+        for question in [question for question in self._said if purge.takes(question.target)]:
+            self._said.pop(question, None)
 
     def forget(self, question: Question) -> None:
         """Forget a question, because the upstream has answered it."""

@@ -97,14 +97,16 @@ class Reader:
         self._clock = clock
         self._stale_wait_s = stale_wait_s
 
-    async def read(self, query: Query, demand: Demand = NO_DEMAND, *, client: str = "") -> Answer:
-        """Answer a question of a client.
+    async def read(
+        self, query: Query, demand: Demand = NO_DEMAND, *, client: str = "", deadline_s: float | None = None
+    ) -> Answer:
+        """Answer a question of a client, by `deadline_s` (monotonic clock; not given: as long as any request may take).
 
         Raises UpstreamError where there is neither a usable entry nor an answer of the upstream, and NothingStored where
         there is no usable entry and the request forbids asking.
         """
         not_before_s = self._clock.now_s() - demand.oldest_s
-        deadline_s = self._upstream.deadline_s()
+        deadline_s = self._upstream.deadline_s() if deadline_s is None else deadline_s
         landings = self._fetcher.landings
         tenant = self._tenancy.current()
         metrics = self._series.understood(query)

@@ -99,6 +99,11 @@ class Scopes:
             return replace(answer, entry=self._only(grant, grant.projects, entry))
         return answer
 
+    def purge(self) -> None:
+        """Forget which runs are whose, and what was made of answers: both are found out again."""
+        self._projects.clear()
+        self._filtered.clear()
+
     def _check_told(self, projects: frozenset[str], query: Query, answer: Answer) -> None:
         """Hold what an answer says itself against what was judged before; of refusals only a bad question's is passed on."""
         if query.route.scope is Scope.RUN:

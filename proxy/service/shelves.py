@@ -19,6 +19,7 @@ from proxy.core.extents import Extents
 from proxy.core.growth import merged
 from proxy.core.metrics_query import MetricsQuery
 from proxy.core.packs import Written
+from proxy.core.purge import Purge, Purges
 from proxy.service.tenancy import Tenant
 from proxy.store.tiers import TieredStore
 
@@ -47,9 +48,10 @@ class _Shelf:
 class Shelves:
     """The extents of all scopes."""
 
-    def __init__(self, store: TieredStore, *, memory_bytes: int, overlap_s: float) -> None:
+    def __init__(self, store: TieredStore, *, memory_bytes: int, overlap_s: float, purges: Purges | None = None) -> None:
         """`overlap_s`: how long rows may become visible out of order (`core.answers`)."""
         self._disk = store.disk
+        self._purges = purges or Purges()
         self._overlap_s = overlap_s
         self._shelves: LRUCache[_Place, _Shelf] = LRUCache(memory_bytes, getsizeof=lambda shelf: shelf.size_bytes)
         self._loading: dict[_Place, asyncio.Task[Sequence[Extents]]] = {}
@@ -124,6 +126,13 @@ class Shelves:
         for namespace in self._namespaces:
             self._disk.put(namespace, _MARK_KEY, mark)
 
+    def purge(self, purge: Purge) -> int:
+        """Forget what a purge takes, softly or not; return how many scopes that were. The disk forgets by itself."""
+        places = [place for place in self._shelves if purge.takes(place[1].query.target)]
+        for place in places:
+            del self._shelves[place]
+        return len(places)
+
     async def settled(self) -> None:
         """Wait until everything kept so far has been handed to the disk."""
         while self._writing:
@@ -131,6 +140,11 @@ class Shelves:
 
     def _keep(self, tenant: Tenant, scope: MetricsQuery, windows: tuple[Extents, ...], *, persist: bool) -> bool:
         place = (tenant.namespace, scope)
+        # What was under way when something was purged doesn't bring it back.
+        windows = tuple(window for window in windows if not self._is_purged(scope, window))
+        if not windows:
+            self._shelves.pop(place, None)
+            return False
         shelf = self._shelves.pop(place, None) or _Shelf(tenant)
         shelf.windows = windows
         shelf.size_bytes = sum(window.size_bytes for window in windows) + 1_000
@@ -186,7 +200,9 @@ class Shelves:
         if place in self._shelves or tenant.namespace != namespace:
             return self.peek(tenant, scope)
         since_s = self._since_s if mark is None else max(self._since_s, mark.sent_at_s)
-        kept = tuple(window for window in written if window.extents.whole_at_s > since_s)
+        kept = tuple(
+            window for window in written if window.extents.whole_at_s > since_s and not self._is_purged(scope, window.extents)
+        )
         if not kept:
             if self._disk.health is None:
                 self._absent[place] = None
@@ -208,6 +224,12 @@ class Shelves:
         if sum(map(len, bodies.values())) <= _INLINE_BYTES:
             return packs.read(head, bodies, scope, overlap_s=self._overlap_s)
         return await asyncio.to_thread(packs.read, head, bodies, scope, overlap_s=self._overlap_s)
+
+    def _is_purged(self, scope: MetricsQuery, window: Extents) -> bool:
+        if not self._purges.count:
+            return False
+        asked_s = min((extent.whole_at_s for extent in window.by_name.values()), default=window.whole_at_s)
+        return self._purges.is_gone(scope.query.target, min(asked_s, window.whole_at_s))
 
     def _rename(self, old_namespace: str, new_namespace: str) -> None:
         """Follow what was stored under a key to its organization. What the disk has moves there too, what is on its way not."""

@@ -1,9 +1,10 @@
-"""All that is to be written: entries, when entries were used, rows to delete, and namespaces to rename."""
+"""All that is to be written: entries, when entries were used, rows to delete, purges, and namespaces to rename."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from proxy.core.entry import Entry
+from proxy.core.purge import Purge, judged_by
 from proxy.store import codec
 from proxy.store.database import Adoption, Batch
 from proxy.store.pending import Pending, Place
@@ -21,6 +22,7 @@ class Work:
     touches: Mapping[int, float] = field(default_factory=dict)
     damaged: tuple[tuple[int, object], ...] = ()
     adoptions: tuple[Adoption, ...] = ()
+    purges: tuple[Purge, ...] = ()
     last: bool = True
 
     @property
@@ -44,7 +46,14 @@ class Work:
                 unfit.append((namespace, key, row.sent_at_s))
             else:
                 rows.append(row)
-        batch = Batch(rows=rows, unfit=[*unfit, *gone], touches=self.touches, damaged=self.damaged, adoptions=self.adoptions)
+        batch = Batch(
+            rows=rows,
+            unfit=[*unfit, *gone],
+            touches=self.touches,
+            damaged=self.damaged,
+            adoptions=self.adoptions,
+            purges=self.purges,
+        )
         return batch, len(self.entries) - len(rows) - len(gone)
 
 
@@ -56,6 +65,7 @@ class Backlog:
         self._touches: dict[int, float] = {}
         self._damaged: dict[int, object] = {}
         self._adoptions: list[Adoption] = []
+        self._purges: list[Purge] = []
         self._taken = Work()
 
     def get(self, namespace: str, key: str) -> Entry | None:
@@ -80,6 +90,20 @@ class Backlog:
         self._pending.rename(adoption.old_namespace, adoption.new_namespace)
         self._adoptions.append(adoption)
 
+    def purge(self, purge: Purge) -> None:
+        """Carry out a purge of what is on its way, and have it carried out in the file after what is being written now."""
+        self._pending.purge(purge)
+        self._purges.append(purge)
+
+    def judged(self, key: str, entry: Entry) -> Entry | None:
+        """Return what remains of an entry that was read, after the purges that the file may not have seen yet."""
+        return judged_by((*self._taken.purges, *self._purges), key, entry)
+
+    @property
+    def unpurged(self) -> bool:
+        """Whether there are purges that the file has not seen yet."""
+        return bool(self._taken.purges or self._purges)
+
     @property
     def has_touches(self) -> bool:
         """Whether there is something that can wait for TOUCHES_AFTER_S."""
@@ -88,7 +112,9 @@ class Backlog:
     @property
     def is_urgent(self) -> bool:
         """Whether there is something that should not wait."""
-        return bool(len(self._pending) or self._damaged or self._adoptions or len(self._touches) >= MOST_TOUCHES)
+        return bool(
+            len(self._pending) or self._damaged or self._adoptions or self._purges or len(self._touches) >= MOST_TOUCHES
+        )
 
     def take(self, limit_bytes: int) -> Work:
         """Begin a batch with all that waits, up to `limit_bytes` of entries. It ends with done(), put_back() or give_up()."""
@@ -98,9 +124,10 @@ class Backlog:
             touches=self._touches,
             damaged=tuple(self._damaged.items()),
             adoptions=tuple(self._adoptions),
+            purges=tuple(self._purges),
             last=len(self._pending) == len(entries),
         )
-        self._touches, self._damaged, self._adoptions = {}, {}, []
+        self._touches, self._damaged, self._adoptions, self._purges = {}, {}, [], []
         return self._taken
 
     def done(self) -> None:
@@ -113,15 +140,16 @@ class Backlog:
 
         What is known by an id of the old file is forgotten.
         """
-        self._keep_adoptions()
+        self._keep_lasting()
         return self._pending.put_back()
 
     def give_up(self) -> int:
-        """Nothing can be written for a while: forget all entries, and return how many. The adoptions are kept."""
-        self._keep_adoptions()
+        """Nothing can be written for a while: forget all entries, and return how many. Adoptions and purges are kept."""
+        self._keep_lasting()
         return self._pending.clear()
 
-    def _keep_adoptions(self) -> None:
+    def _keep_lasting(self) -> None:
         self._adoptions = [*self._taken.adoptions, *self._adoptions]
+        self._purges = [*self._taken.purges, *self._purges]
         self._taken = Work()
         self._touches, self._damaged = {}, {}

@@ -20,6 +20,7 @@ else:
     from backports import zstd
 
 LEVEL = 3
+PURGED = b"!"
 SEAL_BYTES = 16
 
 # From here on compressing or decompressing takes so long (about 0.1 ms) that it is worth a thread.
@@ -32,7 +33,9 @@ class DamagedRowError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """An entry as it is stored. `digest` is the entry's, in ASCII; `body_bytes` is the length of the body once decompressed."""
+    """An entry as it is stored. `digest` is the entry's, in ASCII, after a mark where it was purged; `body_bytes` is the length
+    of the body once decompressed.
+    """
 
     namespace: str
     key: str
@@ -70,7 +73,7 @@ def row_of(namespace: str, key: str, entry: Entry) -> Row:
     blob = entry.encoded.get(Coding.ZSTD) or zstd.compress(entry.body, LEVEL)
     # As SQLite hands them back: a REAL, never -0.0.
     sent_at_s = float(entry.sent_at_s) + 0.0
-    digest = entry.digest.encode()
+    digest = (PURGED if entry.purged else b"") + entry.digest.encode()
     fields = (namespace, key, sent_at_s, digest, len(entry.body), hash_of(blob))
     return Row(
         namespace=namespace,
@@ -105,7 +108,9 @@ def entry_of(row: Row) -> Entry:
         raise DamagedRowError("the body does not match its checksum")
     encoded: Mapping[Coding, bytes] = MappingProxyType({Coding.ZSTD: row.blob})
     body = _decompress(row.blob, row.body_bytes)
-    return Entry(body=body, sent_at_s=row.sent_at_s, digest=row.digest.decode(), encoded=encoded)
+    purged = row.digest.startswith(PURGED)
+    digest = row.digest.removeprefix(PURGED).decode()
+    return Entry(body=body, sent_at_s=row.sent_at_s, digest=digest, encoded=encoded, purged=purged)
 
 
 def _decompress(blob: bytes, body_bytes: int) -> bytes:

@@ -83,6 +83,7 @@ async def _prepare_writer(writer: aiosqlite.Connection) -> None:
         raise sqlite3.OperationalError(f"the file system cannot do write-ahead logging (journal_mode is {mode})")
     await run(writer, "PRAGMA synchronous = NORMAL")
     await writer.create_function("seal_of", 6, codec.seal_of, deterministic=True)
+    await writer.create_function("takes", 4, schema.takes, deterministic=True)
 
 
 async def _prepare_reader(reader: aiosqlite.Connection) -> None:

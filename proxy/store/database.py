@@ -9,6 +9,7 @@ from pathlib import Path
 
 import aiosqlite
 
+from proxy.core.purge import Purge
 from proxy.store import codec, connections, files, quota, schema
 from proxy.store.connections import run, run_many
 from proxy.store.faults import MovedError
@@ -33,8 +34,8 @@ class Adoption:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """What one transaction writes, in this order: `adoptions`; away with the `damaged` rows (id and seal as read) and with what
-    lies under the `unfit` keys (namespace, key, and when the entry was sent that is too large to take its place); the
+    """What one transaction writes, in this order: `adoptions`; `purges`; away with the `damaged` rows (id and seal as read) and
+    with what lies under the `unfit` keys (namespace, key, and when the entry was sent that is too large to take its place); the
     `touches` (when an id was last used), before what is least recently used has to make room; the `rows`.
     """
 
@@ -43,6 +44,7 @@ class Batch:
     touches: Mapping[int, float] = field(default_factory=dict)
     damaged: Sequence[tuple[int, object]] = ()
     adoptions: Sequence[Adoption] = ()
+    purges: Sequence[Purge] = ()
 
 
 class Database:
@@ -150,6 +152,8 @@ class Database:
         async with self._transaction():
             for adoption in batch.adoptions:
                 await self._adopt(adoption)
+            for purge in batch.purges:
+                await self._purge(purge)
             await self._delete(batch)
             await run_many(self._writer, schema.TOUCH, [(used_at_s, id_) for id_, used_at_s in batch.touches.items()])
             # Filled less than the quota, room is made even if the reckoning says that it would do.
@@ -174,6 +178,13 @@ class Database:
         for unfit in batch.unfit:
             ids += [row[0] for row in await run(self._writer, schema.SELECT_SUPERSEDED, unfit)]
         await quota.delete(self._writer, ids)
+
+    async def _purge(self, purge: Purge) -> None:
+        named = (purge.project, purge.run, purge.metric)
+        if purge.soft:
+            await run(self._writer, schema.MARK_PURGED, (purge.at_s, *named))
+        taken = await run(self._writer, schema.SELECT_PURGED, (purge.at_s, *named, not purge.soft))
+        await quota.delete(self._writer, [row[0] for row in taken])
 
     async def _adopt(self, adoption: Adoption) -> None:
         named = (adoption.upstream, adoption.fingerprint, adoption.organization)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from cachetools import LRUCache
 
 from proxy.core.entry import Entry
+from proxy.core.purge import Purge, Purges
 
 Place = tuple[str, str]
 # Questions that name a point in time are new ones every time they are asked.
@@ -39,8 +40,9 @@ class MemoryStore:
     Everything but the contract's two coroutines is synchronous, and so are they in effect: they never wait.
     """
 
-    def __init__(self, max_bytes: int) -> None:
+    def __init__(self, max_bytes: int, purges: Purges | None = None) -> None:
         self._held = CountingLRU(max_bytes)
+        self._purges = purges or Purges()
         self._few: OrderedDict[Place, None] = OrderedDict()
 
     @property
@@ -74,8 +76,10 @@ class MemoryStore:
         """
         place = (namespace, key)
         held = self._held.get(place)
-        if held is not None and held.entry.sent_at_s > entry.sent_at_s:
+        remains = self._purges.judged(key, entry)
+        if remains is None or (held is not None and held.entry.sent_at_s > entry.sent_at_s):
             return
+        entry = remains
         size_bytes = entry.size_bytes + len(namespace) + len(key)
         if size_bytes > self._held.maxsize or entry.status != 200:
             self._held.pop(place, None)
@@ -98,6 +102,19 @@ class MemoryStore:
         for place in moving:
             held = self._held.pop(place)
             self.put(new_namespace, place[1], held.entry, few=held.few)
+
+    def purge(self, purge: Purge) -> int:
+        """Carry out a purge; return how many entries it took."""
+        taken = 0
+        for place, held in list(self._held.items()):
+            entry = purge.judged(place[1], held.entry)
+            if entry is None:
+                del self._held[place]
+                self._few.pop(place, None)
+            elif entry is not held.entry:
+                self._held[place] = held._replace(entry=entry)
+            taken += entry is not held.entry
+        return taken
 
     def clear(self) -> None:
         """Let go of every entry."""

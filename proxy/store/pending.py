@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from proxy.core.entry import Entry
+from proxy.core.purge import Purge
 
 Place = tuple[str, str]
 
@@ -93,6 +94,17 @@ class Pending:
                 held = table.get((new_namespace, place[1]))
                 kept = newest(held, entry) or entry
                 table[new_namespace, place[1]] = kept
+        self._waiting_bytes = sum(entry.size_bytes for entry in self._waiting.values())
+
+    def purge(self, purge: Purge) -> None:
+        """Carry out a purge. What is being written gets into the file all the same: it is purged there after that."""
+        for table in (self._writing, self._waiting):
+            for place, entry in list(table.items()):
+                remains = purge.judged(place[1], entry)
+                if remains is None:
+                    del table[place]
+                else:
+                    table[place] = remains
         self._waiting_bytes = sum(entry.size_bytes for entry in self._waiting.values())
 
     def _remove(self, place: Place) -> None:

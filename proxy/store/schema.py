@@ -10,6 +10,8 @@ be once for every use that is noted down, and for every rename of a namespace.
 
 from pathlib import Path
 
+from proxy.core.purge import Purge
+
 APPLICATION_ID = 0x506C7550  # "PluP"
 SCHEMA_VERSION = 1
 
@@ -98,6 +100,31 @@ MOVE_ENTRIES = """
     SET namespace_id = ?3, seal = seal_of(?4, key, sent_at_s, digest, body_bytes, blob_hash)
     WHERE namespace_id = ?1 AND seal = seal_of(?2, key, sent_at_s, digest, body_bytes, blob_hash)
 """
+
+
+# What a purge takes, whoever it belongs to. Parameters: when it was, project, run and metric (NULL for all), and whether
+# answers are taken too, or only what they are computed from.
+SELECT_PURGED = """
+    SELECT id FROM entries WHERE sent_at_s <= ?1 AND (?5 OR substr(key, 1, 1) <> '/') AND takes(key, ?2, ?3, ?4)
+"""
+# A mark before the digest says that the answer may only be used where the upstream fails.
+MARK_PURGED = """
+    UPDATE entries
+    SET digest = CAST('!' || digest AS BLOB), seal = seal_of(
+        (SELECT name FROM namespaces WHERE id = namespace_id),
+        key, sent_at_s, CAST('!' || digest AS BLOB), body_bytes, blob_hash
+    )
+    WHERE sent_at_s <= ?1 AND substr(key, 1, 1) = '/' AND substr(digest, 1, 1) <> x'21' AND takes(key, ?2, ?3, ?4)
+    AND seal = seal_of(
+        (SELECT name FROM namespaces WHERE id = namespace_id), key, sent_at_s, digest, body_bytes, blob_hash
+    )
+"""
+
+
+def takes(key: object, project: str | None, run: str | None, metric: str | None) -> bool:
+    """Tell the statements above what a purge takes."""
+    # Of a damaged file a key may be anything.
+    return not isinstance(key, str) or Purge(at_s=0.0, project=project, run=run, metric=metric).takes(key)
 
 
 def reason_against(path: Path) -> str | None:

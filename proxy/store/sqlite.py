@@ -9,6 +9,7 @@ import structlog
 from proxy.clock import Clock
 from proxy.core.entry import Entry
 from proxy.core.freshness import CLOCK_SKEW_S
+from proxy.core.purge import Purge, Purges
 from proxy.store import codec
 from proxy.store.backlog import Backlog
 from proxy.store.counters import StoreCounters, StoreSizes
@@ -45,6 +46,7 @@ class SqliteStore:
         *,
         max_bytes: int,
         clock: Clock,
+        purges: Purges | None = None,
         read_timeout_s: float = READ_TIMEOUT_S,
         lock_timeout_s: float = LOCK_TIMEOUT_S,
         pending_bytes: int = PENDING_BYTES,
@@ -52,6 +54,7 @@ class SqliteStore:
         self.path = path.absolute()
         self.counters = StoreCounters()
         self._clock = clock
+        self._purges = purges or Purges()
         self._read_timeout_s = read_timeout_s
         self._backlog = Backlog(pending_bytes)
         self._keeper = Keeper(
@@ -95,13 +98,18 @@ class SqliteStore:
         entry = newest(await self._stored(namespace, key), on_its_way)
         if entry is not None and entry.status != 200:
             entry = None  # what says that there is nothing any more, on its way to the file
+        if entry is not None and (entry := self._backlog.judged(key, entry)) is not None:
+            entry = self._purges.judged(key, entry)  # it may have been read before a purge
         self.counters.hits += entry is not None
         return entry
 
     def put(self, namespace: str, key: str, entry: Entry) -> None:
         """See Store."""
+        remains = self._purges.judged(key, entry)
+        if remains is None:
+            return
         if self._keeper.is_writing:
-            self.counters.dropped += self._backlog.add(namespace, key, entry)
+            self.counters.dropped += self._backlog.add(namespace, key, remains)
             self._keeper.wake()
         else:
             self.counters.dropped += 1
@@ -143,6 +151,15 @@ class SqliteStore:
             return
         self._backlog.adopt(adoption)
         await self._keeper.settle()
+
+    async def purge(self, purge: Purge) -> bool:
+        """Carry out a purge; from the call on nothing that it takes is read any more. Return whether the file has seen it.
+
+        Where the file cannot be written now that is made up for once it can, as long as the process runs. Never raises.
+        """
+        self._backlog.purge(purge)
+        await self._keeper.settle()
+        return not self._backlog.unpurged
 
     async def aclose(self) -> None:
         """See Store. Writes what waits (5 s at most) and closes the file."""

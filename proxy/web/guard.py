@@ -13,10 +13,11 @@ from proxy.clock import Clock
 from proxy.config.model import Access
 from proxy.core.access import ANYBODY, Grant, read_bearer
 from proxy.core.form import shown
-from proxy.core.networks import Address, Networks, client_address
-from proxy.errors import BadRequest, NetworkRefused, Unauthorized
+from proxy.core.networks import Address, Networks, client_address, read_address
+from proxy.errors import AdminRefused, BadRequest, NetworkRefused, Unauthorized
 from proxy.service.tokens import Tokens
 
+_FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via")
 _MISSING = (
     "this proxy answers those who send one of its tokens, as `Authorization: Bearer ppt_...`; its operator gives them out"
 )
@@ -72,6 +73,20 @@ class Guard:
             return Visit(grant=self._grant(request.headers.getall("Authorization", ())), address=address)
         except Unauthorized as exc:
             return Visit(address=address, refusal=exc)
+
+    def check_admin(self, visit: Visit, request: web.BaseRequest) -> None:
+        """Raise AdminRefused unless the one who asks may manage the proxy: an admin, or anybody on this machine without tokens.
+
+        Whoever came by way of something that forwards counts as being on this machine only where what it says is believed.
+        """
+        if self._tokens is not None:
+            if not visit.grant.admin or visit.grant.projects is not None:
+                raise AdminRefused("managing the proxy takes a token made with --admin, and without --project")
+            return
+        peer, address = read_address(request.remote or ""), self._address(request)
+        forwarded = any(name in request.headers for name in _FORWARDED) and peer not in self._trusted
+        if forwarded or address is None or not address.is_loopback:
+            raise AdminRefused("without tokens the proxy is managed from its own machine only, and directly")
 
     def dress(self, headers: "CIMultiDict[str]") -> None:
         """Say in a response's headers that it depends on the token."""

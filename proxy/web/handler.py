@@ -13,6 +13,8 @@ from proxy.core.negotiation import acceptable
 from proxy.core.query import Query
 from proxy.errors import BadRequest, MethodNotAllowed, NotAcceptable, NotFound, ProxyError, ScopeRefused, Unauthorized
 from proxy.service.reader import Answer
+from proxy.web.admin import PREFIX as ADMIN_PREFIX
+from proxy.web.admin import admin
 from proxy.web.answer import Representation, respond
 from proxy.web.cors import is_preflight
 from proxy.web.fast import Text
@@ -50,7 +52,8 @@ class _Exchange:
     def dressed(self, response: web.Response) -> web.Response:
         """Return the response with what lets pages of listed origins read it, and others keep it apart."""
         self.parts.guard.dress(response.headers)
-        self.parts.cors.dress(response.headers, self.request.headers.get("Origin"))
+        if self.route != "admin":
+            self.parts.cors.dress(response.headers, self.request.headers.get("Origin"))
         return response
 
     def log(self, **fields: object) -> None:
@@ -108,6 +111,10 @@ async def _dispatch(exchange: _Exchange) -> web.StreamResponse:
     else:
         exchange.visit.check()
     check_host(request.headers.getall("Host", []), parts.config.server.allowed_hosts)
+    if path.startswith(ADMIN_PREFIX):
+        exchange.route = "admin"
+        exchange.visit.check()
+        return await admin(parts, exchange.visit, request, path, raw_query)
     if preflight:
         return parts.cors.preflight(request.headers["Origin"], request.headers.get("Access-Control-Request-Headers", ""))
     _check_method(request)
@@ -131,9 +138,15 @@ async def _read(exchange: _Exchange, query: Query) -> web.StreamResponse:
     if not wanted:
         raise NotAcceptable("Accept-Encoding excludes identity; this proxy has gzip, zstd and identity")
     demand = _demand(headers, parts.config.freshness, parts.lifetimes.table.of(query).fresh_s)
-    answer = await parts.reader.read(query, demand, client=client)
-    answer = parts.scopes.shown(_still(exchange).grant, query, answer)
-    coding, body = await parts.encoder.choose(answer.tenant, query.target, answer.entry, wanted)
+    deadline_s, purges = parts.upstream.deadline_s(), parts.purging.purges
+    while True:
+        seen = purges.count
+        read = await parts.reader.read(query, demand, client=client, deadline_s=deadline_s)
+        answer = parts.scopes.shown(_still(exchange).grant, query, read)
+        coding, body = await parts.encoder.choose(answer.tenant, query.target, answer.entry, wanted)
+        # What was purged while it was being answered is not handed out: it is looked for again.
+        if purges.count == seen or purges.judged(query.target, read.entry) is read.entry:
+            break
     form = Representation(coding=coding, body=body)
     response = exchange.dressed(respond(answer, query, form, _joined(headers, "If-None-Match")))
     _note(exchange, query, answer, not_modified=response.status == 304)

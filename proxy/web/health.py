@@ -24,9 +24,14 @@ def readyz(parts: Parts, query: str) -> web.Response:
     troubles = _troubles(parts)
     if query.partition("=")[0] != "verbose":
         return web.Response(status=status, text="\n".join(["draining" if parts.draining else "ok", *troubles]) + "\n")
-    document = {
+    return web.Response(status=status, body=msgspec.json.encode(health_document(parts)), content_type="application/json")
+
+
+def health_document(parts: Parts) -> dict[str, object]:
+    """Return the state of everything, without a name of a run, a project or a metric."""
+    return {
         "ready": not parts.draining,
-        "troubles": troubles,
+        "troubles": _troubles(parts),
         "upstream": _upstream(parts),
         "store": {
             "disk": parts.store.disk.health or "ok",
@@ -44,7 +49,6 @@ def readyz(parts: Parts, query: str) -> web.Response:
         "tokens": None if parts.tokens is None else parts.tokens.trouble or "ok",
         "organization_known": parts.tenancy.current().known,
     }
-    return web.Response(status=status, body=msgspec.json.encode(document), content_type="application/json")
 
 
 def _upstream(parts: Parts) -> dict[str, object]:

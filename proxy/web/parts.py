@@ -11,6 +11,7 @@ from proxy.service.deltas import Deltas
 from proxy.service.encoder import Encoder
 from proxy.service.fetcher import Fetcher
 from proxy.service.lifetimes import RunLifetimes
+from proxy.service.purging import Purging
 from proxy.service.reader import Reader
 from proxy.service.scopes import Scopes
 from proxy.service.series import Series
@@ -55,6 +56,7 @@ class Parts:
     tokens: Tokens | None
     guard: Guard
     scopes: Scopes
+    purging: Purging
     cors: Cors
     openapi: bytes
     queries: QueryReader

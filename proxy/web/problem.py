@@ -32,7 +32,7 @@ def problem(error: ProxyError, *, request_id: str) -> web.Response:
         case UpstreamBusy():
             headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
         case MethodNotAllowed():
-            headers["Allow"] = "GET, HEAD"
+            headers["Allow"] = error.allowed
         case Unauthorized():
             headers["WWW-Authenticate"] = 'Bearer realm="pluto-proxy"' + (', error="invalid_token"' if error.given else "")
         case _:

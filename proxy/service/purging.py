@@ -1,0 +1,48 @@
+"""Purging: what is stored, known, computed or under way about something is gone, or counts as stale, everywhere at once.
+
+Everything but the file happens before anybody else has a turn. Whoever was being answered meanwhile looks again afterwards
+(`web.handler`), whatever comes in later is held against `core.purge.Purges`, and the file is purged in one transaction.
+"""
+
+from dataclasses import dataclass
+
+from proxy.core.purge import Purge, Purges
+from proxy.service.fetcher import Fetcher
+from proxy.service.memo import Memo
+from proxy.service.scopes import Scopes
+from proxy.service.shelves import Shelves
+from proxy.store.tiers import TieredStore
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Purged:
+    """What a purge took: answers and series in memory, and whether the file has seen it (else it will, once it can)."""
+
+    answers: int
+    series: int
+    on_disk: bool
+
+
+class Purging:
+    """Purges."""
+
+    def __init__(
+        self, *, purges: Purges, store: TieredStore, shelves: Shelves, fetcher: Fetcher, memo: Memo, scopes: Scopes
+    ) -> None:
+        self.purges = purges
+        self._store = store
+        self._shelves = shelves
+        self._fetcher = fetcher
+        self._memo = memo
+        self._scopes = scopes
+
+    async def purge(self, purge: Purge) -> Purged:
+        """Carry out a purge of what was asked for until now (its `at_s`)."""
+        self.purges.add(purge)
+        self._fetcher.purge(purge)
+        self._memo.purge(purge)
+        self._scopes.purge()
+        series = self._shelves.purge(purge)
+        answers = self._store.memory.purge(purge)
+        on_disk = await self._store.disk.purge(purge)
+        return Purged(answers=answers, series=series, on_disk=on_disk)
