@@ -1,10 +1,14 @@
 """The metrics, named in one place (Prometheus conventions: base units, `_total` for counters).
 
-Labels are routes, outcomes, statuses and reasons: bounded vocabularies. No run, project, metric name or client is ever one.
+Labels are routes, outcomes, statuses and reasons: bounded vocabularies. No run, project, metric name or client is ever one,
+but the names of the proxy's own tokens, of which there are as many as its operator makes.
 """
 
 import platform
-from collections.abc import Callable, Iterator
+from collections import Counter as Counts
+from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 
 from prometheus_client import (
     CollectorRegistry,
@@ -26,6 +30,66 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST
 disable_created_metrics()  # type: ignore[no-untyped-call]  # the library has no types there
 _FAST_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25)
 _SLOW_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25)
+
+# Names of tokens that were made and revoked while the process runs; what goes beyond is counted together.
+_MOST_TOKENS = 1_000
+_OTHERS = "(others)"
+
+# The name of the token by whose request a call to the upstream came about. Tasks inherit it from where they were begun.
+caused_by: ContextVar[str | None] = ContextVar("caused_by", default=None)
+
+
+@dataclass(slots=True)
+class Used:
+    """What came of one token's requests: how they ended, bytes of bodies sent, and calls to the upstream that they caused."""
+
+    outcomes: Counts[str] = field(default_factory=Counts)
+    body_bytes: int = 0
+    upstream_calls: int = 0
+
+
+class Usage(Collector):
+    """What each token uses, by its name; `""` is whoever sent none that is good."""
+
+    def __init__(self) -> None:
+        self._used: dict[str, Used] = {}
+
+    @property
+    def by_token(self) -> Mapping[str, Used]:
+        """What was used since the process began."""
+        return self._used
+
+    def note(self, token: str, outcome: str, body_bytes: int) -> None:
+        """Count a request that was answered."""
+        used = self._of(token)
+        used.outcomes[outcome] += 1
+        used.body_bytes += body_bytes
+
+    def note_call(self) -> None:
+        """Count a call to the upstream for whoever caused it."""
+        if (token := caused_by.get()) is not None:
+            self._of(token).upstream_calls += 1
+
+    def collect(self) -> Iterator[Metric]:
+        """See Collector."""
+        requests = CounterMetricFamily(
+            "pluto_proxy_token_requests", "Requests by token and outcome", labels=["token", "outcome"]
+        )
+        sent = CounterMetricFamily("pluto_proxy_token_body_bytes", "Bytes of bodies sent, by token", labels=["token"])
+        calls = CounterMetricFamily("pluto_proxy_token_upstream_calls", "Calls upstream caused, by token", labels=["token"])
+        for token, used in self._used.items():
+            for outcome, count in used.outcomes.items():
+                requests.add_metric([token, outcome], count)
+            sent.add_metric([token], used.body_bytes)
+            calls.add_metric([token], used.upstream_calls)
+        yield from (requests, sent, calls)
+
+    def _of(self, token: str) -> Used:
+        used = self._used.get(token)
+        if used is None:
+            name = token if len(self._used) < _MOST_TOKENS else _OTHERS
+            used = self._used.setdefault(name, Used())
+        return used
 
 
 class Telemetry:
@@ -71,6 +135,8 @@ class Telemetry:
         ).set(1)
         self._kept = _Kept()
         registry.register(self._kept)
+        self.usage = Usage()
+        registry.register(self.usage)
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
 
@@ -99,6 +165,7 @@ class Telemetry:
         """Count a call to the upstream by its status, or the error's code where there was none."""
         self._upstream.labels(status).inc()
         self._upstream_durations.observe(duration_s)
+        self.usage.note_call()
 
     def gauge(self, name: str, told: str, read: "Read", **labels: str) -> None:
         """Add a state that is read whenever the metrics are."""

@@ -51,6 +51,20 @@ async def _state(parts: Parts, _visit: Visit, _request: web.BaseRequest, _query:
     }
 
 
+async def _usage(parts: Parts, _visit: Visit, _request: web.BaseRequest, _query: str) -> dict[str, object]:
+    tokens = [
+        {
+            "token": name or None,
+            "requests": used.outcomes.total(),
+            "outcomes": dict(used.outcomes),
+            "upstream_calls": used.upstream_calls,
+            "body_bytes": used.body_bytes,
+        }
+        for name, used in sorted(parts.telemetry.usage.by_token.items())
+    ]
+    return {"tokens": tokens}
+
+
 async def _purge(parts: Parts, visit: Visit, request: web.BaseRequest, query: str) -> dict[str, object]:
     purge = _read_purge(await _json(request), query, at_s=parts.clock.now_s())
     asked = {name: value for name in ("project", "run", "metric") if (value := getattr(purge, name)) is not None}
@@ -143,5 +157,6 @@ def _check_page(request: web.BaseRequest) -> None:
 _Answer = Callable[[Parts, Visit, web.BaseRequest, str], Awaitable[dict[str, object]]]
 _ROUTES: Mapping[str, tuple[tuple[str, ...], _Answer]] = {
     "/admin/state": (("GET", "HEAD"), _state),
+    "/admin/usage": (("GET", "HEAD"), _usage),
     "/admin/purge": (("POST",), _purge),
 }

@@ -13,6 +13,7 @@ from proxy.core.negotiation import acceptable
 from proxy.core.query import Query
 from proxy.errors import BadRequest, MethodNotAllowed, NotAcceptable, NotFound, ProxyError, ScopeRefused, Unauthorized
 from proxy.service.reader import Answer
+from proxy.telemetry import caused_by
 from proxy.web.admin import PREFIX as ADMIN_PREFIX
 from proxy.web.admin import admin
 from proxy.web.answer import Representation, respond
@@ -34,7 +35,7 @@ class _Exchange:
     """One request and what goes with it.
 
     `visit` is who asks. `started_s` is of the monotonic clock; `text` is what the fast path may remember it by; `route` is
-    `none` until one matched.
+    `none` until one matched. `outcome` is how it was answered: `own` where that was about the proxy itself.
     """
 
     request: web.BaseRequest
@@ -44,6 +45,7 @@ class _Exchange:
     started_s: float
     text: Text | None
     route: str = "none"
+    outcome: str = "own"
 
     @property
     def duration_s(self) -> float:
@@ -70,7 +72,9 @@ async def handle(parts: Parts, request: web.BaseRequest) -> web.StreamResponse:
     visit = parts.guard.judge(request)
     text = parts.fast.text(request, visit.grant.scope) if visit.refusal is None else None
     if text is not None and (ready := parts.fast.answer(text, request, started_s)) is not None:
+        parts.telemetry.usage.note(visit.grant.name, "hit", ready.body_bytes)
         return ready
+    caused_by.set(visit.grant.name)
     request_id = parts.ids.of(request)
     exchange = _Exchange(request=request, parts=parts, visit=visit, request_id=request_id, started_s=started_s, text=text)
     try:
@@ -82,10 +86,16 @@ async def handle(parts: Parts, request: web.BaseRequest) -> web.StreamResponse:
         response = _refuse(exchange, ProxyError("a fault in the proxy; its log tells more"))
     response.headers["X-Request-ID"] = exchange.request_id
     response.headers["Server"] = "pluto-proxy"
+    parts.telemetry.usage.note(visit.grant.name, exchange.outcome, _body_bytes(request, response))
     return response
 
 
+def _body_bytes(request: web.BaseRequest, response: web.StreamResponse) -> int:
+    return 0 if request.method == "HEAD" or response.status == 304 else response.content_length or 0
+
+
 def _refuse(exchange: _Exchange, error: ProxyError) -> web.Response:
+    exchange.outcome = error.code
     exchange.log(status=error.status, outcome=error.code, reason=error.detail)
     exchange.parts.telemetry.counted(exchange.route, error.code, exchange.duration_s)
     return exchange.dressed(problem(error, request_id=exchange.request_id))
@@ -167,6 +177,7 @@ def _still(exchange: _Exchange) -> Visit:
 def _note(exchange: _Exchange, query: Query, answer: Answer, *, not_modified: bool) -> None:
     """Count the answer; a hit is summed up in the log, anything else has a line of its own."""
     outcome, duration_s = answer.outcome, exchange.duration_s
+    exchange.outcome = outcome.kind
     exchange.parts.telemetry.answered(exchange.route, outcome.kind, duration_s, stale=outcome.stale, not_modified=not_modified)
     if outcome.kind in {"hit", "series"} and answer.entry.status == 200:
         exchange.parts.hits.note(duration_s, not_modified=not_modified)

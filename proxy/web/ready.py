@@ -21,6 +21,11 @@ class ReadyResponse(web.StreamResponse):
         self._ready_body = body
 
     @property
+    def body_bytes(self) -> int:
+        """How many bytes of the body are still to be written."""
+        return len(self._ready_body)
+
+    @property
     def keep_alive(self) -> bool:
         """The connection stays open."""
         return True
