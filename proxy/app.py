@@ -44,6 +44,7 @@ from proxy.web.gauges import expose
 from proxy.web.guard import Guard
 from proxy.web.hits import HitLog
 from proxy.web.ids import RequestIds
+from proxy.web.limits import ClientLimits
 from proxy.web.openapi import document
 from proxy.web.parts import Parts
 from proxy.web.queries import QueryReader
@@ -147,6 +148,7 @@ async def open_parts(
             routes=RouteTable(routes),
             tokens=tokens,
             guard=Guard(config.access, tokens, clock),
+            limits=ClientLimits(config.access, clock),
             scopes=scopes,
             purging=Purging(purges=purges, store=store, shelves=engine.series.shelves, fetcher=fetcher, memo=memo, scopes=scopes),
             cors=Cors(config.server.cors_origins),

@@ -14,6 +14,8 @@
     │   ├── QueryTooLong            414  longer than what the upstream accepts
     │   ├── NotJson                 415  a body to /admin that isn't said to be JSON
     │   └── WrongHost               421  a Host that nobody allowed (DNS rebinding)
+    ├── ClientLimited               503  a client that asks too often or too much at once; carries when to ask again
+    │   └── TooManyRequests         429  the same, where that status is configured
     ├── NothingStored               504  only-if-cached, and nothing usable is stored
     └── UpstreamError                    the upstream was, or would have been, asked
         ├── UpstreamFailed          502  no connection, a cut answer, a status of 500 and above
@@ -171,6 +173,28 @@ class WrongHost(BadRequest):
     code = "wrong-host"
     status = 421
     title = "Misdirected request"
+
+
+class ClientLimited(ProxyError):
+    """A client over its limits, which would have waited too long: come again in `retry_after_s` seconds.
+
+    `policy` is which one: `rate` or `concurrency`. Not a 429, since the upstream's Python client gives up on one.
+    """
+
+    code = "client-limited"
+    status = 503
+    title = "Too many requests"
+
+    def __init__(self, detail: str, *, policy: str, retry_after_s: float) -> None:
+        super().__init__(detail)
+        self.policy = policy
+        self.retry_after_s = retry_after_s
+
+
+class TooManyRequests(ClientLimited):
+    """The same, where access.client_limit_status says so."""
+
+    status = 429
 
 
 class NothingStored(ProxyError):

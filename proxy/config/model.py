@@ -127,6 +127,12 @@ def _proxy(text: str) -> str:
     return str(network)
 
 
+def _limit_status(status: int) -> int:
+    if status not in {429, 503}:
+        raise ValueError("must be 503 or 429")
+    return status
+
+
 ParameterName = Annotated[str, AfterValidator(_unclaimed)]
 
 
@@ -149,6 +155,10 @@ class Access(_Section):
     tokens_file: Annotated[Path, AfterValidator(_file_path)] | None = None
     networks: tuple[Annotated[str, AfterValidator(_network)], ...] = ()
     trusted_proxies: tuple[Annotated[str, AfterValidator(_proxy)], ...] = ()
+    client_rate_per_s: Annotated[float, Field(gt=0, le=1_000_000)] | None = None
+    client_burst: Annotated[int, Field(ge=1, le=1_000_000)] = 100
+    client_concurrency: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    client_limit_status: Annotated[int, AfterValidator(_limit_status)] = 503
 
     @model_validator(mode="after")
     def _of_one_mind(self) -> "Access":

@@ -16,7 +16,8 @@ from proxy.errors import OriginRefused
 
 # What a page may read beside the fields that it always may.
 _EXPOSED = (
-    "Age, Cache-Status, Content-Encoding, Date, ETag, Retry-After, WWW-Authenticate, X-Pluto-Complete-Through, X-Request-ID"
+    "Age, Cache-Status, Content-Encoding, Date, ETag, RateLimit, Retry-After, WWW-Authenticate, "
+    "X-Pluto-Complete-Through, X-Request-ID"
 )
 _PREFLIGHT_S = 7_200
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}")

@@ -12,6 +12,8 @@ def expose(parts: Parts) -> None:
     """Let the metrics read the parts' own numbers."""
     gauge, count = parts.telemetry.gauge, parts.telemetry.count
     upstream, memory, disk = parts.upstream, parts.store.memory, parts.store.disk
+    count("client_limited", "Requests of clients over their limits", lambda: parts.limits.delayed, what="delayed")
+    count("client_limited", "Requests of clients over their limits", lambda: parts.limits.refused, what="refused")
     count("requests_received", "Requests received, answered or not", lambda: parts.requests)
     gauge("upstream_in_flight", "Questions being asked upstream now", lambda: parts.fetcher.in_flight)
     gauge("key_refused", "1 while the upstream refuses the shared key", lambda: upstream.condition() is Condition.KEY_REFUSED)

@@ -36,6 +36,7 @@ class _Exchange:
 
     `visit` is who asks. `started_s` is of the monotonic clock; `text` is what the fast path may remember it by; `route` is
     `none` until one matched. `outcome` is how it was answered: `own` where that was about the proxy itself.
+    `accounted`: it counts for its client's rate.
     """
 
     request: web.BaseRequest
@@ -46,6 +47,11 @@ class _Exchange:
     text: Text | None
     route: str = "none"
     outcome: str = "own"
+    accounted: bool = False
+
+    @property
+    def deadline_s(self) -> float:
+        return self.started_s + self.parts.config.upstream.deadline_s
 
     @property
     def duration_s(self) -> float:
@@ -71,12 +77,16 @@ async def handle(parts: Parts, request: web.BaseRequest) -> web.StreamResponse:
     started_s = parts.clock.monotonic_s()
     visit = parts.guard.judge(request)
     text = parts.fast.text(request, visit.grant.scope) if visit.refusal is None else None
-    if text is not None and (ready := parts.fast.answer(text, request, started_s)) is not None:
+    limited = parts.limits.enabled
+    accounted = limited and visit.refusal is None and parts.limits.take_at_once(_client(visit, request), started_s)
+    if text is not None and accounted is limited and (ready := parts.fast.answer(text, request, started_s)) is not None:
         parts.telemetry.usage.note(visit.grant.name, "hit", ready.body_bytes)
         return ready
     caused_by.set(visit.grant.name)
     request_id = parts.ids.of(request)
-    exchange = _Exchange(request=request, parts=parts, visit=visit, request_id=request_id, started_s=started_s, text=text)
+    exchange = _Exchange(
+        request=request, parts=parts, visit=visit, request_id=request_id, started_s=started_s, text=text, accounted=accounted
+    )
     try:
         response = await _dispatch(exchange)
     except ProxyError as exc:
@@ -88,6 +98,11 @@ async def handle(parts: Parts, request: web.BaseRequest) -> web.StreamResponse:
     response.headers["Server"] = "pluto-proxy"
     parts.telemetry.usage.note(visit.grant.name, exchange.outcome, _body_bytes(request, response))
     return response
+
+
+def _client(visit: Visit, request: web.BaseRequest) -> str:
+    """Return whose limits hold for a request: a token's, or an address's."""
+    return f"token {visit.grant.name}" if visit.grant.name else visit.address or request.remote or ""
 
 
 def _body_bytes(request: web.BaseRequest, response: web.StreamResponse) -> int:
@@ -135,7 +150,12 @@ async def _dispatch(exchange: _Exchange) -> web.StreamResponse:
         raise NotFound(f"{shown(path)} is not a route of this proxy; {OPENAPI_PATH} lists them")
     route, segment = matched
     exchange.route = route.name
-    return await _read(exchange, parts.queries.read(route, segment, raw_query))
+    query = parts.queries.read(route, segment, raw_query)
+    if not parts.limits.enabled:
+        return await _read(exchange, query)
+    client = _client(exchange.visit, request)
+    async with parts.limits.admitted(client, deadline_s=exchange.deadline_s, accounted=exchange.accounted):
+        return await _read(exchange, query)
 
 
 async def _read(exchange: _Exchange, query: Query) -> web.StreamResponse:
@@ -148,10 +168,10 @@ async def _read(exchange: _Exchange, query: Query) -> web.StreamResponse:
     if not wanted:
         raise NotAcceptable("Accept-Encoding excludes identity; this proxy has gzip, zstd and identity")
     demand = _demand(headers, parts.config.freshness, parts.lifetimes.table.of(query).fresh_s)
-    deadline_s, purges = parts.upstream.deadline_s(), parts.purging.purges
+    purges = parts.purging.purges
     while True:
         seen = purges.count
-        read = await parts.reader.read(query, demand, client=client, deadline_s=deadline_s)
+        read = await parts.reader.read(query, demand, client=client, deadline_s=exchange.deadline_s)
         answer = parts.scopes.shown(_still(exchange).grant, query, read)
         coding, body = await parts.encoder.choose(answer.tenant, query.target, answer.entry, wanted)
         # What was purged while it was being answered is not handed out: it is looked for again.

@@ -26,6 +26,7 @@ from proxy.web.fast import FastPath
 from proxy.web.guard import Guard
 from proxy.web.hits import HitLog
 from proxy.web.ids import RequestIds
+from proxy.web.limits import ClientLimits
 from proxy.web.queries import QueryReader
 from proxy.web.unknown import UnknownParameters
 
@@ -55,6 +56,7 @@ class Parts:
     routes: RouteTable
     tokens: Tokens | None
     guard: Guard
+    limits: ClientLimits
     scopes: Scopes
     purging: Purging
     cors: Cors

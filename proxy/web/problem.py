@@ -5,7 +5,7 @@ import math
 import msgspec
 from aiohttp import web
 
-from proxy.errors import BadQuery, MethodNotAllowed, ProxyError, Unauthorized, UpstreamBusy
+from proxy.errors import BadQuery, ClientLimited, MethodNotAllowed, ProxyError, Unauthorized, UpstreamBusy
 
 CONTENT_TYPE = "application/problem+json"
 
@@ -31,6 +31,10 @@ def problem(error: ProxyError, *, request_id: str) -> web.Response:
             document["faults"] = [{"parameter": fault.parameter, "message": fault.message} for fault in error.faults]
         case UpstreamBusy():
             headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
+        case ClientLimited():
+            seconds = max(1, math.ceil(error.retry_after_s))
+            # draft-ietf-httpapi-ratelimit-headers: nothing remains (r) of what this policy allows, for so many seconds (t).
+            headers |= {"Retry-After": str(seconds), "RateLimit": f'"{error.policy}";r=0;t={seconds}'}
         case MethodNotAllowed():
             headers["Allow"] = error.allowed
         case Unauthorized():
