@@ -145,6 +145,9 @@ class Server(_Section):
 
     listen: Annotated[str, AfterValidator(_listen)] = "127.0.0.1:8787"
     allowed_hosts: tuple[Annotated[str, AfterValidator(_host)], ...] = ()
+    idle_timeout_s: Annotated[float, Field(gt=0, le=86_400)] = 75.0
+    max_connections: Annotated[int, Field(ge=1, le=1_000_000)] = 4_096
+    max_connections_per_address: Annotated[int, Field(ge=1, le=1_000_000)] = 1_024
     cors_origins: tuple[Annotated[str, AfterValidator(_origin)], ...] = ()
 
 

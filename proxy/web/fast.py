@@ -97,9 +97,10 @@ class FastPath:
     def text(self, request: web.BaseRequest, scope: str) -> Text | None:
         """Return what the outcome of a request depends on; None where it must go the ordinary way.
 
-        That is anything but HTTP/1.1 on a connection that stays open. `scope` stands for what the one who asks may see.
+        That is anything but HTTP/1.1 on a connection that stays open, and whatever has a body. `scope` stands for what the
+        one who asks may see.
         """
-        if request.version != HttpVersion11 or not request.keep_alive:
+        if request.version != HttpVersion11 or not request.keep_alive or request.body_exists:
             return None
         getall = request.headers.getall
         return (request.raw_path, request.method, scope, *[tuple(getall(name, ())) for name in _FIELDS])

@@ -251,3 +251,5 @@ def _check_method(request: web.BaseRequest) -> None:
             "itself: unset PLUTO_URL_API, or set it to pluto-api's own address; readers name the proxy instead, as "
             'pluto.query.Client(host="http://...")'
         )
+    if request.body_exists:
+        raise BadRequest("a request that only reads has no body")

@@ -1,12 +1,14 @@
 """The HTTP server: aiohttp's own, without its application and router: there is one handler, and the table of routes is ours."""
 
 import asyncio
+from collections import Counter
 from functools import partial
 
 import structlog
 from aiohttp import web
 from aiohttp.http_exceptions import InvalidURLError
 
+from proxy.config import model
 from proxy.core.form import shown
 from proxy.errors import BadRequest, ProxyError
 from proxy.web.handler import handle
@@ -22,18 +24,51 @@ class Server(web.Server):
     """Answers every request with `web.handler.handle`. A handler ends when its client goes away."""
 
     def __init__(self, parts: Parts) -> None:
-        super().__init__(partial(handle, parts), handler_cancellation=True)
+        super().__init__(partial(_answer, parts), handler_cancellation=True)
         self._parts = parts
+        self._crowd = Crowd(parts.config.server)
 
     def __call__(self) -> web.RequestHandler:
         """Return what speaks HTTP on a new connection; no access log, since requests that matter have lines of their own."""
-        return _Connection(self._parts, self)
+        return _Connection(self._parts, self, self._crowd)
+
+
+async def _answer(parts: Parts, request: web.BaseRequest) -> web.StreamResponse:
+    connection = request.protocol
+    if not isinstance(connection, _Connection):
+        raise TypeError("a request comes by a connection of this server")
+    connection.answering = True
+    try:
+        return await handle(parts, request)
+    finally:
+        connection.answering = False
+        connection.since_s = asyncio.get_running_loop().time()
+
+
+class Crowd:
+    """The connections there are, in all and of each address."""
+
+    def __init__(self, settings: model.Server) -> None:
+        self._most, self._most_of_one = settings.max_connections, settings.max_connections_per_address
+        self.idle_timeout_s = settings.idle_timeout_s
+        self._by_address: Counter[str] = Counter()
+
+    def enter(self, address: str) -> bool:
+        """Count a connection; return whether there may be one more."""
+        self._by_address[address] += 1
+        return self._by_address[address] <= self._most_of_one and self._by_address.total() <= self._most
+
+    def leave(self, address: str) -> None:
+        """Forget a connection."""
+        self._by_address[address] -= 1
+        if not self._by_address[address]:
+            del self._by_address[address]
 
 
 class _Connection(web.RequestHandler):
     """Answers what isn't HTTP in the form of all our errors: aiohttp would name itself and its parser's state."""
 
-    def __init__(self, parts: Parts, server: Server) -> None:
+    def __init__(self, parts: Parts, server: Server, crowd: Crowd) -> None:
         super().__init__(
             server,
             loop=asyncio.get_running_loop(),
@@ -43,6 +78,55 @@ class _Connection(web.RequestHandler):
             auto_decompress=False,
         )
         self._parts = parts
+        self._crowd = crowd
+        self._address: str | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._unread_bytes = 0
+        self.answering = False
+        """Whether a request came that is being answered."""
+        self.since_s = 0.0
+        """Since when nothing came of the client (the event loop's clock)."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin, unless there are too many connections."""
+        super().connection_made(transport)
+        peer = transport.get_extra_info("peername")
+        self._address = str(peer[0]) if peer else ""
+        self.since_s = asyncio.get_running_loop().time()
+        if self._crowd.enter(self._address):
+            self._look_again()
+        elif self.transport is not None:
+            _log.warning("connection.refused", address=self._address)
+            self.transport.abort()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """End."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._address is not None:
+            self._crowd.leave(self._address)
+            self._address = None
+        super().connection_lost(exc)
+
+    def _look(self) -> None:
+        """Close a connection whose client neither sends a request nor reads its answer.
+
+        Looked at every so often, instead of setting a timer for each request: that would cost every hit.
+        """
+        transport = self.transport
+        if transport is None:
+            return
+        now_s = asyncio.get_running_loop().time()
+        unread_bytes = transport.get_write_buffer_size()
+        if unread_bytes != self._unread_bytes or (self.answering and not unread_bytes):
+            self._unread_bytes, self.since_s = unread_bytes, now_s
+        if now_s - self.since_s >= self._crowd.idle_timeout_s:
+            transport.abort()
+        else:
+            self._look_again()
+
+    def _look_again(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(self._crowd.idle_timeout_s / 4, self._look)
 
     def handle_error(
         self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
