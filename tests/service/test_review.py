@@ -72,14 +72,15 @@ async def test_odd_texts_ask_what_they_ask_upstream(tmp_path: Path, target: str,
     ],
 )
 async def test_bodies_end_where_they_say(tmp_path: Path, framing: str, body: str) -> None:
-    """A body is skipped and no upgrade made: two requests get two answers, and what looks like a request in a body is none."""
+    """A body is refused and passed over, no upgrade made: two requests get two answers, and what lies in a body none."""
     async with world(tmp_path) as running:
         await running.parts.tenancy.found()
         for _ in range(3):  # a miss, a hit, and a hit of the fast path
             answered = await spoken(running, f"{GET}{framing}\r\n{body}{NEXT}")
-            assert answered.count(b"HTTP/1.1 200 OK\r\n") == 2
+            assert answered.count(b"HTTP/1.1 400 Bad Request\r\n") == bool(body)
+            assert answered.count(b"HTTP/1.1 200 OK\r\n") == (1 if body else 2)
             assert answered.endswith(b"ok\n")
-        assert running.metrics_calls == 1
+        assert running.metrics_calls == (0 if body else 1)
 
 
 @pytest.mark.parametrize(
