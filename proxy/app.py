@@ -150,7 +150,9 @@ async def open_parts(
             guard=Guard(config.access, tokens, clock),
             limits=ClientLimits(config.access, clock),
             scopes=scopes,
-            purging=Purging(purges=purges, store=store, shelves=engine.series.shelves, fetcher=fetcher, memo=memo, scopes=scopes),
+            purging=Purging(
+                purges=purges, store=store, shelves=engine.series.shelves, fetcher=fetcher, memo=memo, scopes=scopes
+            ),
             cors=Cors(config.server.cors_origins),
             openapi=document(routes),
             queries=QueryReader(config.upstream),
