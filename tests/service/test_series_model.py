@@ -5,4 +5,5 @@ from hypothesis import settings
 from tests.series_model import SeriesModel
 
 TestSeries = SeriesModel.TestCase
-TestSeries.settings = settings(max_examples=25, stateful_step_count=30, deadline=None)
+# The same examples every time: what is new is for the long run to find.
+TestSeries.settings = settings(max_examples=15, stateful_step_count=25, deadline=None, derandomize=True)
