@@ -38,7 +38,7 @@ def extended(extents: Extents, delta: Extents, *, overlap_s: float) -> Extents:
             # It may have rows before those that were asked for.
             by_name[name] = _not_yet(new, Known.NOT_YET if new.known is Known.ALL else new.known)
     if len(by_name) > len(extents.by_name):
-        by_name = dict(sorted(by_name.items(), key=lambda item: item[0].encode()))
+        by_name = _in_order(by_name)
     all_names = sent_at_s >= extents.tail_at_s and question.name in {None, extents.question.name}
     return replace(extents, by_name=by_name, tail_at_s=sent_at_s if all_names else extents.tail_at_s)
 
@@ -54,7 +54,7 @@ def replaced(extents: Extents, single: Extents) -> Extents:
     if (extents.whole_at_s if known is None else known.tail_at_s) > single.tail_at_s:
         return extents
     by_name = {**extents.by_name, name: _clipped(single, name, extents.question.first)}
-    return replace(extents, by_name=dict(sorted(by_name.items(), key=lambda item: item[0].encode())))
+    return replace(extents, by_name=_in_order(by_name))
 
 
 def differ(before: Extents, after: Extents) -> bool:
@@ -89,6 +89,11 @@ def narrowed(extents: Extents, question: MetricsQuery) -> Extents:
     names = extents.by_name if question.name is None else [question.name]
     clipped = {name: _clipped(extents, name, question.first) for name in names}
     return replace(extents, question=question, by_name=clipped)
+
+
+def _in_order(by_name: dict[str, Extent]) -> dict[str, Extent]:
+    """Return names in the upstream's order: that of their UTF-8 bytes."""
+    return dict(sorted(by_name.items(), key=lambda item: item[0].encode()))
 
 
 def _clipped(single: Extents, name: str, first: int) -> Extent:

@@ -81,7 +81,7 @@ class _Details(msgspec.Struct):
     id: int
     status: str
     projectName: str  # noqa: N815 -- the upstream's own field names
-    statusUpdated: str  # noqa: N815
+    statusUpdated: str  # noqa: N815 -- the upstream's own field name
 
 
 _list = msgspec.json.Decoder(_List)

@@ -13,7 +13,7 @@ import structlog
 
 from proxy.clock import Clock
 from proxy.core.deltas import deltas
-from proxy.core.extents import Extents, Known, answer, may_hold
+from proxy.core.extents import Extents, Known, may_hold
 from proxy.core.growth import extended, known_again, narrowed, replaced
 from proxy.core.metrics_query import MetricsQuery
 from proxy.errors import AnswerTooLarge, KeyRefused, UpstreamBusy
@@ -165,12 +165,9 @@ class Deltas:
         # Not at the same time for all runs that were first looked at together.
         share = _EARLIEST + (_LATEST - _EARLIEST) * crc32(asked.run.encode()) / 2**32
         checked_s, since_s = self._clock.now_s() - self._rewrite_check_s * share, self._series.runs.run(asked).suspect_since_s
-        for extents in self._series.holding(tenant, asked):
-            if extents.question.last is not None:
-                continue
-            computed = answer(extents, replace(asked, limit=1))
+        for extents, computed in self._series.known(tenant, asked):
             # What is known to be empty has no tail: that is asked for from the first step on.
-            if computed is None or computed.through is None:
+            if extents.question.last is not None or computed.through is None:
                 continue
             if computed.whole_at_s > checked_s and computed.whole_at_s >= since_s:
                 return extents
@@ -178,8 +175,7 @@ class Deltas:
 
     def _has_come(self, tenant: Tenant, asked: MetricsQuery, since_s: float) -> bool:
         """Tell whether a question can be answered from what was asked for since then."""
-        answers = (answer(extents, replace(asked, limit=1)) for extents in self._series.holding(tenant, asked))
-        return any(computed is not None and computed.tail_at_s >= since_s for computed in answers)
+        return any(computed.tail_at_s >= since_s for _, computed in self._series.known(tenant, asked))
 
     def _wanted(self, call: _Refresh) -> list[_Wanted]:
         """Return what is being watched of the run, by the windows that it is answered from."""

@@ -108,10 +108,15 @@ class Series:
             (window for window in windows if window.question.holds(asked)), key=lambda window: window.tail_at_s, reverse=True
         )
 
+    def known(self, tenant: Tenant, asked: MetricsQuery) -> Iterator[tuple[Extents, Computed]]:
+        """Yield the windows in memory that a question can be answered from, the newest first, with how old that would be."""
+        for extents in self.holding(tenant, asked):
+            if (computed := answer(extents, replace(asked, limit=1))) is not None:
+                yield extents, computed
+
     def is_known_empty(self, tenant: Tenant, asked: MetricsQuery) -> bool:
         """Tell whether what a question asks for was found not to have any rows."""
-        computed = (answer(extents, replace(asked, limit=1)) for extents in self.holding(tenant, asked))
-        return any(one is not None and one.through is None for one in computed)
+        return any(computed.through is None for _, computed in self.known(tenant, asked))
 
     def installed(self, tenant: Tenant, question: MetricsQuery, sent_at_s: float) -> Extents | None:
         """Return what is kept of a question's answer that was asked for at some time or later."""

@@ -45,8 +45,8 @@ class _LogName(msgspec.Struct):
 
 
 class _Details(msgspec.Struct):
-    projectName: str  # noqa: N815
-    logNames: list[_LogName]  # noqa: N815
+    projectName: str  # noqa: N815 -- the upstream's own field names
+    logNames: list[_LogName]  # noqa: N815 -- as above
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

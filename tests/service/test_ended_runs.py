@@ -55,7 +55,7 @@ async def test_a_run_on_the_second_page(tmp_path: Path) -> None:
         begin(upstream)
         await right(running, upstream, PANEL)
         for step in range(100, 110):
-            asked = await later(running, upstream, seconds=15, grow=lambda step=step: upstream.log("loss", [step]))  # type: ignore[misc]
+            asked = await later(running, upstream, seconds=15, grow=lambda step=step: upstream.log("loss", [step]))  # type: ignore[misc]  # a default that binds the step
             assert len(asked) == 1
         assert upstream.listed == 20
 
@@ -170,7 +170,7 @@ async def test_a_list_that_lags_behind(tmp_path: Path, lag_s: float) -> None:
         await later(running, upstream)
         upstream.change_status("COMPLETED")
         for step in range(100, 110):
-            assert (await later(running, upstream, grow=lambda step=step: upstream.log("loss", [step]))) != []  # type: ignore[misc]
+            assert (await later(running, upstream, grow=lambda step=step: upstream.log("loss", [step]))) != []  # type: ignore[misc]  # a default that binds the step
         await polled(running, upstream, times=100, every_s=15)
         upstream.change_status("RUNNING")
         upstream.log("loss", [3, 200], value=5)
@@ -209,7 +209,7 @@ async def test_an_unknown_status_counts_as_running(tmp_path: Path) -> None:
         upstream.status_since_s = upstream.clock.now_s() - HOUR_S
         await right(running, upstream, PANEL)
         for step in range(100, 110):
-            asked = await later(running, upstream, grow=lambda step=step: upstream.log("loss", [step]))  # type: ignore[misc]
+            asked = await later(running, upstream, grow=lambda step=step: upstream.log("loss", [step]))  # type: ignore[misc]  # a default that binds the step
             assert [path for path in asked if path != DETAILS] == [since(50)]
 
 
