@@ -50,6 +50,8 @@ QUESTIONS = st.builds(
 )
 outcomes: Counter[str] = Counter()
 outcomes_of_deltas: Counter[str] = Counter()
+# Those that were computed, at that moment or for an earlier question.
+from_extents: Counter[str] = Counter()
 # Those that the upstream never gave as a whole.
 mixed: Counter[str] = Counter()
 
@@ -68,10 +70,16 @@ class SeriesModel(RuleBasedStateMachine):
         self._quoted = False
         self._troubled = self._answered = False
         self._since_s = 0.0
+        # What happened, told where an answer is refused: hypothesis can't always play it again, since threads have their say.
+        self._events: list[object] = []
 
     def _row(self, name: str, step: int, *, group: str, value: float, ago_s: float = 0) -> OracleRow:
         time = moment(self._upstream.clock.now_s() - ago_s)
         return row(name, step, group=group, quoted=self._quoted, value=value, time=time)
+
+    def _put(self, rows: list[OracleRow]) -> None:
+        self._upstream.put(rows)
+        self._events.append([(one.name, one.group, one.step) for one in rows])
 
     def _run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         return self._runner.run(coroutine)
@@ -83,6 +91,7 @@ class SeriesModel(RuleBasedStateMachine):
     )
     def begin(self, rows_bound: int, swr: float, call_cost: int) -> None:
         self._swr_s = swr
+        self._events.append(f"{rows_bound=} {swr=} {call_cost=}")
         world = series_world(
             Path(self._folder.name),
             series__max_fetch_rows=rows_bound,
@@ -114,14 +123,12 @@ class SeriesModel(RuleBasedStateMachine):
         steps = (last + gap * number for number in range(1, count + 1))
         # Logged every two seconds, and come all at once.
         ago_s = [2.0 * (count - number) for number in range(1, count + 1)]
-        self._upstream.put(
-            self._row(name, step, group=group, value=step / 7, ago_s=s) for step, s in zip(steps, ago_s, strict=True)
-        )
+        self._put([self._row(name, step, group=group, value=step / 7, ago_s=s) for step, s in zip(steps, ago_s, strict=True)])
 
     @rule(name=st.sampled_from(NAMES), group=st.sampled_from(GROUPS), step=st.integers(0, 60), value=st.integers())
     def write_anywhere(self, name: str, group: str, step: int, value: int) -> None:
         """A row late, written again, or at a step that another group has."""
-        self._upstream.put([self._row(name, step, group=group, value=value)])
+        self._put([self._row(name, step, group=group, value=value)])
 
     @rule(name=st.sampled_from(NAMES), really=st.integers(0, 3))
     def forget(self, name: str, really: int) -> None:
@@ -131,14 +138,13 @@ class SeriesModel(RuleBasedStateMachine):
         for place in [place for place in self._upstream.rows if place[0] == name]:
             del self._upstream.rows[place]
         self._upstream.note()
+        self._events.append(f"forgot {name}")
 
     @rule()
     def change_step_form(self) -> None:
         """From now on steps are written in the other form, old rows as well."""
         self._quoted = not self._quoted
-        self._upstream.put(
-            [self._row(one.name, one.step, group=one.group, value=one.step / 3) for one in self._upstream.rows.values()]
-        )
+        self._put([self._row(one.name, one.step, group=one.group, value=one.step / 3) for one in self._upstream.rows.values()])
 
     @rule(seconds=st.sampled_from([0.5, 1, 3, 6, 6, 6, 9, 11, 50, 200]))
     def wait(self, seconds: float) -> None:
@@ -149,6 +155,7 @@ class SeriesModel(RuleBasedStateMachine):
 
         self._run(advance())
         self._since_s += seconds
+        self._events.append(f"waited {seconds} s")
         # Failures are remembered for negative_s.
         self._troubled = self._troubled and not (self._answered and self._since_s > NEGATIVE_S)
 
@@ -158,6 +165,7 @@ class SeriesModel(RuleBasedStateMachine):
         if really and not self._upstream.failing:
             return
         self._upstream.failing = not self._upstream.failing
+        self._events.append(f"failing: {self._upstream.failing}")
         self._troubled, self._answered, self._since_s = True, False, 0.0
 
     @rule(asked=st.lists(QUESTIONS, min_size=1, max_size=9))
@@ -202,6 +210,8 @@ class SeriesModel(RuleBasedStateMachine):
                 break
             await asyncio.sleep(0)
         for one, reply in zip(asked, replies, strict=True):
+            self._events.append(f"{one}: {reply.status}, {_kind(reply)}, Age {reply.headers.get('Age')}, slack {slack_s} s")
+        for one, reply in zip(asked, replies, strict=True):
             self._judge(one, reply, slack_s)
         # Until the upstream was seen to answer again, and for a moment after its probe, the proxy is entitled to hold back.
         if not self._upstream.failing and any("fwd-status=200" in reply.headers.get("Cache-Status", "") for reply in replies):
@@ -210,6 +220,7 @@ class SeriesModel(RuleBasedStateMachine):
     def _judge(self, asked: Asked, reply: Reply, slack_s: float) -> None:
         now_s = self._upstream.clock.now_s()
         outcomes[_kind(reply)] += 1
+        from_extents[_kind(reply)] += _made(reply) is not None or "X-Pluto-Complete-Through" in reply.headers
         if reply.status != 200:
             assert self._troubled, (asked, reply.status, reply.body)
             return
@@ -222,7 +233,9 @@ class SeriesModel(RuleBasedStateMachine):
         oldest_s = max(REWRITE_CHECK_S, FRESH_S) + age_s + slack_s + 1
         behind = self._upstream.states(now_s - age_s - oldest_s, now_s)
         tail = len(behind) - len(self._upstream.states(now_s - age_s - 1 - slack_s, now_s))
-        assert is_kept(reply.body, asked, behind, tail=tail), (asked, reply.body)
+        if not is_kept(reply.body, asked, behind, tail=tail):
+            sys.stderr.write("".join(f"{event}\n" for event in self._events))
+            raise AssertionError(f"{asked}, Age {age_s}: {reply.body!r}")
 
 
 def _target(asked: Asked) -> str:
@@ -240,9 +253,14 @@ def _target(asked: Asked) -> str:
 def _kind(reply: Reply) -> str:
     if reply.status != 200:
         return "error"
-    status = reply.cache_status
-    made = next((word for word in ("series", "delta", "window") if f'"{word}' in status), None)
-    return "stale" if "stale:" in status else made or ("hit" if reply.is_hit else "asked")
+    if "stale: " in reply.cache_status:
+        return "stale"
+    return _made(reply) or ("hit" if reply.is_hit else "asked")
+
+
+def _made(reply: Reply) -> str | None:
+    status = reply.headers.get("Cache-Status", "")
+    return next((word for word in ("series", "delta", "window") if f'"{word}' in status), None)
 
 
 def main() -> None:
@@ -260,11 +278,12 @@ def main() -> None:
         suppress_health_check=list(HealthCheck),
         phases=[Phase.generate] if arguments.fast else list(Phase),
     )
-    while sum(outcomes.values()) < wanted:
+    while outcomes.total() < wanted:
         run_state_machine_as_test(SeriesModel, settings=long)
-        total = sum(outcomes.values())
+        total = outcomes.total()
         shares = ", ".join(f"{kind} {100 * count / total:.0f} %" for kind, count in outcomes.most_common())
-        sys.stdout.write(f"{total} answers checked: {shares}; {sum(mixed.values())} of two moments\n")
+        share = 100 * from_extents.total() / total
+        sys.stdout.write(f"{total} answers checked, {share:.0f} % from extents: {shares}; {mixed.total()} of two moments\n")
         sys.stdout.write(f"{dict(outcomes_of_deltas)}\n")
         sys.stdout.flush()
 

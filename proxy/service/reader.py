@@ -53,11 +53,12 @@ class Answer:
 class _Ask:
     """One request on its way: the question, whose key asks it, what was found in the store, what is needed otherwise.
 
-    `asked` is what is to be asked for upstream.
+    `asked` is what is to be asked for upstream; `made`: how what was found was put together.
     """
 
     asked: Asked
     entry: Entry | None
+    made: Made | None
     verdict: Verdict | None
 
     @property
@@ -146,7 +147,7 @@ class Reader:
             whole=demand.oldest_s <= 0,
             patience_s=self._stale_wait_s if need.urgent else self._stale_wait_s / 2,
         )
-        return await self._carry_out(plan, _Ask(asked=asked, entry=entry, verdict=verdict), said)
+        return await self._carry_out(plan, _Ask(asked=asked, entry=entry, made=made, verdict=verdict), said)
 
     async def _find(
         self, tenant: Tenant, query: Query, metrics: MetricsQuery | None, lifetimes: Lifetimes, not_before_s: float
@@ -159,12 +160,10 @@ class Reader:
             return entry, None
         newer_than_s = self._clock.now_s() - lifetimes.usable_s if entry is None else entry.sent_at_s
         found = await self._series.lookup(tenant, query, metrics, newer_than_s=newer_than_s)
-        if found is not None and self._good_enough(found, lifetimes, not_before_s):
+        if found is not None:
+            # What can be computed isn't on disk as it was asked for.
             return found, Made.SERIES
-        stored = await self._store.get(tenant.namespace, query.target, query.keeping)
-        if found is not None and (stored is None or stored.sent_at_s <= found.sent_at_s):
-            return found, Made.SERIES
-        return stored, None
+        return await self._store.get(tenant.namespace, query.target, query.keeping), None
 
     def _good_enough(self, entry: Entry | None, lifetimes: Lifetimes, not_before_s: float) -> bool:
         if entry is None or entry.sent_at_s < not_before_s:
@@ -178,12 +177,12 @@ class Reader:
     async def _carry_out(self, plan: Plan, ask: _Ask, failed: Failure | None) -> Answer:
         match plan:
             case Plan.SERVE:
-                return self._serve(ask.tenant, ask.query, ask.entry)
+                return self._found(ask)
             case Plan.SERVE_AND_REFRESH:
                 return self._refresh(ask, "revalidating")
             case Plan.SERVE_STALE:
                 reason = failed.error.code if failed is not None else "cool-down"
-                return self._serve(ask.tenant, ask.query, ask.entry, stale=reason)
+                return self._found(ask, stale=reason)
             case Plan.FETCH_BRIEFLY:
                 # Whoever would not get through the line in time needn't stand in it.
                 if self._upstream.turnstile.wait_s(Priority.REFRESH) > self._stale_wait_s:
@@ -200,7 +199,7 @@ class Reader:
         if ask.entry is None:
             raise AssertionError("a refresh is of an entry")
         self._asker.refresh(ask.asked, ask.entry)
-        return self._serve(ask.tenant, ask.query, ask.entry, stale=reason)
+        return self._found(ask, stale=reason)
 
     async def _fetch_briefly(self, ask: _Ask) -> Answer:
         """Fetch, and fall back on the entry that is there where that fails or takes too long."""
@@ -208,7 +207,7 @@ class Reader:
         try:
             async with asyncio.timeout(self._stale_wait_s):
                 if ask.entry is not None and await self._asker.has_ended(ask.asked, ask.entry):
-                    return self._serve(ask.tenant, ask.query, ask.entry)
+                    return self._found(ask)
                 return await self._fetch(ask)
         except TimeoutError:
             reason = "upstream-slow"
@@ -225,7 +224,7 @@ class Reader:
         if failure is None:
             # The call is still under way: somebody must be there to take its answer apart.
             return self._refresh(ask, reason)
-        return self._serve(ask.tenant, ask.query, ask.entry, stale=reason)
+        return self._found(ask, stale=reason)
 
     async def _fetch(self, ask: _Ask) -> Answer:
         brought = await self._asker.ask(ask.asked)
@@ -243,6 +242,9 @@ class Reader:
         )
         age = age_s(fetched.entry, now_s)
         return Answer(tenant=fetched.tenant, entry=fetched.entry, age_s=age, outcome=outcome, upstream_s=fetched.elapsed_s)
+
+    def _found(self, ask: _Ask, *, stale: str | None = None) -> Answer:
+        return self._serve(ask.tenant, ask.query, ask.entry, made=ask.made, stale=stale)
 
     def _serve(
         self,

@@ -190,7 +190,7 @@ async def test_a_failing_upstream(tmp_path: Path) -> None:
         upstream.failing = True
         running.advance(100)
         stale = await right(running, upstream, "logName=loss&limit=9")
-        assert "stale: upstream-failed" in stale.cache_status
+        assert 'detail="series; stale: upstream-failed"' in stale.cache_status
         assert stale.headers["Age"] == "100"
         assert (await running.get(target("logName=other"))).status == 502
         upstream.failing = False
