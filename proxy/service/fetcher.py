@@ -54,7 +54,7 @@ class Need:
     `bounds`: how much an answer may hold, where that is less than usual. `keep`: False where the answer is of no
     use as it is, so that it isn't stored. `in_vain`: called where the flight brings no 200, with what it failed of (None where
     the upstream answered something else), whoever still waits for it then, unless the upstream wants to be left alone or
-    refuses the key.
+    refuses the key. `serves`: whether an answer that landed before is of use (None: any).
     """
 
     not_before_s: float
@@ -67,6 +67,7 @@ class Need:
     bounds: Bounds | None = None
     keep: bool = True
     in_vain: Callable[[UpstreamError | None], None] | None = None
+    serves: Callable[[Entry], bool] | None = None
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -246,6 +247,8 @@ class Fetcher:
         entry = await self._store.get(call.tenant.namespace, call.query.target, call.query.keeping)
         # What a delta was added to is not what the upstream said to this question.
         if entry is None or entry.sent_at_s < call.first.not_before_s or entry.whole_at_s is not None:
+            return None
+        if call.first.serves is not None and not call.first.serves(entry):
             return None
         if judge(entry, self._clock.now_s(), self._lifetimes.of(call.query, call.tenant)) is not Verdict.FRESH:
             return None

@@ -16,6 +16,7 @@ import structlog
 
 from proxy.clock import Clock
 from proxy.core.entry import Entry
+from proxy.core.projects import project_of
 from proxy.core.query import Query, question
 from proxy.core.routes import DETAILS, LIST
 from proxy.core.run_status import PAGE_ROWS, Listing, Ramp, read_ended, read_page
@@ -126,7 +127,14 @@ class Statuses:
     async def _details(self, tenant: Tenant, project: str, run: str, need: Need) -> None:
         """Ask for a run's details, as they are since the list that it wasn't in, and note what they say."""
         place = Place(tenant.namespace, project, run)
-        need = replace(need, not_before_s=self._known.listed_s(place), refreshed_s=max(0.0, self._known.told_s(place)))
+        need = replace(
+            need,
+            not_before_s=self._known.listed_s(place),
+            refreshed_s=max(0.0, self._known.told_s(place)),
+            # What is stored of another project's run is no use: asked for as one that doesn't exist would be, it tells
+            # nothing by its speed.
+            serves=lambda entry: project_of(entry.body) == project,
+        )
         entry = await self._ask(tenant, partial(question, DETAILS, {}, segment=run), need)
         place = Place(tenant.namespace, project, run)
         if entry is None:

@@ -1,0 +1,33 @@
+"""Attacks on who may see what: everything that an answer is made of, or waits for, is looked at for what it gives away."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.service.test_access import ALL, RUNS, TEAM, THEIRS, UNKNOWN, bearer, by_run, guarded, told
+from tests.support import METRICS
+
+
+@pytest.mark.parametrize("stored", [False, True])
+@pytest.mark.parametrize("pause_s", [6, 11, 16, 40])
+async def test_series_of_a_run_of_theirs_take_as_long_as_of_none(tmp_path: Path, stored: bool, pause_s: int) -> None:
+    """Asked for in a project of one's own, polled until they are stale: whether the run has ended is asked in the same way."""
+    async with guarded(tmp_path, series__enabled="true", series__shadow_fraction=0) as running:
+        asked = running.standin.counters.by_path
+        # Whatever is learned of the project as a whole is learned before.
+        await running.get(f"{METRICS}?runId=1&projectName=ours&logName=loss", **bearer(TEAM))
+        for _ in range(3):
+            seen = []
+            for run in (THEIRS, UNKNOWN):
+                await running.get(f"{RUNS}list?projectName=ours&limit=200&status=RUNNING", **bearer(TEAM))
+                if stored:
+                    await running.get(by_run(THEIRS)[0], **bearer(ALL), Cache_Control="no-cache")
+                before = asked.copy()
+                questions = [f"{METRICS}?runId={run}&projectName=ours&logName={name}" for name in ("loss", "acc")]
+                replies = [told(await running.get(question, **bearer(TEAM))) for question in questions]
+                await running.settled()
+                calls = {path.replace(str(run), "{run}"): count for path, count in (asked - before).items()}
+                calls.pop(f"{RUNS}list", None)
+                seen.append((replies, calls))
+            assert seen[0] == seen[1]
+            running.advance(pause_s)
