@@ -124,13 +124,13 @@ class Scopes:
         asked = Question(tenant.fingerprint, details.target)
         if self._projects.get(asked) in projects:
             return True
-        stored = await self._store.get(tenant.namespace, details.target)
+        if (grant.scope, asked) in self._not_theirs:
+            return False
+        stored = await self._stored(tenant, details, projects)
         theirs = stored is not None and _is_of(stored, projects)
         if stored is not None and theirs and self._clock.now_s() - stored.sent_at_s <= _REMEMBERED_S:
             self._note(asked, stored)
             return True
-        if (grant.scope, asked) in self._not_theirs:
-            return False
         try:
             entry = await self._ask(tenant, asked, details, client)
         except UpstreamError:
@@ -142,6 +142,15 @@ class Scopes:
             return True
         self._not_theirs[grant.scope, asked] = None
         return False
+
+    async def _stored(self, tenant: Tenant, details: Query, projects: frozenset[str]) -> Entry | None:
+        """Return a run's details as they are stored. Finding others' in memory takes as long as finding none there."""
+        entry = self._store.memory.peek(tenant.namespace, details.target)
+        if entry is None:
+            return await self._store.get(tenant.namespace, details.target)
+        if not _is_of(entry, projects):
+            await self._store.disk.get(tenant.namespace, details.target)
+        return entry
 
     def _note(self, asked: Question, entry: Entry) -> None:
         if entry.status == _OK:

@@ -9,6 +9,22 @@ from tests.support import METRICS
 
 
 @pytest.mark.parametrize("stored", [False, True])
+async def test_looking_for_a_run_of_theirs_takes_as_long_as_for_none(tmp_path: Path, stored: bool) -> None:
+    """The disk is looked at as often, and pluto-api asked as often: what memory has would be told by its speed."""
+    async with guarded(tmp_path) as running:
+        if stored:
+            await running.get(by_run(THEIRS)[0], **bearer(ALL))
+        reads: dict[int, list[int]] = {}
+        for run in (THEIRS, UNKNOWN):
+            for target in by_run(run) * 2:
+                before = running.parts.store.disk.counters.reads, running.standin.counters.total
+                assert (await running.get(target, **bearer(TEAM))).status == 404
+                after = running.parts.store.disk.counters.reads, running.standin.counters.total
+                reads.setdefault(run, []).extend(now - then for now, then in zip(after, before, strict=True))
+        assert reads[THEIRS] == reads[UNKNOWN]
+
+
+@pytest.mark.parametrize("stored", [False, True])
 @pytest.mark.parametrize("pause_s", [6, 11, 16, 40])
 async def test_series_of_a_run_of_theirs_take_as_long_as_of_none(tmp_path: Path, stored: bool, pause_s: int) -> None:
     """Asked for in a project of one's own, polled until they are stale: whether the run has ended is asked in the same way."""
