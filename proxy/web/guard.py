@@ -17,7 +17,9 @@ from proxy.core.networks import Address, Networks, client_address, read_address
 from proxy.errors import AdminRefused, BadRequest, NetworkRefused, Unauthorized
 from proxy.service.tokens import Tokens
 
-_FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via")
+# What something that forwards a request adds to it: one of these, or a field whose name begins so.
+_FORWARDED = frozenset({"forwarded", "via", "x-real-ip"})
+_FORWARDED_STEM = "x-forwarded-"
 _MISSING = (
     "this proxy answers those who send one of its tokens, as `Authorization: Bearer ppt_...`; its operator gives them out"
 )
@@ -77,15 +79,15 @@ class Guard:
     def check_admin(self, visit: Visit, request: web.BaseRequest) -> None:
         """Raise AdminRefused unless the one who asks may manage the proxy: an admin, or anybody on this machine without tokens.
 
-        Whoever came by way of something that forwards counts as being on this machine only where what it says is believed.
+        What came by way of something that forwards is not from this machine, whoever vouches for it: such a proxy is believed
+        about who may read, and one that passes on what a client wrote would let in anybody.
         """
         if self._tokens is not None:
             if not visit.grant.admin or visit.grant.projects is not None:
                 raise AdminRefused("managing the proxy takes a token made with --admin, and without --project")
             return
-        peer, address = read_address(request.remote or ""), self._address(request)
-        forwarded = any(name in request.headers for name in _FORWARDED) and peer not in self._trusted
-        if forwarded or address is None or not address.is_loopback:
+        peer = read_address(request.remote or "")
+        if peer is None or not peer.is_loopback or any(map(_tells_of_forwarding, request.headers)):
             raise AdminRefused("without tokens the proxy is managed from its own machine only, and directly")
 
     def dress(self, headers: "CIMultiDict[str]") -> None:
@@ -112,6 +114,11 @@ class Guard:
 
     def _address(self, request: web.BaseRequest) -> Address | None:
         return client_address(request.remote or "", request.headers.getall("X-Forwarded-For", ()), self._trusted)
+
+
+def _tells_of_forwarding(name: str) -> bool:
+    name = name.lower()
+    return name in _FORWARDED or name.startswith(_FORWARDED_STEM)
 
 
 def told(visit: Visit) -> dict[str, str]:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.service.test_access import ALL, RUNS, TEAM, THEIRS, UNKNOWN, bearer, by_run, guarded, told
-from tests.support import METRICS
+from tests.support import METRICS, world
 
 
 @pytest.mark.parametrize("stored", [False, True])
@@ -47,3 +47,26 @@ async def test_series_of_a_run_of_theirs_take_as_long_as_of_none(tmp_path: Path,
                 seen.append((replies, calls))
             assert seen[0] == seen[1]
             running.advance(pause_s)
+
+
+@pytest.mark.parametrize("trusted", ["", "127.0.0.1", "127.0.0.1,10.0.0.0/8"])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"X_Forwarded_For": "127.0.0.1"},
+        {"X_Forwarded_For": "::1"},
+        {"X_Forwarded_For": "127.0.0.1, 10.0.0.7"},
+        {"X_Forwarded_For": ""},
+        {"X_Forwarded_Host": "pluto-proxy.example.com"},
+        {"x_forwarded_proto": "https"},
+        {"X_Real_IP": "127.0.0.1"},
+        {"Forwarded": "for=127.0.0.1"},
+        {"Via": "1.1 front"},
+    ],
+)
+async def test_nothing_forwarded_manages_without_tokens(tmp_path: Path, headers: dict[str, str], trusted: str) -> None:
+    """A front on this machine vouches for nobody: what it passes on, a client may have written."""
+    async with world(tmp_path, access__trusted_proxies=trusted) as running:
+        assert (await running.get("/admin/state")).status == 200
+        reply = await running.get("/admin/state", **headers)
+        assert (reply.status, reply.json["code"]) == (403, "admin-refused")
