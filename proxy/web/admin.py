@@ -149,7 +149,10 @@ async def _json(request: web.BaseRequest) -> Mapping[str, object]:
 def _check_page(request: web.BaseRequest) -> None:
     """Raise OriginRefused for what a page of another origin sent, or may have sent."""
     origin = request.headers.get("Origin")
-    foreign = origin is not None and urlsplit(origin).netloc != request.headers.get("Host")
+    try:
+        foreign = origin is not None and urlsplit(origin).netloc != request.headers.get("Host")
+    except ValueError:
+        foreign = True
     if foreign or request.headers.get("Sec-Fetch-Site", "none") not in {"none", "same-origin"}:
         raise OriginRefused("pages of other origins manage nothing here")
 

@@ -70,3 +70,11 @@ async def test_nothing_forwarded_manages_without_tokens(tmp_path: Path, headers:
         assert (await running.get("/admin/state")).status == 200
         reply = await running.get("/admin/state", **headers)
         assert (reply.status, reply.json["code"]) == (403, "admin-refused")
+
+
+@pytest.mark.parametrize("origin", ["http://[", "http://]", "http://[::1", "http://a\u2100b", "", "127.0.0.1", "http://", "//"])
+async def test_what_is_no_origin_is_a_foreign_one(tmp_path: Path, origin: str) -> None:
+    """No browser sends it: it is refused as any other, and is no fault of the proxy's."""
+    async with world(tmp_path) as running:
+        reply = await running.get("/admin/state", Origin=origin)
+        assert (reply.status, reply.json["code"]) == (403, "origin-refused")
