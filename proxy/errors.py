@@ -36,6 +36,9 @@ Each error is raised where it is noticed, translated once from the library's own
 from dataclasses import dataclass
 from typing import ClassVar
 
+# More than any route has parameters.
+_MOST_NAMED = 20
+
 
 class ProxyError(Exception):
     """A request that cannot be answered with data.
@@ -75,8 +78,11 @@ class BadQuery(BadRequest):
     title = "Bad query"
 
     def __init__(self, faults: tuple[Fault, ...]) -> None:
-        super().__init__("; ".join(f"{fault.parameter}: {fault.message}".removeprefix(": ") for fault in faults))
-        self.faults = faults
+        """Name the first of them: a query can hold thousands, each many times as long here and in the log as it was there."""
+        named = faults[:_MOST_NAMED]
+        told = [f"{fault.parameter}: {fault.message}".removeprefix(": ") for fault in named]
+        super().__init__("; ".join(told if len(named) == len(faults) else [*told, f"and {len(faults) - len(named)} more"]))
+        self.faults = named
 
 
 class Unauthorized(BadRequest):

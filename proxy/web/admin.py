@@ -5,6 +5,7 @@ takes a preflight, and nothing is changed but by a POST of JSON, which takes one
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from urllib.parse import parse_qsl, urlsplit
 
@@ -89,7 +90,8 @@ def _read_purge(body: Mapping[str, object], query: str, *, at_s: float) -> Purge
         raise BadRequest("the query holds something other than some parameters") from None
     given = [*body.items(), *pairs]
     values = dict(given)
-    faults = [Fault(parameter=shown(name), message="given more than once") for name in values if _count(given, name) > 1]
+    counts = Counter(name for name, _ in given)
+    faults = [Fault(parameter=shown(name), message="given more than once") for name in values if counts[name] > 1]
     faults += [Fault(parameter=shown(name), message="not known here") for name in values if name not in _KNOWN]
     everything, mode = values.get("everything", False), values.get("mode", "hard")
     if everything not in (True, False, "true"):
@@ -111,10 +113,6 @@ def _read_purge(body: Mapping[str, object], query: str, *, at_s: float) -> Purge
 
 
 _KNOWN = frozenset({"project", "run", "metric", "everything", "mode"})
-
-
-def _count(given: list[tuple[str, object]], name: str) -> int:
-    return sum(other == name for other, _ in given)
 
 
 def _text(name: str, value: object) -> str:

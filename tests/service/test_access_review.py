@@ -3,8 +3,10 @@
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from tests.service.test_access import ALL, RUNS, TEAM, THEIRS, UNKNOWN, bearer, by_run, guarded, told
+from tests.service.test_purge import purge
 from tests.support import METRICS, world
 
 
@@ -78,3 +80,16 @@ async def test_what_is_no_origin_is_a_foreign_one(tmp_path: Path, origin: str) -
     async with world(tmp_path) as running:
         reply = await running.get("/admin/state", Origin=origin)
         assert (reply.status, reply.json["code"]) == (403, "origin-refused")
+
+
+@pytest.mark.parametrize("query", ["%&" * 5_000, "a%&" * 5_000, "%ff&" * 3_700])
+async def test_a_bad_query_is_not_multiplied(tmp_path: Path, query: str) -> None:
+    """The refusal of thousands of faults, and its line in the log, is shorter than what was refused."""
+    async with world(tmp_path) as running:
+        with capture_logs() as logs:
+            reply = await running.get(f"{METRICS}?{query}")
+        assert (reply.status, reply.json["code"], len(reply.json["faults"])) == (400, "bad-query", 20)
+        assert "more" in reply.json["detail"]
+        assert max(len(reply.body), len(str(logs))) < len(query)
+        unknown: dict[str, object] = {str(number): 1 for number in range(5_000)}
+        assert len((await purge(running, unknown, status=400)).body) < 5_000
