@@ -150,12 +150,12 @@ async def _dispatch(exchange: _Exchange) -> web.StreamResponse:
         raise NotFound(f"{shown(path)} is not a route of this proxy; {OPENAPI_PATH} lists them")
     route, segment = matched
     exchange.route = route.name
-    query = parts.queries.read(route, segment, raw_query)
     if not parts.limits.enabled:
-        return await _read(exchange, query)
+        return await _read(exchange, parts.queries.read(route, segment, raw_query))
     client = _client(exchange.visit, request)
     async with parts.limits.admitted(client, deadline_s=exchange.deadline_s, accounted=exchange.accounted):
-        return await _read(exchange, query)
+        # A long query takes its time to be read, and longer where it is refused, since nothing remembers it.
+        return await _read(exchange, parts.queries.read(route, segment, raw_query))
 
 
 async def _read(exchange: _Exchange, query: Query) -> web.StreamResponse:

@@ -37,6 +37,30 @@ async def test_over_the_rate_it_waits_then_is_refused(tmp_path: Path, status: in
         assert (await running.get("/livez")).status == 200
 
 
+@pytest.mark.parametrize(
+    ("target", "method", "headers", "status"),
+    [
+        (QUESTION, "HEAD", {}, 200),
+        (QUESTION, "GET", {"If_None_Match": "*"}, 304),
+        (f"{QUESTION}&stepMin=7", "GET", {"Cache_Control": "only-if-cached"}, 504),
+        (f"{METRICS}?limit=0", "GET", {}, 400),
+        (QUESTION, "GET", {"Accept_Encoding": "identity;q=0"}, 406),
+        (QUESTION, "GET", {"X_Forwarded_For": "198.51.100.{number}"}, 200),
+        (QUESTION, "GET", {"Authorization": "Bearer {number}"}, 200),
+        (QUESTION, "GET", {"X_Request_ID": "{number}"}, 200),
+    ],
+)
+async def test_nothing_gets_around_the_rate(
+    tmp_path: Path, target: str, method: str, headers: dict[str, str], status: int
+) -> None:
+    """However a question is asked, whatever comes of it, and whoever one claims to be."""
+    async with world(tmp_path, access__client_rate_per_s=1, access__client_burst=2, upstream__deadline_s=0.3) as running:
+        for expected in (status, status, 503, 503):
+            number = running.parts.requests
+            sent = {name: text.format(number=number) for name, text in headers.items()}
+            assert (await running.get(target, method=method, **sent)).status == expected
+
+
 async def test_each_token_has_its_own(tmp_path: Path) -> None:
     """One that is over its limit takes nothing from another."""
     async with guarded(tmp_path, access__client_rate_per_s=1, access__client_burst=2, upstream__deadline_s=0.5) as running:
