@@ -7,10 +7,12 @@ too.
 import ipaddress
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
+_HOST_BITS = 64
 # Some proxies write the port as well.
 _WITH_PORT = re.compile(r"(?:\[([^\]]*)\]|([0-9.]+))(?::[0-9]{1,5})?")
 
@@ -39,6 +41,15 @@ def read_address(text: str) -> Address | None:
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
         return address.ipv4_mapped
     return address
+
+
+@lru_cache(maxsize=1024)
+def household(text: str) -> str:
+    """Return what stands for an address where clients are told apart: of IPv6 64 bits, since its host chooses the others."""
+    address = read_address(text)
+    if not isinstance(address, ipaddress.IPv6Address):
+        return text if address is None else str(address)
+    return str(ipaddress.IPv6Network((int(address) >> _HOST_BITS << _HOST_BITS, 128 - _HOST_BITS)))
 
 
 class Networks:

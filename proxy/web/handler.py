@@ -10,6 +10,7 @@ from proxy.config.model import Freshness
 from proxy.core.directives import Demand, read_demand
 from proxy.core.form import shown
 from proxy.core.negotiation import acceptable
+from proxy.core.networks import household
 from proxy.core.query import Query
 from proxy.errors import BadRequest, MethodNotAllowed, NotAcceptable, NotFound, ProxyError, ScopeRefused, Unauthorized
 from proxy.service.reader import Answer
@@ -102,7 +103,7 @@ async def handle(parts: Parts, request: web.BaseRequest) -> web.StreamResponse:
 
 def _client(visit: Visit, request: web.BaseRequest) -> str:
     """Return whose limits hold for a request: a token's, or an address's."""
-    return f"token {visit.grant.name}" if visit.grant.name else visit.address or request.remote or ""
+    return f"token {visit.grant.name}" if visit.grant.name else household(visit.address or request.remote or "")
 
 
 def _body_bytes(request: web.BaseRequest, response: web.StreamResponse) -> int:

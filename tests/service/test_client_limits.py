@@ -94,3 +94,12 @@ async def test_too_long_a_wait_for_a_turn(tmp_path: Path) -> None:
         assert min(reply.status for reply in replies) == 503
         assert "client-limited" in {reply.json["code"] for reply in replies}
         assert (running.parts.limits._under_way, running.parts.limits._waiting) == ({}, {})
+
+
+async def test_addresses_that_one_client_can_choose_from(tmp_path: Path) -> None:
+    """IPv6 addresses with the same first 64 bits are one client's; its neighbour's requests are not held against it."""
+    limits: dict[str, Any] = {"access__client_rate_per_s": 1, "access__client_burst": 2, "upstream__deadline_s": 0.3}
+    async with world(tmp_path, access__trusted_proxies="127.0.0.1", **limits) as running:
+        for host, status in (("1", 200), ("2", 200), ("3", 503), ("4:5:6:7", 503)):
+            assert (await running.get(X_Forwarded_For=f"2001:db8:0:1::{host}".replace("::4", ":4"))).status == status
+        assert (await running.get(X_Forwarded_For="2001:db8:0:2::1")).status == 200

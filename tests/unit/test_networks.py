@@ -4,7 +4,7 @@ import ipaddress
 
 import pytest
 
-from proxy.core.networks import Networks, client_address, read_address, read_network
+from proxy.core.networks import Networks, client_address, household, read_address, read_network
 
 PROXIES = Networks(["10.0.0.0/24", "::1"])
 
@@ -100,3 +100,21 @@ def test_forwarded_for(peer: str, forwarded: list[str], client: str | None) -> N
     assert client_address(peer, forwarded, PROXIES) == expected
     if peer:
         assert client_address(peer, forwarded, Networks()) == read_address(peer)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("192.0.2.1", "192.0.2.1", True),
+        ("192.0.2.1", "192.0.2.2", False),
+        ("192.0.2.1", "::ffff:192.0.2.1", True),
+        ("::ffff:192.0.2.1", "::ffff:192.0.2.2", False),
+        ("2001:db8::1", "2001:db8::ffff:ffff:ffff:ffff", True),
+        ("2001:db8::1", "2001:db8:0:1::1", False),
+        ("fe80::1%eth0", "fe80::2%eth1", True),
+        ("", "192.0.2.1", False),
+    ],
+)
+def test_clients_are_told_apart(one: str, other: str, same: bool) -> None:
+    """By their address, and where they choose most of it themselves by the rest."""
+    assert (household(one) == household(other)) is same
