@@ -155,6 +155,8 @@ async def _dispatch(exchange: _Exchange) -> web.StreamResponse:
         return await _read(exchange, parts.queries.read(route, segment, raw_query))
     client = _client(exchange.visit, request)
     async with parts.limits.admitted(client, deadline_s=exchange.deadline_s, accounted=exchange.accounted):
+        # Its turn may have come after the token was revoked: nothing more is asked for it then.
+        _still(exchange)
         # A long query takes its time to be read, and longer where it is refused, since nothing remembers it.
         return await _read(exchange, parts.queries.read(route, segment, raw_query))
 

@@ -1,11 +1,27 @@
 """Attacks on who may see what: everything that an answer is made of, or waits for, is looked at for what it gives away."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 
-from tests.service.test_access import ALL, RUNS, TEAM, THEIRS, UNKNOWN, bearer, by_run, guarded, told
+from proxy.standin import Fault, FaultKind
+from tests.service.test_access import (
+    ALL,
+    OURS,
+    RUNS,
+    TEAM,
+    THEIRS,
+    UNKNOWN,
+    bearer,
+    by_run,
+    guarded,
+    token,
+    tokens_file,
+    told,
+    write,
+)
 from tests.service.test_purge import purge
 from tests.support import METRICS, world
 
@@ -93,3 +109,19 @@ async def test_a_bad_query_is_not_multiplied(tmp_path: Path, query: str) -> None
         assert max(len(reply.body), len(str(logs))) < len(query)
         unknown: dict[str, object] = {str(number): 1 for number in range(5_000)}
         assert len((await purge(running, unknown, status=400)).body) < 5_000
+
+
+async def test_a_revoked_token_in_the_line(tmp_path: Path) -> None:
+    """Requests that waited for their client's turn until its token was revoked ask pluto-api for nothing any more."""
+    async with guarded(tmp_path, access__client_concurrency=1) as running:
+        gate = asyncio.Event()
+        running.standin.faults.add(Fault(kind=FaultKind.HOLD, gate=gate, times=None))
+        panels = [f"{METRICS}?runId={OURS}&projectName=ours&logName=loss&stepMin={step}" for step in range(5)]
+        asking = [asyncio.create_task(running.get(panel, **bearer(TEAM))) for panel in panels]
+        await running.arrived(len(panels))
+        await running.standin.counters.reached(lambda seen: seen.by_path[METRICS] == 1)
+        write(tokens_file(running), token("all"))
+        running.advance(1)
+        gate.set()
+        assert {(await reply).status for reply in asking} == {401}
+        assert running.metrics_calls == 1
