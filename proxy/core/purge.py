@@ -18,6 +18,8 @@ from proxy.core.routes import DETAILS
 # With more of them at a time the oldest count as one of everything.
 MOST = 64
 KEEP_S = 3600.0
+# What stands before the target that a part of what is known is about.
+_ABOUT = " of "
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +40,8 @@ class Purge:
         """Tell whether what is kept under a key (a target, or a part of what is known about one) may hold something of it."""
         if self.project is None and self.run is None and self.metric is None:
             return True
+        if not is_answer(key) and _ABOUT not in key:
+            return False  # a mark holds nothing of anything, and what it says goes on being true
         named = _named(key)
         return (
             self.project in {None, named.get("projectName", self.project)}
@@ -59,7 +63,7 @@ def is_answer(key: str) -> bool:
 
 def _named(key: str) -> dict[str, str]:
     """Return the parameters in a key that say what it is about."""
-    target = key if is_answer(key) else key.partition(" of ")[2]
+    target = key if is_answer(key) else key.partition(_ABOUT)[2]
     path, _, query = target.partition("?")
     pairs = (pair.partition("=") for pair in query.split("&"))
     named = {name: unquote(value) for name, _, value in pairs if name in {"projectName", "runId", "runIds", "logName"}}

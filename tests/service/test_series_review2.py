@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 from proxy.core import metrics_query
 from proxy.core.entry import Entry, digest_of
 from proxy.core.metrics_query import MetricsQuery
+from proxy.core.purge import Purge
 from proxy.service.deltas import Deltas, _Refresh
 from proxy.service.fetcher import Fetched, Need
 from proxy.service.widening import Asked, Widening
@@ -169,8 +170,11 @@ async def test_a_name_that_gets_a_second_group(tmp_path: Path) -> None:
         await right(running, upstream, "logGroup=g&limit=2000")
 
 
-async def test_what_was_found_out_while_the_rule_was_broken_is_forgotten_on_disk_too(tmp_path: Path) -> None:
-    """A restart doesn't bring back what was computed with before."""
+@pytest.mark.parametrize("purged", [None, "2"])
+async def test_what_was_found_out_while_the_rule_was_broken_is_forgotten_on_disk_too(
+    tmp_path: Path, purged: str | None
+) -> None:
+    """A restart doesn't bring back what was computed with before, nor does the purge of another run."""
     upstream = OracleUpstream(clock=ManualClock())
     async with upstream.serve() as url:
         async with proxied(tmp_path, upstream, url) as running:
@@ -179,6 +183,9 @@ async def test_what_was_found_out_while_the_rule_was_broken_is_forgotten_on_disk
             await running.flushed()
             running.advance(1)
             running.parts.series.checks._judge(False, check="canary")
+            if purged is not None:
+                running.advance(1)
+                await running.parts.purging.purge(Purge(at_s=upstream.clock.now_s(), run=purged))
         upstream.asked.clear()
         async with proxied(tmp_path, upstream, url) as running:
             running.advance(1)

@@ -30,6 +30,9 @@ TAKEN: list[tuple[dict[str, Any], str, bool]] = [
     ({"run": "6"}, "extents of /api/runs/metrics?runId=5&projectName=a&limit=10000", False),
     ({"metric": "x"}, "pack 0f of /api/runs/metrics?runId=5&projectName=a&logName=y&limit=10000", False),
     ({"metric": "y of z"}, "pack 0f of /api/runs/metrics?runId=5&projectName=a&logName=y%20of%20z&limit=10000", True),
+    ({"run": "6"}, "extents are forgotten", False),
+    ({"project": "a", "metric": "x"}, "extents are forgotten", False),
+    ({}, "extents are forgotten", True),
 ]
 
 
