@@ -26,6 +26,7 @@ _SECRET_BYTES = 32
 # Others may not even read it, since it names projects. The group may, so that a service can read what an operator has written.
 _FOREIGN = stat.S_IWGRP | stat.S_IXGRP | stat.S_IRWXO
 _WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
+_ROOT = 0
 
 # Up to the end of the year 9999.
 Seconds = Annotated[int, msgspec.Meta(ge=0, le=253_402_300_799)]
@@ -152,7 +153,13 @@ def _check_guarded(path: Path, found: os.stat_result) -> None:
     if found.st_mode & _FOREIGN:
         mode = stat.S_IMODE(found.st_mode)
         raise TokenFileError(f"the token file {path} may be read or written by others (mode {mode:04o}): chmod it to 0600")
-    _check_directory(path.resolve().parent)
+    directory = path.resolve().parent
+    # Whoever owns the directory could exchange the file as well; in one that everybody may add to, anybody could put one.
+    if found.st_uid not in {os.geteuid(), _ROOT, directory.stat().st_uid}:
+        raise TokenFileError(f"the token file {path} belongs to another user (uid {found.st_uid}): chown it to the proxy's own")
+    # Where it is a link, the link could be exchanged too.
+    for one in {directory, path.parent}:
+        _check_directory(one)
 
 
 def _check_directory(directory: Path) -> None:

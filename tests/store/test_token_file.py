@@ -146,6 +146,33 @@ def test_a_directory_of_everybody(path: Path) -> None:
     assert len(read_tokens(path)) == 1
 
 
+def test_a_link_that_everybody_can_exchange(path: Path, tmp_path: Path) -> None:
+    """However well the file is guarded to which it leads now."""
+    edit_tokens(path, adding(token("a")), create=True)
+    link = tmp_path / "open" / "link.json"
+    link.parent.mkdir()
+    link.symlink_to(path)
+    assert len(read_tokens(link)) == 1
+    link.parent.chmod(0o777)
+    with pytest.raises(TokenFileError, match="open may be written by others"):
+        read_tokens(link)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+@pytest.mark.parametrize("mode", [0o700, 0o1777])
+def test_a_file_of_somebody_else(path: Path, mode: int) -> None:
+    """It is good where it belongs to the proxy, to root, or to whom the directory belongs to, and to nobody else."""
+    edit_tokens(path, adding(token("a")), create=True)
+    path.parent.chmod(mode)
+    os.chown(path, 12345, 12345)
+    with pytest.raises(TokenFileError, match="belongs to another user"):
+        read_tokens(path)
+    os.chown(path.parent, 12345, 12345)
+    assert len(read_tokens(path)) == 1
+    os.chown(path, 0, 0)
+    assert len(read_tokens(path)) == 1
+
+
 @pytest.mark.parametrize(
     "changed",
     [
