@@ -2,11 +2,14 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
-from proxy.standin import Fault, FaultKind
+from proxy.service.tenancy import VALIDATE_TARGET
+from proxy.standin import Fault, FaultKind, Row
+from proxy.standin.faults import ANY_PATH
 from tests.service.test_access import (
     ALL,
     OURS,
@@ -16,7 +19,9 @@ from tests.service.test_access import (
     UNKNOWN,
     bearer,
     by_run,
+    filled,
     guarded,
+    targets,
     token,
     tokens_file,
     told,
@@ -125,3 +130,158 @@ async def test_a_revoked_token_in_the_line(tmp_path: Path) -> None:
         gate.set()
         assert {(await reply).status for reply in asking} == {401}
         assert running.metrics_calls == 1
+
+
+# In turn: values, names, what comes twice, what is no part of the question, paths. Run 2 and THE-1 are one of theirs.
+SPELLINGS = [
+    "metrics?runId=2&projectName=%74heirs",
+    "metrics?runId=2&projectName=theirs%20",
+    "metrics?runId=2&projectName=THEIRS",
+    "metrics?runId=2&projectName=",
+    "metrics?runId=2&projectName",
+    "metrics?runId=2&projectName=ours%26projectName=theirs",
+    "metrics?runId=2&projectName=ours;projectName=theirs",
+    "metrics?runId=2&projectName=ours%23",
+    "metrics?runId=2&projectName=ours%00",
+    "metrics?runId=2&projectName=our\u017f".encode().decode("latin-1"),
+    "metrics?runId=2&projectName=our%C5%BF",
+    "metrics?runId=2&%70rojectName=theirs",
+    "metrics?runId=2&projectname=ours&projectName=theirs",
+    "metrics?runId=2&projectName[]=ours&projectName=theirs",
+    "metrics?runId=2&projectName=ours&projectName=theirs",
+    "metrics?runId=2&projectName=theirs&projectName=ours",
+    "metrics?runId=2&projectName=theirs&_=ours",
+    "metrics?projectName=theirs",
+    "metric-names?runIds=2",
+    "metric-names?projectName=theirs&runIds=",
+    "compare?runIds=1&projectName=theirs&logName=loss",
+    "list?projectName=&konduktorJobPrefix=x",
+    "list?projectName=ours&konduktorJobPrefix=%20",
+    "list?projectName=theirs&konduktorJobPrefix=",
+    "details/2.0",
+    "details/0x2",
+    "details/%32",
+    "details/+2",
+    "details/%202",
+    "details/2?projectName=ours",
+    "details/2?runId=1",
+    "details/by-display-id/THE-1?projectName=ours",
+    "details/by-display-id/%54HE-1?projectName=ours",
+    "details/by-display-id/THE-1%3FprojectName=theirs?projectName=ours",
+    "details/by-display-id/..%2F2?projectName=ours",
+    "details/by-display-id/%2E%2E?projectName=ours",
+    "status/history?runId=2&projectName=ours",
+    "status/history?runId=2e0",
+    "status/history?runId=1&runId=2",
+    "auth/validate",
+    "metrics/?runId=2&projectName=theirs",
+    "%6Detrics?runId=2&projectName=theirs",
+    "list/../metrics?runId=2&projectName=theirs",
+]
+
+
+@pytest.mark.parametrize("target", SPELLINGS)
+async def test_no_spelling_leads_elsewhere(tmp_path: Path, target: str) -> None:
+    """What is judged is what pluto-api is asked: a question is refused, or about what everybody may see, however it is put."""
+    async with guarded(tmp_path) as running:
+        for _ in range(2):
+            reply = await running.get(RUNS + target, **bearer(TEAM))
+            assert reply.status in {400, 403, 404}
+            assert "Cache-Status" not in reply.headers or reply.status == 400
+            await running.get(RUNS + target, **bearer(ALL))
+
+
+@pytest.mark.parametrize("number", ["2", "1,2", "2,1,2", "2.0,0x2", ",2"])
+async def test_lists_of_runs_with_one_of_theirs(tmp_path: Path, number: str) -> None:
+    """In a project of one's own they are what is left without it."""
+    async with guarded(tmp_path) as running:
+        running.standin.rows.insert([Row(run_id=THEIRS, project="theirs", log_name="theirs/alone", step=1, value=7)])
+        for target in ("compare?projectName=ours&logName=loss&runIds=", "metric-names?projectName=ours&runIds="):
+            reply = await running.get(f"{RUNS}{target}{number}", **bearer(TEAM))
+            assert reply.status == 200
+            assert b"theirs" not in reply.body
+            assert all(run["runId"] == OURS for run in reply.json.get("runs", []))
+
+
+FAILURES: list[dict[str, Any]] = [
+    *({"kind": FaultKind.STATUS, "status": status} for status in (400, 401, 403, 404, 409, 429, 500, 503)),
+    {"kind": FaultKind.HTML, "status": 200},
+    {"kind": FaultKind.HTML, "status": 404},
+    {"kind": FaultKind.REDIRECT},
+    {"kind": FaultKind.CUT_BODY},
+    {"kind": FaultKind.HANG},
+    {"kind": FaultKind.NOT_JSON},
+    {"kind": FaultKind.WRONG_SHAPE, "body": '{"id":2,"name":"r","status":"RUNNING","projectName":["ours"],"logNames":[]}'},
+    {"kind": FaultKind.WRONG_SHAPE, "body": '{"id":2,"name":"r","status":"RUNNING","projectName":null,"logNames":[]}'},
+]
+
+
+@pytest.mark.parametrize("stored", [False, True])
+@pytest.mark.parametrize("failure", FAILURES)
+async def test_where_nobody_can_say_whose_a_run_is(tmp_path: Path, failure: dict[str, Any], stored: bool) -> None:
+    """Nothing is shown, and of theirs nothing else than of none; what is stored of one's own stays one's own."""
+    settings = {"upstream__deadline_s": 0.4, "upstream__cooldown_max_s": 1}
+    async with guarded(tmp_path, **settings) as running:
+        for target in [*by_run(THEIRS), *by_run(OURS)] if stored else []:
+            assert (await running.get(target, **bearer(ALL))).status == 200
+        running.standin.faults.add(Fault(times=None, path=ANY_PATH, matches=lambda path, _: "/details/" in path, **failure))
+        for theirs, none in zip(by_run(THEIRS), by_run(UNKNOWN), strict=True):
+            replies = [await running.get(target, **bearer(TEAM)) for target in (theirs, none)]
+            assert replies[0].status >= 400
+            assert told(replies[0]) == told(replies[1])
+        for target in by_run(OURS):
+            assert ((await running.get(target, **bearer(TEAM))).status == 200) is stored
+
+
+@pytest.mark.parametrize("lost", [False, True])
+async def test_after_a_restart(tmp_path: Path, lost: bool) -> None:
+    """What the file has of theirs tells no more than what it hasn't; what it has of one's own is good without pluto-api."""
+    standin = filled()
+    async with standin.serve() as url:
+        async with guarded(tmp_path, upstream=url, standin=standin) as running:
+            for target in [*targets(THEIRS, "theirs"), *by_run(THEIRS), *by_run(OURS)]:
+                assert (await running.get(target, **bearer(ALL))).status == 200
+            await running.flushed()
+        if lost:
+            standin.faults.add(
+                Fault(kind=FaultKind.STATUS, path=ANY_PATH, times=None, matches=lambda path, _: path != VALIDATE_TARGET)
+            )
+        async with guarded(tmp_path, upstream=url, standin=standin) as running:
+            foreign, unknown = [*targets(THEIRS, "theirs"), *by_run(THEIRS)], [*targets(UNKNOWN, "none"), *by_run(UNKNOWN)]
+            for theirs, none in zip(foreign, unknown, strict=True):
+                for headers in ({}, {"Cache_Control": "only-if-cached"}, {"If_None_Match": "*"}):
+                    replies = [await running.get(target, **headers, **bearer(TEAM)) for target in (theirs, none)]
+                    assert told(replies[0]) == told(replies[1])
+                    assert replies[0].status == (502 if lost and theirs in by_run(THEIRS) else 404)
+            for target in by_run(OURS):
+                assert (await running.get(target, **bearer(TEAM))).is_hit
+
+
+@pytest.mark.parametrize("target", by_run(THEIRS))
+async def test_a_call_that_somebody_with_the_right_has_begun(tmp_path: Path, target: str) -> None:
+    """Who joins it is judged by what it brings, and shares nothing of it; it is for who began it."""
+    async with guarded(tmp_path) as running:
+        gate = asyncio.Event()
+        running.standin.faults.add(Fault(kind=FaultKind.HOLD, gate=gate, path=ANY_PATH, times=None))
+        begun = asyncio.create_task(running.get(target, **bearer(ALL)))
+        await running.standin.counters.reached(lambda seen: seen.by_path[target.partition("?")[0]] == 1)
+        joined = [asyncio.create_task(running.get(other, **bearer(TEAM))) for other in [target, *by_run(UNKNOWN)[:1]]]
+        await running.arrived(3)
+        gate.set()
+        replies = [await reply for reply in joined]
+        assert replies[0].status == 404
+        assert told(replies[0]) == told(replies[1])
+        assert (await begun).status == 200
+
+
+async def test_computed_answers_and_tags(tmp_path: Path) -> None:
+    """From what somebody else's questions brought nothing is computed across projects, and their tags open nothing."""
+    async with guarded(tmp_path, series__enabled="true", series__shadow_fraction=0) as running:
+        panel = f"{METRICS}?runId={THEIRS}&projectName={{}}&logName=loss&limit={{}}"
+        tags = [(await running.get(panel.format("theirs", limit), **bearer(ALL))).headers["ETag"] for limit in (10, 9, 3, 10)]
+        assert running.parts.series.computed > 1
+        for limit in (10, 9, 3, 2):
+            for tag in (*tags, "*"):
+                assert (await running.get(panel.format("theirs", limit), If_None_Match=tag, **bearer(TEAM))).status == 404
+            mine = await running.get(panel.format("ours", limit), If_None_Match=tags[0], **bearer(TEAM))
+            assert (mine.status, mine.json) == (200, {"metrics": []})
