@@ -102,7 +102,7 @@ async def handle(parts: Parts, request: web.BaseRequest) -> web.StreamResponse:
 
 
 def _client(visit: Visit, request: web.BaseRequest) -> str:
-    """Return whose limits hold for a request: a token's, or an address's."""
+    """Return whose limits hold for a request, and in whose turn it waits: a token's, or an address's."""
     return f"token {visit.grant.name}" if visit.grant.name else household(visit.address or request.remote or "")
 
 
@@ -165,7 +165,7 @@ async def _read(exchange: _Exchange, query: Query) -> web.StreamResponse:
     parts, headers = exchange.parts, exchange.request.headers
     parts.unknown.note(query)
     visit = exchange.visit
-    client = visit.address or exchange.request.remote or ""
+    client = _client(visit, exchange.request)
     settled = await parts.scopes.admit(visit.grant, query, client=client)
     wanted = acceptable(_joined(headers, "Accept-Encoding"))
     if not wanted:

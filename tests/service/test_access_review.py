@@ -285,3 +285,23 @@ async def test_computed_answers_and_tags(tmp_path: Path) -> None:
                 assert (await running.get(panel.format("theirs", limit), If_None_Match=tag, **bearer(TEAM))).status == 404
             mine = await running.get(panel.format("ours", limit), If_None_Match=tags[0], **bearer(TEAM))
             assert (mine.status, mine.json) == (200, {"metrics": []})
+
+
+async def test_tokens_wait_in_turns(tmp_path: Path) -> None:
+    """Who asks much, from however many addresses, doesn't hold up who asks with another token from the same one."""
+    settings = {"upstream__max_concurrency": 1, "access__trusted_proxies": "127.0.0.1"}
+    async with guarded(tmp_path, **settings) as running:
+        gate, asked = asyncio.Event(), list[str]()
+        fault = Fault(kind=FaultKind.HOLD, gate=gate, times=None, matches=lambda _, query: asked.append(query) is None)
+        running.standin.faults.add(fault)
+        panel = f"{METRICS}?runId={OURS}&projectName=ours&logName=loss&stepMin={{}}"
+        asking = []
+        for number in range(1, 8):
+            name = TEAM if number == 7 else ALL
+            headers = {"X_Forwarded_For": f"10.0.0.{number % 6}", **bearer(name)}
+            asking.append(asyncio.create_task(running.get(panel.format(number), **headers)))
+            await running.arrived(number)
+        await running.standin.counters.reached(lambda seen: seen.by_path[METRICS] == 1)
+        gate.set()
+        assert {(await reply).status for reply in asking} == {200}
+        assert "stepMin=7" in asked[1] + asked[2]
