@@ -127,6 +127,7 @@ async def open_parts(
             memo=memo,
             upstream=upstream,
             clock=clock,
+            purges=purges,
             negative_s=config.freshness.negative_s,
         )
         ids, hits = RequestIds(), HitLog(clock)

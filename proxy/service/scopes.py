@@ -15,6 +15,7 @@ from proxy.clock import Clock
 from proxy.core.access import Access, Grant, may_ask, run_details, tells_project
 from proxy.core.entry import Entry, digest_of
 from proxy.core.projects import only_projects, project_of
+from proxy.core.purge import Purges
 from proxy.core.query import Query
 from proxy.core.scope import Scope
 from proxy.errors import NotFound, ScopeRefused, UpstreamError
@@ -50,6 +51,7 @@ class Scopes:
         memo: Memo,
         upstream: Upstream,
         clock: Clock,
+        purges: Purges,
         negative_s: float,
     ) -> None:
         self._store = store
@@ -58,6 +60,7 @@ class Scopes:
         self._memo = memo
         self._upstream = upstream
         self._clock = clock
+        self._purges = purges
         self._negative_s = negative_s
         timer = clock.monotonic_s
         self._projects: TTLCache[Question, str] = TTLCache(_MOST_RUNS, _REMEMBERED_S, timer=timer)
@@ -132,7 +135,7 @@ class Scopes:
             self._note(asked, stored)
             return True
         try:
-            entry = await self._ask(tenant, asked, details, client)
+            entry = await self._asked(tenant, asked, details, client)
         except UpstreamError:
             if theirs:
                 return True
@@ -153,8 +156,16 @@ class Scopes:
         return entry
 
     def _note(self, asked: Question, entry: Entry) -> None:
-        if entry.status == _OK:
+        if entry.status == _OK and not self._purges.is_gone(asked.target, entry.sent_at_s):
             self._projects[asked] = project_of(entry.body)
+
+    async def _asked(self, tenant: Tenant, asked: Question, details: Query, client: str) -> Entry:
+        """Ask, and once more where a purge took the answer meanwhile: what was said before may have been its very reason."""
+        while True:
+            seen = self._purges.count
+            entry = await self._ask(tenant, asked, details, client)
+            if self._purges.count == seen or not self._purges.is_gone(details.target, entry.sent_at_s):
+                return entry
 
     async def _ask(self, tenant: Tenant, asked: Question, details: Query, client: str) -> Entry:
         said = self._memo.get(asked)

@@ -13,6 +13,7 @@ from proxy.standin.faults import ANY_PATH
 from tests.service.test_access import (
     ALL,
     OURS,
+    ROOT,
     RUNS,
     TEAM,
     THEIRS,
@@ -289,10 +290,15 @@ async def test_computed_answers_and_tags(tmp_path: Path) -> None:
 
 async def test_tokens_wait_in_turns(tmp_path: Path) -> None:
     """Who asks much, from however many addresses, doesn't hold up who asks with another token from the same one."""
-    settings = {"upstream__max_concurrency": 1, "access__trusted_proxies": "127.0.0.1"}
+    settings: dict[str, Any] = {"upstream__max_concurrency": 1, "access__trusted_proxies": "127.0.0.1"}
     async with guarded(tmp_path, **settings) as running:
         gate, asked = asyncio.Event(), list[str]()
-        fault = Fault(kind=FaultKind.HOLD, gate=gate, times=None, matches=lambda _, query: asked.append(query) is None)
+
+        def note(_path: str, query: str) -> bool:
+            asked.append(query)
+            return True
+
+        fault = Fault(kind=FaultKind.HOLD, gate=gate, times=None, matches=note)
         running.standin.faults.add(fault)
         panel = f"{METRICS}?runId={OURS}&projectName=ours&logName=loss&stepMin={{}}"
         asking = []
@@ -305,3 +311,23 @@ async def test_tokens_wait_in_turns(tmp_path: Path) -> None:
         gate.set()
         assert {(await reply).status for reply in asking} == {200}
         assert "stepMin=7" in asked[1] + asked[2]
+
+
+async def test_whose_a_run_is_said_before_a_purge(tmp_path: Path) -> None:
+    """A run was moved and purged while it was being asked about: the answer of before is neither believed nor remembered."""
+    async with guarded(tmp_path) as running:
+        gate = asyncio.Event()
+        running.standin.faults.add(Fault(kind=FaultKind.HOLD, gate=gate, late=True, path=by_run(OURS)[0]))
+        history = f"{RUNS}status/history?runId={OURS}"
+        asking = asyncio.create_task(running.get(history, **bearer(TEAM)))
+        await running.standin.counters.reached(lambda seen: seen.by_path[by_run(OURS)[0]] == 1)
+        run = running.standin.catalogue.find("org_demo", OURS)
+        assert run is not None
+        run.project = "theirs"
+        running.advance(1)
+        await purge(running, {"run": OURS}, Authorization=bearer(ROOT)["Authorization"])
+        running.advance(1)
+        gate.set()
+        assert (await asking).status == 404
+        running.advance(6)
+        assert (await running.get(history, **bearer(TEAM))).status == 404
