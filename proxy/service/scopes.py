@@ -18,7 +18,7 @@ from proxy.core.projects import only_projects, project_of
 from proxy.core.purge import Purges
 from proxy.core.query import Query
 from proxy.core.scope import Scope
-from proxy.errors import NotFound, ScopeRefused, UpstreamError
+from proxy.errors import AnswerTooLarge, NotFound, ScopeRefused, UpstreamError
 from proxy.service.fetcher import Fetcher, Need
 from proxy.service.memo import Failure, Memo
 from proxy.service.question import Question
@@ -136,13 +136,16 @@ class Scopes:
             return True
         try:
             entry = await self._asked(tenant, asked, details, client)
-        except UpstreamError:
+        except UpstreamError as exc:
             if theirs:
                 return True
-            raise
-        self._note(asked, entry)
-        if _is_of(entry, projects):
-            return True
+            # Only of what is there can there be too much.
+            if not isinstance(exc, AnswerTooLarge):
+                raise
+        else:
+            self._note(asked, entry)
+            if _is_of(entry, projects):
+                return True
         self._not_theirs[grant.scope, asked] = None
         return False
 

@@ -234,6 +234,18 @@ async def test_where_nobody_can_say_whose_a_run_is(tmp_path: Path, failure: dict
             assert ((await running.get(target, **bearer(TEAM))).status == 200) is stored
 
 
+async def test_a_run_of_theirs_that_is_too_large(tmp_path: Path) -> None:
+    """That pluto-api has more to say of a run than the proxy takes tells that there is one: not to who may not see it."""
+    async with guarded(tmp_path, upstream__max_body_bytes=300) as running:
+        assert (await running.get(by_run(THEIRS)[0], **bearer(ALL))).json["code"] == "answer-too-large"
+        for _ in range(2):
+            for theirs, none in zip(by_run(THEIRS), by_run(UNKNOWN), strict=True):
+                replies = [await running.get(target, **bearer(TEAM)) for target in (theirs, none)]
+                assert told(replies[0]) == told(replies[1])
+                assert replies[0].status == 404
+            running.advance(6)
+
+
 @pytest.mark.parametrize("lost", [False, True])
 async def test_after_a_restart(tmp_path: Path, lost: bool) -> None:
     """What the file has of theirs tells no more than what it hasn't; what it has of one's own is good without pluto-api."""
