@@ -131,7 +131,7 @@ class Scopes:
             return False
         stored = await self._stored(tenant, details, projects)
         theirs = stored is not None and _is_of(stored, projects)
-        if stored is not None and theirs and self._clock.now_s() - stored.sent_at_s <= _REMEMBERED_S:
+        if stored is not None and theirs and not stored.purged and self._clock.now_s() - stored.sent_at_s <= _REMEMBERED_S:
             self._note(asked, stored)
             return True
         try:

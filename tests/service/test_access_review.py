@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
+from yarl import URL
 
 from proxy.service.tenancy import VALIDATE_TARGET
 from proxy.standin import Fault, FaultKind, Row
@@ -18,6 +19,7 @@ from tests.service.test_access import (
     TEAM,
     THEIRS,
     UNKNOWN,
+    ask,
     bearer,
     by_run,
     filled,
@@ -28,6 +30,7 @@ from tests.service.test_access import (
     told,
     write,
 )
+from tests.service.test_fast_path import Wire
 from tests.service.test_purge import purge
 from tests.support import METRICS, world
 
@@ -343,3 +346,58 @@ async def test_whose_a_run_is_said_before_a_purge(tmp_path: Path) -> None:
         assert (await asking).status == 404
         running.advance(6)
         assert (await running.get(history, **bearer(TEAM))).status == 404
+
+
+@pytest.mark.parametrize("fails", [False, True])
+@pytest.mark.parametrize("mode", ["hard", "soft"])
+async def test_whose_a_run_is_after_a_purge(tmp_path: Path, mode: str, fails: bool) -> None:
+    """It is found out again, softly purged or not; where pluto-api fails what was purged softly is good enough."""
+    async with guarded(tmp_path) as running:
+        history = f"{RUNS}status/history?runId={OURS}"
+        for target in (by_run(OURS)[0], history):
+            assert (await running.get(target, **bearer(TEAM))).status == 200
+        run = running.standin.catalogue.find("org_demo", OURS)
+        assert run is not None
+        run.project = "theirs"
+        running.advance(1)
+        await purge(running, {"run": OURS, "mode": mode}, Authorization=bearer(ROOT)["Authorization"])
+        running.advance(1)
+        if fails:
+            running.standin.faults.add(Fault(kind=FaultKind.STATUS, path=ANY_PATH, times=None))
+        expected = 404 if not fails else 502 if mode == "hard" else 200
+        for _ in range(2):
+            assert (await running.get(history, **bearer(TEAM))).status == expected
+
+
+@pytest.mark.parametrize(
+    ("lines", "status"),
+    [
+        (["Authorization: Bearer {token}"], 200),
+        (["authorization: bEARER   {token} "], 200),
+        (["Authorization: Bearer {token}", "Authorization: Bearer {token}"], 401),
+        (["Authorization: Bearer {token}", "Authorization: Bearer ppt_other"], 401),
+        (["Authorization: Bearer ppt_other", "Authorization: Bearer {token}"], 401),
+        (["Authorization: Bearer {token}, Bearer {token}"], 401),
+        (["Authorization: Bearer {token}="], 401),
+        (["Authorization: Bearer{token}"], 401),
+        (["Authorization: {token}"], 401),
+        (["Authorization: Basic {token}"], 401),
+        (["Authorization:"], 401),
+        (["Proxy-Authorization: Bearer {token}"], 401),
+        (["Cookie: Authorization=Bearer {token}"], 401),
+        ([], 401),
+    ],
+)
+async def test_how_a_token_is_sent(tmp_path: Path, lines: list[str], status: int) -> None:
+    """In one way; also on a connection on which it has been sent before, in the middle of hits of the fast way."""
+    async with guarded(tmp_path) as running:
+        url = URL(running.url)
+        reader, writer = await asyncio.open_connection(url.host, url.port)
+        wire = Wire(reader=reader, writer=writer)
+        target = targets(OURS, "ours")[0]
+        for _ in range(3):
+            assert await ask(wire, target, TEAM) == 200
+            head = [f"GET {target} HTTP/1.1", "Host: 127.0.0.1", *(line.format(token=TEAM) for line in lines), "", ""]
+            assert (await wire.ask("\r\n".join(head).encode())).status == status
+        assert len(running.parts.fast._hits) == 1
+        await wire.close()
