@@ -17,7 +17,7 @@ from proxy.service.reader import Answer
 from proxy.telemetry import caused_by
 from proxy.web.admin import PREFIX as ADMIN_PREFIX
 from proxy.web.admin import admin
-from proxy.web.answer import Representation, respond
+from proxy.web.answer import CACHE_CONTROL, Representation, respond
 from proxy.web.cors import is_preflight
 from proxy.web.fast import Text
 from proxy.web.guard import Visit, told
@@ -129,7 +129,10 @@ async def _dispatch(exchange: _Exchange) -> web.StreamResponse:
         _check_method(request)
         if raw_query:
             check_host(request.headers.getall("Host", []), parts.config.server.allowed_hosts)
-        return health(parts, raw_query)
+        response = health(parts, raw_query)
+        # A state is of its moment, and for whom it was told: nothing before the proxy may keep it for others.
+        response.headers["Cache-Control"] = "no-store"
+        return response
     preflight = is_preflight(request)
     if preflight:
         # Browsers send no token with it, and what it says is about origins alone.
@@ -145,7 +148,8 @@ async def _dispatch(exchange: _Exchange) -> web.StreamResponse:
         return parts.cors.preflight(request.headers["Origin"], request.headers.get("Access-Control-Request-Headers", ""))
     _check_method(request)
     if path == OPENAPI_PATH:
-        return exchange.dressed(web.Response(body=parts.openapi, content_type="application/json"))
+        headers = {"Cache-Control": CACHE_CONTROL}
+        return exchange.dressed(web.Response(body=parts.openapi, content_type="application/json", headers=headers))
     matched = parts.routes.match(path)
     if matched is None:
         raise NotFound(f"{shown(path)} is not a route of this proxy; {OPENAPI_PATH} lists them")

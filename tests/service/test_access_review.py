@@ -401,3 +401,14 @@ async def test_how_a_token_is_sent(tmp_path: Path, lines: list[str], status: int
             assert (await wire.ask("\r\n".join(head).encode())).status == status
         assert len(running.parts.fast._hits) == 1
         await wire.close()
+
+
+@pytest.mark.parametrize(
+    "path", ["/metrics", "/readyz?verbose", "/readyz", "/livez", "/openapi.json", "/admin/state", "/nothing"]
+)
+async def test_nothing_before_the_proxy_keeps_what_is_told_to_one(tmp_path: Path, path: str) -> None:
+    """Not even a front that doesn't know that an answer may depend on `Authorization`."""
+    async with guarded(tmp_path) as running:
+        for headers in (bearer(ROOT), bearer(TEAM), {}):
+            said = (await running.get(path, **headers)).headers["Cache-Control"]
+            assert said in {"no-store", "private, no-cache"}
