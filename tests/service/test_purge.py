@@ -1,9 +1,12 @@
 """Purging: by whom, of what, hard and soft, in every layer, and while requests are under way."""
 
 import asyncio
+import gzip
 import json
+import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,11 @@ from proxy.clock import SystemClock
 from tests.series import row
 from tests.service.test_access import ALL, ROOT, TEAM, bearer, guarded
 from tests.support import METRICS, ManualClock, Reply, World, served, world
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 JSON = {"Content-Type": "application/json"}
 LOSS = f"{METRICS}?runId=1&projectName=p&logName=loss"
@@ -80,6 +88,7 @@ def versions(reply: Reply) -> set[int]:
     return {int(one["value"]) for one in reply.json["metrics"]}
 
 
+UNPACKED = {"gzip": gzip.decompress, "zstd": zstd.decompress}
 SERIES = pytest.mark.parametrize("series", [False, True])
 
 
@@ -221,6 +230,41 @@ async def test_under_load(tmp_path: Path, what: dict[str, object], memory: int, 
         ended = True
         await asyncio.gather(*clients)
         assert answers > 50
+
+
+@SERIES
+@pytest.mark.parametrize("memory", [2**28, 20_000, 0])
+async def test_under_load_in_every_form(tmp_path: Path, memory: int, series: bool) -> None:
+    """Neither compressed, which takes its time, nor as a 304 to the tag of what was there before."""
+    upstream = Versions()
+    settings = {"series__enabled": series, "cache__memory_bytes": memory, "system_clock": SystemClock()}
+    async with versioned(tmp_path, upstream, freshness__running_s=0.05, freshness__stale_wait_s=0.01, **settings) as running:
+        upstream.delay_s = 0.003
+        least, ended, kept = 1, False, 0
+
+        async def client(coding: str, panel: str) -> None:
+            nonlocal kept
+            tag, found = "", {1}
+            while not ended:
+                since = least
+                reply = await running.get(panel, Accept_Encoding=f"{coding};q=1, identity;q=0", If_None_Match=tag)
+                if reply.status == 304:
+                    kept += 1
+                else:
+                    tag, found = reply.headers["ETag"], versions(replace(reply, body=UNPACKED[coding](reply.body)))
+                assert min(found) >= since
+
+        panels = (LOSS, f"{LOSS}&limit=9", f"{LOSS}&stepMin=3", f"{METRICS}?runId=1&projectName=p")
+        clients = [asyncio.create_task(client(coding, panel)) for coding in UNPACKED for panel in panels]
+        for number in range(8):
+            await asyncio.sleep(0.04)
+            upstream.version += 1
+            await purge(running, PURGES[number % len(PURGES)])
+            least = upstream.version
+        await asyncio.sleep(0.04)
+        ended = True
+        await asyncio.gather(*clients)
+        assert kept > 10
 
 
 async def test_what_is_wrong_is_told(tmp_path: Path) -> None:
