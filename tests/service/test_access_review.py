@@ -8,6 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 from yarl import URL
 
+from proxy.core.budget import Priority
 from proxy.service.tenancy import VALIDATE_TARGET
 from proxy.standin import Fault, FaultKind, Row
 from proxy.standin.faults import ANY_PATH
@@ -323,6 +324,9 @@ async def test_tokens_wait_in_turns(tmp_path: Path) -> None:
             asking.append(asyncio.create_task(running.get(panel.format(number), **headers)))
             await running.arrived(number)
         await running.standin.counters.reached(lambda seen: seen.by_path[METRICS] == 1)
+        async with asyncio.timeout(10):
+            while running.parts.upstream.turnstile.budget.line.waiting(Priority.PERSON) < 6:  # noqa: ASYNC110 -- no event tells it
+                await asyncio.sleep(0.001)
         gate.set()
         assert {(await reply).status for reply in asking} == {200}
         assert "stepMin=7" in asked[1] + asked[2]
