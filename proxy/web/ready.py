@@ -3,6 +3,8 @@
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 
+from proxy.web.pieces import pieces
+
 # Below this, head and body go out as one piece: copying is cheaper than a second system call, and than a second packet.
 _JOIN_BYTES = 65_536
 
@@ -40,13 +42,17 @@ class ReadyResponse(web.StreamResponse):
         The server keeps a response until the connection's next one: the body is let go of here, so that idle connections
         don't hold on to what memory has thrown out.
         """
+        body, self._ready_body = self._ready_body, b""
+        if len(body) < _JOIN_BYTES:
+            await self._write(self._head + body)
+            return
+        await self._write(self._head)
+        for piece in pieces(body):
+            await self._write(piece)
+
+    async def _write(self, data: bytes | memoryview) -> None:
         transport = self._request.transport
         if transport is None or transport.is_closing():
             raise ConnectionResetError("the client has gone")
-        body, self._ready_body = self._ready_body, b""
-        if len(body) < _JOIN_BYTES:
-            transport.write(self._head + body)
-        else:
-            transport.write(self._head)
-            transport.write(body)
+        transport.write(data)
         await self._request.writer.drain()

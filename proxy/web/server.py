@@ -108,6 +108,11 @@ class _Connection(web.RequestHandler):
             self._address = None
         super().connection_lost(exc)
 
+    def resume_writing(self) -> None:
+        """Go on: the client has read. A body goes out in pieces, so that what is unread may be as much as it was before."""
+        super().resume_writing()
+        self.since_s = asyncio.get_running_loop().time()
+
     def _look(self) -> None:
         """Close a connection whose client neither sends a request nor reads its answer.
 

@@ -2,14 +2,17 @@
 
 import asyncio
 import gc
+import socket
 import tracemalloc
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 from yarl import URL
 
-from tests.support import METRICS, World, world
+from tests.support import METRICS, World, served, world
 
 LINE = f"GET {METRICS}?runId=1&projectName=demo HTTP/1.1\r\nHost: 127.0.0.1\r\n".encode()
 CASES: dict[str, bytes] = {
@@ -76,7 +79,7 @@ async def test_slow_senders_and_readers_are_cut_off(tmp_path: Path) -> None:
     """Whoever sends half a request, nothing at all, or doesn't read is closed after `idle_timeout_s`; descriptors come back."""
     async with world(tmp_path, server__idle_timeout_s=0.4) as running:
         assert (await running.get()).status == 200
-        before = len(list(Path("/proc/self/fd").iterdir()))
+        before = descriptors()
         url = URL(running.url)
         connections = [await asyncio.open_connection(url.host, url.port) for _ in range(30)]
         for number, (_, writer) in enumerate(connections):
@@ -87,8 +90,89 @@ async def test_slow_senders_and_readers_are_cut_off(tmp_path: Path) -> None:
                     assert await reader.read() == b""
                 writer.close()
         await asyncio.sleep(0.05)
-        assert len(list(Path("/proc/self/fd").iterdir())) <= before + 2
+        assert descriptors() <= before + 2
         assert (await running.get()).status == 200
+
+
+HEAD = b'{"metrics":[{"logName":"'
+LARGE_BYTES = 24 * 2**20
+LARGE_TARGET = f"{METRICS}?runId=2&projectName=demo"
+LARGE = f"GET {LARGE_TARGET} HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept-Encoding: identity\r\n\r\n".encode()
+PATIENCE_S = 20
+
+
+@asynccontextmanager
+async def large(folder: Path, *, idle_timeout_s: float) -> AsyncIterator[World]:
+    """Run a proxy that has a large answer in memory, ready for the fast way."""
+    row = b'","logGroup":"","value":1,"valueFlag":"","time":"2026-01-01 00:00:00.000","step":1}]}'
+
+    async def handle(request: web.Request) -> web.Response:
+        if request.path != METRICS:
+            return web.json_response({"valid": True, "organization": {"id": "o", "slug": "o"}, "user": {"id": "u"}})
+        filling = b"a" * (LARGE_BYTES - len(HEAD) - len(row))
+        return web.Response(body=HEAD + filling + row, content_type="application/json")
+
+    async with served(handle) as upstream, world(folder, upstream=upstream, server__idle_timeout_s=idle_timeout_s) as running:
+        await running.parts.tenancy.found()
+        for _ in range(3):
+            reply = await running.get(LARGE_TARGET, Accept_Encoding="identity")
+            assert (reply.status, len(reply.body)) == (200, LARGE_BYTES)
+            await running.parts.encoder.settled()
+        yield running
+
+
+async def unread(running: World, raw: bytes) -> socket.socket:
+    """Send bytes, or as many as go out at once, on a connection of which nothing is read, and for which little is buffered."""
+    url = URL(running.url)
+    wire = socket.socket()
+    wire.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+    wire.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(wire, (url.host, url.port))
+    wire.send(raw)
+    return wire
+
+
+def descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+@pytest.mark.parametrize("requests", [1, 3_000])
+@pytest.mark.parametrize("version", ["1.1", "1.0"], ids=["fast", "ordinary"])
+async def test_who_does_not_read(tmp_path: Path, requests: int, version: str) -> None:
+    """Whoever asks for a large answer, once or thousands of times, and reads nothing costs no copy of it, and is cut off."""
+    raw = LARGE.replace(b"1.1", version.encode()).replace(b"Accept", b"Connection: keep-alive\r\nAccept") * requests
+    async with large(tmp_path, idle_timeout_s=1) as running:
+        before, answered = descriptors(), running.parts.requests
+        tracemalloc.start()
+        with ExitStack() as stack:
+            stack.callback(tracemalloc.stop)
+            held_bytes = tracemalloc.get_traced_memory()[0]
+            for _ in range(8):
+                stack.enter_context(await unread(running, raw))
+            await running.arrived(answered + 8)
+            async with asyncio.timeout(PATIENCE_S):
+                # What is left is this side of the connections.
+                while descriptors() > before + 8:  # noqa: ASYNC110 -- no event tells it
+                    await asyncio.sleep(0.01)
+            assert tracemalloc.get_traced_memory()[1] - held_bytes < LARGE_BYTES
+        assert running.parts.requests == answered + 8
+        assert (await running.get(LARGE_TARGET, Accept_Encoding="identity")).is_hit
+
+
+async def test_who_reads_slowly(tmp_path: Path) -> None:
+    """Whoever takes longer for an answer than a connection may be idle, but reads on, gets all of it."""
+    async with large(tmp_path, idle_timeout_s=1.5) as running:
+        loop, came_bytes = asyncio.get_running_loop(), 0
+        began_s = loop.time()
+        with await unread(running, LARGE) as wire:
+            while came_bytes < LARGE_BYTES:
+                rest_at = min(came_bytes + 2**20, LARGE_BYTES)
+                while came_bytes < rest_at:
+                    piece = await loop.sock_recv(wire, 2**20)
+                    assert piece, "cut off"
+                    came_bytes += len(piece)
+                await asyncio.sleep(0.1)
+        assert loop.time() - began_s > 1.5
 
 
 async def test_so_many_connections(tmp_path: Path) -> None:
