@@ -12,6 +12,7 @@ from proxy.config import model
 from proxy.core.form import shown
 from proxy.errors import BadRequest, ProxyError
 from proxy.web.handler import handle
+from proxy.web.heads import BoundedHeads
 from proxy.web.parts import Parts
 from proxy.web.problem import problem
 
@@ -77,6 +78,7 @@ class _Connection(web.RequestHandler):
             # Nobody looks at a request's body.
             auto_decompress=False,
         )
+        self._parser = BoundedHeads(self._parser)  # type: ignore[assignment,arg-type]  # all of a parser that a server uses
         self._parts = parts
         self._crowd = crowd
         self._address: str | None = None

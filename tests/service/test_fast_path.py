@@ -524,7 +524,7 @@ async def test_hardly_any_memory(tmp_path: Path) -> None:
 async def test_what_is_remembered_is_bounded(tmp_path: Path) -> None:
     """However much a client writes into its fields, it is answered, and its text is not kept."""
     async with watched(tmp_path) as seen:
-        filler = [f'If-None-Match: "{number}{"x" * 7_000}"' for number in range(100)]
+        filler = [f'If-None-Match: "{number}{"x" * 7_000}"' for number in range(4)]
         for raw in (request(LARGE, *filler), request(LARGE, filler[0]), request(f"{LARGE}&_={'1' * 5_000}")):
             for _ in range(3):
                 reply, was_fast = await seen.ask(raw)

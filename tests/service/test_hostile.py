@@ -35,6 +35,13 @@ CASES: dict[str, bytes] = {
     "a URL of 1 MB": b"GET /" + b"a" * 2**20 + b" HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
     "a field of 1 MB": LINE + b"X-A: " + b"a" * 2**20 + b"\r\n\r\n",
     "100,000 fields": LINE + b"X-A: b\r\n" * 100_000 + b"\r\n",
+    "fields of 1 MB together": LINE + (b"X-A: " + b"a" * 8_000 + b"\r\n") * 120 + b"\r\n",
+    "fields of 40 kB together": LINE + (b"X-A: " + b"a" * 8_000 + b"\r\n") * 5 + b"\r\n",
+    "fields of 1 MB together that never end": LINE + (b"X-A: " + b"a" * 8_000 + b"\r\n") * 120,
+    "a body of 20 MB on GET": LINE + b"Content-Length: 20000000\r\n\r\n" + b"a" * 20_000_000,
+    "a body of 100,000 chunks on GET": LINE + b"Transfer-Encoding: chunked\r\n\r\n" + b"1\r\na\r\n" * 100_000,
+    "a tunnel": b"CONNECT example.com:443 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" + b"a" * 2**20,
+    "thousands of requests": b"GET /nothing HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" * 5_000,
     "no line end in 1 MB": b"a" * 2**20,
     "two hosts": LINE + b"Host: 127.0.0.1\r\n\r\n",
 }
@@ -159,6 +166,38 @@ async def test_who_does_not_read(tmp_path: Path, requests: int, version: str) ->
         assert (await running.get(LARGE_TARGET, Accept_Encoding="identity")).is_hit
 
 
+REST = {
+    "requests": LINE + b"\r\n",
+    "large requests": LINE + (b"X-A: " + b"a" * 4_000 + b"\r\n") * 7 + b"\r\n",
+    "many fields": LINE + b"a:b\r\n" * 100 + b"\r\n",
+    "too large a request": LINE + (b"X-A: " + b"a" * 8_000 + b"\r\n") * 120 + b"\r\n",
+    "no HTTP": b"a" * 2**20,
+    "bodies": LINE + b"Content-Length: 50000\r\n\r\n" + b"a" * 50_000,
+    "chunks": LINE + b"Transfer-Encoding: chunked\r\n\r\n" + b"1\r\na\r\n" * 100_000,
+    "a tunnel": b"CONNECT example.com:443 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" + b"a" * 2**20,
+}
+
+
+@pytest.mark.parametrize("name", REST)
+async def test_what_waits_behind_an_unread_answer(tmp_path: Path, name: str) -> None:
+    """Whatever a client sends on while it reads nothing, some of it is held and the rest is left to the kernel."""
+    async with large(tmp_path, idle_timeout_s=1) as running:
+        answered, loop = running.parts.requests, asyncio.get_running_loop()
+        tracemalloc.start()
+        with ExitStack() as stack:
+            stack.callback(tracemalloc.stop)
+            held_bytes = tracemalloc.get_traced_memory()[0]
+            wire = stack.enter_context(await unread(running, LARGE))
+            await running.arrived(answered + 1)
+            with suppress(ConnectionError, TimeoutError):
+                async with asyncio.timeout(PATIENCE_S):
+                    # Goes on until the proxy ends the connection.
+                    while True:
+                        await loop.sock_sendall(wire, REST[name])
+            assert tracemalloc.get_traced_memory()[1] - held_bytes < 6 * 2**20
+        assert running.parts.requests == answered + 1
+
+
 async def test_who_reads_slowly(tmp_path: Path) -> None:
     """Whoever takes longer for an answer than a connection may be idle, but reads on, gets all of it."""
     async with large(tmp_path, idle_timeout_s=1.5) as running:
@@ -188,6 +227,29 @@ async def test_so_many_connections(tmp_path: Path) -> None:
             closed += 1
         assert closed == 3
         for _, writer in connections:
+            writer.close()
+        await asyncio.sleep(0.05)
+        assert (await running.get()).status == 200
+
+
+async def test_so_many_connections_in_all(tmp_path: Path) -> None:
+    """More than may be are closed at once, whatever addresses they come from."""
+    async with world(tmp_path, server__max_connections=5, server__max_connections_per_address=3) as running:
+        url = URL(running.url)
+        kept = []
+        for address, most in (("127.0.0.1", 3), ("127.0.0.2", 2), ("127.0.0.3", 0)):
+            for number in range(4):
+                reader, writer = await asyncio.open_connection(url.host, url.port, local_addr=(address, 0))
+                kept.append(writer)
+                if number >= most:
+                    with suppress(ConnectionError):
+                        async with asyncio.timeout(3):
+                            assert await reader.read() == b""
+                else:
+                    writer.write(b"GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+                    async with asyncio.timeout(3):
+                        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200")
+        for writer in kept:
             writer.close()
         await asyncio.sleep(0.05)
         assert (await running.get()).status == 200
