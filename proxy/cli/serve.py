@@ -11,6 +11,7 @@ from aiohttp import web
 
 from proxy import log
 from proxy.app import open_parts
+from proxy.cli.descriptors import make_room
 from proxy.config import Config, KeySource
 from proxy.config.model import split_listen
 from proxy.web.parts import Parts
@@ -37,6 +38,7 @@ async def serve(config: Config, key: KeySource) -> None:
 
     A second signal ends the waiting.
     """
+    config = make_room(config)
     host, port = split_listen(config.server.listen)
     with _signals() as told:
         async with open_parts(config, key) as parts, running(parts) as runner:
