@@ -155,7 +155,7 @@ async def open_parts(
                 purges=purges, store=store, shelves=engine.series.shelves, fetcher=fetcher, memo=memo, scopes=scopes
             ),
             cors=Cors(config.server.cors_origins),
-            openapi=document(routes),
+            openapi=document(routes, tokens=tokens is not None),
             queries=QueryReader(config.upstream),
             unknown=UnknownParameters(),
             hits=hits,

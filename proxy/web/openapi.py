@@ -1,6 +1,6 @@
 """`/openapi.json`: the proxy's own surface, made from the table of routes (OpenAPI 3.1)."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -65,9 +65,14 @@ _HEADERS = {
 }
 
 
-def document(routes: Iterable[Route]) -> bytes:
-    """Return the document as JSON."""
+_TOKEN = {"token": {"type": "http", "scheme": "bearer", "description": "one of the proxy's own, `ppt_...`"}}
+_NEEDED: Sequence[Schema] = [{"token": []}]
+
+
+def document(routes: Iterable[Route], *, tokens: bool) -> bytes:
+    """Return the document as JSON; `tokens`: whether they are needed."""
     paths = {route.path: {"get": _operation(route)} for route in routes}
+    schemas = {"schemas": {"Problem": _problem()}, "responses": _error_responses()}
     return msgspec.json.encode(
         {
             "openapi": "3.1.0",
@@ -76,8 +81,9 @@ def document(routes: Iterable[Route]) -> bytes:
                 "version": __version__,
                 "description": "A caching proxy in front of pluto-api that only reads. HEAD works wherever GET does.",
             },
-            "paths": {**paths, **_own_paths()},
-            "components": {"schemas": {"Problem": _problem()}, "responses": _error_responses()},
+            "paths": {**paths, **_own_paths(tokens=tokens)},
+            "components": {**schemas, "securitySchemes": _TOKEN} if tokens else schemas,
+            **({"security": _NEEDED} if tokens else {}),
         }
     )
 
@@ -131,11 +137,22 @@ def _problem() -> Schema:
     }
 
 
-def _own_paths() -> dict[str, object]:
+def _own_paths(*, tokens: bool) -> dict[str, object]:
     told = {
         "/livez": "200 while the process lives",
         "/readyz": "200 while requests are taken; names what is wrong. With `?verbose` as JSON",
         "/metrics": "for Prometheus",
         PATH: "this document",
     }
-    return {path: {"get": {"summary": text, "responses": {"200": {"description": text}}}} for path, text in told.items()}
+    # With `?verbose` it is needed for this one.
+    open_: dict[str, Sequence[Schema]] = {"/livez": [], "/readyz": [{}, *_NEEDED]} if tokens else {}
+    return {
+        path: {
+            "get": {
+                "summary": text,
+                "responses": {"200": {"description": text}},
+                **({"security": open_[path]} if path in open_ else {}),
+            }
+        }
+        for path, text in told.items()
+    }

@@ -407,7 +407,12 @@ async def test_before_anything_else(tmp_path: Path) -> None:
             # What they count would tell whether a question had an answer.
             assert (await running.get(target, **bearer(TEAM))).json["code"] == "scope-refused"
             assert (await running.get(target, **bearer(ALL))).status == 200
-        assert (await running.get("/openapi.json", **bearer(TEAM))).status == 200
+        document = (await running.get("/openapi.json", **bearer(TEAM))).json
+        assert document["components"]["securitySchemes"]["token"]["scheme"] == "bearer"
+        assert document["security"] == [{"token": []}]
+        own = {path: told["get"]["security"] for path, told in document["paths"].items() if "security" in told["get"]}
+        # Probes need none, but for `?verbose`.
+        assert own == {"/livez": [], "/readyz": [{}, {"token": []}]}
         assert (await running.get(method="POST")).status == 401
         assert (await running.get(method="POST", **bearer(ALL))).status == 405
         assert (await running.get(Host="evil.example.com", **bearer(ALL))).status == 421

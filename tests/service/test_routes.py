@@ -111,6 +111,8 @@ async def test_the_document_names_every_row(tmp_path: Path) -> None:
         reply = await running.get("/openapi.json")
         assert reply.headers["Content-Type"].startswith("application/json")
         document = reply.json
+        # Without tokens nothing is said of them.
+        assert "security" not in reply.body.decode().lower()
         own = {"/livez", "/readyz", "/metrics", "/openapi.json"}
         assert set(document["paths"]) == {route.path for route in ROUTES} | own
         for path in document["paths"].values():
