@@ -16,7 +16,7 @@ _SCRIPT = """
 import inspect, json, pathlib, sys, warnings
 warnings.simplefilter("ignore")
 from pluto.query import Client, QueryError
-answers, folder = {}, pathlib.Path(sys.argv[2])
+answers, refusals, folder = {}, [], pathlib.Path(sys.argv[2])
 with Client(api_token=sys.argv[4], host=sys.argv[1]) as client:
     for name, arguments in json.loads(sys.argv[3]):
         arguments = [str(folder / item[1:]) if isinstance(item, str) and item[:1] == "@" else item for item in arguments]
@@ -25,16 +25,20 @@ with Client(api_token=sys.argv[4], host=sys.argv[1]) as client:
             answer = getattr(client, name)(*arguments, **keywords)
         except QueryError as exc:
             answer = {"status": exc.status_code}
+            if exc.status_code == 401:
+                refusals.append(str(exc))
         answers.setdefault(name, []).append(answer if not isinstance(answer, pathlib.Path) else answer.read_bytes().hex())
 public = [name for name, _ in inspect.getmembers(Client, inspect.isfunction) if not name.startswith("_")]
-print(json.dumps({"answers": answers, "public": public}))
+print(json.dumps({"answers": answers, "public": public, "refusals": refusals}))
 """
 
 
 async def run_client(url: str, folder: Path, calls: Sequence[Call], *, token: str = ANY) -> Any:
-    """Return `answers` (what each method returned, by its name, in order) and `public` (the names of all public methods).
+    """Return what the client's user sees.
 
-    A text among the arguments that begins with `@` is a path in `folder`; a table at the end are keyword arguments.
+    `answers` is what each method returned, by its name, in order; `public` the names of all public methods; `refusals` the
+    messages of the errors where the token was refused. A text among the arguments that begins with `@` is a path in `folder`;
+    a table at the end are keyword arguments.
     """
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PLUTO_", "MLOP_"))}
     process = await asyncio.create_subprocess_exec(

@@ -11,7 +11,7 @@ import pytest
 
 from proxy.cli import main
 from proxy.standin import Standin, StandinConfig
-from tests.client import run_client
+from tests.client import ANY, run_client
 from tests.process.support import proxy_process, run
 from tests.support import DATA, KEY, QUESTION, world
 
@@ -173,4 +173,15 @@ async def test_the_client_of_pluto_api(tmp_path: Path, path: Path, capfd: pytest
         assert seen["get_metrics"] == directly["get_metrics"]
         assert seen["get_run"] == [directly["get_run"][0], {"status": 404}]
         assert seen["list_runs"] == [{"status": 404}]
-        assert (await run_client(running.url, tmp_path, calls[:1]))["answers"] == {"list_projects": [{"status": 401}]}
+        # The error that its user reads says what is wrong with the token (not known, revoked, none of ours), not the token.
+        not_known = "the token is not one of this proxy's, or was revoked; its operator gives out new ones"
+        wrong = {"ppt_unknown": not_known, secret: not_known, ANY: "a key of pluto-api; this proxy has tokens of its own"}
+        assert token("revoke", "team") == 0
+        running.advance(2)
+        for sent, told in wrong.items():
+            seen = await run_client(running.url, tmp_path, calls[:2], token=sent)
+            assert seen["answers"] == {"list_projects": [{"status": 401}], "get_metrics": [{"status": 401}]}
+            assert len(seen["refusals"]) == 2
+            for refusal in seen["refusals"]:
+                assert told in refusal
+                assert sent not in refusal
