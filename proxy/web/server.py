@@ -73,6 +73,8 @@ class _Connection(web.RequestHandler):
         super().__init__(
             server,
             loop=asyncio.get_running_loop(),
+            # Ours looks at what is unread, too, and comes first.
+            keepalive_timeout=2 * crowd.idle_timeout_s,
             access_log=None,  # type: ignore[arg-type]  # how aiohttp is told to write none
             max_line_size=MAX_LINE_BYTES,
             # Nobody looks at a request's body.

@@ -12,6 +12,7 @@ import pytest
 from aiohttp import web
 from yarl import URL
 
+from proxy.web.server import Server
 from tests.support import METRICS, World, served, world
 
 LINE = f"GET {METRICS}?runId=1&projectName=demo HTTP/1.1\r\nHost: 127.0.0.1\r\n".encode()
@@ -98,6 +99,24 @@ async def test_slow_senders_and_readers_are_cut_off(tmp_path: Path) -> None:
                 writer.close()
         await asyncio.sleep(0.05)
         assert descriptors() <= before + 2
+        assert (await running.get()).status == 200
+
+
+@pytest.mark.parametrize("raw", [LINE, LINE + b"Content-Length: 1000000\r\n\r\n"], ids=["head", "body"])
+async def test_who_trickles(tmp_path: Path, raw: bytes) -> None:
+    """A byte now and then keeps no connection open: a request has so much time, its fields and a refused body alike."""
+    async with world(tmp_path, server__idle_timeout_s=0.4) as running:
+        url = URL(running.url)
+        reader, writer = await asyncio.open_connection(url.host, url.port)
+        writer.write(raw)
+        async with asyncio.timeout(5):
+            ending = asyncio.create_task(reader.read())
+            while not ending.done():
+                writer.write(b"a")
+                await asyncio.wait([ending], timeout=0.02)
+        with suppress(ConnectionError):
+            assert (await ending)[:12] == (b"HTTP/1.1 400" if raw != LINE else b"")
+        writer.close()
         assert (await running.get()).status == 200
 
 
@@ -230,6 +249,12 @@ async def test_so_many_connections(tmp_path: Path) -> None:
             writer.close()
         await asyncio.sleep(0.05)
         assert (await running.get()).status == 200
+
+
+async def test_no_other_timer_comes_first(tmp_path: Path) -> None:
+    """A connection may be idle for as long as is set: aiohttp's own timer would end it sooner, and wait for it to be read."""
+    async with world(tmp_path, server__idle_timeout_s=86_400) as running:
+        assert Server(running.parts)().keepalive_timeout > 86_400
 
 
 async def test_so_many_connections_in_all(tmp_path: Path) -> None:
