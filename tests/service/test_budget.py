@@ -1,6 +1,9 @@
 """The budget at work: what clients see of it, and what the upstream does."""
 
 import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from proxy.clock import SystemClock
@@ -30,6 +33,24 @@ async def idle(running: World) -> None:
     await asyncio.sleep(0)
 
 
+@asynccontextmanager
+async def lateness() -> AsyncIterator[list[float]]:
+    """Collect by how many seconds the event loop is late with what is due, as it is on a machine that others use as well."""
+    late_s = [0.0]
+
+    async def watch() -> None:
+        while True:
+            due_s = time.monotonic() + 0.001
+            await asyncio.sleep(0.001)
+            late_s.append(time.monotonic() - due_s)
+
+    watching = asyncio.create_task(watch())
+    try:
+        yield late_s
+    finally:
+        watching.cancel()
+
+
 async def test_no_client_sees_a_429(tmp_path: Path) -> None:
     """Against a limit that the proxy doesn't know, new questions wait instead of failing: real time, a real rate limit."""
     standin = Standin(StandinConfig(rate_per_s=50, burst=5))
@@ -55,12 +76,14 @@ async def test_the_rate_is_kept(tmp_path: Path) -> None:
         tmp_path, system_clock=SystemClock(), upstream__rate_per_s=20, upstream__burst=5, upstream__max_concurrency=8
     ) as running:
         await running.parts.tenancy.found()
-        await asyncio.gather(*asking(running, others(30)))
+        async with lateness() as late_s:
+            await asyncio.gather(*asking(running, others(30)))
         times = [call.started_s for call in running.standin.counters.calls if call.path == METRICS]
+        # The way over the loopback, and as long as calls that were let go may have waited for the event loop they share.
+        slack_s = 0.05 + max(late_s)
         for first in range(len(times)):
             for last in range(first, len(times)):
-                # 50 ms of slack for the way over the loopback.
-                assert last - first + 1 <= 5 + 20 * (times[last] - times[first] + 0.05)
+                assert last - first + 1 <= 5 + 20 * (times[last] - times[first] + slack_s)
 
 
 async def test_what_will_not_make_it_is_told_at_once_and_honestly(tmp_path: Path) -> None:
