@@ -1,15 +1,22 @@
 """Warm hits and 304s: contestant after contestant, round after round, so that a noisy moment meets them alike."""
 
 import statistics
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field, replace
 from itertools import repeat
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
+from proxy.core.access import digest_of_token
 from proxy.core.entry import Coding
+from proxy.store.token_file import Token, edit_tokens, new_secret
 from tests.bench.bodies import LARGE, SMALL
-from tests.bench.contestants import Bare, Case, Contestant, Proxy, Ready
+from tests.bench.contestants import BARE, NGINX, PROXY, Bare, Case, Contestant, Packaged, Proxy, Ready
 from tests.bench.exchange import UnexpectedError
 from tests.bench.load import Polled, poll
+from tests.bench.packaged import PACKAGES, Lifetimes, NotInstalledError, versions
 from tests.bench.report import Bound, Section, spread
 from tests.bench.world import Plan, World, hits
 
@@ -17,18 +24,42 @@ _SATURATED = 0.9
 # A server that nobody else takes the CPU from is busy for all of a round.
 _UNDISTURBED = 0.9
 _ATTEMPTS = 3
-_LEAST_RATIO = {SMALL: 0.6, LARGE: 0.8}
-CASES = tuple(
-    Case(points=points, coding=coding, least_ratio=_LEAST_RATIO[points]) for points in (SMALL, LARGE) for coding in Coding
-) + tuple(Case(points=points, coding=Coding.IDENTITY, not_modified=True) for points in (SMALL, LARGE))
+_LONG = Lifetimes(fresh_s=3600, stale_s=60)
+_LEAST_OF_BARE = {SMALL: 0.6, LARGE: 0.8}
+_NOT_MODIFIED = {NGINX: 0.4}
 _COLUMNS = (
     "answer",
     "server",
     "requests/s: median (min..max)",
-    "ratio to bare: median (min..max)",
+    "ratio to nginx: median (min..max)",
+    "to the bare handler",
     "server CPU, µs a request",
     "load's CPU",
 )
+
+
+def _least_of_nginx(points: int, coding: Coding) -> float:
+    if points == SMALL:
+        return 0.33
+    return 0.8 if coding is Coding.IDENTITY else 0.45
+
+
+_HITS = tuple(
+    Case(points=points, coding=coding, least={BARE: _LEAST_OF_BARE[points], NGINX: _least_of_nginx(points, coding)})
+    for points in (SMALL, LARGE)
+    for coding in Coding
+)
+_UNCHANGED = tuple(
+    Case(points=points, coding=Coding.IDENTITY, not_modified=True, least=_NOT_MODIFIED) for points in (SMALL, LARGE)
+)
+_FEW = (*_HITS, *_UNCHANGED)
+
+
+def cases(plan: Plan) -> tuple[Case, ...]:
+    """Return what is measured: all kinds of answers, and those that aren't compressed on more connections."""
+    few = tuple(replace(case, connections=plan.connections) for case in _FEW)
+    many = (case for case in _FEW if case.coding is Coding.IDENTITY)
+    return few + tuple(replace(case, connections=plan.more_connections) for case in many)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,25 +97,56 @@ class _Tally:
 
 async def measure(world: World) -> Section:
     """Measure every case with every contestant."""
-    bare, proxy = Bare(world.bare), Proxy(world.proxy)
     rows: list[list[str]] = []
     bounds: list[Bound] = []
     rounds: list[_Round] = []
-    for case in CASES:
-        tallies = await _measure_case(world.plan, case, (bare, proxy))
-        base = tallies[bare.name]
-        rows += [_row(case, name, tally, base) for name, tally in tallies.items()]
-        rounds += [each for tally in tallies.values() for each in tally.rounds]
-        if case.least_ratio is not None:
-            ratio = _ratio(tallies[proxy.name], base)
-            bounds.append(_bound(case, case.least_ratio, ratio))
+    async with _contestants(world) as contestants:
+        for case in cases(world.plan):
+            before = await world.upstream_calls()
+            tallies = await _measure_case(world.plan, case, contestants)
+            if (asked := await world.upstream_calls() - before) > 2 * len(contestants):
+                raise UnexpectedError(f"{case}: the upstream was asked {asked} times for what should have been hits")
+            rows += [_row(case, name, tallies) for name in tallies]
+            rounds += [each for tally in tallies.values() for each in tally.rounds]
+            bounds += _bounds(case, tallies)
     return Section(
-        title=f"Warm hits, {world.plan.connections} connections",
+        title="Warm hits",
         columns=_COLUMNS,
         rows=rows,
         bounds=bounds,
-        notes=[_disturbance(rounds)],
+        notes=[*await versions(world.plan.fronts), _disturbance(rounds)],
     )
+
+
+@asynccontextmanager
+async def _contestants(world: World) -> AsyncIterator[Sequence[Contestant]]:
+    """Run whatever is there: the proxy asks for a token, as a team's endpoint does."""
+    secret = new_secret()
+    grant = Token(
+        name="bench",
+        sha256=digest_of_token(secret),
+        projects=None,
+        admin=False,
+        created_at_s=int(time.time()),
+        expires_at_s=None,
+    )
+    async with AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(TemporaryDirectory(dir=world.folder)))
+        edit_tokens(folder / "tokens", lambda _: [grant], create=True)
+        proxy = await stack.enter_async_context(world.another_proxy(PLUTO_PROXY_ACCESS__TOKENS_FILE=str(folder / "tokens")))
+        found: list[Contestant] = [Bare(world.bare), Proxy(proxy, secret)]
+        for name in world.plan.fronts:
+            if (package := PACKAGES.get(name)) is None:
+                continue
+            (folder / name).mkdir()
+            try:
+                server = await stack.enter_async_context(
+                    package.open(folder / name, world.origin, world.placement.server, _LONG)
+                )
+            except NotInstalledError:
+                continue
+            found.append(Packaged(server, name))
+        yield found
 
 
 async def _measure_case(plan: Plan, case: Case, contestants: Sequence[Contestant]) -> dict[str, _Tally]:
@@ -92,11 +154,12 @@ async def _measure_case(plan: Plan, case: Case, contestants: Sequence[Contestant
     tallies = {contestant.name: _Tally() for contestant in contestants}
     counted = {contestant.name: await _counted(contestant) for contestant in contestants}
     for contestant in contestants:
-        await _round(plan, contestant, ready[contestant.name], tallies[contestant.name], plan.warm_up_s)
+        await _round(contestant, ready[contestant.name], tallies[contestant.name], case.connections, plan.warm_up_s)
     for _ in range(plan.rounds):
         for _ in range(_ATTEMPTS):
             measured = {
-                each.name: await _round(plan, each, ready[each.name], tallies[each.name], plan.seconds) for each in contestants
+                each.name: await _round(each, ready[each.name], tallies[each.name], case.connections, plan.seconds)
+                for each in contestants
             }
             if not any(part.disturbed for part in measured.values()):
                 break
@@ -107,10 +170,10 @@ async def _measure_case(plan: Plan, case: Case, contestants: Sequence[Contestant
     return tallies
 
 
-async def _round(plan: Plan, contestant: Contestant, ready: Ready, tally: _Tally, seconds: float) -> _Round:
+async def _round(contestant: Contestant, ready: Ready, tally: _Tally, connections: int, seconds: float) -> _Round:
     server = contestant.server
     before_s = server.cpu_s()
-    polled = await poll(server.port, repeat(ready.request), ready.expected, connections=plan.connections, seconds=seconds)
+    polled = await poll(server.port, repeat(ready.request), ready.expected, connections=connections, seconds=seconds)
     after_s = server.cpu_s()
     tally.answers += polled.answers
     cpu_s = None if before_s is None or after_s is None else after_s - before_s
@@ -118,7 +181,7 @@ async def _round(plan: Plan, contestant: Contestant, ready: Ready, tally: _Tally
 
 
 async def _counted(contestant: Contestant) -> int | None:
-    return await hits(contestant.server) if isinstance(contestant, Proxy) else None
+    return await hits(contestant.server, contestant.token) if isinstance(contestant, Proxy) else None
 
 
 async def _check_count(case: Case, contestant: Contestant, before: int | None, answers: int) -> None:
@@ -139,19 +202,26 @@ def _disturbance(rounds: Sequence[_Round]) -> str:
     return f"{again}, up to {_ATTEMPTS - 1} times; {disturbed} of {len(rounds)} stayed disturbed"
 
 
-def _row(case: Case, name: str, tally: _Tally, base: _Tally) -> list[str]:
+def _row(case: Case, name: str, tallies: Mapping[str, _Tally]) -> list[str]:
+    tally = tallies[name]
     share = statistics.median(each.polled.load_share for each in tally.rounds)
     cpu_us = [each.cpu_us for each in tally.rounds if each.cpu_us is not None]
     return [
         str(case),
-        name,
+        name if name in {BARE, PROXY} or not case.not_modified else f"{name}: 200, {SMALL} points",
         spread(tally.per_s),
-        "" if tally is base else spread(_ratio(tally, base), 2),
+        *(spread(_ratio(tally, tallies[other]), 2) if other in tallies and other != name else "" for other in (NGINX, BARE)),
         spread(cpu_us) if cpu_us else "not measured",
         f"{share:.0%}{', the load was the limit' if share > _SATURATED else ''}",
     ]
 
 
-def _bound(case: Case, least: float, ratio: Sequence[float]) -> Bound:
-    middle = statistics.median(ratio)
-    return Bound(promise=f"{case}: at least {least} of the bare handler", measured=f"{middle:.2f}", held=middle >= least)
+def _bounds(case: Case, tallies: Mapping[str, _Tally]) -> list[Bound]:
+    """Return what is promised of the proxy against whoever was there."""
+    bounds = []
+    for other, least in case.least.items():
+        if other in tallies:
+            middle = statistics.median(_ratio(tallies[PROXY], tallies[other]))
+            of = f"{other}'s 200 of {SMALL} points" if case.not_modified else other
+            bounds.append(Bound(promise=f"{case}: at least {least} of {of}", measured=f"{middle:.2f}", held=middle >= least))
+    return bounds

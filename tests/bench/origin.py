@@ -1,14 +1,20 @@
-"""The upstream of the bench, a process of its own: ready-made answers, at once or after as long as the question asks for."""
+"""The upstream of the bench, a process of its own: ready-made answers, at once or after as long as the question asks for.
+
+They are compressed only for those who say `Bench-Compress`: caches that keep what they are given, in each coding.
+"""
 
 import asyncio
 
 from aiohttp import web
 
+from proxy.core.coding import encode
+from proxy.core.entry import Coding
 from tests.bench.bodies import METRICS_PATH, VALIDATE_PATH, VALIDATED, answer, read_project
 from tests.bench.serving import listen
 
 CALLS_PATH = "/calls"
 _JSON = {"Content-Type": "application/json"}
+_COMPRESSED = frozenset(Coding) - {Coding.IDENTITY}
 
 
 def make_app() -> web.Application:
@@ -21,7 +27,10 @@ def make_app() -> web.Application:
         points, wait_s = read_project(request.query["projectName"])
         if wait_s:
             await asyncio.sleep(wait_s)
-        return web.Response(body=answer(points, request.query["logName"]), headers=_JSON)
+        body, coding = answer(points, request.query["logName"]), request.headers.get("Accept-Encoding", "")
+        if "Bench-Compress" not in request.headers or coding not in _COMPRESSED:
+            return web.Response(body=body, headers=_JSON)
+        return web.Response(body=encode(body, Coding(coding)), headers=_JSON | {"Content-Encoding": coding})
 
     async def validate(_: web.Request) -> web.Response:
         return web.Response(body=VALIDATED, headers=_JSON)

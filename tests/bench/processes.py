@@ -54,12 +54,11 @@ class Server:
     port: int
 
     def cpu_s(self) -> float | None:
-        """Return the CPU seconds used so far by all its threads, in steps of 10 ms; None where there is no /proc."""
+        """Return the CPU seconds used so far by all threads of it and of its workers, in steps of 10 ms; None without /proc."""
         if sys.platform != "linux":
             return None
-        # The second field is the command in parentheses, which may hold anything.
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        workers = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
+        return sum(_ticks(int(pid)) for pid in (self.pid, *workers)) / os.sysconf("SC_CLK_TCK")
 
     def memory_bytes(self) -> tuple[int, int] | None:
         """Return what it holds in memory now and the most that it ever did; None where there is no /proc."""
@@ -76,6 +75,12 @@ class Server:
         if sys.platform != "linux":
             return "asyncio"
         return "uvloop" if "/uvloop/" in Path(f"/proc/{self.pid}/maps").read_text() else "asyncio"
+
+
+def _ticks(pid: int) -> int:
+    # The second field is the command in parentheses, which may hold anything.
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])
 
 
 @asynccontextmanager

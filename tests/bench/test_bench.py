@@ -10,7 +10,7 @@ from proxy.core.entry import Coding
 from tests.bench import __main__ as command
 from tests.bench.contestants import Bare, Case
 from tests.bench.exchange import UnexpectedError
-from tests.bench.hits import CASES
+from tests.bench.hits import cases
 from tests.bench.load import Expected, poll
 from tests.bench.processes import Server, serving
 from tests.bench.report import Bound, Section
@@ -21,6 +21,7 @@ TINY = Plan(
     seconds=0.04,
     warm_up_s=0.02,
     connections=4,
+    more_connections=6,
     misses=20,
     herd=40,
     answers=60,
@@ -42,8 +43,8 @@ async def bare(tmp_path: Path) -> AsyncIterator[Server]:
 async def test_every_scenario_tells_what_it_found(capsys: pytest.CaptureFixture[str]) -> None:
     """All tables are printed with their bounds below the machine's kind; had anything been unexpected, it would have raised."""
     hits, misses, herd, memory, series, replay = sections = await command.run(TINY, list(command.SCENARIOS))
-    assert len(hits.rows) == 2 * len(CASES)
-    assert len(hits.bounds) == 6
+    assert len(hits.rows) == 2 * len(cases(TINY))
+    assert len(hits.bounds) == 8
     assert len(misses.rows) == len(misses.bounds) == 2
     assert herd.rows[0][1] == "1"
     assert [bound.held for bound in herd.bounds] == [True]

@@ -15,11 +15,12 @@ import pytest
 
 from proxy.standin import Standin, StandinConfig
 from proxy.standin.params import MetricsQuery
+from tests.bench import packaged
 from tests.bench.exchange import UnexpectedError
+from tests.bench.packaged import Lifetimes, NotInstalledError
 from tests.bench.processes import Server
 from tests.bench.replay import contest, fronts
 from tests.bench.replay.contest import AWKWARD, PLAIN, growth_of
-from tests.bench.replay.fronts import NotInstalledError
 from tests.bench.replay.history import History
 from tests.bench.replay.judge import Answer, Judged, Promise, Verdict, judge
 from tests.bench.replay.script import LIMITS, Ask, Question, make_script
@@ -249,18 +250,19 @@ async def test_what_is_not_installed_is_told(monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.mark.parametrize("name", ["nginx.conf", "varnish.vcl"])
 def test_nothing_is_left_open_in_a_configuration(tmp_path: Path, name: str) -> None:
-    """Folder, ports and key are written where the file leaves them open."""
-    text = fronts._written(tmp_path / name, Server(pid=1, port=54_321), 65_432).read_text()
+    """Folder, ports, lifetimes and key are written where the file leaves them open."""
+    lifetimes = Lifetimes(fresh_s=77, stale_s=88)
+    text = packaged._written(tmp_path / name, Server(pid=1, port=54_321), 65_432, lifetimes).read_text()
     assert "@" not in text
     assert "54321" in text
+    assert "77s" in text
     assert f"Bearer {KEY}" in text
 
 
 async def test_what_is_not_there_has_no_version(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Neither has what no package manager installed."""
-    assert await fronts.version_of("nothing") == ""
-    monkeypatch.setattr(fronts, "_PATH", str(tmp_path))
-    assert await fronts.version_of("nginx") == ""
+    monkeypatch.setattr(packaged, "_PATH", str(tmp_path))
+    assert await packaged.versions(["nothing", "nginx"]) == []
     with pytest.raises(NotInstalledError):
         async with fronts.FRONTS["Varnish"].open(tmp_path, Server(pid=1, port=2), None):
             pass

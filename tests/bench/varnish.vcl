@@ -20,15 +20,21 @@ sub vcl_recv {
     return (hash);
 }
 
+sub vcl_hash {
+    # Each coding is an object of its own.
+    hash_data(req.http.Accept-Encoding);
+}
+
 sub vcl_backend_fetch {
     set bereq.http.Authorization = "Bearer @key@";
+    set bereq.http.Bench-Compress = "yes";
 }
 
 sub vcl_backend_response {
     unset beresp.http.Set-Cookie;
     if (beresp.status == 200) {
-        set beresp.ttl = 5s;
-        set beresp.grace = 5s;
+        set beresp.ttl = @fresh_s@s;
+        set beresp.grace = @stale_s@s;
         set beresp.keep = 0s;
     }
 }

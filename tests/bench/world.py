@@ -27,6 +27,8 @@ class Plan:
     seconds: float = 1.0
     warm_up_s: float = 0.3
     connections: int = 16
+    more_connections: int = 64
+    """Hits are measured with so many as well."""
     misses: int = 100
     """Questions for each contestant and round."""
     herd: int = 500
@@ -73,9 +75,9 @@ async def world(plan: Plan, placement: Placement) -> AsyncIterator[World]:
         yield World(plan=plan, placement=placement, folder=folder, origin=origin, proxy=proxy, bare=bare)
 
 
-async def hits(proxy: Server) -> int:
+async def hits(proxy: Server, token: str = "") -> int:
     """Return how many hits a proxy has counted."""
-    text = (await ask(proxy.port, get("/metrics"))).body.decode()
+    text = (await ask(proxy.port, get("/metrics", Authorization=f"Bearer {token}"))).body.decode()
     return sum(int(float(value)) for value in _HITS.findall(text))
 
 

@@ -15,8 +15,9 @@ from typing import Any
 from proxy.standin import GrowthConfig
 from tests.bench.bodies import METRICS_PATH
 from tests.bench.exchange import UnexpectedError, get
+from tests.bench.packaged import NotInstalledError, versions
 from tests.bench.processes import Server, serving
-from tests.bench.replay.fronts import FRONTS, PROXY, NotInstalledError, version_of
+from tests.bench.replay.fronts import FRONTS, PROXY
 from tests.bench.replay.history import History
 from tests.bench.replay.judge import Answer, Judged, Promise, Verdict, judge
 from tests.bench.replay.origin import LATENCY_MS
@@ -82,7 +83,7 @@ async def measure(world: World) -> Section:
     """Play both kinds of runs before everyone that the plan names."""
     rows: list[list[str]] = []
     bounds: list[Bound] = []
-    notes = [told for name in world.plan.fronts if (told := await version_of(name))]
+    notes = await versions(world.plan.fronts)
     for kind in (PLAIN, AWKWARD):
         for name in world.plan.fronts:
             try:
