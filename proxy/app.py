@@ -48,6 +48,7 @@ from proxy.web.limits import ClientLimits
 from proxy.web.openapi import document
 from proxy.web.parts import Parts
 from proxy.web.queries import QueryReader
+from proxy.web.seen import SeenRequests
 from proxy.web.unknown import UnknownParameters
 
 
@@ -131,6 +132,17 @@ async def open_parts(
             negative_s=config.freshness.negative_s,
         )
         ids, hits = RequestIds(), HitLog(clock)
+        guard, limits = Guard(config.access, tokens, clock), ClientLimits(config.access, clock)
+        fast = FastPath(
+            memory=store.memory,
+            tenancy=tenancy,
+            clock=clock,
+            lifetimes=lifetimes,
+            limits=limits,
+            ids=ids,
+            hits=hits,
+            telemetry=telemetry,
+        )
         parts = Parts(
             config=config,
             clock=clock,
@@ -148,8 +160,8 @@ async def open_parts(
             lifetimes=lifetimes,
             routes=RouteTable(routes),
             tokens=tokens,
-            guard=Guard(config.access, tokens, clock),
-            limits=ClientLimits(config.access, clock),
+            guard=guard,
+            limits=limits,
             scopes=scopes,
             purging=Purging(
                 purges=purges, store=store, shelves=engine.series.shelves, fetcher=fetcher, memo=memo, scopes=scopes
@@ -160,15 +172,8 @@ async def open_parts(
             unknown=UnknownParameters(),
             hits=hits,
             ids=ids,
-            fast=FastPath(
-                memory=store.memory,
-                tenancy=tenancy,
-                clock=clock,
-                lifetimes=lifetimes,
-                ids=ids,
-                hits=hits,
-                telemetry=telemetry,
-            ),
+            fast=fast,
+            seen=SeenRequests(guard=guard, fast=fast),
             telemetry=telemetry,
         )
         expose(parts)

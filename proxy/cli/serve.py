@@ -3,8 +3,10 @@
 import asyncio
 import contextlib
 import gc
+import importlib
 import signal
 from collections.abc import AsyncIterator, Iterator
+from importlib.util import find_spec
 
 import structlog
 from aiohttp import web
@@ -29,7 +31,10 @@ def run_server(config: Config, key: KeySource) -> int:
     Raises ConfigError, StoreError or OSError where serving cannot begin.
     """
     log.configure(level=config.log.level, log_format=config.log.format)
-    asyncio.run(serve(config, key))
+    # Where uvloop can't be had, there is the standard library's.
+    loops = importlib.import_module("uvloop" if find_spec("uvloop") else "asyncio")
+    with asyncio.Runner(loop_factory=loops.new_event_loop) as runner:
+        runner.run(serve(config, key))
     return 0
 
 

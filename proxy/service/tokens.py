@@ -34,6 +34,7 @@ class Tokens:
         # Before reading: a change in between is noticed at the next look.
         self._stamp = self._look()
         self._trouble: str | None = None
+        self._generation = 0
         try:
             self._grants = _grants(read_tokens(path))
         except TokenFileError as exc:
@@ -45,6 +46,12 @@ class Tokens:
         """Why the file cannot be used now, None where it can."""
         self._keep_up()
         return self._trouble
+
+    @property
+    def generation(self) -> int:
+        """A number that is another one whenever a token may grant something else."""
+        self._keep_up()
+        return self._generation
 
     def grant(self, token: str) -> Grant | None:
         """Return what a token grants, None where nobody knows it; whether it has expired is the caller's to judge.
@@ -75,6 +82,8 @@ class Tokens:
                 self._trouble = str(exc)
                 _log.error("tokens.kept", reason=self._trouble, tokens=len(self._grants))
             return
+        if grants != self._grants:
+            self._generation += 1
         if grants != self._grants or self._trouble is not None:
             _log.info("tokens.read", tokens=len(grants))
         self._grants, self._trouble = grants, None

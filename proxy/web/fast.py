@@ -1,8 +1,8 @@
 """The fast path: a hit that was answered before, answered again without deciding it anew.
 
-It is a shortcut past the room's other files, and the only one. What it remembers is the outcome of the whole way (host and
-query judged, entry found, plan made, coding chosen, tag compared) for one text of a request; what it checks each time is
-everything that could make that outcome another one:
+It is a shortcut past the room's other files, and with `web.seen` before it the only one. What it remembers is the outcome of
+the whole way (host and query judged, entry found, plan made, coding chosen, tag compared) for one text of a request; what it
+checks each time is everything that could make that outcome another one:
 
 - the bytes of the request that the outcome depends on are the same: target, method, and the header fields that are read;
 - whoever asks may see the same: who they are was judged for this very request before, and the projects that they are limited to
@@ -11,7 +11,8 @@ everything that could make that outcome another one:
 - memory holds the very same entry under that question: a refresh, a purge, another coding that has become ready, or the
   upstream's 404 puts another one there, or none;
 - the entry is fresh, and as new as the request demands. A fresh entry is served in every condition of the upstream
-  (`core.plan`), so nothing else of the upstream's state matters.
+  (`core.plan`), so nothing else of the upstream's state matters;
+- the client need not wait for its rate.
 
 Where any of that fails the request goes the ordinary way. What differs from one answer to the next (age, time to live, date,
 request id) is written anew; counters and the log see the hit like any other.
@@ -36,9 +37,11 @@ from proxy.service.reader import Answer
 from proxy.service.tenancy import Tenancy, Tenant
 from proxy.store.memory import MemoryStore
 from proxy.telemetry import Telemetry
+from proxy.web.guard import Visit
 from proxy.web.hits import HitLog
 from proxy.web.ids import RequestIds
-from proxy.web.ready import ReadyResponse
+from proxy.web.limits import ClientLimits
+from proxy.web.ready import Ready
 
 # What the outcome depends on, beside target and method.
 _FIELDS = ("Host", "Origin", "Accept-Encoding", "If-None-Match", "Cache-Control", "Pragma")
@@ -79,6 +82,7 @@ class FastPath:
         tenancy: Tenancy,
         clock: Clock,
         lifetimes: RunLifetimes,
+        limits: ClientLimits,
         ids: RequestIds,
         hits: HitLog,
         telemetry: Telemetry,
@@ -87,6 +91,7 @@ class FastPath:
         self._tenancy = tenancy
         self._clock = clock
         self._lifetimes = lifetimes
+        self._limits = limits
         self._ids = ids
         self._hit_log = hits
         self._telemetry = telemetry
@@ -105,24 +110,28 @@ class FastPath:
         getall = request.headers.getall
         return (request.raw_path, request.method, scope, *[tuple(getall(name, ())) for name in _FIELDS])
 
-    def answer(self, text: Text, request: web.BaseRequest, started_s: float) -> ReadyResponse | None:
-        """Return the response where one was remembered for this text and still holds (`started_s`: monotonic clock)."""
-        hit = self._hits.get(text)
-        if hit is None:
-            return None
-        now_s = self._clock.now_s()
+    def hit(self, text: Text) -> Hit | None:
+        """Return what a text came to before."""
+        return self._hits.get(text)
+
+    def ready(self, hit: Hit, visit: Visit, client: str, given_id: str | None) -> Ready | None:
+        """Return the answer, and count it; None where the hit holds no longer, or the client would have to wait.
+
+        `client` is whose rate it is accounted to, `given_id` the request's id where it brought a sane one.
+        """
+        started_s, now_s = self._clock.monotonic_s(), self._clock.now_s()
         entry = self._memory.peek(hit.namespace, hit.target)
         lifetimes = self._lifetimes.of(hit.query, hit.tenant)
-        if entry is None or not self._holds(hit, entry, lifetimes, now_s):
-            del self._hits[text]
+        if entry is None or not self._holds(hit, entry, lifetimes, now_s) or not self._limits.take_at_once(client, started_s):
             return None
         body = _body(entry, hit.coding)
-        varying = self._varying(request, entry, lifetimes, now_s)
-        response = ReadyResponse(request, hit.head + varying, body)
+        age, ttl = int(age_s(entry, now_s)), math.floor(-stale_s(entry, now_s, lifetimes))
+        varying = f"Age: {age}\r\nCache-Status: {NAME}; hit; ttl={ttl}\r\nX-Request-ID: {given_id or self._ids.new()}\r\n"
         duration_s = self._clock.monotonic_s() - started_s
         self._telemetry.answered(hit.query.route.name, "hit", duration_s, stale=None, not_modified=hit.not_modified)
+        self._telemetry.usage.note(visit.grant.name, "hit", len(body))
         self._hit_log.note(duration_s, not_modified=hit.not_modified)
-        return response
+        return Ready(hit.head + varying.encode("ascii") + self._date_line(int(now_s)), body)
 
     def remember(
         self, text: Text, query: Query, demand: Demand, answer: Answer, *, coding: Coding, response: web.Response
@@ -158,11 +167,6 @@ class FastPath:
             and now_s - entry.sent_at_s <= hit.oldest_s
             and judge(entry, now_s, lifetimes) is Verdict.FRESH
         )
-
-    def _varying(self, request: web.BaseRequest, entry: Entry, lifetimes: Lifetimes, now_s: float) -> bytes:
-        age, ttl = int(age_s(entry, now_s)), math.floor(-stale_s(entry, now_s, lifetimes))
-        fields = f"Age: {age}\r\nCache-Status: {NAME}; hit; ttl={ttl}\r\nX-Request-ID: {self._ids.of(request)}\r\n"
-        return fields.encode("ascii") + self._date_line(int(now_s))
 
     def _date_line(self, second: int) -> bytes:
         if second != self._date_s:

@@ -96,6 +96,15 @@ class Guard:
             vary = headers.get("Vary")
             headers["Vary"] = "Authorization" if vary is None else f"{vary}, Authorization"
 
+    @property
+    def generation(self) -> int:
+        """A number that is another one whenever a token may grant something else."""
+        return 0 if self._tokens is None else self._tokens.generation
+
+    def stands(self, visit: Visit) -> bool:
+        """Tell whether what was judged before would be judged alike, while the generation is the same."""
+        return visit.refusal is None and visit.grant.expires_at_s > self._clock.now_s()
+
     def _grant(self, lines: Sequence[str]) -> Grant:
         if self._tokens is None:
             return ANYBODY

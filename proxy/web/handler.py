@@ -26,6 +26,8 @@ from proxy.web.hosts import check_host
 from proxy.web.openapi import PATH as OPENAPI_PATH
 from proxy.web.parts import Parts
 from proxy.web.problem import problem
+from proxy.web.ready import ReadyResponse
+from proxy.web.seen import Seen
 
 _READING = frozenset({"GET", "HEAD"})
 _log = structlog.get_logger()
@@ -37,7 +39,6 @@ class _Exchange:
 
     `visit` is who asks. `started_s` is of the monotonic clock; `text` is what the fast path may remember it by; `route` is
     `none` until one matched. `outcome` is how it was answered: `own` where that was about the proxy itself.
-    `accounted`: it counts for its client's rate.
     """
 
     request: web.BaseRequest
@@ -48,7 +49,6 @@ class _Exchange:
     text: Text | None
     route: str = "none"
     outcome: str = "own"
-    accounted: bool = False
 
     @property
     def deadline_s(self) -> float:
@@ -72,22 +72,21 @@ class _Exchange:
         _log.info("request.finished", route=self.route, **fields, duration_ms=duration_ms, request_id=self.request_id)
 
 
-async def handle(parts: Parts, request: web.BaseRequest) -> web.StreamResponse:
-    """Answer any request that could be parsed, whatever its target."""
+async def handle(parts: Parts, request: web.BaseRequest, raw: bytes | None = None) -> web.StreamResponse:
+    """Answer any request that could be parsed, whatever its target; `raw` is all of its bytes, where they are at hand."""
     parts.requests += 1
     started_s = parts.clock.monotonic_s()
     visit = parts.guard.judge(request)
     text = parts.fast.text(request, visit.grant.scope) if visit.refusal is None else None
-    limited = parts.limits.enabled
-    accounted = limited and visit.refusal is None and parts.limits.take_at_once(_client(visit, request), started_s)
-    if text is not None and accounted is limited and (ready := parts.fast.answer(text, request, started_s)) is not None:
-        parts.telemetry.usage.note(visit.grant.name, "hit", ready.body_bytes)
-        return ready
+    if text is not None and (hit := parts.fast.hit(text)) is not None:
+        client, given_id = _client(visit, request), parts.ids.given(request)
+        if (ready := parts.fast.ready(hit, visit, client, given_id)) is not None:
+            if raw is not None and ready.is_small:
+                parts.seen.remember(request.remote or "", raw, Seen(hit=hit, visit=visit, client=client, given_id=given_id))
+            return ReadyResponse(request, ready)
     caused_by.set(visit.grant.name)
     request_id = parts.ids.of(request)
-    exchange = _Exchange(
-        request=request, parts=parts, visit=visit, request_id=request_id, started_s=started_s, text=text, accounted=accounted
-    )
+    exchange = _Exchange(request=request, parts=parts, visit=visit, request_id=request_id, started_s=started_s, text=text)
     try:
         response = await _dispatch(exchange)
     except ProxyError as exc:
@@ -158,7 +157,7 @@ async def _dispatch(exchange: _Exchange) -> web.StreamResponse:
     if not parts.limits.enabled:
         return await _read(exchange, parts.queries.read(route, segment, raw_query))
     client = _client(exchange.visit, request)
-    async with parts.limits.admitted(client, deadline_s=exchange.deadline_s, accounted=exchange.accounted):
+    async with parts.limits.admitted(client, deadline_s=exchange.deadline_s):
         # Its turn may have come after the token was revoked: nothing more is asked for it then.
         _still(exchange)
         # A long query takes its time to be read, and longer where it is refused, since nothing remembers it.

@@ -21,7 +21,13 @@ class RequestIds:
 
     def of(self, request: web.BaseRequest) -> str:
         """Return a request's id."""
+        return self.given(request) or self.new()
+
+    def given(self, request: web.BaseRequest) -> str | None:
+        """Return the id that a request brings, None where there is none that is sane."""
         given = request.headers.get("X-Request-ID")
-        if given is not None and _SANE.fullmatch(given):
-            return given
+        return given if given is not None and _SANE.fullmatch(given) else None
+
+    def new(self) -> str:
+        """Return an id that no other request has."""
         return f"{self._prefix}-{next(self._numbers):x}"

@@ -32,13 +32,12 @@ class ClientLimits:
         return self._rates is None or self._rates.take(client, now_s, patience_s=0.0) is not None
 
     @asynccontextmanager
-    async def admitted(self, client: str, *, deadline_s: float, accounted: bool) -> AsyncIterator[None]:
-        """Wait for a client's turn, and hold it; `accounted`: `take_at_once` was, for this request.
+    async def admitted(self, client: str, *, deadline_s: float) -> AsyncIterator[None]:
+        """Wait for a client's turn, and hold it.
 
         Raises ClientLimited, saying when to come again, where that would take until after `deadline_s` (monotonic clock).
         """
-        if not accounted:
-            await self._keep_to_rate(client, deadline_s)
+        await self._keep_to_rate(client, deadline_s)
         if self._concurrency is None:
             yield
             return

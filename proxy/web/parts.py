@@ -28,6 +28,7 @@ from proxy.web.hits import HitLog
 from proxy.web.ids import RequestIds
 from proxy.web.limits import ClientLimits
 from proxy.web.queries import QueryReader
+from proxy.web.seen import SeenRequests
 from proxy.web.unknown import UnknownParameters
 
 
@@ -66,6 +67,7 @@ class Parts:
     hits: HitLog
     ids: RequestIds
     fast: FastPath
+    seen: SeenRequests
     telemetry: Telemetry
     requests: int = 0
     draining: bool = False

@@ -1,12 +1,35 @@
 """A response whose head and body are bytes already, handed to the transport as they are."""
 
+from collections.abc import Iterator
+from typing import NamedTuple
+
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 
-from proxy.web.pieces import pieces
+from proxy.web.pieces import PIECE_BYTES, pieces
 
 # Below this, head and body go out as one piece: copying is cheaper than a second system call, and than a second packet.
 _JOIN_BYTES = 65_536
+
+
+class Ready(NamedTuple):
+    """An answer's bytes: the head with its empty line, and the body."""
+
+    head: bytes
+    body: bytes
+
+    @property
+    def is_small(self) -> bool:
+        """Whether a transport may be given all of it at once."""
+        return len(self.body) <= PIECE_BYTES
+
+    def parts(self) -> Iterator[bytes | memoryview]:
+        """Yield what to hand to a transport, one after the other."""
+        if len(self.body) < _JOIN_BYTES:
+            yield self.head + self.body
+            return
+        yield self.head
+        yield from pieces(self.body)
 
 
 class ReadyResponse(web.StreamResponse):
@@ -16,16 +39,10 @@ class ReadyResponse(web.StreamResponse):
     calling `prepare` and `write_eof` and looking at `keep_alive` alone: hence the upper bound on aiohttp's version.
     """
 
-    def __init__(self, request: web.BaseRequest, head: bytes, body: bytes) -> None:
+    def __init__(self, request: web.BaseRequest, ready: Ready) -> None:
         # Not calling the base class: it would build the header table that this class is there to avoid.
         self._request = request
-        self._head = head
-        self._ready_body = body
-
-    @property
-    def body_bytes(self) -> int:
-        """How many bytes of the body are still to be written."""
-        return len(self._ready_body)
+        self._ready: Ready | None = ready
 
     @property
     def keep_alive(self) -> bool:
@@ -42,17 +59,10 @@ class ReadyResponse(web.StreamResponse):
         The server keeps a response until the connection's next one: the body is let go of here, so that idle connections
         don't hold on to what memory has thrown out.
         """
-        body, self._ready_body = self._ready_body, b""
-        if len(body) < _JOIN_BYTES:
-            await self._write(self._head + body)
-            return
-        await self._write(self._head)
-        for piece in pieces(body):
-            await self._write(piece)
-
-    async def _write(self, data: bytes | memoryview) -> None:
-        transport = self._request.transport
-        if transport is None or transport.is_closing():
-            raise ConnectionResetError("the client has gone")
-        transport.write(data)
-        await self._request.writer.drain()
+        ready, self._ready = self._ready, None
+        for part in () if ready is None else ready.parts():
+            transport = self._request.transport
+            if transport is None or transport.is_closing():
+                raise ConnectionResetError("the client has gone")
+            transport.write(part)
+            await self._request.writer.drain()

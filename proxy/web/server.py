@@ -18,6 +18,8 @@ from proxy.web.problem import problem
 
 # As long a request line as the upstream takes.
 MAX_LINE_BYTES = 16_384
+_END_OF_HEAD = b"\r\n\r\n"
+_NEVER_S = 10 * 365 * 86_400.0
 _log = structlog.get_logger()
 
 
@@ -40,7 +42,7 @@ async def _answer(parts: Parts, request: web.BaseRequest) -> web.StreamResponse:
         raise TypeError("a request comes by a connection of this server")
     connection.answering = True
     try:
-        return await handle(parts, request)
+        return await handle(parts, request, None if request.body_exists else connection.raw)
     finally:
         connection.answering = False
         connection.since_s = asyncio.get_running_loop().time()
@@ -73,12 +75,12 @@ class _Connection(web.RequestHandler):
         super().__init__(
             server,
             loop=asyncio.get_running_loop(),
-            # Ours looks at what is unread, too, and comes first.
-            keepalive_timeout=2 * crowd.idle_timeout_s,
             access_log=None,  # type: ignore[arg-type]  # how aiohttp is told to write none
             max_line_size=MAX_LINE_BYTES,
             # Nobody looks at a request's body.
             auto_decompress=False,
+            # Idle connections are closed by `_look`: aiohttp sees neither what is unread nor the requests that aren't parsed.
+            keepalive_timeout=_NEVER_S,
         )
         self._parser = BoundedHeads(self._parser)  # type: ignore[assignment,arg-type]  # all of a parser that a server uses
         self._parts = parts
@@ -88,6 +90,9 @@ class _Connection(web.RequestHandler):
         self._unread_bytes = 0
         self.answering = False
         """Whether a request came that is being answered."""
+        self.raw: bytes | None = None
+        """All bytes that came since the connection was idle, where they came in one piece and end as one request does."""
+        self._idle = True
         self.since_s = 0.0
         """Since when nothing came of the client (the event loop's clock)."""
 
@@ -102,6 +107,29 @@ class _Connection(web.RequestHandler):
         elif self.transport is not None:
             _log.warning("connection.refused", address=self._address)
             self.transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        """Answer what was seen before at once, if nothing is under way (`web.seen`); aiohttp parses everything else."""
+        transport = self.transport
+        if self._idle and transport is not None and not self._parts.draining and not transport.get_write_buffer_size():
+            ready = self._parts.seen.answer(self._address or "", data)
+            if ready is not None:
+                self._parts.requests += 1
+                self.since_s = asyncio.get_running_loop().time()
+                for part in ready.parts():
+                    transport.write(part)
+                return
+        self.raw = data if self._idle and data.find(_END_OF_HEAD) == len(data) - len(_END_OF_HEAD) else None
+        self._idle = False
+        super().data_received(data)
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Write a response. Where it answered all that the client has sent, the connection is idle again."""
+        finished = await super().finish_response(request, resp, start_time)
+        self._idle = self.raw is not None and not request.body_exists and not self._messages
+        return finished
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """End."""

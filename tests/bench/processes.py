@@ -58,7 +58,7 @@ class Server:
         if sys.platform != "linux":
             return None
         workers = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
-        return sum(_ticks(int(pid)) for pid in (self.pid, *workers)) / os.sysconf("SC_CLK_TCK")
+        return sum(map(_ticks, [str(self.pid), *workers])) / os.sysconf("SC_CLK_TCK")
 
     def memory_bytes(self) -> tuple[int, int] | None:
         """Return what it holds in memory now and the most that it ever did; None where there is no /proc."""
@@ -77,7 +77,7 @@ class Server:
         return "uvloop" if "/uvloop/" in Path(f"/proc/{self.pid}/maps").read_text() else "asyncio"
 
 
-def _ticks(pid: int) -> int:
+def _ticks(pid: str) -> int:
     # The second field is the command in parentheses, which may hold anything.
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return int(fields[11]) + int(fields[12])

@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from email.utils import formatdate
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -29,8 +30,9 @@ from yarl import URL
 from proxy.config import KeySource
 from proxy.core.entry import Entry
 from proxy.standin import Fault, FaultKind, Row
-from proxy.web.fast import Text
-from proxy.web.ready import ReadyResponse
+from proxy.web import handler
+from proxy.web.ready import Ready, ReadyResponse
+from proxy.web.server import _Connection
 from tests.support import KEY, METRICS, ManualClock, World, world
 
 LARGE = f"{METRICS}?runId=1&projectName=demo&logName=loss"
@@ -108,10 +110,10 @@ class Wire:
 
 @dataclass(slots=True, kw_only=True)
 class Watched:
-    """A running proxy; `fast` are the requests that were answered the fast way, in their order."""
+    """A running proxy; `fast` are the connections of requests that were answered the fast way, in their order."""
 
     running: World
-    fast: list[web.BaseRequest] = field(default_factory=list)
+    fast: list[web.RequestHandler] = field(default_factory=list)
     wires: list[Wire] = field(default_factory=list)
     interfere: Callable[[ReadyResponse, web.BaseRequest], None] = lambda _response, _request: None
 
@@ -169,17 +171,22 @@ class Watched:
 async def watched(folder: Path, **options: Any) -> AsyncIterator[Watched]:
     async with world(folder, **options) as running:
         seen = Watched(running=running)
-        answer = running.parts.fast.answer
+        received = _Connection.data_received
 
-        def spied(text: Text, request: web.BaseRequest, started_s: float) -> ReadyResponse | None:
-            response = answer(text, request, started_s)
-            if response is not None:
-                seen.fast.append(request)
-                seen.interfere(response, request)
+        def parsed(request: web.BaseRequest, ready: Ready) -> ReadyResponse:
+            response = ReadyResponse(request, ready)
+            seen.fast.append(request.protocol)
+            seen.interfere(response, request)
             return response
 
+        def not_parsed(connection: _Connection, data: bytes) -> None:
+            before = running.parts.seen.answered
+            received(connection, data)
+            if running.parts.seen.answered > before:
+                seen.fast.append(connection)
+
         await running.parts.tenancy.found()
-        with patch.object(running.parts.fast, "answer", spied):
+        with patch.object(handler, "ReadyResponse", parsed), patch.object(_Connection, "data_received", not_parsed):
             try:
                 yield seen
             finally:
@@ -240,7 +247,7 @@ async def test_whatever_has_happened(steps: list[tuple[Any, ...]]) -> None:
                 match step:
                     case ("ask", target, method, *lines):
                         raw = request(target, *(line for group in lines for line in group), method=method)
-                        await ask_twice(seen, raw)
+                        await ask_thrice(seen, raw)
                     case ("upstream", "grows"):
                         seen.running.standin.rows.insert([Row(run_id=1, log_name="loss", step=2_000 + number, value=1)])
                     case ("upstream", said):
@@ -254,9 +261,9 @@ async def test_whatever_has_happened(steps: list[tuple[Any, ...]]) -> None:
                         await seen.running.parts.store.memory.aclose()
 
 
-async def ask_twice(seen: Watched, raw: bytes) -> None:
-    """Ask twice, and hold what came the fast way against the ordinary answer."""
-    for _ in range(2):
+async def ask_thrice(seen: Watched, raw: bytes) -> None:
+    """Ask three times, and hold what came the fast way, parsed or not, against the ordinary answer."""
+    for _ in range(3):
         await seen.settled()
         reply, was_fast = await seen.ask(raw)
         if was_fast:
@@ -741,7 +748,7 @@ async def test_a_client_that_does_not_read(tmp_path: Path) -> None:
         slow = await seen.connect(sock, limit=1_024)
         slow.writer.write(request() * times)
         async with asyncio.timeout(20):
-            while not (seen.fast and seen.fast[-1].protocol.writing_paused):  # noqa: ASYNC110 -- no event tells it
+            while not (seen.fast and seen.fast[-1].writing_paused):  # noqa: ASYNC110 -- no event tells it
                 await asyncio.sleep(0)
         transport = seen.fast[-1].transport
         assert isinstance(transport, asyncio.Transport)
@@ -796,9 +803,121 @@ async def test_a_connection_that_ends_before_the_answer(tmp_path: Path, caplog: 
 
         seen.interfere = end
         wire = await seen.connect()
-        wire.writer.write(request())
+        # Bytes that were seen before would be answered before there is a request.
+        wire.writer.write(request(LARGE, "X-Request-ID: new"))
         assert await wire.ended()
         assert raised
         seen.interfere = lambda _response, _request: None
         assert (await seen.ask(request()))[0].told == expected.told
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+async def test_bytes_that_were_seen(tmp_path: Path) -> None:
+    """A request of the same bytes is not parsed again, and answered as it would be: with its age, and an id of its own."""
+    async with watched(tmp_path) as seen:
+        running = seen.running
+        await seen.warm(request())
+        await seen.ask(request())
+        before, requests = running.parts.seen.answered, running.parts.requests
+        ids = set()
+        for age in range(4):
+            reply, was_fast = await seen.ask(request())
+            assert was_fast
+            assert (reply.header("Age"), reply.told) == (str(age), (await seen.ordinary(request())).told)
+            ids.add(reply.header("X-Request-ID"))
+            running.clock.advance(1)
+        assert len(ids) == 4
+        assert running.parts.seen.answered == before + 4
+        assert running.parts.requests == requests + 8
+        named = request(LARGE, "X-Request-ID: mine")
+        assert {(await seen.ask(named))[0].header("X-Request-ID") for _ in range(4)} == {"mine"}
+        assert running.parts.seen.answered == before + 7
+
+
+async def test_bytes_from_elsewhere(tmp_path: Path) -> None:
+    """Who may ask depends on the address: what was seen from one says nothing about another."""
+    async with watched(tmp_path, access__networks="127.0.0.0/8") as seen:
+        for _ in range(3):
+            await seen.warm(request())
+        assert seen.running.parts.seen.answer("127.0.0.1", request()) is not None
+        assert seen.running.parts.seen.answer("10.0.0.1", request()) is None
+
+
+async def test_while_it_drains(tmp_path: Path) -> None:
+    """Once the process was told to end, whatever aiohttp does about the connection is done about every request."""
+    async with watched(tmp_path) as seen:
+        for _ in range(3):
+            await seen.warm(request())
+        before = seen.running.parts.seen.answered
+        seen.running.parts.draining = True
+        assert (await seen.ask(request()))[0].status == 200
+        assert seen.running.parts.seen.answered == before
+
+
+async def test_a_connection_that_is_in_use_is_not_idle(tmp_path: Path) -> None:
+    """What isn't parsed counts as a sign of life."""
+    async with watched(tmp_path) as seen:
+        for _ in range(3):
+            await seen.warm(request())
+        connection = seen.fast[-1]
+        assert isinstance(connection, _Connection)
+        connection.since_s = 0.0
+        before = seen.running.parts.seen.answered
+        await seen.ask(request())
+        assert seen.running.parts.seen.answered == before + 1
+        assert connection.since_s == pytest.approx(asyncio.get_running_loop().time(), abs=60)
+
+
+async def test_what_is_remembered_by_bytes_is_bounded(tmp_path: Path) -> None:
+    """Neither many nor long requests fill the memory."""
+    async with watched(tmp_path) as seen:
+        await seen.warm(request())
+        for number in range(5_000):
+            await seen.ask(request(LARGE, f"X-Request-ID: {number}"))
+        remembered = seen.running.parts.seen._seen
+        assert len(remembered) == 4_096
+        await seen.ask(request(LARGE, f"User-Agent: {'x' * 3_000}"))
+        assert max(len(raw) for _, raw in remembered) <= 2_000
+        assert (await seen.ask(request(LARGE, "X-Request-ID: 4999")))[0].header("X-Request-ID") == "4999"
+
+
+KINDS = {
+    "hit": request(),
+    "small hit": request(SMALL),
+    "unchanged": request(LARGE, "If-None-Match: *"),
+    "head": request(LARGE, method="HEAD"),
+    "refused": request("/nowhere"),
+    "with a body": request(SMALL, "Content-Length: 9") + b"GET / x\r\n",
+    "with an empty body": request(SMALL, "Content-Length: 0"),
+    "in chunks": request(SMALL, "Transfer-Encoding: chunked") + b"4\r\n\r\n\r\n\r\n0\r\n\r\n",
+}
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.lists(st.sampled_from(sorted(KINDS)), min_size=1, max_size=4), st.sets(st.integers(1, 400))), min_size=1
+    )
+)
+async def test_however_the_bytes_arrive(batches: list[tuple[list[str], set[int]]]) -> None:
+    """Every request is answered as it would be by itself, in order: whole, in pieces, several at once, seen before or not.
+
+    After each batch of requests, which is cut into pieces anywhere, its answers are waited for.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        async with watched(Path(folder)) as seen:
+            for kind in ("hit", "small hit", "unchanged", "head"):
+                for _ in range(3):
+                    await seen.warm(KINDS[kind])
+            expected = {kind: await seen.ordinary(raw) for kind, raw in KINDS.items()}
+            wire = await seen.connect()
+            for kinds, cuts in batches:
+                whole = b"".join(KINDS[kind] for kind in kinds)
+                for begin, end in pairwise([0, *sorted(cut for cut in cuts if cut < len(whole)), len(whole)]):
+                    wire.writer.write(whole[begin:end])
+                    await asyncio.sleep(0)
+                for kind in kinds:
+                    reply = await wire.reply(KINDS[kind].split(b" ")[0])
+                    assert reply.status == expected[kind].status
+                    if reply.status in {200, 304}:
+                        assert reply.told == expected[kind].told
