@@ -16,7 +16,7 @@ from tests.bench.bodies import LARGE, SMALL
 from tests.bench.contestants import BARE, NGINX, PROXY, Bare, Case, Contestant, Packaged, Proxy, Ready
 from tests.bench.exchange import UnexpectedError
 from tests.bench.load import Polled, poll
-from tests.bench.packaged import PACKAGES, Lifetimes, NotInstalledError, versions
+from tests.bench.packaged import Lifetimes, opened, versions
 from tests.bench.report import Bound, Section, spread
 from tests.bench.world import Plan, World, hits
 
@@ -135,17 +135,8 @@ async def _contestants(world: World) -> AsyncIterator[Sequence[Contestant]]:
         edit_tokens(folder / "tokens", lambda _: [grant], create=True)
         proxy = await stack.enter_async_context(world.another_proxy(PLUTO_PROXY_ACCESS__TOKENS_FILE=str(folder / "tokens")))
         found: list[Contestant] = [Bare(world.bare), Proxy(proxy, secret)]
-        for name in world.plan.fronts:
-            if (package := PACKAGES.get(name)) is None:
-                continue
-            (folder / name).mkdir()
-            try:
-                server = await stack.enter_async_context(
-                    package.open(folder / name, world.origin, world.placement.server, _LONG)
-                )
-            except NotInstalledError:
-                continue
-            found.append(Packaged(server, name))
+        packages = opened(world.plan.fronts, folder, world.origin, world.placement.server, _LONG)
+        found += [Packaged(server, name) for name, server in (await stack.enter_async_context(packages)).items()]
         yield found
 
 

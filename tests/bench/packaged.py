@@ -6,10 +6,11 @@ import pwd
 import re
 import shutil
 import socket
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from tests.bench.processes import Server, end, pinned
 from tests.support import KEY
@@ -90,6 +91,21 @@ PACKAGES = {
 async def versions(names: Iterable[str]) -> list[str]:
     """Return the names and versions of those of them that are packages and installed."""
     return [told for name in names if name in PACKAGES and (told := await PACKAGES[name].version())]
+
+
+@asynccontextmanager
+async def opened(
+    names: Iterable[str], folder: Path, origin: Server, cpu: int | None, lifetimes: Lifetimes
+) -> AsyncIterator[Mapping[str, Server]]:
+    """Run those of them that are packages and installed, each in a folder of its own."""
+    async with AsyncExitStack() as stack:
+        servers = {}
+        for name in names:
+            if (package := PACKAGES.get(name)) is not None:
+                own = Path(stack.enter_context(TemporaryDirectory(dir=folder)))
+                with suppress(NotInstalledError):
+                    servers[name] = await stack.enter_async_context(package.open(own, origin, cpu, lifetimes))
+        yield servers
 
 
 def _program(name: str) -> str:
