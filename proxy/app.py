@@ -42,13 +42,13 @@ from proxy.web.cors import Cors
 from proxy.web.fast import FastPath
 from proxy.web.gauges import expose
 from proxy.web.guard import Guard
-from proxy.web.hits import HitLog
 from proxy.web.ids import RequestIds
 from proxy.web.limits import ClientLimits
 from proxy.web.openapi import document
 from proxy.web.parts import Parts
 from proxy.web.queries import QueryReader
 from proxy.web.seen import SeenRequests
+from proxy.web.summed import SummedLog
 from proxy.web.unknown import UnknownParameters
 
 
@@ -131,7 +131,7 @@ async def open_parts(
             purges=purges,
             negative_s=config.freshness.negative_s,
         )
-        ids, hits = RequestIds(), HitLog(clock)
+        ids, summed = RequestIds(), SummedLog(clock)
         guard, limits = Guard(config.access, tokens, clock), ClientLimits(config.access, clock)
         fast = FastPath(
             memory=store.memory,
@@ -140,7 +140,7 @@ async def open_parts(
             lifetimes=lifetimes,
             limits=limits,
             ids=ids,
-            hits=hits,
+            summed=summed,
             telemetry=telemetry,
         )
         parts = Parts(
@@ -170,14 +170,14 @@ async def open_parts(
             openapi=document(routes, tokens=tokens is not None),
             queries=QueryReader(config.upstream),
             unknown=UnknownParameters(),
-            hits=hits,
+            summed=summed,
             ids=ids,
             fast=fast,
             seen=SeenRequests(guard=guard, fast=fast),
             telemetry=telemetry,
         )
         expose(parts)
-        summing = asyncio.create_task(parts.hits.run(), name="hits.run")
+        summing = asyncio.create_task(parts.summed.run(), name="summed.run")
         stack.push_async_callback(_ended, summing)
         yield parts
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 NAME = "pluto-proxy"
+# Why an answer is stale where nothing is wrong.
+REVALIDATING = "revalidating"
 _DETAIL_CHARACTERS = 200
 
 

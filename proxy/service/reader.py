@@ -13,7 +13,7 @@ from proxy.core.directives import NO_DEMAND, Demand
 from proxy.core.entry import Entry
 from proxy.core.freshness import Lifetimes, Verdict, age_s, judge, stale_s
 from proxy.core.metrics_query import MetricsQuery
-from proxy.core.outcome import Forward, Made, Outcome
+from proxy.core.outcome import REVALIDATING, Forward, Made, Outcome
 from proxy.core.plan import Condition, Plan, decide
 from proxy.core.query import Query
 from proxy.errors import NothingStored, UpstreamError
@@ -179,7 +179,7 @@ class Reader:
             case Plan.SERVE:
                 return self._found(ask)
             case Plan.SERVE_AND_REFRESH:
-                return self._refresh(ask, "revalidating")
+                return self._refresh(ask, REVALIDATING)
             case Plan.SERVE_STALE:
                 reason = failed.error.code if failed is not None else "cool-down"
                 return self._found(ask, stale=reason)

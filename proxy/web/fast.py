@@ -38,10 +38,10 @@ from proxy.service.tenancy import Tenancy, Tenant
 from proxy.store.memory import MemoryStore
 from proxy.telemetry import Telemetry
 from proxy.web.guard import Visit
-from proxy.web.hits import HitLog
 from proxy.web.ids import RequestIds
 from proxy.web.limits import ClientLimits
 from proxy.web.ready import Ready
+from proxy.web.summed import SummedLog
 
 # What the outcome depends on, beside target and method.
 _FIELDS = ("Host", "Origin", "Accept-Encoding", "If-None-Match", "Cache-Control", "Pragma")
@@ -84,7 +84,7 @@ class FastPath:
         lifetimes: RunLifetimes,
         limits: ClientLimits,
         ids: RequestIds,
-        hits: HitLog,
+        summed: SummedLog,
         telemetry: Telemetry,
     ) -> None:
         self._memory = memory
@@ -93,7 +93,7 @@ class FastPath:
         self._lifetimes = lifetimes
         self._limits = limits
         self._ids = ids
-        self._hit_log = hits
+        self._summed = summed
         self._telemetry = telemetry
         self._hits: LRUCache[Text, Hit] = LRUCache(_MOST)
         self._date_s: int | None = None
@@ -130,7 +130,7 @@ class FastPath:
         duration_s = self._clock.monotonic_s() - started_s
         self._telemetry.answered(hit.query.route.name, "hit", duration_s, stale=None, not_modified=hit.not_modified)
         self._telemetry.usage.note(visit.grant.name, "hit", len(body))
-        self._hit_log.note(duration_s, not_modified=hit.not_modified)
+        self._summed.note("hit", duration_s, age, not_modified=hit.not_modified)
         return Ready(hit.head + varying.encode("ascii") + self._date_line(int(now_s)), body)
 
     def remember(

@@ -28,6 +28,7 @@ from proxy.web.parts import Parts
 from proxy.web.problem import problem
 from proxy.web.ready import ReadyResponse
 from proxy.web.seen import Seen
+from proxy.web.summed import is_ordinary
 
 _READING = frozenset({"GET", "HEAD"})
 _log = structlog.get_logger()
@@ -201,12 +202,12 @@ def _still(exchange: _Exchange) -> Visit:
 
 
 def _note(exchange: _Exchange, query: Query, answer: Answer, *, not_modified: bool) -> None:
-    """Count the answer; a hit is summed up in the log, anything else has a line of its own."""
+    """Count the answer; most are summed up in the log, others have a line of their own."""
     outcome, duration_s = answer.outcome, exchange.duration_s
     exchange.outcome = outcome.kind
     exchange.parts.telemetry.answered(exchange.route, outcome.kind, duration_s, stale=outcome.stale, not_modified=not_modified)
-    if outcome.kind in {"hit", "series"} and answer.entry.status == 200:
-        exchange.parts.hits.note(duration_s, not_modified=not_modified)
+    if is_ordinary(outcome, answer.entry.status):
+        exchange.parts.summed.note(outcome.kind, duration_s, answer.age_s, not_modified=not_modified)
         return
     exchange.log(
         status=answer.entry.status,

@@ -24,11 +24,11 @@ from proxy.upstream.client import Upstream
 from proxy.web.cors import Cors
 from proxy.web.fast import FastPath
 from proxy.web.guard import Guard
-from proxy.web.hits import HitLog
 from proxy.web.ids import RequestIds
 from proxy.web.limits import ClientLimits
 from proxy.web.queries import QueryReader
 from proxy.web.seen import SeenRequests
+from proxy.web.summed import SummedLog
 from proxy.web.unknown import UnknownParameters
 
 
@@ -64,7 +64,7 @@ class Parts:
     openapi: bytes
     queries: QueryReader
     unknown: UnknownParameters
-    hits: HitLog
+    summed: SummedLog
     ids: RequestIds
     fast: FastPath
     seen: SeenRequests

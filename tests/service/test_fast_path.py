@@ -713,13 +713,13 @@ async def test_hits_are_counted(tmp_path: Path) -> None:
             await seen.warm(raw)
         before = await counted(seen)
         seen.fast.clear()
-        seen.running.parts.hits.flush()
+        seen.running.parts.summed.flush()
         with capture_logs() as lines:
             for raw in wanted * 5:
                 await seen.ask(raw)
-            seen.running.parts.hits.flush()
+            seen.running.parts.summed.flush()
         assert len(seen.fast) == 10
-        assert (sum(line["hits"] for line in lines), sum(line["not_modified"] for line in lines)) == (10, 5)
+        assert (sum(line["hit"] for line in lines), sum(line["not_modified"] for line in lines)) == (10, 5)
         after = await counted(seen)
         assert [late - early for early, late in zip(before, after, strict=True)] == [10, 10, 5, 11]
 

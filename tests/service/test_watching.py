@@ -1,5 +1,6 @@
 """What an operator sees: metrics, readiness, one log line where there is something to tell."""
 
+import asyncio
 import json
 import logging
 from pathlib import Path
@@ -10,7 +11,7 @@ from structlog.testing import capture_logs
 
 from proxy import log
 from proxy.standin import Fault, FaultKind
-from proxy.web.hits import HitLog
+from proxy.web.summed import SummedLog
 from tests.support import METRICS, QUESTION, ManualClock, world
 
 
@@ -60,7 +61,7 @@ async def test_the_verbose_readiness(tmp_path: Path) -> None:
 
 
 async def test_one_line_for_what_is_no_hit(tmp_path: Path) -> None:
-    """A miss, an error and a stale answer leave a line each; a hit none."""
+    """A miss, an error and an answer that is stale because something is wrong leave a line each; others are summed up."""
     async with world(tmp_path) as running:
         with capture_logs() as lines:
             await running.get(X_Request_ID="r-1")
@@ -69,35 +70,53 @@ async def test_one_line_for_what_is_no_hit(tmp_path: Path) -> None:
             running.clock.advance(6)
             await running.get()
             await running.settled()
+            running.standin.faults.add(Fault(kind=FaultKind.STATUS, status=500))
+            running.clock.advance(12)
+            await running.get()
+            running.parts.summed.flush()
         finished = [line for line in lines if line["event"] == "request.finished"]
         assert [line["outcome"] for line in finished] == ["miss", "bad-query", "stale"]
+        [summed] = [line for line in lines if line["event"] == "answers.summed"]
+        assert (summed["hit"], summed["stale"], summed["oldest_s"]) == (1, 1, 6)
         miss = finished[0]
         assert miss["route"] == "metrics"
         assert miss["status"] == 200
         assert miss["key"] == QUESTION
         assert miss["request_id"] == "r-1"
         assert {"age_s", "duration_ms", "upstream_ms"} <= set(miss)
-        assert finished[2]["stale"] == "revalidating"
+        assert finished[2]["stale"] == "upstream-failed"
 
 
-def test_hits_are_summed_up() -> None:
-    """One line for a period with hits, none for one without."""
+async def test_a_herd_is_one_line(tmp_path: Path) -> None:
+    """One of those who ask for the same at the same moment has a line, the others are summed up."""
+    async with world(tmp_path) as running:
+        with capture_logs() as lines:
+            await asyncio.gather(*(running.get() for _ in range(20)))
+            running.parts.summed.flush()
+        assert [line["outcome"] for line in lines if line["event"] == "request.finished"] == ["miss"]
+        assert [line["collapsed"] for line in lines if line["event"] == "answers.summed"] == [19]
+
+
+def test_answers_are_summed_up() -> None:
+    """One line for a period with answers, none for one without."""
     clock = ManualClock()
-    hits = HitLog(clock)
+    summed = SummedLog(clock)
     with capture_logs() as lines:
-        hits.flush()
+        summed.flush()
         for number in range(1, 4):
-            hits.note(number / 1000, not_modified=number == 2)
+            summed.note("stale" if number == 3 else "hit", number / 1000, 2.0 * number, not_modified=number == 2)
         clock.advance(1)
-        hits.flush()
-        hits.flush()
+        summed.flush()
+        summed.flush()
     assert lines == [
         {
-            "event": "hits.summed",
+            "event": "answers.summed",
             "log_level": "info",
-            "hits": 3,
+            "hit": 2,
+            "stale": 1,
             "not_modified": 1,
             "slowest_ms": 3.0,
+            "oldest_s": 6.0,
             "period_s": 1.0,
         }
     ]
