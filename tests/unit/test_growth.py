@@ -17,7 +17,8 @@ from proxy.core.sampling import is_complete
 from tests.oracle import OracleRow, permitted
 from tests.series import asked_of, row
 
-NAMES = ("a", "b", "\u00e9", "\U0001f600")
+# The last two are in another order where they are compared by UTF-16.
+NAMES = ("a", "b", "\uffee", "\U0001f600")
 GROUPS = ("", "g1", "g2")
 WHOLE = MetricsQuery(run="1", project="p", name=None, group=None, limit=10_000, first=0, last=None)
 OVERLAP_S = 60.0
@@ -426,6 +427,14 @@ def test_what_is_known_of_two_windows(one: Known, other: Known, known: Known | N
     assert {extent.known is Known.ALL: len(extent.rows) > 0 for extent in joined.by_name.values()} in (
         [{}] if known is None else [{True: True}] if known is Known.ALL else [{False: False}]
     )
+
+
+def test_the_order_of_the_names_of_two_windows() -> None:
+    """It is that of their UTF-8 bytes, whichever window they are of; by UTF-16 the last would come first."""
+    left, right = told([row("\uffee", 1)], LEFT), told([row("\U0001f600", 12), row("b", 12)], RIGHT)
+    joined = merged(left, right)
+    assert joined is not None
+    assert list(joined.by_name) == ["b", "\uffee", "\U0001f600"]
 
 
 def with_known(extents: Extents, known: Known) -> Extents:

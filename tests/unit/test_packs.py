@@ -78,6 +78,18 @@ class Disk:
         return Counter(text for body in self.packs.values() for _, texts, _ in partitions(body) for text in texts)
 
 
+def test_the_order_of_names() -> None:
+    """It is that of their UTF-8 bytes, though a name came later or isn't known in full; by UTF-16 the last would come first."""
+    names = ["a", "\uffee", "\U0001f600"]
+    disk = Disk()
+    known = told([row(name, step) for name in names[1:] for step in range(3)])
+    disk.put(known)
+    disk.put(replace(known, by_name={"a": replace(none(1000.0), known=Known.SOME), **known.by_name}))
+    assert list(disk.read().extents.by_name) == names
+    disk.put(told([row(name, step) for name in names for step in range(3)]))
+    assert list(disk.read().extents.by_name) == names
+
+
 @st.composite
 def changed(draw: st.DrawFn, extents: Extents, rows: dict[tuple[str, int], OracleRow], sent_at_s: float) -> Extents:
     """Draw what may become of extents: growth at the end or in between, of all names or one, a name in full, a loss."""
