@@ -1,9 +1,10 @@
 """The one task that has the file: it opens it, writes what is waiting, notices what goes wrong, and mends what can be mended.
 
 It goes round in passes. A pass without a fault looks whether the file is still the one at its path, and commits one batch of
-all that waits; the next pass follows at once if anything was put meanwhile, so there is one transaction at a time and nothing
-waits for a timer. A pass with a fault that is due tries to mend it. Everything else in the store talks to the keeper by
-leaving something in the backlog and waking it.
+all that waits; what is put in the next moment (GATHER_S) is one batch, so that a transaction is not paid for each entry. Nobody
+waits for that: what is on its way is read from the backlog, and whoever wants it in the file doesn't let it gather. A pass with
+a fault that is due tries to mend it. Everything else in the store talks to the keeper by leaving something in the backlog and
+waking it.
 """
 
 import asyncio
@@ -25,6 +26,9 @@ log = structlog.get_logger()
 
 # How often it is looked at, when the store is used, whether the file is still the one that was opened.
 LOOK_EVERY_S = 1.0
+
+# A transaction takes some ten calls of the file's thread, whether for one entry or for a hundred.
+GATHER_S = 0.05
 
 # How long the first opening is waited for, and the last writing.
 START_TIMEOUT_S = 5.0
@@ -53,6 +57,8 @@ class Keeper:
         self._writer = Writer(max_bytes=max_bytes, clock=clock, counters=counters, backlog=backlog)
         self._lock = files.FileLock(path)
         self._wake = asyncio.Event()
+        # Somebody waits for what is to be done: nothing is gathered.
+        self._hurry = asyncio.Event()
         self._started: asyncio.Future[None] | None = None
         self._task: asyncio.Task[None] | None = None
         self._closing = False
@@ -94,6 +100,7 @@ class Keeper:
         settled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(settled)
         self._wake.set()
+        self._hurry.set()
         await settled
 
     def wake(self) -> None:
@@ -121,6 +128,7 @@ class Keeper:
         """Write what waits, for STOP_TIMEOUT_S at most, close the file and let go of it. Never raises; repeatable."""
         self._closing = True
         self._wake.set()
+        self._hurry.set()
         if self._task is not None and not self._task.done():
             _, late = await asyncio.wait({self._task}, timeout=STOP_TIMEOUT_S)
             if late:
@@ -163,7 +171,12 @@ class Keeper:
         with suppress(TimeoutError):
             async with asyncio.timeout(wait_s):
                 await self._wake.wait()
+        if self.trouble.fault is None and self._reported is None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(GATHER_S):
+                    await self._hurry.wait()
         self._wake.clear()
+        self._hurry.clear()
 
     async def _pass(self) -> None:
         waiting = list(self._waiting)

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.core.entry import Entry
-from proxy.store import MemoryStore, SqliteStore, Store
-from tests.store.support import MIB, NOW_S, entry, noise, opened, same
+from proxy.store import MemoryStore, SqliteStore, Store, keeper
+from tests.store.support import MIB, NOW_S, entry, noise, opened, same, until
 
 
 @pytest.fixture(params=["memory", "sqlite"])
@@ -241,3 +241,30 @@ async def do(step: tuple[object, ...], memory: MemoryStore, store: SqliteStore) 
         case _:
             await asyncio.sleep(0)
     return None
+
+
+async def test_what_comes_in_a_moment_is_one_transaction(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is gathered, and read from where it waits; whoever waits for it to be written does not wait for more of it."""
+    monkeypatch.setattr(keeper, "GATHER_S", 600)
+    async with opened(path) as store:
+        before = store.counters.write_batches
+        for number in range(20):
+            store.put("ns", f"{number}", entry())
+            await asyncio.sleep(0.001)
+            assert await store.get("ns", f"{number}") is not None
+        assert store.counters.write_batches == before
+        async with asyncio.timeout(60):
+            await store.flush()
+        assert store.counters.write_batches == before + 1
+        store.put("ns", "last", entry())
+        await asyncio.sleep(0.001)
+    async with opened(path) as store:
+        assert await store.get("ns", "last") is not None
+
+
+async def test_nothing_is_gathered_for_ever(path: Path) -> None:
+    """A moment later it is written without anybody's asking."""
+    async with opened(path) as store:
+        before = store.counters.write_batches
+        store.put("ns", "key", entry())
+        await until(lambda: store.counters.write_batches == before + 1)
