@@ -58,7 +58,14 @@ def shown(text: str) -> str:
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(0x20), 0x7F)}
 
 
+def is_plain(text: str) -> bool:
+    """Tell whether there are only ASCII letters and digits: these stand for themselves, percent-decoded and encoded."""
+    return text.isascii() and text.isalnum()
+
+
 def _decode(text: str, *, plus: str = " ") -> str:
+    if is_plain(text):
+        return text
     if found := _UNENCODED.search(text):
         raise ValueError(f"the character {shown(found.group())!r} must be percent-encoded")
     if found := _MALFORMED.search(text):

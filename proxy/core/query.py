@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from proxy.core.form import read_segment, shown, split_query
+from proxy.core.form import is_plain, read_segment, shown, split_query
 from proxy.core.keeping import Keeping
 from proxy.core.parameters import Flag, Parameter
 from proxy.core.routes import Route
@@ -95,7 +95,7 @@ def _segment(parameter: Parameter, raw: str) -> str:
 
 def _quoted(text: str) -> str:
     """Percent-encode what has a meaning in a query or may not stand there raw, and nothing else: names are full of slashes."""
-    return quote(text, safe="/:@!$'()*,;?")
+    return text if is_plain(text) else quote(text, safe="/:@!$'()*,;?")
 
 
 def _known(route: Route, pairs: list[tuple[str, str]]) -> dict[str, str]:

@@ -122,6 +122,8 @@ class _Connection(web.RequestHandler):
         self.raw = data if self._idle and data.find(_END_OF_HEAD) == len(data) - len(_END_OF_HEAD) else None
         self._idle = False
         super().data_received(data)
+        if len(self._messages) != 1:
+            self.raw = None
 
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
