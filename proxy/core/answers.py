@@ -2,7 +2,8 @@
 
 import re
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -10,6 +11,7 @@ import msgspec
 
 from proxy.core.extents import PREFIX, SUFFIX, Extent, Extents, Known, Shape
 from proxy.core.metrics_query import FIRST_INEXACT, MetricsQuery
+from proxy.core.pieces import Work, finished, pieces
 from proxy.core.sampling import is_complete
 
 # What the upstream prints for bytes that aren't UTF-8: names and groups that differ there look alike here.
@@ -26,7 +28,46 @@ class _Answer(msgspec.Struct):
 
 _rows = msgspec.json.Decoder(_Answer)
 _row = msgspec.json.Decoder(dict[str, Any])
-Partition = tuple[str, list[bytes], list[dict[str, Any]]]
+
+
+@dataclass(slots=True, eq=False)
+class Partition:
+    """The rows of one name as they came, and what was read of each: what it takes to make an extent of them.
+
+    `shapes` are those that there are, the first row's first. `documented`: all rows have a number and a time as they should.
+    Tuples, as in extents: the garbage collector needn't look into them.
+    """
+
+    name: str
+    texts: tuple[bytes, ...] = ()
+    steps: "array[int]" = field(default_factory=lambda: array("q"))
+    groups: tuple[str, ...] = ()
+    times: tuple[object, ...] = ()
+    shapes: dict[Shape, None] = field(default_factory=dict)
+    documented: bool = True
+    # Every row has a text of its own for its group: one for all that are equal is kept.
+    shared: dict[str, str] = field(default_factory=dict)
+
+    def add(self, texts: list[bytes], rows: list[dict[str, Any]]) -> None:
+        """Add rows that have a name, a group and a step, at least one."""
+        self.texts += tuple(texts)
+        self.steps += _steps([row["step"] for row in rows])
+        self.groups += tuple([self.shared.setdefault(row["logGroup"], row["logGroup"]) for row in rows])
+        self.times += tuple([row.get("time") for row in rows])
+        self.shapes |= dict.fromkeys(map(_shape, rows))
+        kinds = {(type(row.get("value")), type(row.get("time"))) for row in rows}
+        self.documented = self.documented and kinds <= _DOCUMENTED and self.steps[0] >= 0
+
+    def join(self, other: "Partition") -> None:
+        """Add the rows of the same name that came in another answer."""
+        self.texts += other.texts
+        self.steps += other.steps
+        self.groups += tuple([self.shared.setdefault(group, group) for group in other.groups])
+        self.times += other.times
+        self.shapes |= other.shapes
+
+
+_DOCUMENTED = frozenset({(int, str), (float, str)})
 
 
 def split(body: bytes, question: MetricsQuery, *, sent_at_s: float, overlap_s: float = OVERLAP_S) -> Extents:
@@ -36,29 +77,77 @@ def split(body: bytes, question: MetricsQuery, *, sent_at_s: float, overlap_s: f
     among those that were logged within so many seconds before a series' last one. Raises ValueError where it isn't laid out as
     the upstream's are: rows after each other, names in the order of their UTF-8 bytes, steps in the order of their numbers.
     """
+    return finished(splitting(body, question, sent_at_s=sent_at_s, overlap_s=overlap_s))
+
+
+def splitting(
+    body: bytes, question: MetricsQuery, *, sent_at_s: float, overlap_s: float = OVERLAP_S, documented: bool = False
+) -> Work[Extents]:
+    """Take an answer apart as `split` does, piece by piece.
+
+    Where it has to be `documented`, what `core.document` demands of rows is demanded here, so that nobody need look again.
+    """
     by_name: dict[str, Extent] = {}
-    for name, texts, rows in partitions(body):
-        complete = is_complete(len(rows), question.limit)
-        by_name[name] = extent_of(
-            name, texts, rows, complete=complete, first=question.first, sent_at_s=sent_at_s, overlap_s=overlap_s
-        )
+    for one in partitions(body):
+        if one is None:
+            yield None
+            continue
+        if documented and not one.documented:
+            raise ValueError("a row does not have the documented shape")
+        complete = is_complete(len(one.texts), question.limit)
+        by_name[one.name] = extent_of(one, complete=complete, first=question.first, sent_at_s=sent_at_s, overlap_s=overlap_s)
     names = [name.encode() for name in by_name]
     if names != sorted(names):
         raise ValueError("the names are not in order")
     return Extents(question=question, by_name=by_name, tail_at_s=sent_at_s, whole_at_s=sent_at_s)
 
 
-def partitions(body: bytes) -> Iterator[Partition]:
-    """Yield each name of an answer with its rows, as they came and read. Raises ValueError where the layout is another one."""
+def partitions(body: bytes) -> Iterator[Partition | None]:
+    """Yield each name of an answer with its rows, and None after each piece that was read.
+
+    Raises ValueError where the layout is another one.
+    """
+    seen: set[str] = set()
+    current: Partition | None = None
+    for piece in pieces(body):
+        for name, texts, rows in _read(piece):
+            if current is None or current.name != name:
+                if current is not None:
+                    yield current
+                if name in seen:
+                    raise ValueError("the rows of a name are not together")
+                seen.add(name)
+                current = Partition(name)
+            current.add(texts, rows)
+        yield None
+    if current is not None:
+        yield current
+
+
+def _read(piece: bytes) -> list[tuple[str, list[bytes], list[dict[str, Any]]]]:
+    """Return each name of a piece with its rows as they came and read."""
     try:
-        raw = _rows.decode(body).metrics
-        texts = [bytes(row) for row in raw]
+        texts = [bytes(row) for row in _rows.decode(piece).metrics]
         # White space anywhere between the rows would make it longer.
-        if not body.startswith(PREFIX) or not body.endswith(SUFFIX) or len(body) != _length(texts):
+        if not piece.startswith(PREFIX) or not piece.endswith(SUFFIX) or len(piece) != _length(texts):
             raise ValueError("the rows don't follow each other as they should")
-        yield from _partitions(texts)
+        read = list(map(_row.decode, texts))
+        parts = [(name, texts[first:last], read[first:last]) for name, first, last in _runs([row["logName"] for row in read])]
+        for name, _, rows in parts:
+            _check(name, rows)
     except (msgspec.DecodeError, RecursionError, KeyError, TypeError) as exc:
         raise ValueError(f"a row does not have the documented shape: {exc}") from None
+    return parts
+
+
+def _runs(names: list[str]) -> Iterator[tuple[str, int, int]]:
+    """Yield each name with the number of its first row and that after its last one."""
+    first = 0
+    while first < len(names):
+        name = names[first]
+        last = next((number for number in range(first + 1, len(names)) if names[number] != name), len(names))
+        yield name, first, last
+        first = last
 
 
 def _check(name: object, rows: list[dict[str, Any]]) -> None:
@@ -75,47 +164,28 @@ def _length(texts: list[bytes]) -> int:
     return len(PREFIX) + sum(map(len, texts)) + max(0, len(texts) - 1) + len(SUFFIX)
 
 
-def _partitions(texts: list[bytes]) -> Iterator[Partition]:
-    read = list(map(_row.decode, texts))
-    names = [row["logName"] for row in read]
-    seen: set[str] = set()
-    first = 0
-    while first < len(names):
-        name = names[first]
-        last = next((number for number in range(first + 1, len(names)) if names[number] != name), len(names))
-        _check(name, rows := read[first:last])
-        if name in seen:
-            raise ValueError("the rows of a name are not together")
-        seen.add(name)
-        yield name, texts[first:last], rows
-        first = last
-
-
-def extent_of(
-    name: str, texts: list[bytes], rows: list[dict[str, Any]], *, complete: bool, first: int, sent_at_s: float, overlap_s: float
-) -> Extent:
+def extent_of(rows: Partition, *, complete: bool, first: int, sent_at_s: float, overlap_s: float) -> Extent:
     """Return what some rows of a name, at least one, tell of it. Raises ValueError where they are not in order."""
-    steps = _steps([row["step"] for row in rows])
-    ordered = sorted(steps)
-    if ordered != list(steps):
+    steps, groups = rows.steps, rows.groups
+    distinct = array("q", sorted(set(steps)))
+    strictly = distinct == steps
+    if not strictly and array("q", sorted(steps)) != steps:
         raise ValueError("the steps of a name are not in order")
-    # Every row has a text of its own for its group: one for all that are equal is kept.
-    shared: dict[str, str] = {}
-    groups = [shared.setdefault(row["logGroup"], row["logGroup"]) for row in rows]
-    clear = not any(_UNREADABLE in text for text in (name, *shared)) and len(set(map(_shape, rows))) == 1
-    strictly = len(set(steps)) == len(steps) and steps[0] >= 0 and steps[-1] < FIRST_INEXACT
-    known = Known.UNCLEAR if not (clear and strictly) else Known.ALL if complete else Known.SOME
+    clear = not any(_UNREADABLE in text for text in (rows.name, *rows.shared)) and len(rows.shapes) == 1
+    exact = strictly and steps[0] >= 0 and steps[-1] < FIRST_INEXACT
+    known = Known.UNCLEAR if not (clear and exact) else Known.ALL if complete else Known.SOME
     kept = known is Known.ALL
     return Extent(
         steps=steps,
-        rows=texts if kept else [],
+        rows=rows.texts if kept else (),
+        row_bytes=sum(map(len, rows.texts)) if kept else 0,
         group=groups[0],
-        groups=groups if kept and len(shared) > 1 else None,
-        shape=_shape(rows[0]),
+        groups=groups if kept and len(rows.shared) > 1 else None,
+        shape=next(iter(rows.shapes)),
         known=known,
         tail_at_s=sent_at_s,
         whole_at_s=sent_at_s,
-        seen=_unsettled(steps, rows, first, sent_at_s=sent_at_s, overlap_s=overlap_s),
+        seen=_unsettled(steps, rows.times, first, sent_at_s=sent_at_s, overlap_s=overlap_s),
     )
 
 
@@ -133,7 +203,7 @@ def _shape(row: dict[str, Any]) -> Shape:
 
 
 def _unsettled(
-    steps: "array[int]", rows: list[dict[str, Any]], first: int, *, sent_at_s: float, overlap_s: float
+    steps: "array[int]", times: Sequence[object], first: int, *, sent_at_s: float, overlap_s: float
 ) -> tuple[tuple[float, int], ...]:
     """Return from which steps on there may be gaps that are still to be filled, and since when each has been known.
 
@@ -141,11 +211,11 @@ def _unsettled(
     to have been logged just now. What was logged some time before that settles as much earlier.
     """
     marks: list[tuple[float, int]] = []
-    last = _time(rows[-1])
-    number = len(rows) - 1
+    last = _time(times[-1])
+    number = len(times) - 1
     for part in range(_PARTS):
         since = None if last is None else last - timedelta(seconds=overlap_s * (part + 1) / _PARTS)
-        while number and ((time := _time(rows[number - 1])) is None or since is None or time > since):
+        while number and ((time := _time(times[number - 1])) is None or since is None or time > since):
             number -= 1
         step = steps[number - 1] + 1 if number else first
         if not marks or step < marks[-1][1]:
@@ -153,11 +223,15 @@ def _unsettled(
     return tuple(marks)
 
 
-def _time(row: dict[str, Any]) -> datetime | None:
-    try:
-        # A zone would make times that cannot be compared.
-        time = datetime.fromisoformat(row["time"]).replace(tzinfo=None)
-    except (ValueError, KeyError, TypeError):
+def _time(told: object) -> datetime | None:
+    if not isinstance(told, str):
         return None
+    try:
+        time = datetime.fromisoformat(told)
+    except ValueError:
+        return None
+    if time.tzinfo is not None:
+        # A zone would make times that cannot be compared.
+        time = time.replace(tzinfo=None)
     # There is no time before the first day of all.
     return time if time.year > 1 else None

@@ -13,6 +13,7 @@ from dataclasses import replace
 
 from proxy.core.extents import Extent, Extents, Known, window_of
 from proxy.core.metrics_query import MetricsQuery
+from proxy.core.pieces import Work, finished
 
 NOTHING: "array[int]" = array("q")
 
@@ -27,6 +28,11 @@ def extended(extents: Extents, delta: Extents, *, overlap_s: float) -> Extents:
 
     `delta` has the same run and group filter, is open at its end as well, and asks for all names or for one of them.
     """
+    return finished(extending(extents, delta, overlap_s=overlap_s))
+
+
+def extending(extents: Extents, delta: Extents, *, overlap_s: float) -> Work[Extents]:
+    """Do what `extended` does, a name at a time."""
     question, sent_at_s = delta.question, delta.tail_at_s
     by_name = dict(extents.by_name)
     told = {*by_name, *delta.by_name} if question.name is None else {question.name}
@@ -37,6 +43,7 @@ def extended(extents: Extents, delta: Extents, *, overlap_s: float) -> Extents:
         elif new is not None:
             # It may have rows before those that were asked for.
             by_name[name] = _not_yet(new, Known.NOT_YET if new.known is Known.ALL else new.known)
+        yield None
     if len(by_name) > len(extents.by_name):
         by_name = _in_order(by_name)
     all_names = sent_at_s >= extents.tail_at_s and question.name in {None, extents.question.name}
@@ -57,25 +64,31 @@ def replaced(extents: Extents, single: Extents) -> Extents:
     return replace(extents, by_name=_in_order(by_name))
 
 
-def differ(before: Extents, after: Extents) -> bool:
-    """Tell whether rows have come, gone or changed between two looks at a window."""
+def differing(before: Extents, after: Extents) -> Work[bool]:
+    """Tell whether rows have come, gone or changed between two looks at a window, a name at a time."""
     names = {name for extents in (before, after) for name, extent in extents.by_name.items() if extent.known is Known.ALL}
-    return any(_rows_of(before, name) != _rows_of(after, name) for name in names)
+    for name in names:
+        if _rows_of(before, name) != _rows_of(after, name):
+            return True
+        yield None
+    return False
 
 
-def _rows_of(extents: Extents, name: str) -> list[bytes]:
-    return extents.by_name[name].rows if name in extents.by_name else []
+def _rows_of(extents: Extents, name: str) -> tuple[bytes, ...]:
+    return extents.by_name[name].rows if name in extents.by_name else ()
 
 
-def known_again(before: Extents, after: Extents, *, overlap_s: float) -> Extents:
-    """Return the later of two looks at a window in full: where nothing of a name changed, its rows haven't been new since."""
+def knowing_again(before: Extents, after: Extents, *, overlap_s: float) -> Work[Extents]:
+    """Return the later of two looks at a window in full, a name at a time: where nothing of a name changed, its rows haven't
+    been new since.
+    """
     first = after.question.first
-    by_name = {
-        name: replace(new, seen=_seen(before.by_name[name], new, 0, first, overlap_s))
-        if name in before.by_name and _is_grown(before.by_name[name], new)
-        else new
-        for name, new in after.by_name.items()
-    }
+    by_name: dict[str, Extent] = {}
+    for name, new in after.by_name.items():
+        old = before.by_name.get(name)
+        grown = old is not None and _is_grown(old, new)
+        by_name[name] = replace(new, seen=_seen(old, new, 0, first, overlap_s)) if old is not None and grown else new
+        yield None
     return replace(after, by_name=by_name)
 
 
@@ -106,7 +119,8 @@ def _clipped(single: Extents, name: str, first: int) -> Extent:
     if begin == len(extent.steps):
         return none(single.tail_at_s)
     groups = None if extent.groups is None else extent.groups[begin:]
-    return replace(extent, steps=extent.steps[begin:], rows=extent.rows[begin:], groups=groups)
+    row_bytes = extent.row_bytes - sum(map(len, extent.rows[:begin]))
+    return replace(extent, steps=extent.steps[begin:], rows=extent.rows[begin:], row_bytes=row_bytes, groups=groups)
 
 
 def merged(one: Extents, other: Extents) -> Extents | None:
@@ -137,7 +151,8 @@ def none(sent_at_s: float) -> Extent:
     """Return what is known of a name that was asked for and has no rows."""
     return Extent(
         steps=NOTHING,
-        rows=[],
+        rows=(),
+        row_bytes=0,
         group="",
         groups=None,
         shape=(),
@@ -172,8 +187,13 @@ def _seen(old: Extent, new: Extent, kept: int, first: int, overlap_s: float) -> 
     """Return where gaps may still be filled among known rows and newer ones that hold them from number `kept` on."""
     sent_at_s = new.tail_at_s
     recent = tuple(mark for mark in old.seen if mark[0] > sent_at_s - overlap_s)
-    known = set(old.steps[kept:])
-    number = next((number for number, step in enumerate(new.steps) if step not in known), None)
+    rest = old.steps[kept:]
+    if new.steps[: len(rest)] == rest:
+        # All that is new comes behind what is known, as nearly always.
+        number = len(rest) if len(new.steps) > len(rest) else None
+    else:
+        known = set(rest)
+        number = next((number for number, step in enumerate(new.steps) if step not in known), None)
     return recent if number is None else (*recent, (sent_at_s, new.steps[number - 1] + 1 if number else first))
 
 
@@ -192,16 +212,17 @@ def _concatenated(old: Extent, new: Extent, kept: int) -> Extent:
         old,
         steps=old.steps[:kept] + new.steps,
         rows=old.rows[:kept] + new.rows,
-        groups=None if alike else [*_groups(old)[:kept], *_groups(new)],
+        row_bytes=old.row_bytes - sum(map(len, old.rows[kept:])) + new.row_bytes,
+        groups=None if alike else _groups(old)[:kept] + _groups(new),
     )
 
 
-def _groups(extent: Extent) -> list[str]:
-    return [extent.group] * len(extent.rows) if extent.groups is None else extent.groups
+def _groups(extent: Extent) -> tuple[str, ...]:
+    return (extent.group,) * len(extent.rows) if extent.groups is None else extent.groups
 
 
-def _groups_of(extent: Extent) -> list[str]:
-    return [extent.group] if extent.groups is None else extent.groups
+def _groups_of(extent: Extent) -> tuple[str, ...]:
+    return (extent.group,) if extent.groups is None else extent.groups
 
 
 def _joined(left: Extent | None, right: Extent | None, overlap: tuple[int, int]) -> Extent | None:
@@ -229,4 +250,4 @@ def _joined(left: Extent | None, right: Extent | None, overlap: tuple[int, int])
 
 
 def _not_yet(extent: Extent, known: Known = Known.NOT_YET) -> Extent:
-    return replace(extent, steps=NOTHING, rows=[], groups=None, known=known)
+    return replace(extent, steps=NOTHING, rows=(), row_bytes=0, groups=None, known=known)

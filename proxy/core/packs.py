@@ -12,9 +12,10 @@ import msgspec
 
 from proxy.core.answers import Partition, extent_of, partitions
 from proxy.core.entry import digest_of
-from proxy.core.extents import Extent, Extents, Known, laid_out
+from proxy.core.extents import Extent, Extents, Known, laying_out
 from proxy.core.growth import none
 from proxy.core.metrics_query import MetricsQuery
+from proxy.core.pieces import Work, finished
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,15 +59,20 @@ _heads = msgspec.json.Decoder(_Heads)
 
 def written(extents: Extents, before: Written | None) -> tuple[Written, list[tuple[Pack, bytes]]]:
     """Return extents as they are to be written after what was written `before`, with the packs that are new in it."""
+    return finished(writing(extents, before))
+
+
+def writing(extents: Extents, before: Written | None) -> Work[tuple[Written, list[tuple[Pack, bytes]]]]:
+    """Do what `written` does, a name at a time."""
     rows = {name: extent.rows for name, extent in extents.by_name.items() if extent.known is Known.ALL}
     counts = {name: len(texts) for name, texts in rows.items()}
-    kept = [] if before is None else _still_right(before, rows)
+    kept = [] if before is None else (yield from _still_right(before, rows))
     if (counts == kept[-1].counts) if kept else not rows:
         return Written(extents=extents, packs=tuple(kept)), []
-    body = _body(rows, kept)
+    body = yield from _body(rows, kept)
     while kept and _size(kept) <= 2 * len(body):
         kept.pop()
-        body = _body(rows, kept)
+        body = yield from _body(rows, kept)
     pack = Pack(digest=digest_of(body), size_bytes=len(body), counts=counts)
     return Written(extents=extents, packs=(*kept, pack)), [(pack, body)]
 
@@ -83,7 +89,15 @@ def packs_of(head: bytes) -> list[str]:
 
 def read(head: bytes, packs: Mapping[str, bytes], scope: MetricsQuery, *, overlap_s: float) -> list[Written]:
     """Return the windows of a scope, of which all packs were found. Raises ValueError where something doesn't fit."""
-    return [_window(window, packs, scope, overlap_s) for window in _decoded(head).windows]
+    return finished(reading(head, packs, scope, overlap_s=overlap_s))
+
+
+def reading(head: bytes, packs: Mapping[str, bytes], scope: MetricsQuery, *, overlap_s: float) -> Work[list[Written]]:
+    """Do what `read` does, piece by piece."""
+    windows: list[Written] = []
+    for window in _decoded(head).windows:
+        windows.append((yield from _window(window, packs, scope, overlap_s)))  # noqa: PERF401 -- no comprehension can yield
+    return windows
 
 
 def _decoded(head: bytes) -> _Heads:
@@ -111,12 +125,13 @@ def _head(window: Written) -> _Head:
     )
 
 
-def _still_right(before: Written, rows: Mapping[str, list[bytes]]) -> list[Pack]:
+def _still_right(before: Written, rows: Mapping[str, tuple[bytes, ...]]) -> Work[list[Pack]]:
     """Return the packs, from the first on, whose rows are all among these and come before all others."""
     same: dict[str, int] = {}
     for name, extent in before.extents.by_name.items():
-        now = rows.get(name, [])
+        now = rows.get(name, ())
         same[name] = len(extent.rows) if now[: len(extent.rows)] == extent.rows else _common(extent.rows, now)
+        yield None
     kept: list[Pack] = []
     for pack in before.packs:
         if any(count > same.get(name, 0) for name, count in pack.counts.items()):
@@ -125,7 +140,7 @@ def _still_right(before: Written, rows: Mapping[str, list[bytes]]) -> list[Pack]
     return kept
 
 
-def _common(one: list[bytes], other: list[bytes]) -> int:
+def _common(one: Sequence[bytes], other: Sequence[bytes]) -> int:
     return next((place for place, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
 
 
@@ -133,27 +148,28 @@ def _size(kept: list[Pack]) -> int:
     return kept[-1].size_bytes
 
 
-def _body(rows: Mapping[str, list[bytes]], kept: list[Pack]) -> bytes:
+def _body(rows: Mapping[str, tuple[bytes, ...]], kept: list[Pack]) -> Work[bytes]:
     counts: Mapping[str, int] = kept[-1].counts if kept else {}
-    return laid_out([row for name, texts in rows.items() for row in texts[counts.get(name, 0) :]])
+    return laying_out(texts[counts.get(name, 0) :] for name, texts in rows.items())
 
 
-def _window(head: _Head, packs: Mapping[str, bytes], scope: MetricsQuery, overlap_s: float) -> Written:
+def _window(head: _Head, packs: Mapping[str, bytes], scope: MetricsQuery, overlap_s: float) -> Work[Written]:
     gathered: dict[str, Partition] = {}
     counted: list[Pack] = []
     for digest in head.packs:
-        for name, texts, rows in partitions(packs[digest]):
-            _, before, read_before = gathered.setdefault(name, (name, [], []))
-            before += texts
-            read_before += rows
-        counts = {name: len(texts) for name, texts, _ in gathered.values()}
+        for one in partitions(packs[digest]):
+            if one is None:
+                yield None
+            elif (before := gathered.get(one.name)) is None:
+                gathered[one.name] = one
+            else:
+                before.join(one)
+        counts = {name: len(one.texts) for name, one in gathered.items()}
         counted.append(Pack(digest=digest, size_bytes=len(packs[digest]), counts=counts))
     by_name: dict[str, Extent] = {}
-    for name, texts, rows in gathered.values():
+    for name, one in gathered.items():
         by_name[name] = extent_of(
-            name,
-            texts,
-            rows,
+            one,
             complete=True,
             first=head.first,
             sent_at_s=head.ages.get(name, (head.tail_at_s,))[0],
@@ -161,10 +177,15 @@ def _window(head: _Head, packs: Mapping[str, bytes], scope: MetricsQuery, overla
         )
         if by_name[name].known is not Known.ALL or name in head.unknown:
             raise ValueError("the packs hold rows that don't belong together")
+        yield None
     by_name |= {name: _unknown(known, head) for name, known in head.unknown.items()}
+    ordered: dict[str, Extent] = {}
+    for name in sorted(by_name, key=str.encode):
+        ordered[name] = _aged(by_name[name], name, head)
+        yield None
     extents = Extents(
         question=replace(scope, first=head.first, last=head.last),
-        by_name={name: _aged(by_name[name], name, head) for name in sorted(by_name, key=str.encode)},
+        by_name=ordered,
         tail_at_s=head.tail_at_s,
         whole_at_s=head.whole_at_s,
     )

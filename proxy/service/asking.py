@@ -17,7 +17,7 @@ import structlog
 
 from proxy.clock import Clock
 from proxy.core.entry import Entry
-from proxy.core.extents import answer, is_outstanding
+from proxy.core.extents import is_outstanding, plan_of
 from proxy.core.freshness import Verdict, judge
 from proxy.core.metrics_query import MetricsQuery
 from proxy.core.outcome import Made
@@ -68,7 +68,7 @@ class Asker:
         """Return the answer to a question. Raises UpstreamError."""
         if asked.metrics is not None:
             await self._widening.learn_size(asked, asked.metrics)
-            if (entry := self._come_meanwhile(asked, asked.metrics)) is not None:
+            if (entry := await self._come_meanwhile(asked, asked.metrics)) is not None:
                 return Brought(fetched=Fetched(tenant=asked.tenant, entry=entry, stored=True, asked=False), collapsed=False)
             brought = await self._by_delta(asked, asked.metrics) or await self._widening.ask(asked, asked.metrics)
             if brought is not None:
@@ -135,15 +135,15 @@ class Asker:
         need = replace(asked.need, not_before_s=-math.inf, landings=self._fetcher.landings, refreshed_s=entry.sent_at_s)
         self.refresh(replace(asked, need=need), entry)
 
-    def _come_meanwhile(self, asked: Asked, metrics: MetricsQuery) -> Entry | None:
+    async def _come_meanwhile(self, asked: Asked, metrics: MetricsQuery) -> Entry | None:
         """Return what can be computed from what others have brought since the caller looked."""
         lifetimes, now_s = self._lifetimes.of(asked.query, asked.tenant), self._clock.now_s()
         tail_s = max(asked.need.not_before_s, now_s - lifetimes.fresh_s, asked.need.refreshed_s)
         whole_s = asked.need.not_before_s if asked.whole else now_s - max(lifetimes.fresh_s, lifetimes.rewrite_check_s)
         for extents in self._series.holding(asked.tenant, metrics):
-            computed = answer(extents, metrics)
-            if computed is not None and computed.tail_at_s > tail_s and computed.whole_at_s > whole_s:
-                return self._series.keep(asked.tenant, asked.query, metrics, computed, extents)
+            plan = plan_of(extents, metrics)
+            if plan is not None and plan.tail_at_s > tail_s and plan.whole_at_s > whole_s:
+                return await self._series.compute(asked.tenant, asked.query, plan, extents)
         return None
 
     async def _by_delta(self, asked: Asked, metrics: MetricsQuery) -> Brought | None:
@@ -161,12 +161,14 @@ class Asker:
         if done is None:
             return None
         for extents in self._series.holding(asked.tenant, metrics):
-            computed = answer(extents, metrics)
-            if computed is not None and computed.tail_at_s >= done.started_s and self._series.checks.trusted:
-                entry = self._series.keep(asked.tenant, asked.query, metrics, computed, extents)
+            plan = plan_of(extents, metrics)
+            if plan is not None and plan.tail_at_s >= done.started_s:
+                entry = await self._series.compute(asked.tenant, asked.query, plan, extents)
+                if entry is None:
+                    return None
                 fetched = Fetched(tenant=asked.tenant, entry=entry, stored=True, elapsed_s=done.elapsed_s)
                 return Brought(fetched=fetched, collapsed=done.collapsed, made=Made.DELTA)
-            if computed is None and not is_outstanding(extents, metrics):
+            if plan is None and not is_outstanding(extents, metrics):
                 # It has grown too long, or unclear.
                 self._series.runs.note_vain(extents.question.windowed, metrics)
         return None

@@ -148,14 +148,21 @@ class Assembler:
         if whole is None or begin is not None or not self._series.checks.trusted:
             return False
         fresh_s = self._lifetimes.of(series.query, tenant).fresh_s
-        self._series.install(tenant, whole, persist=need.persist, fresh_s=fresh_s)
+        await self._series.install(tenant, whole, persist=need.persist, fresh_s=fresh_s)
         self.assembled += 1
         return True
 
     async def _ask(self, tenant: Tenant, question: MetricsQuery, need: Need) -> Extents | None:
-        need = replace(need, keep=False, urgent=False, bounds=self._bounds, not_before_s=self._clock.now_s(), in_vain=None)
+        need = replace(
+            need,
+            keep=False,
+            urgent=False,
+            bounds=self._bounds,
+            not_before_s=self._clock.now_s(),
+            in_vain=None,
+            taking=self._series.taking(question),
+        )
         fetched, _ = await self._fetcher.fetch(tenant, question.query, need)
-        came = fetched.entry
-        if came.status != 200 or fetched.tenant is not tenant:
+        if fetched.entry.status != 200 or fetched.tenant is not tenant:
             return None
-        return await self._series.taken_apart(came.body, question, sent_at_s=came.sent_at_s, digest=came.digest)
+        return await self._series.taken_apart(fetched, question)

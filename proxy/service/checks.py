@@ -19,11 +19,12 @@ from dataclasses import replace
 import structlog
 
 from proxy.clock import Clock
-from proxy.core.answers import split
+from proxy.core.answers import splitting
 from proxy.core.budget import Priority
 from proxy.core.extents import Extents, answer
 from proxy.core.metrics_query import MetricsQuery
 from proxy.errors import UpstreamError
+from proxy.slices import in_slices
 from proxy.upstream.client import Upstream
 
 # The canary's series must be longer than bounds that a server might silently have.
@@ -200,7 +201,7 @@ class Checks:
 
 
 async def _taken_apart(body: bytes, question: MetricsQuery) -> Extents:
-    return await asyncio.to_thread(split, body, question, sent_at_s=0.0)
+    return await in_slices(splitting(body, question, sent_at_s=0.0))
 
 
 def _told(extents: Extents, question: MetricsQuery) -> bytes | None:

@@ -14,14 +14,16 @@ import structlog
 from proxy.clock import Clock
 from proxy.core.deltas import deltas
 from proxy.core.extents import Extents, Known, may_hold
-from proxy.core.growth import extended, known_again, narrowed, replaced
+from proxy.core.growth import extending, knowing_again, narrowed, replaced
 from proxy.core.metrics_query import MetricsQuery
+from proxy.core.pieces import Work
 from proxy.errors import AnswerTooLarge, KeyRefused, UpstreamBusy
 from proxy.flight import Flight, Flights
 from proxy.service.fetcher import Fetcher, Need
 from proxy.service.lifetimes import RunLifetimes
 from proxy.service.series import Series
 from proxy.service.tenancy import Tenant
+from proxy.slices import in_slices
 from proxy.upstream.exchange import Bounds
 
 # So many names are asked for one by one when they came up new; more of them with the whole run.
@@ -212,7 +214,13 @@ class Deltas:
         return all(await asyncio.gather(*(self._ask(call, question) for question in questions)))
 
     async def _ask(self, call: _Refresh, question: MetricsQuery) -> bool:
-        need = replace(call.need, keep=False, bounds=self._bounds, not_before_s=self._clock.now_s())
+        need = replace(
+            call.need,
+            keep=False,
+            bounds=self._bounds,
+            not_before_s=self._clock.now_s(),
+            taking=self._series.taking(question),
+        )
         self.calls += 1
         try:
             fetched, _ = await self._fetcher.fetch(call.tenant, question.query, need)
@@ -226,13 +234,13 @@ class Deltas:
             if question == question.wide:
                 self._series.runs.note_hopeless(question)
             return False
-        delta = await self._series.taken_apart(came.body, question, sent_at_s=came.sent_at_s, digest=came.digest)
+        delta = await self._series.taken_apart(fetched, question)
         if delta is None or not self._series.checks.trusted:
             return False
-        self._apply(fetched.tenant, delta, persist=call.need.persist)
+        await self._apply(fetched.tenant, delta, persist=call.need.persist)
         return True
 
-    def _apply(self, tenant: Tenant, delta: Extents, *, persist: bool) -> None:
+    async def _apply(self, tenant: Tenant, delta: Extents, *, persist: bool) -> None:
         """Add what an answer tells to every window that it tells about."""
         shelves, question = self._series.shelves, delta.question
         scopes = {question.wide, replace(question.wide, name=None)}
@@ -241,19 +249,29 @@ class Deltas:
         for scope in scopes:
             for old in shelves.peek(tenant, scope):
                 if old.question.last is None:
-                    new = self._with(old, delta)
-                    self.rows_saved += max(0, new.rows - delta.rows)
-                    shelves.replace(tenant, old, new, persist=persist)
-                    self._series.note(tenant, old, new)
+                    await self._grow(tenant, old, delta, persist=persist)
 
-    def _with(self, old: Extents, delta: Extents) -> Extents:
+    async def _grow(self, tenant: Tenant, window: Extents, delta: Extents, *, persist: bool) -> None:
+        """Add what an answer tells to a window, whatever takes its place meanwhile."""
+        shelves = self._series.shelves
+        old: Extents | None = window
+        while old is not None:
+            new = await in_slices(self._with(old, delta))
+            if shelves.replace(tenant, old, new, persist=persist):
+                self.rows_saved += max(0, new.rows - delta.rows)
+                await self._series.note(tenant, old, new)
+                return
+            now = shelves.peek(tenant, window.question.wide)
+            old = next((one for one in now if one.question == window.question), None)
+
+    def _with(self, old: Extents, delta: Extents) -> Work[Extents]:
         if delta.question.holds(old.question):
             if delta.tail_at_s < old.tail_at_s:
                 return old
-            return known_again(old, narrowed(delta, old.question), overlap_s=self._overlap_s)
+            return (yield from knowing_again(old, narrowed(delta, old.question), overlap_s=self._overlap_s))
         if delta.question.name is not None and delta.question.first <= old.question.first:
             return replaced(old, delta)
-        new = extended(old, delta, overlap_s=self._overlap_s)
+        new = yield from extending(old, delta, overlap_s=self._overlap_s)
         lost = [name for name, extent in new.by_name.items() if _is_lost(extent.known, old, name)]
         if lost:
             self.misfits += 1

@@ -9,6 +9,7 @@ import structlog
 from proxy.clock import Clock
 from proxy.core.budget import Priority, Ticket
 from proxy.core.entry import Entry, digest_of, tombstone
+from proxy.core.extents import Extents
 from proxy.core.freshness import Verdict, judge
 from proxy.core.keeping import Keeping
 from proxy.core.purge import Purge, Purges
@@ -21,7 +22,7 @@ from proxy.service.memo import Failure, Memo
 from proxy.service.question import Question
 from proxy.service.tenancy import Tenancy, Tenant
 from proxy.store.tiers import TieredStore
-from proxy.upstream.client import Upstream
+from proxy.upstream.client import Taking, Upstream
 from proxy.upstream.exchange import Bounds
 from proxy.upstream.reply import Reply
 
@@ -33,7 +34,8 @@ class Fetched:
     """What a flight brought.
 
     `tenant`: whose it is, by the key that it was fetched with. `stored`: whether it is kept. `asked`: False where somebody
-    else's flight had landed just before, and its entry serves. `elapsed_s`: how long the upstream took.
+    else's flight had landed just before, and its entry serves. `elapsed_s`: how long the upstream took. `extents`: the answer
+    taken apart, where the one who began the flight wanted that.
     """
 
     tenant: Tenant
@@ -41,6 +43,7 @@ class Fetched:
     stored: bool
     asked: bool = True
     elapsed_s: float = 0.0
+    extents: Extents | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +57,8 @@ class Need:
     `bounds`: how much an answer may hold, where that is less than usual. `keep`: False where the answer is of no
     use as it is, so that it isn't stored. `in_vain`: called where the flight brings no 200, with what it failed of (None where
     the upstream answered something else), whoever still waits for it then, unless the upstream wants to be left alone or
-    refuses the key. `serves`: whether an answer that landed before is of use (None: any).
+    refuses the key. `serves`: whether an answer that landed before is of use (None: any). `taking`: how to take the answer
+    apart, if it is to be.
     """
 
     not_before_s: float
@@ -68,6 +72,7 @@ class Need:
     keep: bool = True
     in_vain: Callable[[UpstreamError | None], None] | None = None
     serves: Callable[[Entry], bool] | None = None
+    taking: Taking | None = None
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -229,6 +234,7 @@ class Fetcher:
                 call.ticket,
                 call.query.route.check,
                 bounds=call.first.bounds,
+                taking=call.first.taking,
             )
             return self._keep(call, reply)
         except UpstreamError as exc:
@@ -261,7 +267,7 @@ class Fetcher:
         entry = Entry(body=reply.body, sent_at_s=reply.sent_at_s, digest=digest_of(reply.body), status=reply.status)
         question = Question(reply.fingerprint, target)
         if self._purges.is_gone(target, reply.sent_at_s):
-            return Fetched(tenant=tenant, entry=entry, stored=False, elapsed_s=reply.elapsed_s)
+            return Fetched(tenant=tenant, entry=entry, stored=False, elapsed_s=reply.elapsed_s, extents=reply.extents)
         if reply.status != 200:
             self._memo.remember(question, entry)
             self._note_vain(call, None)
@@ -270,9 +276,9 @@ class Fetcher:
         if reply.status != 200 or len(entry.body) > self._max_object_bytes:
             # What was stored is not what the upstream says any more.
             self._store.put(tenant.namespace, target, tombstone(reply.sent_at_s), call.query.keeping)
-            return Fetched(tenant=tenant, entry=entry, stored=False, elapsed_s=reply.elapsed_s)
+            return Fetched(tenant=tenant, entry=entry, stored=False, elapsed_s=reply.elapsed_s, extents=reply.extents)
         stored = call.keep and self._encoder.keep(tenant, target, entry, call.keeping)
-        return Fetched(tenant=tenant, entry=entry, stored=stored, elapsed_s=reply.elapsed_s)
+        return Fetched(tenant=tenant, entry=entry, stored=stored, elapsed_s=reply.elapsed_s, extents=reply.extents)
 
     def _remember(self, call: _Call, error: UpstreamError) -> None:
         _log.warning(

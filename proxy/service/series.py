@@ -7,26 +7,28 @@ in memory like any other, with the age of its oldest part.
 import asyncio
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 
 import structlog
 
 from proxy.clock import Clock
-from proxy.core.answers import split
+from proxy.core.answers import splitting
 from proxy.core.entry import Entry, digest_of
-from proxy.core.extents import Computed, Extents, answer
-from proxy.core.growth import differ, known_again, replaced
+from proxy.core.extents import Extents, Plan, computing, plan_of
+from proxy.core.growth import differing, knowing_again, replaced
 from proxy.core.keeping import Keeping
 from proxy.core.metrics_query import MetricsQuery, metrics_query
 from proxy.core.query import Query
 from proxy.service.checks import Checks
 from proxy.service.encoder import Encoder
+from proxy.service.fetcher import Fetched
 from proxy.service.runs import Runs
 from proxy.service.shelves import Shelves
 from proxy.service.tenancy import Tenant
+from proxy.slices import in_slices
 from proxy.store.memory import MemoryStore
+from proxy.upstream.client import Taking
 
-# Taking 1,000 rows apart takes about 2 ms.
-_INLINE_BYTES = 65_536
 _log = structlog.get_logger()
 
 
@@ -79,18 +81,20 @@ class Series:
             loaded = await asyncio.gather(*(self.shelves.load(tenant, scope) for scope in missing))
             windows = [window for windows in loaded for window in windows if window.question.holds(asked)]
             found = _newest(asked, [*self.holding(tenant, asked), *windows] if windows else []) or found
-        # That the rule is broken may have been found out meanwhile.
-        if found is None or found[0].tail_at_s <= newer_than_s or not self.checks.trusted:
+        if found is None or found[0].tail_at_s <= newer_than_s:
             return None
-        return self.keep(tenant, query, asked, *found)
+        return await self.compute(tenant, query, *found)
 
-    def keep(self, tenant: Tenant, query: Query, asked: MetricsQuery, computed: Computed, extents: Extents) -> Entry:
-        """Return a computed answer as an entry, kept like any other."""
+    async def compute(self, tenant: Tenant, query: Query, plan: Plan, extents: Extents) -> Entry | None:
+        """Return an answer computed as planned as an entry, kept like any other; None where the rule was broken meanwhile."""
+        computed = await in_slices(computing(plan))
+        if not self.checks.trusted:
+            return None
         self.checks.note(extents)
         self.computed += 1
         self.tail_age_s = self._clock.now_s() - computed.tail_at_s
         self.whole_age_s = self._clock.now_s() - computed.whole_at_s
-        self.checks.compare(asked, computed.body, extents.question)
+        self.checks.compare(plan.query, computed.body, extents.question)
         entry = Entry(
             body=computed.body,
             sent_at_s=computed.tail_at_s,
@@ -108,22 +112,22 @@ class Series:
             (window for window in windows if window.question.holds(asked)), key=lambda window: window.tail_at_s, reverse=True
         )
 
-    def known(self, tenant: Tenant, asked: MetricsQuery) -> Iterator[tuple[Extents, Computed]]:
+    def known(self, tenant: Tenant, asked: MetricsQuery) -> Iterator[tuple[Extents, Plan]]:
         """Yield the windows in memory that a question can be answered from, the newest first, with how old that would be."""
         for extents in self.holding(tenant, asked):
-            if (computed := answer(extents, replace(asked, limit=1))) is not None:
-                yield extents, computed
+            if (plan := plan_of(extents, asked)) is not None:
+                yield extents, plan
 
     def is_known_empty(self, tenant: Tenant, asked: MetricsQuery) -> bool:
         """Tell whether what a question asks for was found not to have any rows."""
-        return any(computed.through is None for _, computed in self.known(tenant, asked))
+        return any(plan.through is None for _, plan in self.known(tenant, asked))
 
     def installed(self, tenant: Tenant, question: MetricsQuery, sent_at_s: float) -> Extents | None:
         """Return what is kept of a question's answer that was asked for at some time or later."""
         windows = self.shelves.peek(tenant, question.wide)
         return next((one for one in windows if one.question.windowed == question and one.whole_at_s >= sent_at_s), None)
 
-    def install(self, tenant: Tenant, extents: Extents, *, persist: bool, fresh_s: float) -> bool:
+    async def install(self, tenant: Tenant, extents: Extents, *, persist: bool, fresh_s: float) -> bool:
         """Keep what an answer told; return whether memory does.
 
         Windows of which all is younger than `fresh_s` are put together. What a name's own question told is told of it in the
@@ -132,8 +136,8 @@ class Series:
         question, now_s = extents.question, self._clock.now_s()
         for window in self.shelves.peek(tenant, question.wide):
             if window.question.windowed == question.windowed:
-                self.note(tenant, window, extents)
-                extents = known_again(window, extents, overlap_s=self._overlap_s)
+                await self.note(tenant, window, extents)
+                extents = await in_slices(knowing_again(window, extents, overlap_s=self._overlap_s))
         for window in self.shelves.peek(tenant, replace(question.wide, name=None)) if question.name is not None else ():
             if question.holds(replace(window.question, name=question.name)):
                 self.shelves.replace(tenant, window, replaced(window, extents), persist=persist)
@@ -143,25 +147,32 @@ class Series:
             tenant, extents, persist=persist, joins=lambda window: now_s - min(window.tail_at_s, window.whole_at_s) < fresh_s
         )
 
-    def note(self, tenant: Tenant, before: Extents, after: Extents) -> None:
+    async def note(self, tenant: Tenant, before: Extents, after: Extents) -> None:
         """Take notice of what is known now of a window of which something was known before."""
-        if after.tail_at_s > before.tail_at_s and differ(before, after):
+        if after.tail_at_s > before.tail_at_s and await in_slices(differing(before, after)):
             self.changed(tenant.namespace, after.question.run, after.question.project, after.tail_at_s)
 
-    async def taken_apart(self, body: bytes, question: MetricsQuery, *, sent_at_s: float, digest: str) -> Extents | None:
-        """Take an answer of the upstream apart, once for everybody who waits for it; None where that isn't possible."""
-        if len(body) <= _INLINE_BYTES:
-            return self._split(body, question, sent_at_s)
-        taken = (question, digest, sent_at_s)
+    def taking(self, question: MetricsQuery) -> Taking:
+        """Return how the answer to a question is taken apart while it is checked."""
+        return partial(splitting, question=question, overlap_s=self._overlap_s, documented=True)
+
+    async def taken_apart(self, fetched: Fetched, question: MetricsQuery) -> Extents | None:
+        """Return an answer of the upstream taken apart, None where that isn't possible.
+
+        Where whoever asked for it did not want that, it is done now, once for everybody who waits for it.
+        """
+        if fetched.extents is not None:
+            return fetched.extents
+        taken = (question, fetched.entry.digest, fetched.entry.sent_at_s)
         if (task := self._taking.get(taken)) is None:
-            task = asyncio.get_running_loop().create_task(asyncio.to_thread(self._split, body, question, sent_at_s))
+            task = asyncio.get_running_loop().create_task(self._split(fetched.entry, question))
             self._taking[taken] = task
             task.add_done_callback(lambda _: self._taking.pop(taken))
         return await asyncio.shield(task)
 
-    def _split(self, body: bytes, question: MetricsQuery, sent_at_s: float) -> Extents | None:
+    async def _split(self, entry: Entry, question: MetricsQuery) -> Extents | None:
         try:
-            return split(body, question, sent_at_s=sent_at_s, overlap_s=self._overlap_s)
+            return await in_slices(splitting(entry.body, question, sent_at_s=entry.sent_at_s, overlap_s=self._overlap_s))
         except ValueError as exc:
             _log.warning("series.not_understood", key=question.query.target, reason=str(exc))
             return None
@@ -172,15 +183,15 @@ class Series:
         self._memory.clear()
 
 
-def _newest(asked: MetricsQuery, windows: Iterable[Extents]) -> tuple[Computed, Extents] | None:
+def _newest(asked: MetricsQuery, windows: Iterable[Extents]) -> tuple[Plan, Extents] | None:
     """Return the answer with the newest tail, and then the newest rest, that can be computed from one of some windows."""
-    best: tuple[Computed, Extents] | None = None
+    best: tuple[Plan, Extents] | None = None
     for extents in windows:
-        computed = answer(extents, asked)
-        if computed is not None and (best is None or _ages(computed) > _ages(best[0])):
-            best = computed, extents
+        plan = plan_of(extents, asked)
+        if plan is not None and (best is None or _ages(plan) > _ages(best[0])):
+            best = plan, extents
     return best
 
 
-def _ages(computed: Computed) -> tuple[float, float]:
-    return computed.tail_at_s, computed.whole_at_s
+def _ages(plan: Plan) -> tuple[float, float]:
+    return plan.tail_at_s, plan.whole_at_s

@@ -12,7 +12,7 @@ import msgspec
 
 from proxy.clock import Clock
 from proxy.core.entry import Entry
-from proxy.core.extents import answer
+from proxy.core.extents import plan_of
 from proxy.core.freshness import Verdict, judge
 from proxy.core.keeping import Keeping
 from proxy.core.metrics_query import MetricsQuery
@@ -114,7 +114,8 @@ class Widening:
 
     async def _ask_itself(self, asked: Asked, metrics: MetricsQuery) -> Brought:
         """Ask a question that is as wide as can be: its answer is kept taken apart, or as it is where that isn't possible."""
-        fetched, collapsed = await self._fetcher.fetch(asked.tenant, asked.query, replace(asked.need, persist=False))
+        need = replace(asked.need, persist=False, taking=self._series.taking(metrics))
+        fetched, collapsed = await self._fetcher.fetch(asked.tenant, asked.query, need)
         if fetched.entry.status == 200 and (entry := await self._computed(asked, metrics, metrics, fetched)) is not None:
             return Brought(fetched=replace(fetched, entry=entry, stored=True), collapsed=collapsed)
         if fetched.stored and asked.need.persist:
@@ -125,7 +126,7 @@ class Widening:
     async def _ask_wider(self, asked: Asked, metrics: MetricsQuery, wider: MetricsQuery) -> Brought | None:
         runs = self._series.runs
         in_vain = partial(self._note_vain, wider)
-        need = replace(asked.need, persist=False, bounds=self._bounds, in_vain=in_vain)
+        need = replace(asked.need, persist=False, bounds=self._bounds, in_vain=in_vain, taking=self._series.taking(wider))
         try:
             fetched, collapsed = await self._fetched(asked, wider, need)
         except AnswerTooLarge as exc:
@@ -169,19 +170,16 @@ class Widening:
 
     async def _computed(self, asked: Asked, metrics: MetricsQuery, wider: MetricsQuery, fetched: Fetched) -> Entry | None:
         """Take an answer apart, keep it, and compute another one from it."""
-        series, came = self._series, fetched.entry
-        extents = series.installed(fetched.tenant, wider, came.sent_at_s) or await series.taken_apart(
-            came.body, wider, sent_at_s=came.sent_at_s, digest=came.digest
-        )
+        series = self._series
+        extents = series.installed(fetched.tenant, wider, fetched.entry.sent_at_s) or await series.taken_apart(fetched, wider)
         if extents is None or not series.checks.trusted:
             return None
         series.runs.note_rows(metrics, max((len(extent.steps) for extent in extents.by_name.values()), default=0))
         fresh_s = self._lifetimes.of(asked.query, fetched.tenant).fresh_s
-        held = series.install(fetched.tenant, extents, persist=asked.need.persist, fresh_s=fresh_s)
-        computed = answer(extents, metrics)
-        if computed is None:
+        held = await series.install(fetched.tenant, extents, persist=asked.need.persist, fresh_s=fresh_s)
+        plan = plan_of(extents, metrics)
+        if plan is None or (entry := await series.compute(fetched.tenant, asked.query, plan, extents)) is None:
             return None
-        entry = series.keep(fetched.tenant, asked.query, metrics, computed, extents)
         if not held and asked.need.persist:
             self._encoder.keep(fetched.tenant, asked.query.target, entry, Keeping.DISK)
         return entry

@@ -25,6 +25,7 @@ SEAL_BYTES = 16
 
 # From here on compressing or decompressing takes so long (about 0.1 ms) that it is worth a thread.
 LARGE_BYTES = 256 * 1024
+_PART_BYTES = 2**20
 
 
 class DamagedRowError(Exception):
@@ -115,10 +116,17 @@ def entry_of(row: Row) -> Entry:
 
 def _decompress(blob: bytes, body_bytes: int) -> bytes:
     decompressor = zstd.ZstdDecompressor()
+    parts: list[bytes] = []
+    missing, given = body_bytes + 1, blob
     try:
-        body = decompressor.decompress(blob, body_bytes + 1)
+        # In parts: whatever comes at once is put together while the interpreter's lock is held.
+        while missing and not decompressor.eof and (part := decompressor.decompress(given, min(missing, _PART_BYTES))):
+            parts.append(part)
+            missing -= len(part)
+            given = b""
     except zstd.ZstdError as exc:
         raise DamagedRowError("the body cannot be decompressed") from exc
+    body = b"".join(parts)
     if len(body) != body_bytes or not decompressor.eof or decompressor.unused_data:
         raise DamagedRowError("the body does not have its length")
     return body

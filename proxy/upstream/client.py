@@ -3,11 +3,15 @@
 import asyncio
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from proxy.clock import Clock
 from proxy.config import model
 from proxy.core.budget import Ended, Limits, Priority, Ticket
+from proxy.core.extents import Extents
+from proxy.core.pieces import PIECE_BYTES, Work, pieces
 from proxy.core.plan import Condition
 from proxy.core.retry_after import LEAST_S, read_retry_after
 from proxy.errors import (
@@ -19,6 +23,7 @@ from proxy.errors import (
     UpstreamFailed,
     UpstreamTimeout,
 )
+from proxy.slices import in_slices
 from proxy.telemetry import Telemetry
 from proxy.upstream.credential import Credential, Key
 from proxy.upstream.exchange import Bounds, Exchange
@@ -26,7 +31,7 @@ from proxy.upstream.refusal import MESSAGE, Refusal
 from proxy.upstream.reply import BUSY, Reply, error_of
 from proxy.upstream.turnstile import Turnstile, too_busy
 
-# Checking a body takes about 5 ms a megabyte; larger ones are checked in a thread.
+# Checking a body takes about 5 ms a megabyte; what is larger and cannot be cut is checked in a thread.
 _LARGE_BYTES = 2**20
 # A second try comes a moment later, not in step with everybody else's.
 _JITTER_S = (0.05, 0.25)
@@ -34,6 +39,21 @@ _JITTER_S = (0.05, 0.25)
 # when it is cut short.
 _FAIR_SHARE = 0.5
 Check = Callable[[bytes], None]
+
+
+class Taking(Protocol):
+    """Takes a body apart. Raises ValueError where that isn't possible; else the body has the documented shape."""
+
+    def __call__(self, body: bytes, *, sent_at_s: float) -> Work[Extents]:
+        """`sent_at_s`: when it was asked for (wall time)."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """What is done with the body of a 200."""
+
+    check: Check
+    taking: Taking | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,19 +117,22 @@ class Upstream:
         """Return the monotonic time until which whoever asks now waits."""
         return self._clock.monotonic_s() + self._settings.deadline_s
 
-    async def get(self, target: str, ticket: Ticket, check: Check, *, bounds: Bounds | None = None) -> Reply:
+    async def get(
+        self, target: str, ticket: Ticket, check: Check, *, bounds: Bounds | None = None, taking: Taking | None = None
+    ) -> Reply:
         """Ask for a path and query and return a 200 whose body `check` accepts, or the upstream's own 4xx.
 
         `check` raises ValueError for a body that isn't of the documented shape. Raises UpstreamError. Waits for the budget,
         tries again what may well succeed the next moment, and keeps to the ticket's deadline in all of it. `bounds` bound the
-        answer further than upstream.max_body_bytes does.
+        answer further than upstream.max_body_bytes does. With `taking` the body is taken apart, which does for the check, too;
+        only where that isn't possible it is read once more.
         """
         most = Bounds(bytes=self._settings.max_body_bytes)
         if bounds is not None:
             most = replace(bounds, bytes=min(bounds.bytes, most.bytes))
         while True:
             try:
-                return await self._ask(target, ticket, check, most)
+                return await self._ask(target, ticket, _Reading(check, taking), most)
             except UpstreamError as exc:
                 if not self._may_retry(exc, ticket):
                     raise
@@ -127,7 +150,7 @@ class Upstream:
         in_time = self._clock.monotonic_s() + _JITTER_S[1] < ticket.deadline_s
         return error.transient and in_time and self.turnstile.budget.take_retry()
 
-    async def _ask(self, target: str, ticket: Ticket, check: Check, most: Bounds) -> Reply:
+    async def _ask(self, target: str, ticket: Ticket, reading: _Reading, most: Bounds) -> Reply:
         self._refusal.check(self.key().fingerprint)
         await self._enter(ticket)
         key = self.key()
@@ -137,7 +160,7 @@ class Upstream:
         try:
             if not self._refusal.book(key.fingerprint):
                 raise KeyRefused(MESSAGE)
-            judged = await self._judge(await self._exchange.send(target, key, timeout_s=timeout_s, bounds=most), check)
+            judged = await self._judge(await self._exchange.send(target, key, timeout_s=timeout_s, bounds=most), reading)
         except UpstreamTimeout as exc:
             if timeout_s < self._settings.deadline_s * _FAIR_SHARE:
                 judged = _Judged(ended=Ended.ABANDONED, error=too_busy(self.turnstile.wait_s(ticket.priority, ticket.client)))
@@ -161,14 +184,14 @@ class Upstream:
         finally:
             self._telemetry.waited(ticket.priority.name.lower(), self._clock.monotonic_s() - started_s)
 
-    async def _judge(self, reply: Reply, check: Check) -> _Judged:
+    async def _judge(self, reply: Reply, reading: _Reading) -> _Judged:
         if reply.status in BUSY:
             most_s = self._settings.cooldown_max_s
             named_s = read_retry_after(reply.headers.get("retry-after"), reply.headers.get("date"), most_s=most_s)
             return _Judged(ended=Ended.BUSY, reply=reply, named_s=named_s)
         error = error_of(reply)
         if error is None and reply.status == 200:
-            error = await _shape_error(reply, check)
+            reply, error = await _read(reply, reading)
         self._note_standing(reply, error)
         failed = error is not None and not isinstance(error, KeyRefused)
         return _Judged(ended=Ended.FAILED if failed else Ended.ANSWERED, reply=reply, error=error)
@@ -205,13 +228,34 @@ def _ended(error: UpstreamError) -> Ended:
             return Ended.FAILED
 
 
-async def _shape_error(reply: Reply, check: Check) -> UpstreamBadAnswer | None:
+async def _read(reply: Reply, reading: _Reading) -> tuple[Reply, UpstreamBadAnswer | None]:
+    """Return a reply as it was read, or with what is wrong with it."""
+    if reading.taking is not None:
+        with suppress(ValueError):
+            return replace(reply, extents=await in_slices(reading.taking(reply.body, sent_at_s=reply.sent_at_s))), None
     try:
-        if len(reply.body) > _LARGE_BYTES:
-            await asyncio.to_thread(check, reply.body)
-        else:
-            check(reply.body)
+        await _check(reply.body, reading.check)
     except ValueError as exc:
         message = f"the upstream's answer does not have the documented shape: {exc}"
-        return UpstreamBadAnswer(message, upstream_status=reply.status)
-    return None
+        return reply, UpstreamBadAnswer(message, upstream_status=reply.status)
+    return reply, None
+
+
+async def _check(body: bytes, check: Check) -> None:
+    """Check a large body piece by piece; where one of them isn't right, the cuts may have been wrong: only the whole tells."""
+    if len(body) > PIECE_BYTES:
+        with suppress(ValueError):
+            await in_slices(_checking(body, check))
+            return
+    if len(body) > _LARGE_BYTES:
+        await asyncio.to_thread(check, body)
+    else:
+        check(body)
+
+
+def _checking(body: bytes, check: Check) -> Work[None]:
+    for piece in pieces(body):
+        if len(piece) > _LARGE_BYTES:
+            raise ValueError("it cannot be cut")
+        check(piece)
+        yield None

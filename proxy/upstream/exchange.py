@@ -9,6 +9,7 @@ from yarl import URL
 from proxy.clock import Clock
 from proxy.config import model
 from proxy.errors import AnswerTooLarge, UpstreamError, UpstreamFailed, UpstreamTimeout
+from proxy.slices import joined
 from proxy.telemetry import Telemetry
 from proxy.upstream.credential import Key
 from proxy.upstream.reply import Reply
@@ -104,7 +105,7 @@ class Exchange:
                     upstream_status=response.status,
                 )
             chunks.append(chunk)
-        return b"".join(chunks)
+        return await joined(chunks)
 
     async def _what_there_is(self, response: aiohttp.ClientResponse) -> bytes:
         body = bytearray()

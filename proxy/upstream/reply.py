@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from proxy.core.extents import Extents
 from proxy.errors import KeyRefused, UpstreamError, UpstreamFailed
 from proxy.upstream.refusal import MESSAGE
 
@@ -20,7 +21,7 @@ _LONGEST_ERROR_BYTES = 65_536
 class Reply:
     """A reply to a request sent at `sent_at_s` (wall time) with the key of this `fingerprint`.
 
-    Header names are in lower case.
+    Header names are in lower case. `extents`: the body taken apart, where that was wanted and is possible.
     """
 
     status: int
@@ -30,6 +31,7 @@ class Reply:
     sent_monotonic_s: float
     elapsed_s: float
     fingerprint: str
+    extents: Extents | None = None
 
 
 class _JsonError(msgspec.Struct):

@@ -12,10 +12,11 @@ from aiohttp import web
 
 from proxy.config import KeySource
 from proxy.core import metrics_query
-from proxy.core.answers import split
+from proxy.core.answers import splitting
 from proxy.core.budget import Priority
 from proxy.core.extents import Extents
 from proxy.core.metrics_query import MetricsQuery
+from proxy.core.pieces import Work
 from proxy.service import series
 from proxy.service.runs import Runs
 from tests.oracle import Asked, permitted
@@ -242,11 +243,11 @@ async def test_trust_lost_while_an_answer_is_computed(tmp_path: Path, monkeypatc
         upstream.put(row("loss", step) for step in range(900))
         checks = running.parts.series.checks
 
-        def losing(body: bytes, question: MetricsQuery, **times: float) -> Extents:
+        def losing(body: bytes, question: MetricsQuery, **further: Any) -> Work[Extents]:
             checks.trusted = False
-            return split(body, question, **times)
+            return splitting(body, question, **further)
 
-        monkeypatch.setattr(series, "split", losing)
+        monkeypatch.setattr(series, "splitting", losing)
         await right(running, upstream, "logName=loss&limit=10")
         assert upstream.asked[-1] == target("logName=loss&limit=10")
         assert running.parts.series.computed == 0
@@ -347,12 +348,12 @@ async def test_a_wide_answer_is_taken_apart_once(tmp_path: Path, monkeypatch: py
         upstream.put(row("loss", step) for step in range(900))
         taken = 0
 
-        def counted(body: bytes, question: MetricsQuery, **times: float) -> Extents:
+        def counted(body: bytes, question: MetricsQuery, **further: Any) -> Work[Extents]:
             nonlocal taken
             taken += 1
-            return split(body, question, **times)
+            return splitting(body, question, **further)
 
-        monkeypatch.setattr(series, "split", counted)
+        monkeypatch.setattr(series, "splitting", counted)
         await asyncio.gather(*(right(running, upstream, f"logName=loss&limit={limit}") for limit in range(100, 110)))
         assert upstream.asked == [WIDE]
         assert taken == 1

@@ -50,12 +50,13 @@ def test_what_is_known_of_a_name(keys: list[tuple[str, str, int]], limit: int) -
         if tied or 2 * len(mine) > limit:
             # Of what was sampled the ties may be gone.
             assert extent.known in ({Known.UNCLEAR, Known.SOME} if tied else {Known.SOME})
-            assert (extent.rows, extent.groups) == ([], None)
+            assert (extent.rows, extent.row_bytes, extent.groups) == ((), 0, None)
             continue
         assert extent.known is Known.ALL
-        assert extent.rows == [row.text.encode() for row in mine]
+        assert extent.rows == tuple(row.text.encode() for row in mine)
+        assert extent.row_bytes == sum(map(len, extent.rows))
         assert list(extent.steps) == [row.step for row in mine]
-        assert (extent.groups or [extent.group] * len(mine)) == [row.group for row in mine]
+        assert list(extent.groups or [extent.group] * len(mine)) == [row.group for row in mine]
         assert (extent.groups is None) == (len({row.group for row in mine}) == 1)
         assert extent.shape == (int, *came[0])
 

@@ -179,6 +179,6 @@ def test_a_plan_carried_out(extents: Extents, data: st.DataObject, all_names: bo
         assert new.by_name[name].tail_at_s >= NOW_S
     for name, extent in new.by_name.items():
         if extent.known is Known.ALL:
-            before = extents.by_name[name].rows if name in extents.by_name else []
-            mine = [one.text.encode() for one in sorted(now, key=lambda one: one.step) if one.name == name]
+            before = extents.by_name[name].rows if name in extents.by_name else ()
+            mine = tuple(one.text.encode() for one in sorted(now, key=lambda one: one.step) if one.name == name)
             assert extent.rows == (mine if extent.tail_at_s >= NOW_S else before)

@@ -51,8 +51,8 @@ def within(rows: Iterable[OracleRow], name: str, question: MetricsQuery, first: 
     )
 
 
-def texts(rows: Iterable[OracleRow]) -> list[bytes]:
-    return [row.text.encode() for row in rows]
+def texts(rows: Iterable[OracleRow]) -> tuple[bytes, ...]:
+    return tuple(row.text.encode() for row in rows)
 
 
 def shapes(rows: Iterable[OracleRow]) -> set[tuple[object, ...]]:
@@ -157,12 +157,13 @@ def check_grown(extent: Extent, known: list[OracleRow], came: list[OracleRow], q
     assert extent.whole_at_s == 1000
     if not fits:
         assert extent.known in still(came, question)
-        assert (extent.rows, list(extent.steps), extent.tail_at_s) == ([], [], 1000)
+        assert (extent.rows, list(extent.steps), extent.tail_at_s) == ((), [], 1000)
         return
     rows = [*(row for row in known if row.step < first), *came]
     assert extent.rows == texts(rows)
+    assert extent.row_bytes == sum(map(len, extent.rows))
     assert list(extent.steps) == [row.step for row in rows]
-    assert (extent.groups or [extent.group] * len(rows)) == [row.group for row in rows]
+    assert list(extent.groups or [extent.group] * len(rows)) == [row.group for row in rows]
     assert extent.tail_at_s == 1005
 
 
@@ -339,10 +340,11 @@ def test_two_windows_of_one_moment(
         if extent.known is Known.ALL:
             mine = within(rows, name, joined.question)
             assert extent.rows == texts(mine)
+            assert extent.row_bytes == sum(map(len, extent.rows))
             assert list(extent.steps) == [row.step for row in mine]
-            assert (extent.groups or [extent.group] * len(mine)) == [row.group for row in mine]
+            assert list(extent.groups or [extent.group] * len(mine)) == [row.group for row in mine]
         else:
-            assert (extent.rows, list(extent.steps)) == ([], [])
+            assert (extent.rows, list(extent.steps)) == ((), [])
 
 
 @given(states(), windows())
@@ -506,7 +508,7 @@ def test_what_fits(came: list[OracleRow], known: Known) -> None:
     extents = replace(extents, by_name={"a": replace(extents.by_name["a"], seen=())})
     extent = extended(extents, told(came, replace(WHOLE, first=5, limit=10), sent_at_s=1005), overlap_s=OVERLAP_S).by_name["a"]
     assert extent.known is known
-    assert extent.rows == (texts([KNOWN[0], *came]) if known is Known.ALL else [])
+    assert extent.rows == (texts([KNOWN[0], *came]) if known is Known.ALL else ())
 
 
 def test_a_name_that_is_overtaken() -> None:

@@ -45,7 +45,8 @@ def _of(extent: Extent) -> object:
     known = (extent.known, extent.tail_at_s, extent.whole_at_s)
     if extent.known is not Known.ALL:
         return known
-    groups = extent.groups or [extent.group] * len(extent.rows)
+    groups = extent.groups or (extent.group,) * len(extent.rows)
+    assert extent.row_bytes == sum(map(len, extent.rows))
     return (*known, list(extent.steps), extent.rows, groups, extent.shape)
 
 
@@ -75,7 +76,8 @@ class Disk:
         return window
 
     def rows(self) -> Counter[bytes]:
-        return Counter(text for body in self.packs.values() for _, texts, _ in partitions(body) for text in texts)
+        named = [one for body in self.packs.values() for one in partitions(body) if one is not None]
+        return Counter(text for one in named for text in one.texts)
 
 
 def test_the_order_of_names() -> None:
