@@ -1,7 +1,12 @@
 """`python -m proxy`, the same as the command `pluto-proxy`."""
 
+import gc
 import sys
 
-from proxy.cli import main
+# What is imported stays: looking through it again and again for garbage would take a tenth of the start. `proxy.cli.serve`
+# turns it on again.
+gc.disable()
+
+from proxy.cli import main  # noqa: E402 -- see above
 
 sys.exit(main())

@@ -47,10 +47,11 @@ async def serve(config: Config, key: KeySource) -> None:
     host, port = split_listen(config.server.listen)
     with _signals() as told:
         async with open_parts(config, key) as parts, running(parts) as runner:
-            await _listen(runner, host, port)
             # What is there by now stays: the garbage collector needn't look through all of it again and again.
             gc.collect()
             gc.freeze()
+            gc.enable()
+            await _listen(runner, host, port)
             await told.wait()
             parts.draining = True
             _log.info("server.draining", in_flight=parts.fetcher.in_flight)
