@@ -118,6 +118,10 @@ class Series:
             if (plan := plan_of(extents, asked)) is not None:
                 yield extents, plan
 
+    def is_known(self, tenant: Tenant, asked: MetricsQuery) -> bool:
+        """Tell whether memory has what a question is answered from."""
+        return next(self.known(tenant, asked), None) is not None
+
     def is_known_empty(self, tenant: Tenant, asked: MetricsQuery) -> bool:
         """Tell whether what a question asks for was found not to have any rows."""
         return any(plan.through is None for _, plan in self.known(tenant, asked))

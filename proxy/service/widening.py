@@ -11,7 +11,7 @@ from functools import partial
 import msgspec
 
 from proxy.clock import Clock
-from proxy.core.entry import Entry
+from proxy.core.entry import Entry, tombstone
 from proxy.core.extents import plan_of
 from proxy.core.freshness import Verdict, judge
 from proxy.core.keeping import Keeping
@@ -144,11 +144,18 @@ class Widening:
             return None
         entry = await self._computed(asked, metrics, wider, fetched)
         if entry is not None:
+            self._let_go(fetched, wider)
             made = Made.SERIES if wider == wider.wide else Made.WINDOW
             return Brought(fetched=replace(fetched, entry=entry, stored=True), collapsed=collapsed, made=made)
         if self._series.checks.trusted:
             runs.note_vain(wider, metrics)
         return None
+
+    def _let_go(self, fetched: Fetched, wider: MetricsQuery) -> None:
+        """Let go of a wide answer that nobody asked for, once it is taken apart: memory would hold every row of it twice."""
+        namespace, key = fetched.tenant.namespace, wider.query.target
+        if self._store.memory.peek(namespace, key) is fetched.entry and self._series.is_known(fetched.tenant, wider):
+            self._store.memory.put(namespace, key, tombstone(fetched.entry.sent_at_s))
 
     def _note_vain(self, wider: MetricsQuery, error: UpstreamError | None) -> None:
         runs = self._series.runs
