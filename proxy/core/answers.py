@@ -17,6 +17,7 @@ from proxy.core.sampling import is_complete
 # What the upstream prints for bytes that aren't UTF-8: names and groups that differ there look alike here.
 _UNREADABLE = "\ufffd"
 OVERLAP_S = 60.0
+_HEAD = re.compile(rb'\{"logName":"(?:[^"\\]|\\.)*","logGroup":"(?:[^"\\]|\\.)*",')
 _WHOLE = re.compile(r"-?[0-9]{1,40}")
 # Into so many parts the time is divided in which rows settle: asked again is at most one part more than is needed.
 _PARTS = 12
@@ -175,10 +176,13 @@ def extent_of(rows: Partition, *, complete: bool, first: int, sent_at_s: float, 
     exact = strictly and steps[0] >= 0 and steps[-1] < FIRST_INEXACT
     known = Known.UNCLEAR if not (clear and exact) else Known.ALL if complete else Known.SOME
     kept = known is Known.ALL
+    head = _head(rows.texts) if kept else b""
+    tails = tuple([text[len(head) :] for text in rows.texts]) if kept else ()
     return Extent(
         steps=steps,
-        rows=rows.texts if kept else (),
-        row_bytes=sum(map(len, rows.texts)) if kept else 0,
+        head=head,
+        rows=tails,
+        row_bytes=sum(map(len, tails)),
         group=groups[0],
         groups=groups if kept and len(rows.shared) > 1 else None,
         shape=next(iter(rows.shapes)),
@@ -187,6 +191,13 @@ def extent_of(rows: Partition, *, complete: bool, first: int, sent_at_s: float, 
         whole_at_s=sent_at_s,
         seen=_unsettled(steps, rows.times, first, sent_at_s=sent_at_s, overlap_s=overlap_s),
     )
+
+
+def _head(texts: Sequence[bytes]) -> bytes:
+    """Return what all rows begin with, as far as that is the same in all answers: their name and their group."""
+    found = _HEAD.match(texts[0])
+    head = b"" if found is None else found[0]
+    return head if all(text.startswith(head) for text in texts) else b""
 
 
 def _steps(told: list[int | str]) -> "array[int]":

@@ -26,6 +26,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
+import msgspec
+
 from proxy.core.metrics_query import MetricsQuery
 from proxy.core.pieces import Work, finished
 from proxy.core.sampling import sampled, stride
@@ -35,7 +37,7 @@ Shape = tuple[object, ...]
 # A row's object and its place in the list, beside its bytes; its step; rounded up to what the allocator hands out.
 _ROW_BYTES = 33 + 8 + 8 + 8
 # So many rows are laid out before the work may be left: about 0.5 ms.
-_MOST_AT_ONCE = 10_000
+_MOST_AT_ONCE = 5_000
 
 
 class Known(Enum):
@@ -56,18 +58,20 @@ class Known(Enum):
 _CERTAIN = frozenset({Known.ALL, Known.NONE})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Extent:
+class Extent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The rows of one name, in order of their steps; none unless all of them are `known`.
 
-    `steps[i]` and `rows[i]` are a row's number and its bytes, `groups[i]` its group, `groups` None where all rows are in
-    `group`; `row_bytes` is how long the rows are together. They are tuples since the garbage collector needn't look into tuples
-    of bytes and text; at lists of a million rows it would look for 100 ms, again and again. `shape` is what all rows have in
-    common: the type of their step and the names of their fields, in order. Both ages are wall times. `seen` tells when rows
-    came and the smallest step of those that came then.
+    `steps[i]` is a row's number, `groups[i]` its group, `groups` None where all rows are in `group`. Its bytes are `head` and
+    `rows[i]` behind it: all rows of a name begin alike, which would be a third of what is kept. `row_bytes` is how long `rows`
+    are together. `shape` is what all rows have in common: the type of their step and the names of their fields, in order. Both
+    ages are wall times. `seen` tells when rows came and the smallest step of those that came then.
+
+    The garbage collector needn't look into any of it, neither into this nor into tuples of bytes and text. At lists of a
+    million rows it would look for 100 ms, again and again.
     """
 
     steps: "array[int]"
+    head: bytes
     rows: tuple[bytes, ...]
     row_bytes: int
     group: str
@@ -77,6 +81,16 @@ class Extent:
     tail_at_s: float
     whole_at_s: float
     seen: tuple[tuple[float, int], ...]
+
+    def texts(self, first: int = 0, last: int | None = None) -> list[bytes]:
+        """Return rows as they came."""
+        return [self.head + row for row in self.rows[first:last]]
+
+    def agrees(self, other: "Extent", mine: slice, others: slice) -> bool:
+        """Tell whether some of the rows are the same as some of another extent's."""
+        if self.head == other.head:
+            return self.rows[mine] == other.rows[others]
+        return self.texts(mine.start, mine.stop) == other.texts(others.start, others.stop)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,7 +185,7 @@ def plan_of(extents: Extents, query: MetricsQuery) -> Plan | None:
 
 def computing(plan: Plan) -> Work[Computed]:
     """Compute an answer, some names at a time."""
-    body = yield from laying_out(_selected(extent, plan.query, plan.grouped) for extent in plan.chosen)
+    body = yield from laying_out((extent.head, _selected(extent, plan.query, plan.grouped)) for extent in plan.chosen)
     return Computed(body=body, tail_at_s=plan.tail_at_s, whole_at_s=plan.whole_at_s, through=plan.through)
 
 
@@ -199,7 +213,7 @@ def may_hold(extent: Extent, group: str) -> bool:
 
 
 def _selected(extent: Extent, query: MetricsQuery, grouped: bool) -> Sequence[bytes]:
-    """Return the rows of an extent that a question selects."""
+    """Return what follows the head in the rows of an extent that a question selects."""
     first, last = window_of(extent.steps, query.first, query.last)
     rows = extent.rows
     if grouped and extent.groups is not None:
@@ -213,24 +227,28 @@ def _selected(extent: Extent, query: MetricsQuery, grouped: bool) -> Sequence[by
     return chosen
 
 
-def laying_out(parts: Iterable[Sequence[bytes]]) -> Work[bytes]:
-    """Lay rows out as the upstream does, some parts at a time."""
-    rows: list[bytes] = []
+def laying_out(parts: Iterable[tuple[bytes, Sequence[bytes]]]) -> Work[bytes]:
+    """Lay rows out as the upstream does, some parts at a time: what all rows of a part begin with, and the rest of each."""
     done: list[bytes] = []
+    number = 0
+    before: tuple[bytes, list[bytes]] | None = None
     opening = PREFIX
-    for part in parts:
-        rows += part
-        if len(rows) >= _MOST_AT_ONCE:
-            done += (opening, b",".join(rows))
-            opening, rows = b",", []
+    for head, rows in parts:
+        if not rows:
+            continue
+        if before is not None:
+            done.append(before[0].join(before[1]))
+        # Within what is joined anyway: a small answer is copied once.
+        before = (b"," + head, [opening + head + rows[0], *rows[1:]])
+        opening = b","
+        number += len(rows)
+        if number >= _MOST_AT_ONCE:
+            number = 0
             yield None
-    if rows:
-        # A small answer is copied once.
-        rows[0] = opening + rows[0]
-        rows[-1] += SUFFIX
-        done.append(b",".join(rows))
-    else:
-        done.append(SUFFIX if done else PREFIX + SUFFIX)
+    if before is None:
+        return PREFIX + SUFFIX
+    before[1][-1] += SUFFIX
+    done.append(before[0].join(before[1]))
     return done[0] if len(done) == 1 else (yield done)
 
 

@@ -11,11 +11,14 @@ from array import array
 from bisect import bisect_left
 from dataclasses import replace
 
+from msgspec.structs import replace as changed
+
 from proxy.core.extents import Extent, Extents, Known, window_of
 from proxy.core.metrics_query import MetricsQuery
 from proxy.core.pieces import Work, finished
 
 NOTHING: "array[int]" = array("q")
+_ALL = slice(0, None)
 
 
 def overlap_from(extent: Extent) -> int:
@@ -68,14 +71,11 @@ def differing(before: Extents, after: Extents) -> Work[bool]:
     """Tell whether rows have come, gone or changed between two looks at a window, a name at a time."""
     names = {name for extents in (before, after) for name, extent in extents.by_name.items() if extent.known is Known.ALL}
     for name in names:
-        if _rows_of(before, name) != _rows_of(after, name):
+        one, other = before.by_name.get(name), after.by_name.get(name)
+        if one is None or other is None or not one.agrees(other, _ALL, _ALL):
             return True
         yield None
     return False
-
-
-def _rows_of(extents: Extents, name: str) -> tuple[bytes, ...]:
-    return extents.by_name[name].rows if name in extents.by_name else ()
 
 
 def knowing_again(before: Extents, after: Extents, *, overlap_s: float) -> Work[Extents]:
@@ -87,7 +87,7 @@ def knowing_again(before: Extents, after: Extents, *, overlap_s: float) -> Work[
     for name, new in after.by_name.items():
         old = before.by_name.get(name)
         grown = old is not None and _is_grown(old, new)
-        by_name[name] = replace(new, seen=_seen(old, new, 0, first, overlap_s)) if old is not None and grown else new
+        by_name[name] = changed(new, seen=_seen(old, new, 0, first, overlap_s)) if old is not None and grown else new
         yield None
     return replace(after, by_name=by_name)
 
@@ -120,7 +120,7 @@ def _clipped(single: Extents, name: str, first: int) -> Extent:
         return none(single.tail_at_s)
     groups = None if extent.groups is None else extent.groups[begin:]
     row_bytes = extent.row_bytes - sum(map(len, extent.rows[:begin]))
-    return replace(extent, steps=extent.steps[begin:], rows=extent.rows[begin:], row_bytes=row_bytes, groups=groups)
+    return changed(extent, steps=extent.steps[begin:], rows=extent.rows[begin:], row_bytes=row_bytes, groups=groups)
 
 
 def merged(one: Extents, other: Extents) -> Extents | None:
@@ -137,7 +137,7 @@ def merged(one: Extents, other: Extents) -> Extents | None:
         joined = _joined(left.by_name.get(name), right.by_name.get(name), (last.first, first.last))
         if joined is None:
             return None
-        by_name[name] = replace(
+        by_name[name] = changed(
             joined, tail_at_s=min(joined.tail_at_s, tail_at_s), whole_at_s=min(joined.whole_at_s, whole_at_s)
         )
     return Extents(question=replace(first, last=last.last), by_name=by_name, tail_at_s=tail_at_s, whole_at_s=whole_at_s)
@@ -151,6 +151,7 @@ def none(sent_at_s: float) -> Extent:
     """Return what is known of a name that was asked for and has no rows."""
     return Extent(
         steps=NOTHING,
+        head=b"",
         rows=(),
         row_bytes=0,
         group="",
@@ -180,7 +181,7 @@ def _grown(old: Extent, new: Extent | None, first: int, sent_at_s: float, overla
         return _not_yet(old, new.known)  # nor would all of it prove to be complete
     if new.shape != old.shape or not _holds(new, old, kept):
         return _not_yet(old)
-    return replace(_concatenated(old, new, kept), tail_at_s=sent_at_s, seen=_seen(old, new, kept, first, overlap_s))
+    return changed(_concatenated(old, new, kept), tail_at_s=sent_at_s, seen=_seen(old, new, kept, first, overlap_s))
 
 
 def _seen(old: Extent, new: Extent, kept: int, first: int, overlap_s: float) -> tuple[tuple[float, int], ...]:
@@ -199,20 +200,26 @@ def _seen(old: Extent, new: Extent, kept: int, first: int, overlap_s: float) -> 
 
 def _holds(new: Extent, old: Extent, kept: int) -> bool:
     """Tell whether the newer rows hold every one of the older ones from number `kept` on, unchanged."""
-    overlap = old.rows[kept:]
-    if new.rows[: len(overlap)] == overlap:
+    if old.agrees(new, slice(kept, None), slice(0, len(old.rows) - kept)):
         return True
-    return set(overlap) <= set(new.rows)
+    return set(old.texts(kept)) <= set(new.texts())
 
 
 def _concatenated(old: Extent, new: Extent, kept: int) -> Extent:
     """Return the first `kept` rows of one extent and all of another one behind them."""
     alike = old.groups is None and new.groups is None and old.group == new.group
-    return replace(
+    if old.head == new.head:
+        head, rows = old.head, old.rows[:kept] + new.rows
+        row_bytes = old.row_bytes - sum(map(len, old.rows[kept:])) + new.row_bytes
+    else:
+        head, rows = b"", (*old.texts(0, kept), *new.texts())
+        row_bytes = sum(map(len, rows))
+    return changed(
         old,
         steps=old.steps[:kept] + new.steps,
-        rows=old.rows[:kept] + new.rows,
-        row_bytes=old.row_bytes - sum(map(len, old.rows[kept:])) + new.row_bytes,
+        head=head,
+        rows=rows,
+        row_bytes=row_bytes,
         groups=None if alike else _groups(old)[:kept] + _groups(new),
     )
 
@@ -237,11 +244,11 @@ def _joined(left: Extent | None, right: Extent | None, overlap: tuple[int, int])
     one, other = sides
     first, last = window_of(one.steps, *overlap)
     begin, end = window_of(other.steps, *overlap)
-    if one.shape != other.shape or one.rows[first:last] != other.rows[begin:end]:
+    if one.shape != other.shape or not one.agrees(other, slice(first, last), slice(begin, end)):
         return None
     # Where rows of the right window have settled, those before them have too.
     settled = all(step > overlap[0] for _, step in other.seen)
-    return replace(
+    return changed(
         _concatenated(one, other, first),
         seen=other.seen if settled else (*one.seen, *other.seen),
         tail_at_s=min(one.tail_at_s, other.tail_at_s),
@@ -250,4 +257,4 @@ def _joined(left: Extent | None, right: Extent | None, overlap: tuple[int, int])
 
 
 def _not_yet(extent: Extent, known: Known = Known.NOT_YET) -> Extent:
-    return replace(extent, steps=NOTHING, rows=(), row_bytes=0, groups=None, known=known)
+    return changed(extent, steps=NOTHING, rows=(), row_bytes=0, groups=None, known=known)

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import msgspec
+from msgspec.structs import replace as changed
 
 from proxy.core.answers import Partition, extent_of, partitions
 from proxy.core.entry import digest_of
@@ -64,8 +65,8 @@ def written(extents: Extents, before: Written | None) -> tuple[Written, list[tup
 
 def writing(extents: Extents, before: Written | None) -> Work[tuple[Written, list[tuple[Pack, bytes]]]]:
     """Do what `written` does, a name at a time."""
-    rows = {name: extent.rows for name, extent in extents.by_name.items() if extent.known is Known.ALL}
-    counts = {name: len(texts) for name, texts in rows.items()}
+    rows = {name: extent for name, extent in extents.by_name.items() if extent.known is Known.ALL}
+    counts = {name: len(extent.rows) for name, extent in rows.items()}
     kept = [] if before is None else (yield from _still_right(before, rows))
     if (counts == kept[-1].counts) if kept else not rows:
         return Written(extents=extents, packs=tuple(kept)), []
@@ -79,7 +80,16 @@ def writing(extents: Extents, before: Written | None) -> Work[tuple[Written, lis
 
 def head_of(windows: Sequence[Written]) -> bytes:
     """Return the head of the windows of one scope."""
-    return msgspec.json.encode(_Heads(layout=_LAYOUT, windows=[_head(window) for window in windows]))
+    return finished(heading(windows))
+
+
+def heading(windows: Sequence[Written]) -> Work[bytes]:
+    """Do what `head_of` does, a window at a time."""
+    heads: list[_Head] = []
+    for window in windows:
+        heads.append(_head(window))
+        yield None
+    return msgspec.json.encode(_Heads(layout=_LAYOUT, windows=heads))
 
 
 def packs_of(head: bytes) -> list[str]:
@@ -125,12 +135,11 @@ def _head(window: Written) -> _Head:
     )
 
 
-def _still_right(before: Written, rows: Mapping[str, tuple[bytes, ...]]) -> Work[list[Pack]]:
+def _still_right(before: Written, rows: Mapping[str, Extent]) -> Work[list[Pack]]:
     """Return the packs, from the first on, whose rows are all among these and come before all others."""
     same: dict[str, int] = {}
     for name, extent in before.extents.by_name.items():
-        now = rows.get(name, ())
-        same[name] = len(extent.rows) if now[: len(extent.rows)] == extent.rows else _common(extent.rows, now)
+        same[name] = _common(extent, rows[name]) if name in rows else 0
         yield None
     kept: list[Pack] = []
     for pack in before.packs:
@@ -140,17 +149,21 @@ def _still_right(before: Written, rows: Mapping[str, tuple[bytes, ...]]) -> Work
     return kept
 
 
-def _common(one: Sequence[bytes], other: Sequence[bytes]) -> int:
-    return next((place for place, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+def _common(one: Extent, other: Extent) -> int:
+    """Return how many rows both begin with."""
+    if one.agrees(other, slice(0, None), slice(0, len(one.rows))):
+        return len(one.rows)
+    pairs = enumerate(zip(one.texts(), other.texts(), strict=False))
+    return next((place for place, (a, b) in pairs if a != b), min(len(one.rows), len(other.rows)))
 
 
 def _size(kept: list[Pack]) -> int:
     return kept[-1].size_bytes
 
 
-def _body(rows: Mapping[str, tuple[bytes, ...]], kept: list[Pack]) -> Work[bytes]:
+def _body(rows: Mapping[str, Extent], kept: list[Pack]) -> Work[bytes]:
     counts: Mapping[str, int] = kept[-1].counts if kept else {}
-    return laying_out(texts[counts.get(name, 0) :] for name, texts in rows.items())
+    return laying_out((extent.head, extent.rows[counts.get(name, 0) :]) for name, extent in rows.items())
 
 
 def _window(head: _Head, packs: Mapping[str, bytes], scope: MetricsQuery, overlap_s: float) -> Work[Written]:
@@ -194,8 +207,8 @@ def _window(head: _Head, packs: Mapping[str, bytes], scope: MetricsQuery, overla
 
 def _aged(extent: Extent, name: str, head: _Head) -> Extent:
     tail_at_s, whole_at_s = head.ages.get(name, (head.tail_at_s, head.whole_at_s))
-    return replace(extent, tail_at_s=tail_at_s, whole_at_s=whole_at_s)
+    return changed(extent, tail_at_s=tail_at_s, whole_at_s=whole_at_s)
 
 
 def _unknown(known: Known, head: _Head) -> Extent:
-    return replace(none(head.whole_at_s), known=known)
+    return changed(none(head.whole_at_s), known=known)

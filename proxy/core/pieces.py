@@ -11,8 +11,8 @@ import re
 from collections.abc import Generator, Iterator, Sequence
 from typing import TypeVar
 
-# Checking this much takes about 0.4 ms, taking it apart 1.2 ms.
-PIECE_BYTES = 2**17
+# Checking this much takes about 0.2 ms, taking it apart 1 ms.
+PIECE_BYTES = 2**16
 _OPENING = re.compile(rb'\{"[A-Za-z]+":\[(\{"[A-Za-z]+":)')
 # Beside its rows an answer has little to say.
 _LONGEST_END = 1_000

@@ -8,7 +8,7 @@ disk doesn't have, or has lost a pack of, is empty.
 import asyncio
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import structlog
 from cachetools import LRUCache
@@ -35,14 +35,23 @@ _Place = tuple[str, MetricsQuery]
 
 @dataclass(slots=True)
 class _Shelf:
-    """`windows`: the newest first. `written`: what the disk has of them. `writing`: the task that brings it there."""
+    """`windows`: the newest first, of `sizes` bytes. `written`: what the disk has of them. `writing`: the task that brings it
+    there.
+    """
 
     tenant: Tenant
     windows: tuple[Extents, ...] = ()
     written: tuple[Written, ...] = ()
     writing: asyncio.Task[None] | None = None
     changed: bool = False
-    size_bytes: int = field(default=0)
+    sizes: tuple[int, ...] = ()
+    size_bytes: int = 1_000
+
+    def keep(self, windows: tuple[Extents, ...]) -> None:
+        """Hold these windows; only what is new of them is reckoned up."""
+        known = {id(window): size for window, size in zip(self.windows, self.sizes, strict=True)}
+        self.sizes = tuple(known.get(id(window)) or window.size_bytes for window in windows)
+        self.windows, self.size_bytes = windows, sum(self.sizes) + 1_000
 
 
 class Shelves:
@@ -146,8 +155,7 @@ class Shelves:
             self._shelves.pop(place, None)
             return False
         shelf = self._shelves.pop(place, None) or _Shelf(tenant)
-        shelf.windows = windows
-        shelf.size_bytes = sum(window.size_bytes for window in windows) + 1_000
+        shelf.keep(windows)
         self._absent.pop(place, None)
         if shelf.size_bytes <= self._shelves.maxsize:
             self._shelves[place] = shelf
@@ -164,22 +172,23 @@ class Shelves:
                 shelf.changed = False
                 windows, before = shelf.windows, shelf.written
                 made = await in_slices(_writing(windows, before))
-                shelf.written = tuple(window for window, _ in made)
-                self._hand_over(shelf, scope, before, [pack for _, new in made for pack in new])
+                written = tuple(window for window, _ in made)
+                head = await in_slices(packs.heading(written))
+                shelf.written = written
+                self._hand_over(shelf, scope, before, [pack for _, new in made for pack in new], head)
         except Exception:  # noqa: BLE001 -- nobody waits for it who could tell; it is written with the next change
             _log.exception("extents.not_written", key=scope.query.target)
         finally:
             shelf.writing = None
 
     def _hand_over(
-        self, shelf: _Shelf, scope: MetricsQuery, before: Sequence[Written], new: list[tuple[packs.Pack, bytes]]
+        self, shelf: _Shelf, scope: MetricsQuery, before: Sequence[Written], new: list[tuple[packs.Pack, bytes]], head: bytes
     ) -> None:
         """Give the disk the new packs, then the head that lists them, and take away what is of no use any more."""
         namespace = shelf.tenant.namespace
         sent_at_s = max(window.extents.tail_at_s for window in shelf.written)
         for pack, body in new:
             self._disk.put(namespace, _pack_key(scope, pack.digest), Entry(body=body, sent_at_s=sent_at_s, digest=pack.digest))
-        head = packs.head_of(shelf.written)
         self._disk.put(namespace, _head_key(scope), Entry(body=head, sent_at_s=sent_at_s, digest=digest_of(head)))
         used = {pack.digest for window in shelf.written for pack in window.packs}
         for digest in {pack.digest for window in before for pack in window.packs} - used:
@@ -207,7 +216,8 @@ class Shelves:
                 self._absent[place] = None
             return ()
         windows = tuple(window.extents for window in kept)
-        shelf = _Shelf(tenant, windows, kept, size_bytes=sum(window.size_bytes for window in windows) + 1_000)
+        shelf = _Shelf(tenant, written=kept)
+        shelf.keep(windows)
         if shelf.size_bytes <= self._shelves.maxsize:
             self._shelves[place] = shelf
         return windows

@@ -1,5 +1,6 @@
 """An answer as a response: only headers of our own, nothing of the upstream's."""
 
+import asyncio
 import math
 from dataclasses import dataclass, replace
 

@@ -53,7 +53,7 @@ def test_what_is_known_of_a_name(keys: list[tuple[str, str, int]], limit: int) -
             assert (extent.rows, extent.row_bytes, extent.groups) == ((), 0, None)
             continue
         assert extent.known is Known.ALL
-        assert extent.rows == tuple(row.text.encode() for row in mine)
+        assert extent.texts() == [row.text.encode() for row in mine]
         assert extent.row_bytes == sum(map(len, extent.rows))
         assert list(extent.steps) == [row.step for row in mine]
         assert list(extent.groups or [extent.group] * len(mine)) == [row.group for row in mine]

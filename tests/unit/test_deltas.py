@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace as changed
 
 from proxy.core.answers import split
 from proxy.core.deltas import deltas
@@ -69,8 +70,8 @@ def known(draw: st.DrawFn) -> Extents:
         begin = draw(st.sampled_from(extent.steps))
         marks = [(), ((NOW_S - 1, begin),), ((NOW_S - 2, begin), (NOW_S - 1, extent.steps[-1]))]
         state = draw(st.sampled_from([Known.ALL, Known.ALL, Known.ALL, Known.NOT_YET]))
-        unknown = replace(none(1000), known=state)
-        by_name[name] = replace(extent, seen=draw(st.sampled_from(marks))) if state is Known.ALL else unknown
+        unknown = changed(none(1000), known=state)
+        by_name[name] = changed(extent, seen=draw(st.sampled_from(marks))) if state is Known.ALL else unknown
     return replace(extents, by_name=by_name)
 
 
@@ -121,7 +122,7 @@ def test_a_slow_series_beside_fast_ones() -> None:
 
 def settled(extents: Extents) -> Extents:
     """Return extents of which no row came lately."""
-    return replace(extents, by_name={name: replace(extent, seen=()) for name, extent in extents.by_name.items()})
+    return replace(extents, by_name={name: changed(extent, seen=()) for name, extent in extents.by_name.items()})
 
 
 @pytest.mark.parametrize("all_names", [False, True])
@@ -179,6 +180,6 @@ def test_a_plan_carried_out(extents: Extents, data: st.DataObject, all_names: bo
         assert new.by_name[name].tail_at_s >= NOW_S
     for name, extent in new.by_name.items():
         if extent.known is Known.ALL:
-            before = extents.by_name[name].rows if name in extents.by_name else ()
+            before = tuple(extents.by_name[name].texts()) if name in extents.by_name else ()
             mine = tuple(one.text.encode() for one in sorted(now, key=lambda one: one.step) if one.name == name)
-            assert extent.rows == (mine if extent.tail_at_s >= NOW_S else before)
+            assert tuple(extent.texts()) == (mine if extent.tail_at_s >= NOW_S else before)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace as changed
 
 from proxy.core.answers import split
 from proxy.core.extents import Extents, Known, answer, may_hold
@@ -30,7 +31,7 @@ def bodies(rows: Iterable[OracleRow], question: MetricsQuery) -> list[bytes]:
 
 def settled(extents: Extents) -> Extents:
     """Return extents of which no row came lately."""
-    return replace(extents, by_name={name: replace(extent, seen=()) for name, extent in extents.by_name.items()})
+    return replace(extents, by_name={name: changed(extent, seen=()) for name, extent in extents.by_name.items()})
 
 
 def told(rows: Iterable[OracleRow], question: MetricsQuery = WHOLE, *, sent_at_s: float = 1000) -> Extents:
@@ -204,7 +205,7 @@ def test_what_is_empty_has_no_tail() -> None:
 def test_a_group_may_be_anywhere_that_is_not_known(known: Known, certain: bool) -> None:
     """A name of which not everything is known may have rows of any group: what asks for one is left to the upstream."""
     extents = told([row("a", 1, group="g1")])
-    unknown = replace(none(1000), known=known)
+    unknown = changed(none(1000), known=known)
     extents = replace(extents, by_name={**extents.by_name, "b": unknown})
     assert may_hold(unknown, "g2") is not certain
     assert (answer(extents, replace(WHOLE, group="g1")) is not None) is certain
@@ -214,7 +215,7 @@ def test_a_group_may_be_anywhere_that_is_not_known(known: Known, certain: bool) 
 def test_what_covers_other_extents(known: Known) -> None:
     """Extents cover others where they hold their window, and know every name of theirs that is known there in full."""
     extents = told([row("a", 1)])
-    less = replace(extents, by_name={"a": replace(none(1000), known=known)})
+    less = replace(extents, by_name={"a": changed(none(1000), known=known)})
     assert extents.covers(extents)
     assert extents.covers(less)
     assert extents.covers(told([row("a", 5)], replace(WHOLE, first=5)))

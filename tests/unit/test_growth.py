@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from msgspec.structs import replace as changed
 
 from proxy.core.answers import split
 from proxy.core.extents import Extent, Extents, Known, answer
@@ -120,7 +121,7 @@ def test_what_a_delta_adds(
     )
     known = told(before, question)
     asked_for = {other: none(1001) for other in data.draw(st.sets(st.sampled_from(NAMES))) - set(known.by_name)}
-    settled = {} if data.draw(st.booleans()) else {name: replace(one, seen=()) for name, one in known.by_name.items()}
+    settled = {} if data.draw(st.booleans()) else {name: changed(one, seen=()) for name, one in known.by_name.items()}
     known = replace(known, by_name={**known.by_name, **settled, **(asked_for if question.name is None else {})})
     new = extended(known, delta, overlap_s=OVERLAP_S)
     told_of = {name} if name is not None else set(NAMES)
@@ -160,7 +161,7 @@ def check_grown(extent: Extent, known: list[OracleRow], came: list[OracleRow], q
         assert (extent.rows, list(extent.steps), extent.tail_at_s) == ((), [], 1000)
         return
     rows = [*(row for row in known if row.step < first), *came]
-    assert extent.rows == texts(rows)
+    assert tuple(extent.texts()) == texts(rows)
     assert extent.row_bytes == sum(map(len, extent.rows))
     assert list(extent.steps) == [row.step for row in rows]
     assert list(extent.groups or [extent.group] * len(rows)) == [row.group for row in rows]
@@ -249,7 +250,7 @@ def test_no_row_is_passed_over(rows: list[Logged], pauses: list[float]) -> None:
         first = overlap_from(known.by_name["a"])
         delta = told(visible(rows, now_s), replace(WHOLE, name="a", first=first), sent_at_s=now_s)
         known = extended(known, delta, overlap_s=OVERLAP_S)
-        assert known.by_name["a"].rows == texts(visible(rows, now_s))
+        assert tuple(known.by_name["a"].texts()) == texts(visible(rows, now_s))
 
 
 def visible(rows: list[Logged], now_s: float) -> list[OracleRow]:
@@ -339,7 +340,7 @@ def test_two_windows_of_one_moment(
         assert (extent.tail_at_s, extent.whole_at_s) == (1000, 1000)
         if extent.known is Known.ALL:
             mine = within(rows, name, joined.question)
-            assert extent.rows == texts(mine)
+            assert tuple(extent.texts()) == texts(mine)
             assert extent.row_bytes == sum(map(len, extent.rows))
             assert list(extent.steps) == [row.step for row in mine]
             assert list(extent.groups or [extent.group] * len(mine)) == [row.group for row in mine]
@@ -365,7 +366,7 @@ def test_two_windows_of_two_moments(
         theirs = within(states[1], name, pair[1])
         both = range(pair[1].first, (pair[0].last or 0) + 1)
         assert [row for row in ours if row.step in both] == [row for row in theirs if row.step in both]
-        assert extent.rows == texts([*(row for row in ours if row.step < pair[1].first), *theirs])
+        assert tuple(extent.texts()) == texts([*(row for row in ours if row.step < pair[1].first), *theirs])
 
 
 LEFT, RIGHT = replace(WHOLE, last=9), replace(WHOLE, first=5)
@@ -443,7 +444,7 @@ def with_known(extents: Extents, known: Known) -> Extents:
     """Return extents of which that is known of the name `a`."""
     if known is Known.ALL:
         return extents
-    return replace(extents, by_name={**extents.by_name, "a": replace(none(1000), known=known)})
+    return replace(extents, by_name={**extents.by_name, "a": changed(none(1000), known=known)})
 
 
 @given(st.lists(st.floats(0, 100), min_size=8, max_size=8))
@@ -462,7 +463,7 @@ def test_two_windows_are_as_old_as_the_older(ages: list[float]) -> None:
 
 def aged(extents: Extents, tail_at_s: float, whole_at_s: float, ages: Mapping[str, tuple[float, float]]) -> Extents:
     by_name = {
-        name: replace(extent, tail_at_s=ages.get(name, (1000, 1000))[0], whole_at_s=ages.get(name, (1000, 1000))[1])
+        name: changed(extent, tail_at_s=ages.get(name, (1000, 1000))[0], whole_at_s=ages.get(name, (1000, 1000))[1])
         for name, extent in extents.by_name.items()
     }
     return replace(extents, by_name=by_name, tail_at_s=tail_at_s, whole_at_s=whole_at_s)
@@ -481,7 +482,7 @@ def test_windows_after_a_name_in_full(rows: list[OracleRow]) -> None:
     right = replaced(told(rows, replace(WHOLE, first=10)), told(rows, replace(WHOLE, name="a"), sent_at_s=1005))
     joined = merged(told(rows, LEFT), right)
     assert joined is not None
-    assert joined.by_name["a"].rows == texts(rows)
+    assert tuple(joined.by_name["a"].texts()) == texts(rows)
 
 
 KNOWN = [row("a", 1), row("a", 5, group="g"), row("a", 9)]
@@ -505,17 +506,17 @@ KNOWN = [row("a", 1), row("a", 5, group="g"), row("a", 9)]
 def test_what_fits(came: list[OracleRow], known: Known) -> None:
     """What a delta tells is added where all that was known is in it as it was; else there is no telling what is so now."""
     extents = told(KNOWN)
-    extents = replace(extents, by_name={"a": replace(extents.by_name["a"], seen=())})
+    extents = replace(extents, by_name={"a": changed(extents.by_name["a"], seen=())})
     extent = extended(extents, told(came, replace(WHOLE, first=5, limit=10), sent_at_s=1005), overlap_s=OVERLAP_S).by_name["a"]
     assert extent.known is known
-    assert extent.rows == (texts([KNOWN[0], *came]) if known is Known.ALL else ())
+    assert tuple(extent.texts()) == (texts([KNOWN[0], *came]) if known is Known.ALL else ())
 
 
 def test_a_name_that_is_overtaken() -> None:
     """A name asked for before what is known of it changes nothing."""
     known = told([row("a", 1)])
     assert replaced(known, told([row("a", 2)], replace(WHOLE, name="a"), sent_at_s=999)) is known
-    assert replaced(known, told([row("a", 2)], replace(WHOLE, name="a"), sent_at_s=1001)).by_name["a"].rows == texts(
+    assert tuple(replaced(known, told([row("a", 2)], replace(WHOLE, name="a"), sent_at_s=1001)).by_name["a"].texts()) == texts(
         [row("a", 2)]
     )
 

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace as with_
 
 from proxy.core.answers import partitions, split
 from proxy.core.entry import digest_of
@@ -47,7 +48,7 @@ def _of(extent: Extent) -> object:
         return known
     groups = extent.groups or (extent.group,) * len(extent.rows)
     assert extent.row_bytes == sum(map(len, extent.rows))
-    return (*known, list(extent.steps), extent.rows, groups, extent.shape)
+    return (*known, list(extent.steps), extent.texts(), groups, extent.shape)
 
 
 class Disk:
@@ -116,7 +117,7 @@ def changed(draw: st.DrawFn, extents: Extents, rows: dict[tuple[str, int], Oracl
             return told(rows.values(), sent_at_s=sent_at_s)
         case "lost":
             rows.pop((name, last), None)
-            lost = replace(none(sent_at_s), known=draw(st.sampled_from([Known.NOT_YET, Known.SOME, Known.UNCLEAR, Known.NONE])))
+            lost = with_(none(sent_at_s), known=draw(st.sampled_from([Known.NOT_YET, Known.SOME, Known.UNCLEAR, Known.NONE])))
             by_name = {**extents.by_name, name: lost}
             return replace(extents, by_name={one: by_name[one] for one in sorted(by_name, key=str.encode)})
         case "windowed":
@@ -139,7 +140,7 @@ def test_what_is_read_is_what_was_written(data: st.DataObject) -> None:
         assert disk.written is not None
         assert comparable(read_again.extents) == comparable(extents)
         assert read_again.packs == disk.written.packs
-        assert disk.rows() == Counter(text for extent in extents.by_name.values() for text in extent.rows)
+        assert disk.rows() == Counter(text for extent in extents.by_name.values() for text in extent.texts())
         if data.draw(st.booleans()):
             disk.written, extents = read_again, read_again.extents
 
@@ -214,7 +215,7 @@ def test_a_long_series_grows_cheaply() -> None:
 
 def settled(extents: Extents) -> Extents:
     """Return extents of which no row came lately."""
-    return replace(extents, by_name={name: replace(extent, seen=()) for name, extent in extents.by_name.items()})
+    return replace(extents, by_name={name: with_(extent, seen=()) for name, extent in extents.by_name.items()})
 
 
 def test_each_pack_tells_from_where_on_the_next_one_goes() -> None:
