@@ -7,24 +7,40 @@ import sys
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
-from tests.bench import herd, hits, memory, misses, series
+from tests.bench import herd, hits, large, memory, misses, points, series, start
 from tests.bench.exchange import UnexpectedError
 from tests.bench.machine import describe
 from tests.bench.processes import pinned, placement
 from tests.bench.replay import contest
 from tests.bench.report import Section
-from tests.bench.world import Plan, World, world
+from tests.bench.world import MIB, Plan, World, world
 
 SCENARIOS: dict[str, Callable[[World], Awaitable[Section]]] = {
     "hits": hits.measure,
     "misses": misses.measure,
     "herd": herd.measure,
     "memory": memory.measure,
+    "large": large.measure,
+    "points": points.measure,
+    "start": start.measure,
     "series": series.measure,
     "replay": contest.measure,
 }
 FULL = Plan()
-QUICK = Plan(rounds=2, seconds=0.2, warm_up_s=0.1, answers=500, panels=5, viewers=4, replay_s=2, finished=1)
+QUICK = Plan(
+    rounds=2,
+    seconds=0.2,
+    warm_up_s=0.1,
+    answers=500,
+    large=2,
+    starts=2,
+    cache_bytes=20 * MIB,
+    metrics=10,
+    panels=5,
+    viewers=4,
+    replay_s=2,
+    finished=1,
+)
 _FILES = 4096
 
 

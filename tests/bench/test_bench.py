@@ -14,6 +14,8 @@ from tests.bench.hits import cases
 from tests.bench.load import Expected, poll
 from tests.bench.processes import Server, serving
 from tests.bench.report import Bound, Section
+from tests.bench.start import dependencies
+from tests.bench.watched import gaps
 from tests.bench.world import Plan
 
 TINY = Plan(
@@ -25,6 +27,10 @@ TINY = Plan(
     misses=20,
     herd=40,
     answers=60,
+    large=1,
+    starts=1,
+    cache_bytes=2**20,
+    metrics=2,
     panels=2,
     viewers=2,
     replay_s=1,
@@ -42,7 +48,9 @@ async def bare(tmp_path: Path) -> AsyncIterator[Server]:
 
 async def test_every_scenario_tells_what_it_found(capsys: pytest.CaptureFixture[str]) -> None:
     """All tables are printed with their bounds below the machine's kind; had anything been unexpected, it would have raised."""
-    hits, misses, herd, memory, series, replay = sections = await command.run(TINY, list(command.SCENARIOS))
+    hits, misses, herd, memory, large, points, start, series, replay = sections = await command.run(
+        TINY, list(command.SCENARIOS)
+    )
     assert len(hits.rows) == 2 * len(cases(TINY))
     assert len(hits.bounds) == 8
     assert [row[1] for row in misses.rows] == ["nothing", "pluto-proxy"] * 2
@@ -50,6 +58,10 @@ async def test_every_scenario_tells_what_it_found(capsys: pytest.CaptureFixture[
     assert herd.rows[0][1] == "1"
     assert [bound.held for bound in herd.bounds if "one upstream call" in bound.promise] == [True]
     assert len(memory.rows) == len(memory.bounds) <= 1
+    assert len(large.rows) == 4
+    assert len(large.bounds) == 6
+    assert points.rows[0][0] == "10,000"
+    assert len(start.rows) == len(start.bounds) == 2
     assert len(series.rows) == 7
     assert len(series.bounds) == 8
     assert [row[:2] for row in replay.rows] == [["plain", "pluto-proxy"], ["awkward", "pluto-proxy"]]
@@ -79,6 +91,22 @@ async def test_a_wrong_answer_ends_the_load(bare: Server, expected: Expected) ->
         expected = Expected(status=200, body_bytes=ready.expected.body_bytes, marker=expected.marker)
     with pytest.raises(UnexpectedError):
         await poll(bare.port, repeat(ready.request), expected, connections=2, seconds=0.05)
+
+
+def test_gaps_are_told_apart(tmp_path: Path) -> None:
+    """A gap counts as far as there was a CPU; those of before are none."""
+    told = tmp_path / "gaps"
+    assert gaps(told, 0.0) == []
+    told.write_text("1.0 0.5 0.1\n2.0 0.25 0.125\n3.0 0.01 0.02\n")
+    assert [gap.held_up_s for gap in gaps(told, 1.5)] == [0.125, 0.0]
+
+
+def test_what_a_package_depends_on(tmp_path: Path) -> None:
+    """Its own modules, the standard library, what isn't installed and the stand-in are left out."""
+    (tmp_path / "standin").mkdir()
+    (tmp_path / "standin" / "one.py").write_text("import yarl\n")
+    (tmp_path / "one.py").write_text("import os, msgspec\nfrom proxy import core\nfrom aiohttp import web\nimport not_there\n")
+    assert dependencies(tmp_path) == ["from aiohttp import web", "import msgspec"]
 
 
 async def test_the_load_counts_every_answer(bare: Server) -> None:

@@ -33,6 +33,13 @@ class Plan:
     """Questions for each contestant and round."""
     herd: int = 500
     answers: int = 10_000
+    large: int = 8
+    """Answers of 20 MB for each kind of work."""
+    starts: int = 7
+    """Starts for each state of the cache file, of which the large one has `cache_bytes`."""
+    cache_bytes: int = 500 * MIB
+    metrics: int = 200
+    """Series of 5,000 points that are kept at once."""
     panels: int = 20
     """First answers for each kind of panel, each about a run of its own."""
     viewers: int = 20
@@ -58,9 +65,11 @@ class World:
         return int((await ask(self.origin.port, get(CALLS_PATH))).body)
 
     @asynccontextmanager
-    async def another_proxy(self, origin: Server | None = None, **variables: str) -> AsyncIterator[Server]:
-        """Run a proxy with settings and a cache of its own, and perhaps another upstream."""
-        async with _proxy(self.folder, origin or self.origin, self.placement, **variables) as server:
+    async def another_proxy(
+        self, origin: Server | None = None, *, module: str = "proxy", **variables: str
+    ) -> AsyncIterator[Server]:
+        """Run a proxy with settings and a cache of its own, perhaps another upstream, and a module that runs it otherwise."""
+        async with _proxy(self.folder, origin or self.origin, self.placement, module=module, **variables) as server:
             yield server
 
 
@@ -82,7 +91,9 @@ async def hits(proxy: Server, token: str = "") -> int:
 
 
 @asynccontextmanager
-async def _proxy(folder: Path, origin: Server, placement: Placement, **variables: str) -> AsyncIterator[Server]:
+async def _proxy(
+    folder: Path, origin: Server, placement: Placement, *, module: str = "proxy", **variables: str
+) -> AsyncIterator[Server]:
     with tempfile.TemporaryDirectory(dir=folder) as cache:
         settings = {
             "PLUTO_API_KEY": KEY,
@@ -97,5 +108,5 @@ async def _proxy(folder: Path, origin: Server, placement: Placement, **variables
             "PLUTO_PROXY_SERIES__ENABLED": "false",
             "PLUTO_PROXY_LOG__FORMAT": "json",
         }
-        async with serving(folder, "proxy", "serve", cpu=placement.server, **settings | variables) as server:
+        async with serving(folder, module, "serve", cpu=placement.server, **settings | variables) as server:
             yield server
