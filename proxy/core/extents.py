@@ -239,7 +239,8 @@ def laying_out(parts: Iterable[tuple[bytes, Sequence[bytes]]]) -> Work[bytes]:
         if before is not None:
             done.append(before[0].join(before[1]))
         # Within what is joined anyway: a small answer is copied once.
-        before = (b"," + head, [opening + head + rows[0], *rows[1:]])
+        before = (b"," + head, list(rows))
+        before[1][0] = opening + head + rows[0]
         opening = b","
         number += len(rows)
         if number >= _MOST_AT_ONCE:
