@@ -1,4 +1,4 @@
-"""`python -m proxy`, the same as the command `pluto-proxy`."""
+"""`python -m proxy`, and the command `pluto-proxy`."""
 
 import gc
 import sys
@@ -9,4 +9,5 @@ gc.disable()
 
 from proxy.cli import main  # noqa: E402 -- see above
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())

@@ -11,7 +11,7 @@ from proxy.core.outcome import Outcome, cache_status
 from proxy.core.query import Query
 from proxy.core.validators import etag, matched
 from proxy.service.reader import Answer
-from proxy.web.pieces import PIECE_BYTES, pieces
+from proxy.web.portions import PORTION_BYTES, portions
 
 # Browsers and the proxies before them keep nothing without asking: they are told in 304s that they have it already, and how old
 # it may be is promised in one place, here.
@@ -33,11 +33,13 @@ class _LetGo(web.Response):
     """Holds its body until it is written: the server keeps a response until its connection's next request, maybe for hours."""
 
     async def write_eof(self, data: bytes = b"") -> None:
-        """Write a large body piece by piece, as the client reads it, then the end; let go of the body."""
+        """Write a large body portion by portion, as the client reads it, then the end; let go of the body."""
         body = self.body
-        if isinstance(body, bytes) and len(body) > PIECE_BYTES and not self._must_be_empty_body:
-            for piece in pieces(body):
-                await self.write(piece)
+        if isinstance(body, bytes) and len(body) > PORTION_BYTES and not self._must_be_empty_body:
+            for portion in portions(body):
+                await self.write(portion)
+                # A client may take it as fast as it comes.
+                await asyncio.sleep(0)
             self.body = None
         await super().write_eof(data)
         self.body = None

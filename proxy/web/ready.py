@@ -1,12 +1,13 @@
 """A response whose head and body are bytes already, handed to the transport as they are."""
 
+import asyncio
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 
-from proxy.web.pieces import PIECE_BYTES, pieces
+from proxy.web.portions import PORTION_BYTES, portions
 
 # Below this, head and body go out as one piece: copying is cheaper than a second system call, and than a second packet.
 _JOIN_BYTES = 65_536
@@ -21,7 +22,7 @@ class Ready(NamedTuple):
     @property
     def is_small(self) -> bool:
         """Whether a transport may be given all of it at once."""
-        return len(self.body) <= PIECE_BYTES
+        return len(self.body) <= PORTION_BYTES
 
     def parts(self) -> Iterator[bytes | memoryview]:
         """Yield what to hand to a transport, one after the other."""
@@ -29,7 +30,7 @@ class Ready(NamedTuple):
             yield self.head + self.body
             return
         yield self.head
-        yield from pieces(self.body)
+        yield from portions(self.body)
 
 
 class ReadyResponse(web.StreamResponse):
@@ -66,3 +67,6 @@ class ReadyResponse(web.StreamResponse):
                 raise ConnectionResetError("the client has gone")
             transport.write(part)
             await self._request.writer.drain()
+            if len(part) >= PORTION_BYTES:
+                # A client may take it as fast as it comes: others have their turn in between.
+                await asyncio.sleep(0)

@@ -143,7 +143,7 @@ class _Connection(web.RequestHandler):
         super().connection_lost(exc)
 
     def resume_writing(self) -> None:
-        """Go on: the client has read. A body goes out in pieces, so that what is unread may be as much as it was before."""
+        """Go on: the client has read. A body goes out in portions, so that what is unread may be as much as it was before."""
         super().resume_writing()
         self.since_s = asyncio.get_running_loop().time()
 
