@@ -87,7 +87,7 @@ def test_the_order_of_names() -> None:
     disk = Disk()
     known = told([row(name, step) for name in names[1:] for step in range(3)])
     disk.put(known)
-    disk.put(replace(known, by_name={"a": replace(none(1000.0), known=Known.SOME), **known.by_name}))
+    disk.put(replace(known, by_name={"a": with_(none(1000.0), known=Known.SOME), **known.by_name}))
     assert list(disk.read().extents.by_name) == names
     disk.put(told([row(name, step) for name in names for step in range(3)]))
     assert list(disk.read().extents.by_name) == names
