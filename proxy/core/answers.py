@@ -35,15 +35,15 @@ _row = msgspec.json.Decoder(dict[str, Any])
 class Partition:
     """The rows of one name as they came, and what was read of each: what it takes to make an extent of them.
 
-    `shapes` are those that there are, the first row's first. `documented`: all rows have a number and a time as they should.
-    Tuples, as in extents: the garbage collector needn't look into them.
+    `shapes` are those that there are, the first row's first. `documented`: all rows have a step, a number and a time as they
+    should.
     """
 
     name: str
-    texts: tuple[bytes, ...] = ()
+    texts: list[bytes] = field(default_factory=list)
     steps: "array[int]" = field(default_factory=lambda: array("q"))
-    groups: tuple[str, ...] = ()
-    times: tuple[object, ...] = ()
+    groups: list[str] = field(default_factory=list)
+    times: list[object] = field(default_factory=list)
     shapes: dict[Shape, None] = field(default_factory=dict)
     documented: bool = True
     # Every row has a text of its own for its group: one for all that are equal is kept.
@@ -51,19 +51,20 @@ class Partition:
 
     def add(self, texts: list[bytes], rows: list[dict[str, Any]]) -> None:
         """Add rows that have a name, a group and a step, at least one."""
-        self.texts += tuple(texts)
-        self.steps += _steps([row["step"] for row in rows])
-        self.groups += tuple([self.shared.setdefault(row["logGroup"], row["logGroup"]) for row in rows])
-        self.times += tuple([row.get("time") for row in rows])
+        told = [row["step"] for row in rows]
+        self.texts += texts
+        self.steps += _steps(told)
+        self.groups += [self.shared.setdefault(row["logGroup"], row["logGroup"]) for row in rows]
+        self.times += [row.get("time") for row in rows]
         self.shapes |= dict.fromkeys(map(_shape, rows))
         kinds = {(type(row.get("value")), type(row.get("time"))) for row in rows}
-        self.documented = self.documented and kinds <= _DOCUMENTED and self.steps[0] >= 0
+        self.documented = self.documented and kinds <= _DOCUMENTED and not any(map(_is_negative, told))
 
     def join(self, other: "Partition") -> None:
         """Add the rows of the same name that came in another answer."""
         self.texts += other.texts
         self.steps += other.steps
-        self.groups += tuple([self.shared.setdefault(group, group) for group in other.groups])
+        self.groups += [self.shared.setdefault(group, group) for group in other.groups]
         self.times += other.times
         self.shapes |= other.shapes
 
@@ -86,7 +87,8 @@ def splitting(
 ) -> Work[Extents]:
     """Take an answer apart as `split` does, piece by piece.
 
-    Where it has to be `documented`, what `core.document` demands of rows is demanded here, so that nobody need look again.
+    Where it has to be `documented`, what `core.document` demands of rows is demanded here, so that nobody need look again; of a
+    field that is there twice the last one is looked at, as readers of JSON do.
     """
     by_name: dict[str, Extent] = {}
     for one in partitions(body):
@@ -184,7 +186,7 @@ def extent_of(rows: Partition, *, complete: bool, first: int, sent_at_s: float, 
         rows=tails,
         row_bytes=sum(map(len, tails)),
         group=groups[0],
-        groups=groups if kept and len(rows.shared) > 1 else None,
+        groups=tuple(groups) if kept and len(rows.shared) > 1 else None,
         shape=next(iter(rows.shapes)),
         known=known,
         tail_at_s=sent_at_s,
@@ -207,6 +209,10 @@ def _steps(told: list[int | str]) -> "array[int]":
     except OverflowError:
         # Beyond what an array holds there is no exactness anyway.
         return array("q", [max(-(2**63), min(number, 2**63 - 1)) for number in numbers])
+
+
+def _is_negative(step: int | str) -> bool:
+    return step.startswith("-") if isinstance(step, str) else step < 0
 
 
 def _shape(row: dict[str, Any]) -> Shape:

@@ -4,7 +4,7 @@ A piece is laid out like the answer that it is cut from: what opens the list, so
 apart where one ends and the next begins with the first row's own first field. That such a place is what it looks like needs no
 proof. Each piece is JSON by itself, so after its rows a reader is where it was before them, in the list; so all of them
 together are JSON too, and every row is one that was read in its piece. Where a cut was wrong after all (rows within rows), some
-piece cannot be read, and the answer has to be read as a whole.
+piece cannot be read: the answer has to be read as a whole, or left as it is.
 """
 
 import re

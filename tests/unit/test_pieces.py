@@ -178,6 +178,7 @@ def test_small_pieces_all_the_way() -> None:
         {"time": None},
         {"time": 7},
         {"step": "-1"},
+        {"step": "-0"},
         {"value": ...},
         {"time": ...},
     ],
