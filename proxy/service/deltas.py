@@ -257,9 +257,12 @@ class Deltas:
         old: Extents | None = window
         while old is not None:
             new = await in_slices(self._with(old, delta))
+            # Known before anybody sees the rows: until then the run may count as ended.
+            differs = await self._series.differ(old, new)
             if shelves.replace(tenant, old, new, persist=persist):
                 self.rows_saved += max(0, new.rows - delta.rows)
-                await self._series.note(tenant, old, new)
+                if differs:
+                    self._series.note_change(tenant, new)
                 return
             now = shelves.peek(tenant, window.question.wide)
             old = next((one for one in now if one.question == window.question), None)

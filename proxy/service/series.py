@@ -140,7 +140,8 @@ class Series:
         question, now_s = extents.question, self._clock.now_s()
         for window in self.shelves.peek(tenant, question.wide):
             if window.question.windowed == question.windowed:
-                await self.note(tenant, window, extents)
+                if await self.differ(window, extents):
+                    self.note_change(tenant, extents)
                 extents = await in_slices(knowing_again(window, extents, overlap_s=self._overlap_s))
         for window in self.shelves.peek(tenant, replace(question.wide, name=None)) if question.name is not None else ():
             if question.holds(replace(window.question, name=question.name)):
@@ -151,10 +152,13 @@ class Series:
             tenant, extents, persist=persist, joins=lambda window: now_s - min(window.tail_at_s, window.whole_at_s) < fresh_s
         )
 
-    async def note(self, tenant: Tenant, before: Extents, after: Extents) -> None:
-        """Take notice of what is known now of a window of which something was known before."""
-        if after.tail_at_s > before.tail_at_s and await in_slices(differing(before, after)):
-            self.changed(tenant.namespace, after.question.run, after.question.project, after.tail_at_s)
+    async def differ(self, before: Extents, after: Extents) -> bool:
+        """Tell whether what is known now of a window is newer than what was known before, and has other rows."""
+        return after.tail_at_s > before.tail_at_s and await in_slices(differing(before, after))
+
+    def note_change(self, tenant: Tenant, after: Extents) -> None:
+        """Take notice that rows have changed."""
+        self.changed(tenant.namespace, after.question.run, after.question.project, after.tail_at_s)
 
     def taking(self, question: MetricsQuery) -> Taking:
         """Return how the answer to a question is taken apart while it is checked."""
@@ -163,8 +167,11 @@ class Series:
     async def taken_apart(self, fetched: Fetched, question: MetricsQuery) -> Extents | None:
         """Return an answer of the upstream taken apart, None where that isn't possible.
 
-        Where whoever asked for it did not want that, it is done now, once for everybody who waits for it.
+        Where whoever asked for it did not want that, it is done now, once for everybody who waits for it. What was asked for
+        before the rule was found broken may have been made by another one.
         """
+        if fetched.entry.sent_at_s <= self.shelves.since_s:
+            return None
         if fetched.extents is not None:
             return fetched.extents
         taken = (question, fetched.entry.digest, fetched.entry.sent_at_s)

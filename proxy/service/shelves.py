@@ -67,7 +67,7 @@ class Shelves:
         self._absent: LRUCache[_Place, None] = LRUCache(_MOST_ABSENT)
         self._writing: set[asyncio.Task[None]] = set()
         # Extents of before aren't loaded any more. After a restart a mark in each namespace that was looked at says so.
-        self._since_s = -math.inf
+        self.since_s = -math.inf
         self._namespaces: set[str] = set()
         store.renamed.append(self._rename)
 
@@ -129,7 +129,7 @@ class Shelves:
 
     def forget(self, *, now_s: float) -> None:
         """Forget everything found out until now, on disk as well."""
-        self._since_s = now_s
+        self.since_s = now_s
         self._shelves.clear()
         mark = Entry(body=_MARK, sent_at_s=now_s, digest=digest_of(_MARK))
         for namespace in self._namespaces:
@@ -149,8 +149,8 @@ class Shelves:
 
     def _keep(self, tenant: Tenant, scope: MetricsQuery, windows: tuple[Extents, ...], *, persist: bool) -> bool:
         place = (tenant.namespace, scope)
-        # What was under way when something was purged doesn't bring it back.
-        windows = tuple(window for window in windows if not self._is_purged(scope, window))
+        # What was under way when something was purged, or everything forgotten, doesn't bring it back.
+        windows = tuple(window for window in windows if window.whole_at_s > self.since_s and not self._is_purged(scope, window))
         if not windows:
             self._shelves.pop(place, None)
             return False
@@ -207,7 +207,7 @@ class Shelves:
         # What came meanwhile is newer; and the tenant's place may have changed.
         if place in self._shelves or tenant.namespace != namespace:
             return self.peek(tenant, scope)
-        since_s = self._since_s if mark is None else max(self._since_s, mark.sent_at_s)
+        since_s = self.since_s if mark is None else max(self.since_s, mark.sent_at_s)
         kept = tuple(
             window for window in written if window.extents.whole_at_s > since_s and not self._is_purged(scope, window.extents)
         )

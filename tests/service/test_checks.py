@@ -1,6 +1,7 @@
 """Canary and shadow: an upstream that no longer answers by the rule is noticed, and nothing is computed for as long."""
 
 import asyncio
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from proxy.core import growth
+from proxy.service import series as series_module
 from tests.oracle import permitted
 from tests.series import OracleUpstream, asked_of, row, series_world
 from tests.support import METRICS, World
@@ -156,3 +159,46 @@ async def test_the_shadow(tmp_path: Path) -> None:
         await asyncio.gather(*(running.get(target(f"logName=loss&limit={limit}")) for limit in (20, 21)))
         await checks.settled()
         assert not checks.trusted
+
+
+@pytest.mark.parametrize("within", [False, True], ids=["before it is kept", "while it is put together"])
+async def test_distrust_while_an_answer_is_taken_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, within: bool) -> None:
+    """What was asked for before the rule was found broken isn't computed from, however far it had come, once it holds again."""
+    async with series_world(tmp_path) as (running, upstream):
+        upstream.put(row("loss", step) for step in range(LONG))
+        series = running.parts.series
+        await running.get(target("logName=loss&limit=10000"))
+        await series.checks.settled()
+        # Long enough for all of it to be asked for again, by nobody else.
+        series.checks._next_canary_s = math.inf
+        running.advance(20_000)
+        upstream.instead = capped(upstream)
+        knowing_again, taken_apart = growth.knowing_again, series.taken_apart
+
+        def break_the_rule() -> None:
+            series.checks._judge(False, check="canary")
+            upstream.instead = None
+
+        def broken_within(*args: Any, **more: Any) -> Any:
+            yield None
+            break_the_rule()
+            yield None
+            return (yield from knowing_again(*args, **more))
+
+        async def broken_before(*args: Any) -> Any:
+            extents = await taken_apart(*args)
+            break_the_rule()
+            return extents
+
+        with monkeypatch.context() as broken:
+            if within:
+                broken.setattr(series_module, "knowing_again", broken_within)
+            else:
+                broken.setattr(series, "taken_apart", broken_before)
+            assert (await running.get(target("logName=loss&limit=10000"))).status == 200
+        assert not series.checks.trusted
+        assert not series.shelves.size_bytes
+        running.advance(1)
+        series.checks._judge(True, check="canary")
+        said = await running.get(target("logName=loss&stepMin=1000&limit=10000"))
+        assert len(rows_in(said.body)) == LONG - 1000
