@@ -216,6 +216,8 @@ class Keeper:
         await self._writer.tidy(database)
         if self._writer.untidy or not last:
             self._wake.set()
+            # What is left has been gathered already.
+            self._hurry.set()
         return last
 
     async def _mend(self) -> None:

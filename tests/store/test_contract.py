@@ -262,6 +262,20 @@ async def test_what_comes_in_a_moment_is_one_transaction(path: Path, monkeypatch
         assert await store.get("ns", "last") is not None
 
 
+async def test_what_is_left_has_been_gathered(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever waits, or closes, doesn't wait for a moment between the batches of one backlog."""
+    monkeypatch.setattr(keeper, "GATHER_S", 600)
+    async with opened(path, max_bytes=MIB) as store:
+        for number in range(40):
+            store.put("ns", f"{number}", entry(noise(30_000, number)))
+        async with asyncio.timeout(60):
+            await store.flush()
+        assert store.counters.write_batches > 5
+        for number in range(40):
+            store.put("ns", f"{number}", entry(noise(30_000, 100 + number), NOW_S + 1))
+    assert store.counters.dropped == 0
+
+
 async def test_nothing_is_gathered_for_ever(path: Path) -> None:
     """A moment later it is written without anybody's asking."""
     async with opened(path) as store:
