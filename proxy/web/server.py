@@ -128,9 +128,14 @@ class _Connection(web.RequestHandler):
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
-        """Write a response. Where it answered all that the client has sent, the connection is idle again."""
+        """Write a response. Where it answered all that the client has sent, and more may come, the connection is idle again.
+
+        That is so only while each request comes in one piece, by itself: after anything else nobody but the parser knows where
+        a request begins.
+        """
         finished = await super().finish_response(request, resp, start_time)
-        self._idle = self.raw is not None and not request.body_exists and not self._messages
+        stays = bool(finished[0].keep_alive) and not finished[1]
+        self._idle = stays and self.raw is not None and not request.body_exists and not self._messages
         return finished
 
     def connection_lost(self, exc: BaseException | None) -> None:

@@ -751,7 +751,7 @@ async def test_a_client_that_does_not_read(tmp_path: Path) -> None:
             while not (seen.fast and seen.fast[-1].writing_paused):  # noqa: ASYNC110 -- no event tells it
                 await asyncio.sleep(0)
         transport = seen.fast[-1].transport
-        assert isinstance(transport, asyncio.Transport)
+        assert isinstance(transport, asyncio.WriteTransport)
         for _ in range(times):
             assert (await seen.ask(request()))[1]
         answered = [one for one in seen.fast if one.transport is transport]
@@ -879,6 +879,26 @@ async def test_what_is_remembered_by_bytes_is_bounded(tmp_path: Path) -> None:
         await seen.ask(request(LARGE, f"User-Agent: {'x' * 3_000}"))
         assert max(len(raw) for _, raw in remembered) <= 2_000
         assert (await seen.ask(request(LARGE, "X-Request-ID: 4999")))[0].header("X-Request-ID") == "4999"
+
+
+@pytest.mark.parametrize("last", [request(LARGE, "Connection: close"), b"GET / HTTP/1.1\r\nbad\r\n\r\n"], ids=["close", "bad"])
+async def test_nothing_follows_the_last_answer(tmp_path: Path, last: bytes) -> None:
+    """Whatever comes after a request that ends the connection isn't answered, though it was seen before."""
+    async with watched(tmp_path) as seen:
+        for _ in range(3):
+            await seen.warm(request())
+        for turns in range(12):
+            wire = await seen.connect()
+            await wire.ask(request())
+            before = seen.running.parts.seen.answered
+            wire.writer.write(last)
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            wire.writer.write(request())
+            with suppress(ConnectionError):
+                async with asyncio.timeout(20):
+                    await wire.reader.read()
+            assert seen.running.parts.seen.answered == before
 
 
 KINDS = {
