@@ -93,13 +93,14 @@ class _Connection(web.RequestHandler):
         self.raw: bytes | None = None
         """All bytes that came since the connection was idle, where they came in one piece and end as one request does."""
         self._idle = True
+        self._descriptor = -1
         self.since_s = 0.0
         """Since when nothing came of the client (the event loop's clock)."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin, unless there are too many connections."""
         super().connection_made(transport)
-        peer = transport.get_extra_info("peername")
+        peer, self._descriptor = transport.get_extra_info("peername"), transport.get_extra_info("socket").fileno()
         self._address = str(peer[0]) if peer else ""
         self.since_s = asyncio.get_running_loop().time()
         if self._crowd.enter(self._address):
@@ -111,19 +112,21 @@ class _Connection(web.RequestHandler):
     def data_received(self, data: bytes) -> None:
         """Answer what was seen before at once, if nothing is under way (`web.seen`); aiohttp parses everything else."""
         transport = self.transport
-        if self._idle and transport is not None and not self._parts.draining and not transport.get_write_buffer_size():
+        if self._idle and transport is not None and self._takes_more(transport):
             ready = self._parts.seen.answer(self._address or "", data)
             if ready is not None:
                 self._parts.requests += 1
                 self.since_s = asyncio.get_running_loop().time()
-                for part in ready.parts():
-                    transport.write(part)
+                ready.write(transport, self._descriptor)
                 return
         self.raw = data if self._idle and data.find(_END_OF_HEAD) == len(data) - len(_END_OF_HEAD) else None
         self._idle = False
         super().data_received(data)
         if len(self._messages) != 1:
             self.raw = None
+
+    def _takes_more(self, transport: asyncio.WriteTransport) -> bool:
+        return not (self._parts.draining or transport.get_write_buffer_size() or transport.is_closing())
 
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None

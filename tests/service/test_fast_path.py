@@ -791,7 +791,7 @@ async def test_a_connection_that_ends_before_the_answer(tmp_path: Path, caplog: 
 
         def end(response: ReadyResponse, request: web.BaseRequest) -> None:
             transport = request.transport
-            assert isinstance(transport, asyncio.Transport)
+            assert isinstance(transport, asyncio.WriteTransport)
             if ending == "abort":
                 transport.abort()
             else:
@@ -832,6 +832,27 @@ async def test_bytes_that_were_seen(tmp_path: Path) -> None:
         named = request(LARGE, "X-Request-ID: mine")
         assert {(await seen.ask(named))[0].header("X-Request-ID") for _ in range(4)} == {"mine"}
         assert running.parts.seen.answered == before + 7
+
+
+@pytest.mark.parametrize("taken_bytes", [4_096, 65_536])
+async def test_a_socket_that_takes_a_part(tmp_path: Path, taken_bytes: int) -> None:
+    """What the socket doesn't take at once comes later, and whole, also where other requests follow meanwhile."""
+    async with watched(tmp_path) as seen:
+        expected = await seen.warm(request())
+        for _ in range(3):
+            await seen.warm(request())
+        transport = seen.fast[-1].transport
+        assert transport is not None
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, taken_bytes)
+        before = seen.running.parts.seen.answered
+        [wire] = seen.wires
+        for times in (1, 3, 1):
+            for _ in range(times):
+                wire.writer.write(request())
+                await asyncio.sleep(0)
+            for _ in range(times):
+                assert (await wire.reply()).told == expected.told
+        assert seen.running.parts.seen.answered > before
 
 
 async def test_bytes_from_elsewhere(tmp_path: Path) -> None:
