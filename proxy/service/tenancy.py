@@ -32,6 +32,7 @@ class _Validated(msgspec.Struct):
 
 
 _validated = msgspec.json.Decoder(_Validated)
+_object = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 def _organization_of(body: bytes) -> str:
@@ -46,7 +47,15 @@ def _organization_of(body: bytes) -> str:
 
 
 def _check(body: bytes) -> None:
-    _organization_of(body)
+    """Raise ValueError where this isn't the API at all.
+
+    An answer of another form than expected is no fault of the upstream's: held against it, one every half a minute would keep
+    everybody else's questions waiting.
+    """
+    try:
+        _object.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
+        raise ValueError(f"not a JSON object: {exc}") from None
 
 
 class Tenant:

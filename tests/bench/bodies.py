@@ -10,7 +10,7 @@ from functools import cache
 
 METRICS_PATH = "/api/runs/metrics"
 VALIDATE_PATH = "/api/runs/auth/validate"
-VALIDATED = b'{"success":true,"user":{"id":"user_bench","username":"bench"},"organization":{"id":"org_bench","slug":"bench"}}'
+VALIDATED = b'{"valid":true,"user":{"id":"user_bench"},"organization":{"id":"org_bench","slug":"bench"}}'
 SMALL, LARGE = 20, 2_000
 _PLACE = b"train/loss-########"
 

@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 
 from proxy.config import KeySource
+from proxy.core.plan import Condition
 from proxy.standin import Fault, FaultKind, Standin
 from tests.support import KEY, METRICS, QUESTION, ManualClock, World, world
 
@@ -132,3 +133,16 @@ class Naps:
 
     async def end_one(self) -> None:
         self._ended.put_nowait(None)
+
+
+async def test_an_organization_told_in_another_form(tmp_path: Path) -> None:
+    """It is no fault of the upstream's: asked for it every half a minute, however long, it keeps nobody waiting."""
+    standin, naps = Standin(), Naps()
+    standin.faults.add(Fault(kind=FaultKind.WRONG_SHAPE, path=VALIDATE, times=None))
+    async with world(tmp_path, standin=standin, sleep=naps) as running:
+        async with asyncio.timeout(20):
+            for number in range(1, 21):
+                await running.standin.counters.reached(lambda seen, number=number: seen.by_path[VALIDATE] == number)  # type: ignore[misc]  # a default that binds the number
+                await naps.end_one()
+        assert running.parts.upstream.condition() is Condition.OPEN
+        assert (await running.get()).status == 200
