@@ -73,7 +73,12 @@ async def run(plan: Plan, names: Sequence[str]) -> list[Section]:
 
 async def soak(plan: Plan, variant: Variant) -> Section:
     """Run one variant and judge it."""
-    settings = {"UPSTREAM__RATE_PER_S": f"{plan.limit_per_s * variant.rate:g}"} | variant.settings
+    # Questions are asked as they are: with what the series engine needs of these the limit would not be reached.
+    settings = {
+        "UPSTREAM__RATE_PER_S": f"{plan.limit_per_s * variant.rate:g}",
+        "SERIES__ENABLED": "false",
+        **variant.settings,
+    }
     runs = -(-plan.questions // len(NAMES))
     async with servers(runs=runs, limit_per_s=plan.limit_per_s, latency_ms=plan.latency_ms, **settings) as running:
         crowd = Crowd(running.proxy, questions(plan.questions), clients=plan.clients, period_s=plan.period_s)

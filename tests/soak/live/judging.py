@@ -68,7 +68,8 @@ class Run:
 
 def judge(run: Run) -> Section:
     """Return the table of a run and its bounds."""
-    minutes = [*range(math.ceil((run.ended_s - run.began_s) / _length_s(run)))]
+    # It ends a moment after the last line's time.
+    minutes = [*range(math.ceil((run.ended_s - run.began_s) / _length_s(run) - 0.1))]
     return Section(
         title=run.title,
         columns=(
