@@ -12,7 +12,9 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from proxy.cli import main
+from proxy.cli import main, serve
+from proxy.config import Config, KeySource
+from tests.bench.exchange import UnexpectedError
 
 _EVERY_S, _LEAST_S = 0.001, 0.004
 _SCHEDULED = Path("/proc/thread-self/schedstat")
@@ -32,42 +34,49 @@ class Gap(NamedTuple):
 
 
 def gaps(told: Path, since_s: float) -> list[Gap]:
-    """Return what was noted since some moment of the monotonic clock."""
-    lines = told.read_text().splitlines() if told.exists() else []
-    noted = [Gap(*map(float, line.split())) for line in lines]
+    """Return what was noted since some moment of the monotonic clock. Raises UnexpectedError where nobody looked."""
+    if not told.exists():
+        raise UnexpectedError("nobody looked at the event loop")
+    noted = [Gap(*map(float, line.split())) for line in told.read_text().splitlines()]
     return [gap for gap in noted if gap.ended_s >= since_s]
 
 
-class Watch(asyncio.DefaultEventLoopPolicy):
-    """Makes event loops that are watched."""
+class Watch:
+    """Looks at the event loop that runs now, from now on; that it began is the first line."""
 
     def __init__(self, told: Path) -> None:
-        super().__init__()
         self._told = told
-        self._before_s = self._waited_s = 0.0
+        self._loop = asyncio.get_running_loop()
+        self._note(Gap(time.monotonic(), 0.0, 0.0))
+        self._begin()
 
-    def new_event_loop(self) -> asyncio.AbstractEventLoop:
-        """See the base class."""
-        loop = super().new_event_loop()
-        loop.call_soon(self._begin, loop)
-        return loop
-
-    def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _begin(self) -> None:
         self._before_s, self._waited_s = time.monotonic(), _waited_s()
-        loop.call_later(_EVERY_S, self._look, loop)
+        self._loop.call_later(_EVERY_S, self._look)
 
-    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _look(self) -> None:
         lasted_s, waited_s = time.monotonic() - self._before_s, _waited_s()
         if lasted_s >= _LEAST_S:
-            with self._told.open("a") as file:
-                file.write(f"{time.monotonic()} {lasted_s} {waited_s - self._waited_s}\n")
-        self._begin(loop)
+            self._note(Gap(time.monotonic(), lasted_s, waited_s - self._waited_s))
+        self._begin()
+
+    def _note(self, gap: Gap) -> None:
+        with self._told.open("a") as file:
+            file.write(f"{gap.ended_s} {gap.lasted_s} {gap.without_cpu_s}\n")
+
+
+async def watched(config: Config, key: KeySource) -> None:
+    """Serve, and look at the event loop meanwhile, whatever kind it is of."""
+    Watch(Path(os.environ["BENCH_GAPS"]))
+    await _serve(config, key)
 
 
 def _waited_s() -> float:
     return int(_SCHEDULED.read_text().split()[1]) / 1e9 if sys.platform == "linux" else 0.0
 
 
+_serve = serve.serve
+
 if __name__ == "__main__":
-    asyncio.set_event_loop_policy(Watch(Path(os.environ["BENCH_GAPS"])))
+    serve.serve = watched
     sys.exit(main())
