@@ -1,4 +1,4 @@
-"""The compressed forms of entries: each made once, after the answer has gone out, large ones in a thread."""
+"""The compressed forms of entries: made for whoever takes them, after the answer has gone out, large ones in a thread."""
 
 import asyncio
 from collections.abc import Sequence
@@ -25,23 +25,19 @@ class Encoder:
     def __init__(self, store: TieredStore) -> None:
         self._store = store
         self._making: dict[_Form, asyncio.Task[bytes]] = {}
-        self._keeping: set[asyncio.Task[None]] = set()
 
     def keep(self, tenant: Tenant, key: str, entry: Entry, keeping: Keeping) -> bool:
-        """Store an entry; return whether it is kept anywhere. Its zstd form is made for the disk and serves clients as well."""
+        """Store an entry; return whether it is kept anywhere.
+
+        The disk makes a form of its own, with others of the same moment, unless one is there by then (`_encode`).
+        """
         memory, disk = self._store.memory, self._store.disk
         entry = _like(memory.peek(tenant.namespace, key), entry)
         memory.put(tenant.namespace, key, entry, few=keeping is Keeping.FEW)
         held = memory.peek(tenant.namespace, key) is entry
         if keeping is not Keeping.DISK:
             return held
-        if not held or len(entry.body) < LEAST_BYTES or Coding.ZSTD in entry.encoded:
-            # Not held in memory (or there is nothing to make first): the disk must have it at once, or the next request misses.
-            disk.put(tenant.namespace, key, entry)
-        else:
-            task = asyncio.get_running_loop().create_task(self._keep(tenant, key, entry))
-            self._keeping.add(task)
-            task.add_done_callback(self._keeping.discard)
+        disk.put(tenant.namespace, key, entry)
         return True
 
     async def choose(self, tenant: Tenant, key: str, entry: Entry, wanted: Sequence[Coding]) -> tuple[Coding, bytes]:
@@ -65,16 +61,12 @@ class Encoder:
 
     async def settled(self) -> None:
         """Wait until everything begun so far is made and handed to the store."""
-        while tasks := [*self._making.values(), *self._keeping]:
-            await asyncio.wait(tasks)
+        while self._making:
+            await asyncio.wait(self._making.values())
 
     async def aclose(self) -> None:
-        """Finish what was begun, so that it reaches the disk."""
+        """Finish what was begun."""
         await self.settled()
-
-    async def _keep(self, tenant: Tenant, key: str, entry: Entry) -> None:
-        body = await self._make(tenant, key, entry, Coding.ZSTD)
-        self._store.disk.put(tenant.namespace, key, _with(entry, Coding.ZSTD, body))
 
     def _make(self, tenant: Tenant, key: str, entry: Entry, coding: Coding) -> "asyncio.Task[bytes]":
         form = (tenant, key, entry.digest, coding)
@@ -93,7 +85,10 @@ class Encoder:
         # By now the entry may have gained another form, been refreshed with the same bytes, or moved to its organization.
         current = self._store.memory.peek(tenant.namespace, key)
         if current is not None and current.digest == digest:
-            self._store.memory.put(tenant.namespace, key, _with(current, coding, body))
+            current = _with(current, coding, body)
+            self._store.memory.put(tenant.namespace, key, current)
+            if coding is Coding.ZSTD:
+                self._store.disk.put_form(tenant.namespace, key, current)
         return body
 
 

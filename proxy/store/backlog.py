@@ -76,6 +76,10 @@ class Backlog:
         """Let an entry wait; return how many had to be given up for it."""
         return self._pending.add(namespace, key, entry)
 
+    def replace(self, namespace: str, key: str, entry: Entry) -> None:
+        """Take another form of an entry that waits."""
+        self._pending.replace(namespace, key, entry)
+
     def touch(self, entry_id: int, now_s: float) -> bool:
         """Note that an entry was used; return whether the keeper should know (the first one, or one too many)."""
         self._touches[entry_id] = now_s

@@ -1,5 +1,6 @@
 """What was put and is not committed yet: read back like the rest, bounded in bytes, the newest entry of each key."""
 
+import dataclasses
 from collections.abc import Mapping
 
 from proxy.core.entry import Entry
@@ -48,6 +49,13 @@ class Pending:
             self._remove(next(iter(self._waiting)))
             given_up += 1
         return given_up
+
+    def replace(self, namespace: str, key: str, entry: Entry) -> None:
+        """Take over the compressed forms of the same answer where it waits."""
+        waiting = self._waiting.get((namespace, key))
+        if waiting is not None and waiting.digest == entry.digest:
+            formed = self._waiting[namespace, key] = dataclasses.replace(waiting, encoded=entry.encoded)
+            self._waiting_bytes += formed.size_bytes - waiting.size_bytes
 
     def take(self, limit_bytes: int) -> Mapping[Place, Entry]:
         """Begin a batch: what has waited longest, up to `limit_bytes` but one entry at least; nothing if nothing waits.

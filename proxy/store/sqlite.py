@@ -114,6 +114,10 @@ class SqliteStore:
         else:
             self.counters.dropped += 1
 
+    def put_form(self, namespace: str, key: str, entry: Entry) -> None:
+        """Take over the compressed form of an entry that still waits to be written, so that it isn't made twice."""
+        self._backlog.replace(namespace, key, entry)
+
     async def flush(self) -> None:
         """Return when everything put so far is committed, or given up because it cannot be written now."""
         await self._keeper.settle()

@@ -1,7 +1,10 @@
 """What waits to be written is bounded, and never loses the newest of a key to an older one."""
 
+from dataclasses import replace
+
+from proxy.core.entry import Coding
 from proxy.store.pending import Pending, newest
-from tests.store.support import entry
+from tests.store.support import NOW_S, entry
 
 ONE = entry().size_bytes
 
@@ -78,3 +81,22 @@ def test_newest() -> None:
     assert newest(older, newer) is newest(newer, older) is newer
     assert newest(None, None) is None
     assert newest(older, None) is newest(None, older) is older
+
+
+def test_a_form_is_taken_over() -> None:
+    """What waits gains the forms that were made of the same bytes meanwhile, and is reckoned with them; nothing else does."""
+    form = {Coding.ZSTD: b"x" * 100}
+    formed, later = replace(entry(), encoded=form), entry(sent_at_s=NOW_S + 1)
+    pending = Pending(3 * ONE + 99)
+    pending.replace("ns", "absent", formed)
+    assert pending.get("ns", "absent") is None
+    pending.add("ns", "a", later)
+    pending.replace("ns", "a", replace(entry("other"), encoded=form))
+    assert pending.get("ns", "a") == later
+    pending.replace("ns", "a", formed)
+    assert pending.get("ns", "a") == replace(later, encoded=form)
+    pending.add("ns", "b", entry())
+    assert pending.add("ns", "c", entry()) == 1
+    pending.take(10 * ONE)
+    pending.replace("ns", "b", formed)
+    assert pending.get("ns", "b") == entry()
