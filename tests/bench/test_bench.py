@@ -94,9 +94,10 @@ async def test_a_wrong_answer_ends_the_load(bare: Server, expected: Expected) ->
 
 
 def test_gaps_are_told_apart(tmp_path: Path) -> None:
-    """A gap counts as far as there was a CPU; those of before are none."""
+    """A gap counts as far as there was a CPU; those of before are none, and where nobody looked nothing counts."""
     told = tmp_path / "gaps"
-    assert gaps(told, 0.0) == []
+    with pytest.raises(UnexpectedError, match="nobody looked"):
+        gaps(told, 0.0)
     told.write_text("1.0 0.5 0.1\n2.0 0.25 0.125\n3.0 0.01 0.02\n")
     assert [gap.held_up_s for gap in gaps(told, 1.5)] == [0.125, 0.0]
 
