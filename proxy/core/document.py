@@ -15,7 +15,7 @@ class _Row(msgspec.Struct, gc=False):
     """A row of the answer. `valueFlag` is absent in the published schema; `step` is quoted on older servers."""
 
     logName: str  # noqa: N815 -- the upstream's own field names
-    logGroup: str  # noqa: N815
+    logGroup: str  # noqa: N815 -- as above
     value: int | float
     time: str
     step: int | Annotated[str, msgspec.Meta(pattern=r"^[0-9]+\Z")]
@@ -48,8 +48,8 @@ class _List(msgspec.Struct):
 
 
 class _Details(_Run):
-    projectName: str  # noqa: N815
-    logNames: list[msgspec.Raw]  # noqa: N815
+    projectName: str  # noqa: N815 -- as above
+    logNames: list[msgspec.Raw]  # noqa: N815 -- as above
 
 
 class _Project(msgspec.Struct):
@@ -69,7 +69,7 @@ class _Runs(msgspec.Struct):
 
 
 class _MetricNames(msgspec.Struct):
-    metricNames: list[str]  # noqa: N815
+    metricNames: list[str]  # noqa: N815 -- as above
 
 
 class _Logs(msgspec.Struct):

@@ -30,7 +30,7 @@ def stringify(value: object) -> str:
             raise TypeError(f"not a JSON value: {value!r}")
 
 
-def parse(text: str) -> Any:  # noqa: ANN401
+def parse(text: str) -> Any:  # noqa: ANN401 -- whatever JSON holds
     """`JSON.parse`: every number is a float. Raises ValueError for what isn't JSON, NaN and Infinity too."""
     return json.loads(text, parse_int=float, parse_constant=_not_json)
 

@@ -70,7 +70,7 @@ class Standin:
 
         # A middleware, since aiohttp's routes see decoded paths, and the upstream's rules are about raw ones.
         @web.middleware
-        async def everything(request: web.Request, handler: Handler) -> web.StreamResponse:  # noqa: ARG001
+        async def everything(request: web.Request, handler: Handler) -> web.StreamResponse:  # noqa: ARG001 -- a signature of aiohttp
             path, _ = split_target(request.raw_path)
             if not path.startswith(control.PREFIX):
                 return await Exchange(self, request).run()
