@@ -11,6 +11,8 @@ from urllib.parse import unquote_to_bytes
 
 from proxy.errors import BadQuery, Fault
 
+# What stands for itself, percent-decoded: printable ASCII but `#`, which may not stand in a query, `%` and `+`.
+_LITERAL = re.compile(r"[\x21\x22\x24\x26-\x2a\x2c-\x7e]*")
 _MALFORMED = re.compile(r"%(?![0-9a-fA-F]{2})")
 _UNENCODED = re.compile(r"[^\x21\x22\x24-\x7e]")
 _SHOWN_CHARACTERS = 40
@@ -58,13 +60,8 @@ def shown(text: str) -> str:
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(0x20), 0x7F)}
 
 
-def is_plain(text: str) -> bool:
-    """Tell whether there are only ASCII letters and digits: these stand for themselves, percent-decoded and encoded."""
-    return text.isascii() and text.isalnum()
-
-
 def _decode(text: str, *, plus: str = " ") -> str:
-    if is_plain(text):
+    if _LITERAL.fullmatch(text):
         return text
     if found := _UNENCODED.search(text):
         raise ValueError(f"the character {shown(found.group())!r} must be percent-encoded")

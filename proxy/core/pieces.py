@@ -11,7 +11,7 @@ import re
 from collections.abc import Generator, Iterator, Sequence
 from typing import TypeVar
 
-# Checking this much takes about 0.2 ms, taking it apart 1 ms.
+# Checking this much takes about 0.1 ms, taking it apart 1 ms.
 PIECE_BYTES = 2**16
 _OPENING = re.compile(rb'\{"[A-Za-z]+":\[(\{"[A-Za-z]+":)')
 # Beside its rows an answer has little to say.

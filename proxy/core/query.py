@@ -5,12 +5,13 @@ numbers, its defaults, its empty-is-unset, and no regard to order. The canonical
 the upstream is sent, so that an answer always belongs to the question it is stored under.
 """
 
+import re
 from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from proxy.core.form import is_plain, read_segment, shown, split_query
+from proxy.core.form import read_segment, shown, split_query
 from proxy.core.keeping import Keeping
 from proxy.core.parameters import Flag, Parameter
 from proxy.core.routes import Route
@@ -18,6 +19,8 @@ from proxy.errors import BadQuery, Fault, QueryTooLong
 
 # The upstream answers 431 from about 16 kB of URL on; the rest is room for its host name and the request line.
 MAX_TARGET_BYTES = 15_000
+# What `_quoted` leaves as it is.
+_SAFE = re.compile(r"[A-Za-z0-9_.~/:@!$'()*,;?-]*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,8 +58,9 @@ def read_query(
     pairs = split_query(raw)
     values = _known(route, pairs)
     further = tuple(sorted(((name, value) for name, value in pairs if name in extra), key=lambda pair: pair[0]))
-    known = {parameter.name for parameter in route.parameters}
-    unknown = tuple(dict.fromkeys(name for name, _ in pairs if name not in known and name not in ignored and name not in extra))
+    others = dict.fromkeys(name for name, _ in pairs if not (name in values or name in ignored or name in extra))
+    known = {parameter.name for parameter in route.parameters} if others else ()
+    unknown = tuple(name for name in others if name not in known)
     return question(route, values, segment=place, further=further, unknown=unknown)
 
 
@@ -95,17 +99,17 @@ def _segment(parameter: Parameter, raw: str) -> str:
 
 def _quoted(text: str) -> str:
     """Percent-encode what has a meaning in a query or may not stand there raw, and nothing else: names are full of slashes."""
-    return text if is_plain(text) else quote(text, safe="/:@!$'()*,;?")
+    return text if _SAFE.fullmatch(text) else quote(text, safe="/:@!$'()*,;?")
 
 
 def _known(route: Route, pairs: list[tuple[str, str]]) -> dict[str, str]:
-    counts = Counter(name for name, _ in pairs)
     texts = dict(pairs)
+    counts = dict.fromkeys(texts, 1) if len(texts) == len(pairs) else Counter(name for name, _ in pairs)
     faults: list[Fault] = []
     canonical: dict[str, str] = {}
     for parameter in route.parameters:
         try:
-            value = _value(parameter, texts, counts[parameter.name])
+            value = _value(parameter, texts, counts.get(parameter.name, 0))
         except ValueError as exc:
             faults.append(Fault(parameter=shown(parameter.name), message=str(exc)))
         else:

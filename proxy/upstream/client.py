@@ -11,7 +11,7 @@ from proxy.clock import Clock
 from proxy.config import model
 from proxy.core.budget import Ended, Limits, Priority, Ticket
 from proxy.core.extents import Extents
-from proxy.core.pieces import PIECE_BYTES, Work, pieces
+from proxy.core.pieces import Work, pieces
 from proxy.core.plan import Condition
 from proxy.core.retry_after import LEAST_S, read_retry_after
 from proxy.errors import (
@@ -31,7 +31,9 @@ from proxy.upstream.refusal import MESSAGE, Refusal
 from proxy.upstream.reply import BUSY, Reply, error_of
 from proxy.upstream.turnstile import Turnstile, too_busy
 
-# Checking a body takes about 5 ms a megabyte; what is larger and cannot be cut is checked in a thread.
+# Checking a body takes about 1.3 ms a megabyte: so much is done at once, as it is a little faster than cutting it.
+_SMALL_BYTES = 2**19
+# What is larger than this and cannot be cut is checked in a thread.
 _LARGE_BYTES = 2**20
 # A second try comes a moment later, not in step with everybody else's.
 _JITTER_S = (0.05, 0.25)
@@ -175,10 +177,8 @@ class Upstream:
 
     async def _enter(self, ticket: Ticket) -> None:
         started_s = self._clock.monotonic_s()
-        most_s = self.turnstile.latest_s(ticket) - started_s
         try:
-            async with asyncio.timeout(most_s if ticket.priority is Priority.PERSON else None):
-                await self.turnstile.enter(ticket)
+            await self.turnstile.enter(ticket)
         except TimeoutError:
             raise too_busy(self.turnstile.wait_s(ticket.priority, ticket.client)) from None
         finally:
@@ -243,7 +243,7 @@ async def _read(reply: Reply, reading: _Reading) -> tuple[Reply, UpstreamBadAnsw
 
 async def _check(body: bytes, check: Check) -> None:
     """Check a large body piece by piece; where one of them isn't right, the cuts may have been wrong: only the whole tells."""
-    if len(body) > PIECE_BYTES:
+    if len(body) > _SMALL_BYTES:
         with suppress(ValueError):
             await in_slices(_checking(body, check))
             return

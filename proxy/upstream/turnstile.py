@@ -51,7 +51,8 @@ class Turnstile:
     async def enter(self, ticket: Ticket) -> None:
         """Wait until the ticket's call may go; `leave` must follow.
 
-        Raises UpstreamBusy, saying when to come again, where the call would probably not go in time for the ticket's deadline.
+        Raises UpstreamBusy, saying when to come again, where the call would probably not go in time for the ticket's deadline,
+        and TimeoutError where it didn't.
         """
         self._refuse_if_hopeless(ticket)
         future = asyncio.get_running_loop().create_future()
@@ -59,8 +60,11 @@ class Turnstile:
         self.budget.join(ticket, self._clock.monotonic_s())
         self._let_through()
         try:
-            await future
-        except asyncio.CancelledError:
+            # Nearly always it may go at once: a timer would be set for nothing.
+            if not future.done():
+                async with asyncio.timeout(self._patience_s(ticket)):
+                    await future
+        except (asyncio.CancelledError, TimeoutError):
             if future.done() and not future.cancelled() and future.exception() is None:
                 self.leave(ticket, Ended.ABANDONED)
             raise
@@ -91,6 +95,9 @@ class Turnstile:
         ticket.priority, ticket.client, ticket.deadline_s = Priority.PERSON, client, deadline_s
         self.budget.join(ticket, self._clock.monotonic_s())
         self._let_through()
+
+    def _patience_s(self, ticket: Ticket) -> float | None:
+        return self.latest_s(ticket) - self._clock.monotonic_s() if ticket.priority is Priority.PERSON else None
 
     def _refuse_if_hopeless(self, ticket: Ticket) -> None:
         wait_s = self.wait_s(ticket.priority, ticket.client)

@@ -1,6 +1,8 @@
 """A request's way through the web room: host, path and method are judged, then the query is read and answered."""
 
+import asyncio
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 from aiohttp import web
@@ -67,10 +69,13 @@ class _Exchange:
         return response
 
     def log(self, **fields: object) -> None:
-        """Write the one line that a request leaves, where it leaves any."""
+        """Write the one line that a request leaves, where it leaves any.
+
+        It is written when the event loop comes round: a line takes 0.1 ms, and the answer needn't wait for it.
+        """
         duration_ms = round(self.duration_s * 1000, 1)
-        fields = {**fields, **told(self.visit)}
-        _log.info("request.finished", route=self.route, **fields, duration_ms=duration_ms, request_id=self.request_id)
+        fields = {**fields, **told(self.visit), "duration_ms": duration_ms, "request_id": self.request_id}
+        asyncio.get_running_loop().call_soon(partial(_log.info, "request.finished", route=self.route, **fields))
 
 
 async def handle(parts: Parts, request: web.BaseRequest, raw: bytes | None = None) -> web.StreamResponse:

@@ -163,7 +163,7 @@ class Budget:
         self._bucket.set_pace(self._pace.rate_per_s(now_s), self._pace.burst(now_s), now_s)
 
     def _next(self, now_s: float) -> Ticket | None:
-        if not self.breaker.passable(now_s) or self._bucket.ready_in_s(now_s) > 0:
+        if not self.line or not self.breaker.passable(now_s) or self._bucket.ready_in_s(now_s) > 0:
             return None
         return self._candidate(now_s)
 

@@ -60,11 +60,15 @@ class Pace:
         self._at_once = max(1.0, self._at_once * CUT)
         if not in_burst:
             self._failed_at_per_s = self._rate_per_s
-            self._rate_per_s = max(self._rate_per_s * CUT, LEAST_PER_S)
+            self._rate_per_s = max(self._rate_per_s * CUT, min(LEAST_PER_S, self._most_per_s))
 
     def _advance(self, now_s: float) -> None:
-        passed_s = max(0.0, now_s - self._at_s)
-        self._at_s = max(self._at_s, now_s)
+        passed_s = now_s - self._at_s
+        if passed_s <= 0:
+            return
+        self._at_s = now_s
+        if self._rate_per_s == self._most_per_s and self._at_once == self._most_at_once:
+            return  # as it is nearly always
         self._at_once = min(self._most_at_once, _grown(self._at_once, BURST_GROWTH_PER_S * passed_s))
         careful_from = self._failed_at_per_s * CAREFUL_FROM
         if self._rate_per_s < careful_from:
