@@ -13,6 +13,10 @@ from proxy.core.purge import Purge
 from proxy.store import codec, connections, files, quota, schema
 from proxy.store.connections import run, run_many
 from proxy.store.faults import MovedError
+from proxy.store.presence import Presence
+
+# What an entry takes of the file, roughly: a page.
+_USUAL_BYTES = 4_096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +60,7 @@ class Database:
         self._reader = reader
         self._max_bytes = max_bytes
         self._opened: files.Inodes = ()
+        self._presence = Presence(reader, most=max_bytes // _USUAL_BYTES)
 
     @classmethod
     async def open(cls, path: Path, *, max_bytes: int, lock_timeout_s: float) -> "Database":
@@ -71,10 +76,20 @@ class Database:
             # The first read makes the write-ahead log, so that all that belongs to the file is there to be looked at.
             await run(reader, "SELECT count(*) FROM organizations")
             database._opened = await asyncio.to_thread(files.inodes_of, path)
+            database._presence.learn()
         except BaseException:
             await database.close()
             raise
         return database
+
+    @property
+    def knows_its_keys(self) -> bool:
+        """Whether `may_hold` knows of all keys; until then it never says no."""
+        return self._presence.is_complete
+
+    def may_hold(self, namespace: str, key: str) -> bool:
+        """Return False only where nothing is stored, without looking into the file."""
+        return self._presence.may_hold((namespace, key))
 
     async def read(self, namespace: str, key: str) -> tuple[int, codec.Row] | None:
         """Return the id and the row stored there, not verified, or None. Abandoning it harms nothing."""
@@ -125,6 +140,17 @@ class Database:
 
     async def write(self, batch: Batch, *, now_s: float) -> int:
         """Commit the batch, all or nothing, making room for it first. Return how many entries that evicted."""
+        moves = any(adoption.old_namespace != adoption.new_namespace for adoption in batch.adoptions)
+        if moves:
+            self._presence.forget()
+        self._presence.add([(row.namespace, row.key) for row in batch.rows])
+        try:
+            return await self._write(batch, now_s=now_s)
+        finally:
+            if moves:
+                self._presence.learn()
+
+    async def _write(self, batch: Batch, *, now_s: float) -> int:
         need_bytes = sum(quota.need_of(len(row.blob)) for row in batch.rows)
         try:
             return await self._transact(batch, need_bytes, now_s=now_s, fill=quota.FILL)
@@ -140,6 +166,7 @@ class Database:
 
     async def close(self) -> bool:
         """Bring everything into the file and close it. Never raises; return False if the disk does not answer."""
+        await self._presence.close()
         read = await connections.close(self._reader)
         # The last connection copies the log into the database and removes it.
         return await connections.close(self._writer) and read

@@ -53,6 +53,12 @@ SELECT_ENTRY = """
     WHERE e.namespace_id = (SELECT id FROM namespaces WHERE name = ?) AND e.key = ?
 """
 
+# Parameters: the id behind which to go on, and how many rows.
+SELECT_KEYS = """
+    SELECT e.id, n.name, e.key FROM entries AS e JOIN namespaces AS n ON n.id = e.namespace_id
+    WHERE e.id > ? ORDER BY e.id LIMIT ?
+"""
+
 # An entry that is older than the one in the file changes nothing. Its body is written only where its row was.
 PUT_NAMESPACE = "INSERT OR IGNORE INTO namespaces (name) VALUES (?)"
 PUT_ENTRY = """

@@ -177,6 +177,8 @@ class SqliteStore:
         if database is None:
             return None
         self._keeper.used()
+        if not database.may_hold(namespace, key):
+            return None
         if self._slow is not None:
             return None
         try:

@@ -143,6 +143,8 @@ async def test_breaking_again_and_again(path: Path, clock: ManualClock) -> None:
     """A disk that spoils every file is not filled with them: the second attempt waits, the next ones longer."""
     async with opened(path, clock) as store:
         for broken, wait_s in enumerate([0, 1, 2, 4]):
+            store.put("ns", "key", entry())
+            await store.flush()
             await run(database(store)._writer, "DROP TABLE bodies")
             assert await store.get("ns", "key") is None
             await store.flush()
@@ -157,6 +159,8 @@ async def test_breaking_again_and_again(path: Path, clock: ManualClock) -> None:
             assert store.health is None
         assert store.counters.set_aside == 4
         clock.advance(61)
+        store.put("ns", "key", entry())
+        await store.flush()
         await run(database(store)._writer, "DROP TABLE bodies")
         assert await store.get("ns", "key") is None
         await store.flush()
@@ -396,6 +400,8 @@ async def test_a_lock_that_keeps_readers_out(path: Path, clock: ManualClock, mon
         raise busy
 
     async with opened(path, clock) as store:
+        store.put("ns", "key", entry())
+        await store.flush()
         with monkeypatch.context() as context:
             context.setattr(database(store), "read", locked_out)
             for _ in range(10):

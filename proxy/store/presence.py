@@ -1,0 +1,120 @@
+"""Which keys a file may hold, so that a question that nobody asked before needn't wait for the disk to say so."""
+
+import asyncio
+import sqlite3
+from collections.abc import Collection, Iterable
+from contextlib import suppress
+
+import aiosqlite
+from xxhash import xxh3_128_intdigest
+
+from proxy.store import schema
+from proxy.store.connections import run
+
+# Reads wait for at most so many rows of this (about 1 ms), and the event loop has its turn for as long as they take.
+PAGE_ROWS = 500
+_PAUSE_S = 0.005
+# Each key sets so many bits, and there are so many for each key that is expected: of what isn't there 0.2 % are found then.
+_PROBES = 4
+_BITS_FOR_EACH = 16
+_WORD_BITS = 32
+_FIRST_ID = -(2**63)
+Place = tuple[str, str]
+"""A namespace and a key."""
+
+
+class Filter:
+    """A Bloom filter: whatever was added is found; of what wasn't, a few are found as well, more of them the fuller it is."""
+
+    def __init__(self, most: int) -> None:
+        bits = 1 << max(10, (most * _BITS_FOR_EACH - 1).bit_length())
+        self._mask = bits - 1
+        self._bits = bytearray(bits // 8)
+        self.added = 0
+        """How often something was added."""
+
+    def add(self, places: Iterable[Place]) -> None:
+        """Remember namespaces and keys."""
+        bits, mask = self._bits, self._mask
+        for place in places:
+            number = _number(*place)
+            for _ in range(_PROBES):
+                bit = number & mask
+                bits[bit >> 3] |= 1 << (bit & 7)
+                number >>= _WORD_BITS
+            self.added += 1
+
+    def __contains__(self, place: Place) -> bool:
+        """Return False only for what was never added."""
+        number = _number(*place)
+        for _ in range(_PROBES):
+            bit = number & self._mask
+            if not self._bits[bit >> 3] & 1 << (bit & 7):
+                return False
+            number >>= _WORD_BITS
+        return True
+
+
+class Presence:
+    """Knows of most keys that an opened file doesn't hold that it doesn't, once it has gone through those that it does.
+
+    What is about to be written is added before. What the file throws out isn't taken away: it is looked for in vain, until
+    after `most` more all is learned anew. `most`: how many keys the file will hold, roughly.
+    """
+
+    def __init__(self, reader: aiosqlite.Connection, *, most: int) -> None:
+        self._reader = reader
+        self._most = most
+        self._filter = Filter(most)
+        self._learned: int | None = None
+        self._learning: asyncio.Task[None] | None = None
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all keys of the file are known."""
+        return self._learned is not None
+
+    def may_hold(self, place: Place) -> bool:
+        """Return False only where the file holds nothing there."""
+        return self._learned is None or place in self._filter
+
+    def add(self, places: Collection[Place]) -> None:
+        """Know what is about to be written."""
+        self._filter.add(places)
+        if self._learned is not None and self._filter.added - self._learned > self._most:
+            self.learn()
+            self._filter.add(places)
+
+    def forget(self) -> None:
+        """Know nothing any more: keys move within the file."""
+        self._learned = None
+        self._filter = Filter(self._most)
+        if self._learning is not None:
+            self._learning.cancel()
+
+    def learn(self) -> None:
+        """Begin to go through the file's keys, anew."""
+        self.forget()
+        self._learning = asyncio.get_running_loop().create_task(self._learn(self._filter), name="store-presence")
+
+    async def close(self) -> None:
+        """End what is under way."""
+        self.forget()
+        if self._learning is not None:
+            await asyncio.wait({self._learning})
+
+    async def _learn(self, known: Filter) -> None:
+        # Whatever is wrong with the file, those who read what they need will find it out.
+        with suppress(sqlite3.Error, ValueError):
+            last = _FIRST_ID
+            while rows := await run(self._reader, schema.SELECT_KEYS, (last, PAGE_ROWS)):
+                # Of a damaged file it may be anything, which nobody asks for.
+                known.add((name, key) for _, name, key in rows if isinstance(name, str) and isinstance(key, str))
+                last = rows[-1][0]
+                await asyncio.sleep(_PAUSE_S)
+            self._learned = known.added
+
+
+def _number(namespace: str, key: str) -> int:
+    # What no file can hold may be asked for as well: lone surrogates.
+    return xxh3_128_intdigest(f"{namespace}\0{key}".encode(errors="surrogatepass"))
