@@ -29,6 +29,7 @@ from proxy.service.shelves import Shelves
 from proxy.service.statuses import Statuses
 from proxy.service.tenancy import Sleep, Tenancy
 from proxy.service.tokens import Tokens
+from proxy.service.watched import Watched
 from proxy.service.widening import Widening
 from proxy.store.memory import MemoryStore
 from proxy.store.sqlite import SqliteStore
@@ -235,11 +236,9 @@ def _engine(
     deltas = Deltas(
         fetcher,
         series,
-        lifetimes,
+        Watched(series, lifetimes, clock, config.series),
         clock,
         overlap_s=config.series.overlap_s,
-        rewrite_check_s=config.series.rewrite_check_s,
-        call_cost_rows=config.series.call_cost_rows,
         bounds=bounds,
     )
     stack.push_async_callback(deltas.aclose)

@@ -1,36 +1,30 @@
 """What is known of a live run's series brought up to date by asking for what is new, for all that is being watched at once.
 
-One flight for each run: whoever needs its series newer joins it. `core.deltas` plans the calls, `core.growth` joins what they
-bring. A name that came up new, or of which what is known no longer fits, is asked for in full within the same flight.
+One flight for each run: whoever needs its series newer joins it. `service.watched` says which calls that takes, `core.growth`
+joins what they bring. A name that came up new, or of which what is known no longer fits, is asked for in full within the same
+flight.
 """
 
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from zlib import crc32
 
 import structlog
 
 from proxy.clock import Clock
-from proxy.core.deltas import deltas
-from proxy.core.extents import Extents, Known, may_hold
+from proxy.core.extents import Extents, Known
 from proxy.core.growth import extending, knowing_again, narrowed, replaced
 from proxy.core.metrics_query import MetricsQuery
 from proxy.core.pieces import Work
 from proxy.errors import AnswerTooLarge, KeyRefused, UpstreamBusy
 from proxy.flight import Flight, Flights
 from proxy.service.fetcher import Fetcher, Need
-from proxy.service.lifetimes import RunLifetimes
 from proxy.service.series import Series
 from proxy.service.tenancy import Tenant
+from proxy.service.watched import Watched
 from proxy.slices import in_slices
 from proxy.upstream.exchange import Bounds
 
-# So many names are asked for one by one when they came up new; more of them with the whole run.
-_MOST_SINGLY = 8
-# When all of a run is asked for again, as shares of the time after which it must have been: runs that were opened together take
-# turns, and nobody has to wait for it.
-_EARLIEST, _LATEST = 0.75, 0.95
 _log = structlog.get_logger()
 
 
@@ -57,19 +51,6 @@ class _Refresh:
         return await self.deltas.carry_out(self)
 
 
-@dataclass(slots=True, kw_only=True)
-class _Wanted:
-    """What is wanted of one window: which of its names, and whether names that nobody has seen yet are.
-
-    `others`: how many names there are beside those of the window.
-    """
-
-    extents: Extents
-    names: set[str] = field(default_factory=set)
-    all_names: bool = False
-    others: int = 0
-
-
 class Deltas:
     """Refreshes what is known of live runs."""
 
@@ -77,21 +58,17 @@ class Deltas:
         self,
         fetcher: Fetcher,
         series: Series,
-        lifetimes: RunLifetimes,
+        watched: Watched,
         clock: Clock,
         *,
         overlap_s: float,
-        rewrite_check_s: float,
-        call_cost_rows: int,
         bounds: Bounds,
     ) -> None:
         self._fetcher = fetcher
         self._series = series
-        self._lifetimes = lifetimes
+        self._watched = watched
         self._clock = clock
         self._overlap_s = overlap_s
-        self._rewrite_check_s = rewrite_check_s
-        self._call_cost_rows = call_cost_rows
         self._bounds = bounds
         self._flights: Flights[tuple[str, str, str], _Refresh, bool] = Flights()
         self.calls = 0
@@ -105,7 +82,7 @@ class Deltas:
         """
         key = (tenant.fingerprint, asked.run, asked.project)
         began_s = self._clock.monotonic_s()
-        while self._serving(tenant, asked):
+        while self._watched.serving(tenant, asked):
             flight = self._flights.get(key)
             if flight is not None and flight.started_s < need.not_before_s:
                 await flight.ended()
@@ -118,7 +95,7 @@ class Deltas:
                 self._join(flight, need)
             if not await flight.result():
                 return None
-            if joined and not self._has_come(tenant, asked, flight.started_s):
+            if joined and not self._watched.has_come(tenant, asked, flight.started_s):
                 # It was planned before this question was being watched. Until it is gone it would be joined again and again.
                 await flight.ended()
                 continue
@@ -136,21 +113,12 @@ class Deltas:
 
     async def carry_out(self, call: _Refresh) -> bool:
         """Do what a flight is for; return whether all calls brought an answer."""
-        wanted = self._wanted(call)
-        questions = [
-            question
-            for one in self._together(wanted)
-            for question in deltas(
-                one.extents,
-                one.names,
-                all_names=one.all_names,
-                call_cost_rows=self._call_cost_rows,
-                others=one.others,
-            )
-        ]
+        wanted = self._watched.wanted(call.tenant, call.run)
         done = False
         try:
-            done = await self._ask_all(call, questions) and await self._ask_all(call, self._unfit(call, wanted))
+            done = await self._ask_all(call, self._watched.plan(wanted)) and await self._ask_all(
+                call, self._watched.unfit(call.tenant, wanted)
+            )
         except (UpstreamBusy, KeyRefused):
             done = True  # these say nothing about the questions
             raise
@@ -159,55 +127,6 @@ class Deltas:
                 # Next time all of it is asked for: in vain, perhaps, but then that is remembered.
                 self._series.runs.suspect(call.run.run, call.run.project)
         return done
-
-    def _serving(self, tenant: Tenant, asked: MetricsQuery) -> Extents | None:
-        """Return what a question can be answered from once that has been brought up to date by deltas."""
-        if not self._lifetimes.is_live(asked.run, asked.project, tenant) or not self._series.checks.trusted:
-            return None
-        # Not at the same time for all runs that were first looked at together.
-        share = _EARLIEST + (_LATEST - _EARLIEST) * crc32(asked.run.encode()) / 2**32
-        checked_s, since_s = self._clock.now_s() - self._rewrite_check_s * share, self._series.runs.run(asked).suspect_since_s
-        for extents, computed in self._series.known(tenant, asked):
-            # What is known to be empty has no tail: that is asked for from the first step on.
-            if extents.question.last is not None or computed.through is None:
-                continue
-            if computed.whole_at_s > checked_s and computed.whole_at_s >= since_s:
-                return extents
-        return None
-
-    def _has_come(self, tenant: Tenant, asked: MetricsQuery, since_s: float) -> bool:
-        """Tell whether a question can be answered from what was asked for since then."""
-        return any(computed.tail_at_s >= since_s for _, computed in self._series.known(tenant, asked))
-
-    def _wanted(self, call: _Refresh) -> list[_Wanted]:
-        """Return what is being watched of the run, by the windows that it is answered from."""
-        wanted: dict[int, _Wanted] = {}
-        for name, group in self._series.runs.watched(call.run):
-            asked = replace(call.run, name=name, group=group)
-            extents = self._serving(call.tenant, asked)
-            if extents is None:
-                continue
-            one = wanted.setdefault(id(extents), _Wanted(extents=extents))
-            one.names.update(_names(extents, asked))
-            one.all_names = one.all_names or name is None
-        return list(wanted.values())
-
-    def _together(self, wanted: Sequence[_Wanted]) -> list[_Wanted]:
-        """Return the windows to plan calls for: those of single names as one, since a call for all names may do for them."""
-        planned: list[_Wanted] = []
-        singles: dict[MetricsQuery, list[_Wanted]] = {}
-        for one in wanted:
-            question = one.extents.question
-            (planned if question.name is None else singles.setdefault(replace(question, name=None), [])).append(one)
-        for question, alone in singles.items():
-            others = self._series.runs.others(question, len(alone))
-            if others is None or len(alone) < 2:
-                planned += alone
-                continue
-            by_name = {name: extent for one in alone for name, extent in one.extents.by_name.items()}
-            extents = replace(alone[0].extents, question=question, by_name=by_name)
-            planned.append(_Wanted(extents=extents, names=set(by_name), others=others))
-        return planned
 
     async def _ask_all(self, call: _Refresh, questions: Sequence[MetricsQuery]) -> bool:
         call.asking = list(questions)
@@ -281,23 +200,6 @@ class Deltas:
             _log.info("series.misfit", run=old.question.run, names=len(lost))
         return new
 
-    def _unfit(self, call: _Refresh, wanted: Sequence[_Wanted]) -> list[MetricsQuery]:
-        """Return what is to be asked for in full, since it came up new or no longer fits."""
-        questions: list[MetricsQuery] = []
-        for one in wanted:
-            scope = one.extents.question
-            for extents in self._series.shelves.peek(call.tenant, scope.wide):
-                if extents.question != scope:
-                    continue
-                known = extents.by_name.items()
-                names = [
-                    name for name, extent in known if extent.known is Known.NOT_YET and (one.all_names or name in one.names)
-                ]
-                if len(names) > _MOST_SINGLY:
-                    continue  # whoever needs it finds nothing, and asks for all of it
-                questions += [replace(scope.windowed, name=name) for name in names]
-        return list(dict.fromkeys(questions))
-
     def _join(self, flight: "Flight[_Refresh, bool]", need: Need) -> None:
         """Let those go first for which somebody waits now, and keep what comes as long as anybody lets it be kept."""
         if need.persist:
@@ -306,13 +208,6 @@ class Deltas:
             flight.call.need = replace(flight.call.need, urgent=True, client=need.client, deadline_s=need.deadline_s)
             for question in flight.call.asking:
                 self._fetcher.urge(flight.call.tenant, question.query, need)
-
-
-def _names(extents: Extents, asked: MetricsQuery) -> list[str]:
-    if asked.name is not None:
-        return [asked.name]
-    group = None if extents.question.group is not None else asked.group
-    return [name for name, extent in extents.by_name.items() if group is None or may_hold(extent, group)]
 
 
 def _is_lost(known: Known, old: Extents, name: str) -> bool:

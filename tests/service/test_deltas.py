@@ -16,7 +16,7 @@ from aiohttp import web
 from proxy.config import KeySource
 from proxy.core import metrics_query
 from proxy.core.budget import Priority
-from proxy.service import deltas
+from proxy.service import watched
 from tests.oracle import permitted
 from tests.series import OracleUpstream, asked_of, proxied, series_world
 from tests.service.test_series import right, target
@@ -27,8 +27,8 @@ from tests.support import ManualClock, World, until
 @pytest.fixture(autouse=True)
 def on_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let what is due at some time between two be due at the later one."""
-    monkeypatch.setattr(deltas, "_EARLIEST", 1.0)
-    monkeypatch.setattr(deltas, "_LATEST", 1.0)
+    monkeypatch.setattr(watched, "_EARLIEST", 1.0)
+    monkeypatch.setattr(watched, "_LATEST", 1.0)
 
 
 WIDE = target("logName=loss&limit=10000")
