@@ -25,9 +25,10 @@ from proxy.errors import KeyRefused, UpstreamBusy, UpstreamError
 from proxy.service.ahead import Ahead
 from proxy.service.assembling import Assembler
 from proxy.service.deltas import Deltas
-from proxy.service.fetcher import Fetched, Fetcher
+from proxy.service.fetcher import Fetcher
 from proxy.service.lifetimes import RunLifetimes
 from proxy.service.memo import Failure, Memo
+from proxy.service.need import Fetched
 from proxy.service.question import Question
 from proxy.service.series import Series
 from proxy.service.statuses import Statuses

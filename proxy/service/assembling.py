@@ -19,8 +19,9 @@ from proxy.core.growth import merged
 from proxy.core.metrics_query import MetricsQuery
 from proxy.core.windows import divided, fewer, planned
 from proxy.errors import UpstreamError
-from proxy.service.fetcher import Fetcher, Need
+from proxy.service.fetcher import Fetcher
 from proxy.service.lifetimes import RunLifetimes
+from proxy.service.need import Need
 from proxy.service.runs import WATCHED_S
 from proxy.service.series import Series
 from proxy.service.tenancy import Tenant

@@ -18,7 +18,8 @@ from proxy.core.metrics_query import MetricsQuery
 from proxy.core.pieces import Work
 from proxy.errors import AnswerTooLarge, KeyRefused, UpstreamBusy
 from proxy.flight import Flight, Flights
-from proxy.service.fetcher import Fetcher, Need
+from proxy.service.fetcher import Fetcher
+from proxy.service.need import Need
 from proxy.service.series import Series
 from proxy.service.tenancy import Tenant
 from proxy.service.watched import Watched

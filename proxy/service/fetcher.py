@@ -1,7 +1,5 @@
 """Asking the upstream for one question: at most one call under way for each, its answer checked, stored and remembered."""
 
-import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import structlog
@@ -9,7 +7,6 @@ import structlog
 from proxy.clock import Clock
 from proxy.core.budget import Priority, Ticket
 from proxy.core.entry import Entry, digest_of, tombstone
-from proxy.core.extents import Extents
 from proxy.core.freshness import Verdict, judge
 from proxy.core.keeping import Keeping
 from proxy.core.purge import Purge, Purges
@@ -19,60 +16,14 @@ from proxy.flight import Flight, Flights
 from proxy.service.encoder import Encoder
 from proxy.service.lifetimes import RunLifetimes
 from proxy.service.memo import Failure, Memo
+from proxy.service.need import Fetched, Need
 from proxy.service.question import Question
 from proxy.service.tenancy import Tenancy, Tenant
 from proxy.store.tiers import TieredStore
-from proxy.upstream.client import Taking, Upstream
-from proxy.upstream.exchange import Bounds
+from proxy.upstream.client import Upstream
 from proxy.upstream.reply import Reply
 
 _log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fetched:
-    """What a flight brought.
-
-    `tenant`: whose it is, by the key that it was fetched with. `stored`: whether it is kept. `asked`: False where somebody
-    else's flight had landed just before, and its entry serves. `elapsed_s`: how long the upstream took. `extents`: the answer
-    taken apart, where the one who began the flight wanted that.
-    """
-
-    tenant: Tenant
-    entry: Entry
-    stored: bool
-    asked: bool = True
-    elapsed_s: float = 0.0
-    extents: Extents | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Need:
-    """What a caller needs of a flight.
-
-    `not_before_s`: the wall time at which it must have begun or later. `persist`: the answer may be written to disk.
-    `landings`: the count of landed flights when the caller looked into the store. `urgent`: the caller has nothing in hand.
-    `refreshed_s`: when what the caller has in hand was fetched (wall time). `client`: who asks.
-    `deadline_s`: until when who has nothing in hand waits (monotonic clock), however many calls it takes.
-    `bounds`: how much an answer may hold, where that is less than usual. `keep`: False where the answer is of no
-    use as it is, so that it isn't stored. `in_vain`: called where the flight brings no 200, with what it failed of (None where
-    the upstream answered something else), whoever still waits for it then, unless the upstream wants to be left alone or
-    refuses the key. `serves`: whether an answer that landed before is of use (None: any). `taking`: how to take the answer
-    apart, if it is to be.
-    """
-
-    not_before_s: float
-    persist: bool
-    landings: int
-    client: str = ""
-    urgent: bool = False
-    refreshed_s: float = 0.0
-    deadline_s: float = math.inf
-    bounds: Bounds | None = None
-    keep: bool = True
-    in_vain: Callable[[UpstreamError | None], None] | None = None
-    serves: Callable[[Entry], bool] | None = None
-    taking: Taking | None = None
 
 
 @dataclass(slots=True, kw_only=True, eq=False)

@@ -18,9 +18,10 @@ from proxy.core.plan import Condition, Plan, decide
 from proxy.core.query import Query
 from proxy.errors import NothingStored, UpstreamError
 from proxy.service.asking import Asker
-from proxy.service.fetcher import Fetcher, Need
+from proxy.service.fetcher import Fetcher
 from proxy.service.lifetimes import RunLifetimes
 from proxy.service.memo import Failure, Memo
+from proxy.service.need import Need
 from proxy.service.question import Question
 from proxy.service.series import Series
 from proxy.service.tenancy import Tenancy, Tenant

@@ -19,8 +19,9 @@ from proxy.core.purge import Purges
 from proxy.core.query import Query
 from proxy.core.scope import Scope
 from proxy.errors import AnswerTooLarge, NotFound, ScopeRefused, UpstreamError
-from proxy.service.fetcher import Fetcher, Need
+from proxy.service.fetcher import Fetcher
 from proxy.service.memo import Failure, Memo
+from proxy.service.need import Need
 from proxy.service.question import Question
 from proxy.service.reader import Answer
 from proxy.service.tenancy import Tenancy, Tenant

@@ -21,7 +21,7 @@ from proxy.core.metrics_query import MetricsQuery, metrics_query
 from proxy.core.query import Query
 from proxy.service.checks import Checks
 from proxy.service.encoder import Encoder
-from proxy.service.fetcher import Fetched
+from proxy.service.need import Fetched
 from proxy.service.runs import Runs
 from proxy.service.shelves import Shelves
 from proxy.service.tenancy import Tenant

@@ -22,8 +22,9 @@ from proxy.core.routes import DETAILS, LIST
 from proxy.core.run_status import PAGE_ROWS, Listing, Ramp, read_ended, read_page
 from proxy.errors import KeyRefused, QueryTooLong, UpstreamBusy, UpstreamError
 from proxy.flight import Flights
-from proxy.service.fetcher import Fetcher, Need
+from proxy.service.fetcher import Fetcher
 from proxy.service.known_runs import KnownRuns, Place
+from proxy.service.need import Need
 from proxy.service.tenancy import Tenant
 
 # No count of landed flights: each one looks into the store before it asks.

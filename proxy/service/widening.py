@@ -22,9 +22,10 @@ from proxy.core.query import Query, question
 from proxy.core.routes import DETAILS
 from proxy.errors import AnswerTooLarge, KeyRefused, UpstreamBusy, UpstreamError
 from proxy.service.encoder import Encoder
-from proxy.service.fetcher import Fetched, Fetcher, Need
+from proxy.service.fetcher import Fetcher
 from proxy.service.lifetimes import RunLifetimes
 from proxy.service.memo import Failure, Memo
+from proxy.service.need import Fetched, Need
 from proxy.service.question import Question
 from proxy.service.series import Series
 from proxy.service.statuses import Statuses

@@ -14,7 +14,7 @@ from proxy.core.entry import Entry, digest_of
 from proxy.core.metrics_query import MetricsQuery
 from proxy.core.purge import Purge
 from proxy.service.deltas import Deltas, _Refresh
-from proxy.service.fetcher import Fetched, Need
+from proxy.service.need import Fetched, Need
 from proxy.service.widening import Asked, Widening
 from tests.oracle import permitted
 from tests.series import OracleUpstream, asked_of, proxied, row, series_world

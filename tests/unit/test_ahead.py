@@ -10,8 +10,8 @@ from proxy.core.entry import Entry, digest_of
 from proxy.core.freshness import Lifetimes
 from proxy.core.metrics_query import MetricsQuery
 from proxy.service.ahead import Ahead
-from proxy.service.fetcher import Need
 from proxy.service.lifetimes import RunLifetimes
+from proxy.service.need import Need
 from proxy.service.runs import Runs
 from proxy.service.tenancy import Tenant
 from proxy.service.widening import Asked
