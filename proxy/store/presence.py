@@ -11,9 +11,11 @@ from xxhash import xxh3_128_intdigest
 from proxy.store import schema
 from proxy.store.connections import run
 
-# Reads wait for at most so many rows of this (about 1 ms), and the event loop has its turn for as long as they take.
-PAGE_ROWS = 500
-_PAUSE_S = 0.005
+# Whoever reads something has to wait for a page of keys: it has as many as can be had in so long, and others have their turn
+# for as long again. On a disk that has to seek for each of them that makes a great difference.
+LEAST_ROWS, MOST_ROWS = 16, 1_024
+_SHORT_S, _LONG_S = 0.002, 0.01
+_LEAST_PAUSE_S = 0.002
 # Each key sets so many bits, and there are so many for each key that is expected: of what isn't there 0.2 % are found then.
 _PROBES = 4
 _BITS_FOR_EACH = 16
@@ -106,13 +108,25 @@ class Presence:
     async def _learn(self, known: Filter) -> None:
         # Whatever is wrong with the file, those who read what they need will find it out.
         with suppress(sqlite3.Error, ValueError):
-            last = _FIRST_ID
-            while rows := await run(self._reader, schema.SELECT_KEYS, (last, PAGE_ROWS)):
+            last, most = _FIRST_ID, LEAST_ROWS
+            now_s = asyncio.get_running_loop().time
+            began_s = now_s()
+            while rows := await run(self._reader, schema.SELECT_KEYS, (last, most)):
+                took_s = now_s() - began_s
                 # Of a damaged file it may be anything, which nobody asks for.
                 known.add((name, key) for _, name, key in rows if isinstance(name, str) and isinstance(key, str))
                 last = rows[-1][0]
-                await asyncio.sleep(_PAUSE_S)
+                most = pace(most, took_s)
+                await asyncio.sleep(max(_LEAST_PAUSE_S, took_s))
+                began_s = now_s()
             self._learned = known.added
+
+
+def pace(rows: int, took_s: float) -> int:
+    """Return how many rows to read after so many took so long."""
+    if took_s > _LONG_S:
+        return max(LEAST_ROWS, rows // 2)
+    return min(MOST_ROWS, rows * 2) if took_s < _SHORT_S else rows
 
 
 def _number(namespace: str, key: str) -> int:

@@ -51,6 +51,18 @@ def test_hardly_anything_else_is_found() -> None:
     assert sum(place in known for place in others) < len(others) / 200
 
 
+def test_who_reads_waits_for_few_keys_of_a_slow_disk() -> None:
+    """A disk that has to seek is asked for few keys at a time, a quick one for many."""
+    rows = module.LEAST_ROWS
+    for _ in range(20):
+        rows = module.pace(rows, rows * 1e-6)
+    assert rows == module.MOST_ROWS
+    for _ in range(20):
+        rows = module.pace(rows, rows * 8e-3)
+    assert rows == module.LEAST_ROWS
+    assert module.pace(100, 0.005) == 100
+
+
 async def test_a_question_nobody_asked_before_asks_no_disk(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither of a new file nor of one that was there; what is there is found as ever."""
     put = entry()
@@ -68,10 +80,11 @@ async def test_a_question_nobody_asked_before_asks_no_disk(path: Path, monkeypat
         assert store.health is None
 
 
-@pytest.mark.parametrize("page_rows", [1, 7, 500])
-async def test_nothing_is_missed_while_it_is_learned(path: Path, page_rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("rows", [1, 7, 500])
+async def test_nothing_is_missed_while_it_is_learned(path: Path, rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """From the first moment on all that was there is found, and what is written, moved or begun anew meanwhile."""
-    monkeypatch.setattr(module, "PAGE_ROWS", page_rows)
+    monkeypatch.setattr(module, "LEAST_ROWS", rows)
+    monkeypatch.setattr(module, "MOST_ROWS", rows)
     puts = {f"key {number}": entry(str(number)) for number in range(40)}
     async with opened(path) as store:
         for key, put in puts.items():
@@ -191,7 +204,8 @@ async def test_a_key_that_cannot_be_read_is_no_obstacle(path: Path) -> None:
 
 async def test_closing_ends_it(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file that is closed while its keys are gone through leaves nothing behind."""
-    monkeypatch.setattr(module, "PAGE_ROWS", 1)
+    monkeypatch.setattr(module, "LEAST_ROWS", 1)
+    monkeypatch.setattr(module, "MOST_ROWS", 1)
     async with opened(path) as store:
         for number in range(50):
             store.put("ns", str(number), entry())
