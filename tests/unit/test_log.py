@@ -3,6 +3,9 @@
 import io
 import json
 import logging
+import threading
+import time
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -78,3 +81,41 @@ def test_nobody_fails_for_a_line(monkeypatch: pytest.MonkeyPatch, broken: io.Str
     log.configure(level="info", log_format="json")
     structlog.get_logger().info("an.event")
     structlog.get_logger().error("an.event", exc_info=ValueError())
+
+
+@pytest.mark.parametrize("log_format", ["json", "console", "auto"])
+def test_without_standard_error_lines_are_lost(monkeypatch: pytest.MonkeyPatch, log_format: log.Format) -> None:
+    """Python has none where its descriptor was closed before the start (`2>&-`)."""
+    monkeypatch.setattr("sys.stderr", None)
+    log.configure(level="info", log_format=log_format)
+    structlog.get_logger().info("an.event")
+    logging.getLogger("some.library").warning("a record")
+
+
+class Slow(io.StringIO):
+    """Standard error without a buffer (PYTHONUNBUFFERED), in a pipe that is nearly full: a line goes out in two parts."""
+
+    def write(self, text: str) -> int:
+        half = len(text) // 2
+        super().write(text[:half])
+        time.sleep(0.0005)
+        return half + super().write(text[half:])
+
+
+def test_lines_of_threads_stay_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Events and records alike, one line after the other."""
+    file = Slow()
+    monkeypatch.setattr("sys.stderr", file)
+    log.configure(level="info", log_format="json")
+
+    def tell() -> None:
+        for _ in range(20):
+            structlog.get_logger().info("an.event")
+            logging.getLogger("some.library").info("a record")
+
+    threads = [threading.Thread(target=tell) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert Counter(line["event"] for line in lines(file)) == {"an.event": 60, "a record": 60}
