@@ -12,15 +12,25 @@ Format = Literal["auto", "json", "console"]
 
 
 class _Lines:
-    """Writes lines to a file. What can't be written is lost, as with the standard library: nobody must fail for a line."""
+    """Writes lines where a handler writes its own, one at a time with these.
 
-    def __init__(self, file: TextIO) -> None:
-        self._file = file
+    What can't be written is lost, as with the standard library: nobody must fail for a line.
+    """
+
+    def __init__(self, handler: "logging.StreamHandler[TextIO]") -> None:
+        self._handler = handler
 
     def msg(self, line: str) -> None:
-        with suppress(OSError, ValueError):
-            self._file.write(f"{line}\n")
-            self._file.flush()
+        file = self._handler.stream
+        if file is None:
+            return
+        self._handler.acquire()
+        try:
+            with suppress(OSError, ValueError):
+                file.write(f"{line}\n")
+                file.flush()
+        finally:
+            self._handler.release()
 
     debug = info = warning = error = critical = msg
 
@@ -31,7 +41,9 @@ def configure(*, level: str, log_format: Format) -> None:
     `log_format` auto means console on a terminal and JSON lines elsewhere. structlog's events don't take the way through the
     standard library's records: that is most of what a line costs (20 us of CPU, against 8).
     """
-    console = log_format == "console" or (log_format == "auto" and sys.stderr.isatty())
+    # There is none where its descriptor was closed before the start.
+    terminal = log_format != "json" and sys.stderr is not None and sys.stderr.isatty()
+    console = log_format == "console" or (log_format == "auto" and terminal)
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -39,18 +51,18 @@ def configure(*, level: str, log_format: Format) -> None:
     ]
     last: list[Processor] = (
         # Plain tracebacks: the renderer's own show local variables where the package rich is installed, the key among them.
-        [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)]
+        [structlog.dev.ConsoleRenderer(colors=terminal, exception_formatter=structlog.dev.plain_traceback)]
         if console
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     )
-    lines = _Lines(sys.stderr)
+    handler = logging.StreamHandler(sys.stderr)
+    lines = _Lines(handler)
     structlog.configure(
         processors=[*shared, *last],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
         logger_factory=lambda *_: lines,
         cache_logger_on_first_use=False,
     )
-    handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
