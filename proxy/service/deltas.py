@@ -115,11 +115,11 @@ class Deltas:
     async def carry_out(self, call: _Refresh) -> bool:
         """Do what a flight is for; return whether all calls brought an answer."""
         wanted = self._watched.wanted(call.tenant, call.run)
+        questions = self._watched.plan(wanted)
         done = False
         try:
-            done = await self._ask_all(call, self._watched.plan(wanted)) and await self._ask_all(
-                call, self._watched.unfit(call.tenant, wanted)
-            )
+            done = await self._ask_all(call, questions)
+            done = done and await self._ask_all(call, self._watched.unfit(call.tenant, wanted))
         except (UpstreamBusy, KeyRefused):
             done = True  # these say nothing about the questions
             raise

@@ -31,7 +31,7 @@ from proxy.upstream.refusal import MESSAGE, Refusal
 from proxy.upstream.reply import BUSY, Reply, error_of
 from proxy.upstream.turnstile import Turnstile, too_busy
 
-# Checking a body takes about 1.3 ms a megabyte: so much is done at once, as it is a little faster than cutting it.
+# Checking rows takes about 1.3 ms a megabyte: so much is done at once, as it is a little faster than cutting it.
 _SMALL_BYTES = 2**19
 # What is larger than this and cannot be cut is checked in a thread.
 _LARGE_BYTES = 2**20

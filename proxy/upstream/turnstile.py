@@ -60,7 +60,7 @@ class Turnstile:
         self.budget.join(ticket, self._clock.monotonic_s())
         self._let_through()
         try:
-            # Nearly always it may go at once: a timer would be set for nothing.
+            # Nearly always it may go at once, and a timer would be set for nothing. (Nobody is turned away so soon.)
             if not future.done():
                 async with asyncio.timeout(self._patience_s(ticket)):
                     await future
