@@ -15,8 +15,8 @@ from proxy.store.connections import run, run_many
 from proxy.store.faults import MovedError
 from proxy.store.presence import Presence
 
-# What an entry takes of the file, roughly: a page.
-_USUAL_BYTES = 4_096
+# For more keys than these (8 MiB) nothing is set aside, whatever the quota.
+_MOST_KEYS = 2**22
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +60,7 @@ class Database:
         self._reader = reader
         self._max_bytes = max_bytes
         self._opened: files.Inodes = ()
-        self._presence = Presence(reader, most=max_bytes // _USUAL_BYTES)
+        self._presence = Presence(reader, most=min(_MOST_KEYS, max_bytes // quota.ROW_BYTES))
 
     @classmethod
     async def open(cls, path: Path, *, max_bytes: int, lock_timeout_s: float) -> "Database":

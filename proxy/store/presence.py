@@ -4,6 +4,7 @@ import asyncio
 import sqlite3
 from collections.abc import Collection, Iterable
 from contextlib import suppress
+from itertools import pairwise
 
 import aiosqlite
 from xxhash import xxh3_128_intdigest
@@ -13,9 +14,9 @@ from proxy.store.connections import run
 
 # Whoever reads something has to wait for a page of keys: it has as many as can be had in so long, and others have their turn
 # for as long again. On a disk that has to seek for each of them that makes a great difference.
-LEAST_ROWS, MOST_ROWS = 16, 1_024
+LEAST_ROWS, MOST_ROWS = 16, 256
 _SHORT_S, _LONG_S = 0.002, 0.01
-_LEAST_PAUSE_S = 0.002
+_LEAST_PAUSE_S, _MOST_PAUSE_S = 0.002, 1.0
 # Each key sets so many bits, and there are so many for each key that is expected: of what isn't there 0.2 % are found then.
 _PROBES = 4
 _BITS_FOR_EACH = 16
@@ -70,6 +71,7 @@ class Presence:
         self._filter = Filter(most)
         self._learned: int | None = None
         self._learning: asyncio.Task[None] | None = None
+        self._closed = False
 
     @property
     def is_complete(self) -> bool:
@@ -88,19 +90,22 @@ class Presence:
             self._filter.add(places)
 
     def forget(self) -> None:
-        """Know nothing any more: keys move within the file."""
+        """Say no to nothing any more: keys move within the file."""
         self._learned = None
-        self._filter = Filter(self._most)
         if self._learning is not None:
             self._learning.cancel()
 
     def learn(self) -> None:
         """Begin to go through the file's keys, anew."""
         self.forget()
+        if self._closed:
+            return
+        self._filter = Filter(self._most)
         self._learning = asyncio.get_running_loop().create_task(self._learn(self._filter), name="store-presence")
 
     async def close(self) -> None:
         """End what is under way."""
+        self._closed = True
         self.forget()
         if self._learning is not None:
             await asyncio.wait({self._learning})
@@ -108,18 +113,28 @@ class Presence:
     async def _learn(self, known: Filter) -> None:
         # Whatever is wrong with the file, those who read what they need will find it out.
         with suppress(sqlite3.Error, ValueError):
-            last, most = _FIRST_ID, LEAST_ROWS
+            names = {number: _text(name) for number, name in await run(self._reader, schema.SELECT_NAMESPACES)}
+            last, most, more = (_FIRST_ID, ""), LEAST_ROWS, True
             now_s = asyncio.get_running_loop().time
-            began_s = now_s()
-            while rows := await run(self._reader, schema.SELECT_KEYS, (last, most)):
-                took_s = now_s() - began_s
-                # Of a damaged file it may be anything, which nobody asks for.
-                known.add((name, key) for _, name, key in rows if isinstance(name, str) and isinstance(key, str))
-                last = rows[-1][0]
-                most = pace(most, took_s)
-                await asyncio.sleep(max(_LEAST_PAUSE_S, took_s))
+            while more:
                 began_s = now_s()
+                rows = await run(self._reader, schema.SELECT_KEYS, (*last, most))
+                took_s = now_s() - began_s
+                found = [(number, _text(key)) for number, key in rows]
+                if any(after <= before for before, after in pairwise((last, *found))):
+                    return  # a damaged file, of which some was passed over
+                known.add((names[number], key) for number, key in found if number in names)
+                more = len(found) == most
+                # The last one is read again: in its place, not behind a damaged one that only seems to be the last of all.
+                last = (found[-2:] or [last])[0]
+                most = pace(most, took_s)
+                await asyncio.sleep(min(max(_LEAST_PAUSE_S, took_s), _MOST_PAUSE_S))
             self._learned = known.added
+
+
+def _text(stored: bytes) -> str:
+    # In a damaged file it may be no text, which nobody asks for.
+    return stored.decode(errors="surrogateescape")
 
 
 def pace(rows: int, took_s: float) -> int:

@@ -53,10 +53,14 @@ SELECT_ENTRY = """
     WHERE e.namespace_id = (SELECT id FROM namespaces WHERE name = ?) AND e.key = ?
 """
 
-# Parameters: the id behind which to go on, and how many rows.
+# Which keys there are, by the indexes that SELECT_ENTRY goes by: what a damaged table says of them is of no importance to it.
+# As bytes: text that is none would break off the statement, and a connection with such a one doesn't see what is written later.
+SELECT_NAMESPACES = "SELECT id, CAST(name AS BLOB) FROM namespaces INDEXED BY sqlite_autoindex_namespaces_1"
+# Parameters: the place behind which to go on, and how many rows.
 SELECT_KEYS = """
-    SELECT e.id, n.name, e.key FROM entries AS e JOIN namespaces AS n ON n.id = e.namespace_id
-    WHERE e.id > ? ORDER BY e.id LIMIT ?
+    SELECT namespace_id, CAST(key AS BLOB) FROM entries INDEXED BY sqlite_autoindex_entries_1
+    WHERE (namespace_id, key) > (?, ?) AND typeof(namespace_id) = 'integer' AND typeof(key) = 'text'
+    ORDER BY namespace_id, key LIMIT ?
 """
 
 # An entry that is older than the one in the file changes nothing. Its body is written only where its row was.

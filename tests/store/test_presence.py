@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.core.purge import Purge
-from proxy.store import SqliteStore
+from proxy.store import SqliteStore, quota
 from proxy.store import presence as module
 from proxy.store.connections import run
 from proxy.store.database import Batch, Database
@@ -168,7 +168,7 @@ async def test_what_was_thrown_out_is_forgotten_in_time(path: Path, clock: Manua
     async with opened(path, clock, max_bytes=MIB) as store:
         await learned(store)
         known = database(store)._presence._filter
-        most = MIB // 4_096
+        most = MIB // quota.ROW_BYTES
         for number in range(most + 1):
             store.put("ns", f"{number}", entry(noise(8_000, number)))
             if number % 20 == 0:
@@ -195,10 +195,7 @@ async def test_a_key_that_cannot_be_read_is_no_obstacle(path: Path) -> None:
         assert [same(await store.get("ns", key), put) for key, put in puts.items()] == [True, False, True]
     edit(path, "UPDATE entries SET key = CAST(x'ff' AS TEXT) WHERE key = x'00ff'")
     async with opened(path) as store:
-        learning = database(store)._presence._learning
-        assert learning is not None
-        await learning
-        assert not database(store).knows_its_keys
+        await learned(store)
         assert [same(await store.get("ns", key), put) for key, put in puts.items()] == [True, False, True]
 
 
