@@ -58,9 +58,8 @@ def read_query(
     pairs = split_query(raw)
     values = _known(route, pairs)
     further = tuple(sorted(((name, value) for name, value in pairs if name in extra), key=lambda pair: pair[0]))
-    others = dict.fromkeys(name for name, _ in pairs if not (name in values or name in ignored or name in extra))
-    known = {parameter.name for parameter in route.parameters} if others else ()
-    unknown = tuple(name for name in others if name not in known)
+    known = {parameter.name for parameter in route.parameters}
+    unknown = tuple(dict.fromkeys(name for name, _ in pairs if name not in known and name not in ignored and name not in extra))
     return question(route, values, segment=place, further=further, unknown=unknown)
 
 
@@ -103,13 +102,13 @@ def _quoted(text: str) -> str:
 
 
 def _known(route: Route, pairs: list[tuple[str, str]]) -> dict[str, str]:
+    counts = Counter(name for name, _ in pairs)
     texts = dict(pairs)
-    counts = dict.fromkeys(texts, 1) if len(texts) == len(pairs) else Counter(name for name, _ in pairs)
     faults: list[Fault] = []
     canonical: dict[str, str] = {}
     for parameter in route.parameters:
         try:
-            value = _value(parameter, texts, counts.get(parameter.name, 0))
+            value = _value(parameter, texts, counts[parameter.name])
         except ValueError as exc:
             faults.append(Fault(parameter=shown(parameter.name), message=str(exc)))
         else:
