@@ -82,11 +82,6 @@ class Database:
             raise
         return database
 
-    @property
-    def knows_its_keys(self) -> bool:
-        """Whether `may_hold` knows of all keys; until then it never says no."""
-        return self._presence.is_complete
-
     def may_hold(self, namespace: str, key: str) -> bool:
         """Return False only where nothing is stored, without looking into the file."""
         return self._presence.may_hold((namespace, key))

@@ -142,7 +142,7 @@ async def test_files_are_listed_with_their_urls(caller: Caller) -> None:
     ]  # fmt: skip
     assert (files[1]["fileType"], files[1]["logGroup"], files[1]["caption"]) == ("png", "samples", "step 0")
     assert (await caller.ask("runId=1&projectName=demo", path="/api/runs/files")).body == first.body
-    caller.standin.clock.now_s += 86_400  # type: ignore[attr-defined]
+    caller.standin.clock.now_s += 86_400  # type: ignore[attr-defined]  # a manual clock, in tests
     assert (await read(caller, FILES))["files"][0]["url"] != files[0]["url"]
 
 

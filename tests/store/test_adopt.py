@@ -64,7 +64,7 @@ async def test_moving_in_the_midst_of_a_batch(path: Path) -> None:
             await release.wait()
             return await write(batch, now_s=now_s)
 
-        database(store).write = held  # type: ignore[method-assign]
+        database(store).write = held  # type: ignore[method-assign]  # held up on its way
         store.put("key", "a", put)
         await writing.wait()
         moving = asyncio.create_task(adopt(store))

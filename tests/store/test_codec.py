@@ -51,7 +51,7 @@ def test_any_change_is_noticed(change: dict[str, object]) -> None:
     row = row_of("ns", "key", entry())
     assert check(row) == b"{}"
     with pytest.raises(DamagedRowError):
-        check(replace(row, **change))  # type: ignore[arg-type]
+        check(replace(row, **change))  # type: ignore[arg-type]  # a field of any type
 
 
 def sealed(row: Row) -> Row:

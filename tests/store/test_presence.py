@@ -21,7 +21,7 @@ HELD = "SELECT n.name, e.key FROM entries AS e JOIN namespaces AS n ON n.id = e.
 
 
 async def learned(store: SqliteStore) -> None:
-    await until(lambda: database(store).knows_its_keys)
+    await until(lambda: database(store)._presence.is_complete)
 
 
 def asks_nothing(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,13 +90,13 @@ async def test_nothing_is_missed_while_it_is_learned(path: Path, rows: int, monk
         for key, put in puts.items():
             store.put("key", key, put)
     async with opened(path) as store:
-        assert not database(store).knows_its_keys
+        assert not database(store)._presence.is_complete
         for number, (key, put) in enumerate(puts.items()):
             assert same(await store.get("key" if number < 20 else "org", key), put)
             store.put("org", f"more {number}", put)
             if number == 19:
                 await store.adopt("u", "f", "o", old_namespace="key", new_namespace="org")
-                assert not database(store).knows_its_keys
+                assert not database(store)._presence.is_complete
         await store.flush()
         await learned(store)
         for number, (key, put) in enumerate(puts.items()):
@@ -112,7 +112,7 @@ async def test_what_moves_is_found_where_it_is(path: Path, monkeypatch: pytest.M
         await store.flush()
         await learned(store)
         await store.adopt("u", "f", "o", old_namespace="org", new_namespace="org")
-        assert database(store).knows_its_keys
+        assert database(store)._presence.is_complete
         await store.adopt("u", "f", "o", old_namespace="key", new_namespace="org")
         assert same(await store.get("org", "a"), put)
         await learned(store)
@@ -151,7 +151,7 @@ async def test_what_is_written_while_all_is_learned_anew(path: Path, monkeypatch
         held._presence._most = 0
 
         async def late(batch: Batch, *, now_s: float) -> int:
-            assert not held.knows_its_keys
+            assert not held._presence.is_complete
             await learned(store)
             return await write(batch, now_s=now_s)
 
@@ -159,7 +159,7 @@ async def test_what_is_written_while_all_is_learned_anew(path: Path, monkeypatch
         put = entry()
         store.put("ns", "key", put)
         await store.flush()
-        assert held.knows_its_keys
+        assert held._presence.is_complete
         assert same(await store.get("ns", "key"), put)
 
 

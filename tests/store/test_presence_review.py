@@ -14,10 +14,9 @@ from proxy.store import schema
 from proxy.store.connections import run
 from proxy.store.database import Database
 from proxy.store.sqlite import READ_TIMEOUT_S
-from tests.store.support import database, edit, entry, opened, same, until
+from tests.store.support import MIB, database, edit, entry, opened, same, until
 from tests.store.test_slow import connection_threads
 
-MIB = 2**20
 PAGE = 4096
 LEAF_OF_TABLE = 0x0D
 
@@ -134,7 +133,7 @@ async def test_it_does_not_go_round_in_circles(path: Path, monkeypatch: pytest.M
 async def test_what_may_be_stored_costs_little_memory(path: Path) -> None:
     """A quota that will never be reached, "all there is", takes neither the memory nor the event loop's time."""
     async with opened(path, max_bytes=2**40) as store:
-        await until(lambda: database(store).knows_its_keys)
+        await until(lambda: database(store)._presence.is_complete)
         assert len(database(store)._presence._filter._bits) <= 32 * MIB
 
 

@@ -24,7 +24,7 @@ async def stuck(connection: aiosqlite.Connection) -> AsyncIterator[None]:
         loop.call_soon_threadsafe(begun.set)
         assert gate.wait(30), "somebody waited for the disk"
 
-    holding = asyncio.create_task(connection._execute(hold))  # type: ignore[no-untyped-call]
+    holding = asyncio.create_task(connection._execute(hold))  # type: ignore[no-untyped-call]  # the library has no types there
     await begun.wait()
     try:
         yield

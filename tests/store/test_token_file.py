@@ -44,7 +44,7 @@ def test_what_is_written_is_read(path: Path) -> None:
     assert read_tokens(path) == tokens
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
-    assert sorted(os.listdir(path.parent)) == ["tokens.json", "tokens.json.lock"]  # noqa: PTH208
+    assert sorted(file.name for file in path.parent.iterdir()) == ["tokens.json", "tokens.json.lock"]
     edit_tokens(path, lambda _: [])
     assert read_tokens(path) == ()
 

@@ -129,7 +129,7 @@ def kept(draw: st.DrawFn) -> list[OracleRow]:
         steps = draw(st.lists(st.tuples(st.integers(0, 30), st.sampled_from(["", "g"])), max_size=12, unique=True))
         further = draw(st.sampled_from([{}, {}, {"more": '},{"logName":"'}]))
         rows += [
-            row(name, step, group=group, quoted=draw(st.sampled_from([False] * 9 + [True])), **further)  # type: ignore[arg-type]
+            row(name, step, group=group, quoted=draw(st.sampled_from([False] * 9 + [True])), **further)  # type: ignore[arg-type]  # drawn
             for step, group in steps
         ]
     return rows
