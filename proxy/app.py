@@ -9,6 +9,7 @@ from proxy.clock import Clock, SystemClock
 from proxy.config import Config, KeySource
 from proxy.core.freshness import Lifetimes
 from proxy.core.lifetimes import LifetimeTable
+from proxy.core.limits import Limits
 from proxy.core.purge import KEEP_S, Purges
 from proxy.core.routes import ROUTES, Route, RouteTable
 from proxy.core.run_status import Ramp
@@ -20,6 +21,7 @@ from proxy.service.encoder import Encoder
 from proxy.service.fetcher import Fetcher
 from proxy.service.lifetimes import RunLifetimes
 from proxy.service.memo import Memo
+from proxy.service.proving import Prover
 from proxy.service.purging import Purging
 from proxy.service.reader import Reader
 from proxy.service.runs import Runs
@@ -61,11 +63,12 @@ async def open_parts(
     routes: Sequence[Route] = ROUTES,
     clock: Clock | None = None,
     sleep: Sleep = asyncio.sleep,
+    limits: Limits | None = None,
 ) -> AsyncIterator[Parts]:
     """Open everything that answering takes, and close it at the end.
 
     Raises ConfigError where the key or the token file cannot be used, StoreError where the cache file must not be. `routes`,
-    `clock` and `sleep` are for tests, which tell the time themselves.
+    `clock`, `sleep` and `limits` are for tests, which tell the time themselves and what was seen of the upstream's limits.
     """
     credential, clock = Credential(key), clock or SystemClock()
     tokens = None if config.access.tokens_file is None else Tokens(config.access.tokens_file, clock)
@@ -109,6 +112,7 @@ async def open_parts(
             memo=memo,
             lifetimes=lifetimes,
             purges=purges,
+            limits=limits or Limits(),
         )
         reader = Reader(
             series=engine.series,
@@ -133,13 +137,13 @@ async def open_parts(
             negative_s=config.freshness.negative_s,
         )
         ids, summed = RequestIds(), SummedLog(clock)
-        guard, limits = Guard(config.access, tokens, clock), ClientLimits(config.access, clock)
+        guard, client_limits = Guard(config.access, tokens, clock), ClientLimits(config.access, clock)
         fast = FastPath(
             memory=store.memory,
             tenancy=tenancy,
             clock=clock,
             lifetimes=lifetimes,
-            limits=limits,
+            limits=client_limits,
             ids=ids,
             summed=summed,
             telemetry=telemetry,
@@ -162,7 +166,7 @@ async def open_parts(
             routes=RouteTable(routes),
             tokens=tokens,
             guard=guard,
-            limits=limits,
+            limits=client_limits,
             scopes=scopes,
             purging=Purging(
                 purges=purges, store=store, shelves=engine.series.shelves, fetcher=fetcher, memo=memo, scopes=scopes
@@ -206,14 +210,17 @@ def _engine(
     memo: Memo,
     lifetimes: RunLifetimes,
     purges: Purges,
+    limits: Limits,
 ) -> _Engine:
     statuses = _statuses(config, fetcher, clock)
     lifetimes.ended_fresh_s = statuses.fresh_s
     stack.push_async_callback(statuses.aclose)
     shelves = Shelves(store, memory_bytes=config.series.memory_bytes, overlap_s=config.series.overlap_s, purges=purges)
     stack.push_async_callback(shelves.settled)
-    checks = Checks(upstream, clock, shadow_fraction=config.series.shadow_fraction)
+    checks = Checks(upstream, limits, clock, shadow_s=config.series.shadow_s)
     stack.push_async_callback(checks.aclose)
+    watching = asyncio.create_task(checks.run(), name="checks.run")
+    stack.push_async_callback(_ended, watching)
     series = Series(
         shelves,
         Runs(clock, max_rows=config.series.max_fetch_rows),
@@ -233,9 +240,12 @@ def _engine(
         series.runs.suspect(run, project)
 
     statuses.changed = status_changed
+    prover = Prover(fetcher, limits, clock, overlap_s=config.series.overlap_s)
+    stack.push_async_callback(prover.aclose)
     deltas = Deltas(
         fetcher,
         series,
+        prover,
         Watched(series, lifetimes, clock, config.series),
         clock,
         overlap_s=config.series.overlap_s,
@@ -245,6 +255,7 @@ def _engine(
     widening = Widening(
         fetcher=fetcher,
         series=series,
+        prover=prover,
         statuses=statuses,
         store=store,
         encoder=encoder,
@@ -253,7 +264,7 @@ def _engine(
         clock=clock,
         bounds=bounds,
     )
-    assembler = Assembler(fetcher, series, lifetimes, clock, bounds=bounds)
+    assembler = Assembler(fetcher, series, prover, lifetimes, clock, bounds=bounds)
     stack.push_async_callback(assembler.aclose)
     asker = Asker(
         fetcher=fetcher,

@@ -1,5 +1,6 @@
 """An upstream that answers from the oracle alone, and the proxy in front of it: for tests of the series engine."""
 
+import math
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
@@ -9,7 +10,7 @@ from typing import Any
 
 from aiohttp import web
 
-from tests.oracle import Asked, OracleRow, permitted, printed
+from tests.oracle import Asked, Cap, OracleRow, permitted, printed
 from tests.support import ManualClock, World, served, world
 
 State = tuple[OracleRow, ...]
@@ -38,9 +39,10 @@ def moment(at_s: float) -> str:
 class OracleUpstream:
     """Answers for one run, number 1 of the project `p`; `history` has every state that it was in, with its time.
 
-    `instead` answers in its place where the upstream breaks its own rule. `asked` leaves out the lists of running runs.
-    `status` is the run's, since the wall time `status_since_s`; the list tells of it as much later as `lag_s`. `others` are
-    running besides, and come before it in the list.
+    `instead` answers in its place where the upstream breaks its own rule; `cap` is what it silently sends at most, and `caps`
+    those that there were, with their times. `meanwhile` is done after its next answers to metric queries, one after each.
+    `asked` leaves out the lists of running runs. `status` is the run's, since the wall time `status_since_s`; the list tells of
+    it as much later as `lag_s`. `others` are running besides, and come before it in the list.
     """
 
     clock: ManualClock
@@ -56,6 +58,9 @@ class OracleUpstream:
     metrics_failing: bool = False
     names_listed: int | None = None
     instead: Callable[[Any], bytes] | None = None
+    cap: Cap | None = None
+    caps: list[tuple[float, Cap | None]] = field(default_factory=list)
+    meanwhile: list[Callable[[], None]] = field(default_factory=list)
 
     def put(self, rows: Iterable[OracleRow]) -> None:
         """Add rows, each in the place of one of its name, group and step."""
@@ -76,6 +81,17 @@ class OracleUpstream:
     def note(self) -> None:
         """Remember the state that begins now."""
         self.history.append((self.clock.now_s(), tuple(self.rows.values())))
+
+    def keep_to(self, cap: Cap | None) -> None:
+        """Silently send no more than a cap from now on."""
+        self.cap = cap
+        self.caps.append((self.clock.now_s(), cap))
+
+    def caps_between(self, earliest_s: float, latest_s: float) -> set[Cap | None]:
+        """Return the caps that there were at some moment of a span."""
+        begun = [(-math.inf, None), *self.caps]
+        first = max(number for number, (since_s, _) in enumerate(begun) if since_s <= earliest_s)
+        return {cap for since_s, cap in begun[first:] if since_s <= latest_s}
 
     def states(self, earliest_s: float, latest_s: float) -> list[State]:
         """Return the states that there were at some moment of a span."""
@@ -98,12 +114,14 @@ class OracleUpstream:
         if request.path.startswith("/api/runs/details/"):
             return web.json_response(self._details(int(request.path.rpartition("/")[2])))
         body = (self.instead or self.answer)(request.query) if request.query["runId"] == "1" else b'{"metrics":[]}'
+        if self.meanwhile:
+            self.meanwhile.pop(0)()
         return web.Response(body=body, content_type="application/json")
 
     def answer(self, query: Any) -> bytes:
         """Return one of the answers that are permitted now."""
         mine = self.rows.values() if query["projectName"] == "p" else ()
-        return next(permitted(mine, asked_of(query)))
+        return next(permitted(mine, asked_of(query), self.cap))
 
     @property
     def metrics_calls(self) -> int:
@@ -161,7 +179,7 @@ async def series_world(folder: Path, **settings: Any) -> AsyncIterator[tuple[Wor
 async def proxied(folder: Path, upstream: OracleUpstream, url: str, **settings: Any) -> AsyncIterator[World]:
     """Run the proxy with the series engine in front of an oracle that is being served."""
     # Calls are counted: the shadow would make one of a thousand tests fail.
-    settings = {"series__enabled": "true", "series__shadow_fraction": 0, **settings}
+    settings = {"series__enabled": "true", "series__shadow_s": 0, **settings}
     async with world(folder, upstream=url, clock=upstream.clock, **settings) as running:
         await running.parts.tenancy.found()
         yield running

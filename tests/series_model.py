@@ -9,6 +9,7 @@ given that answer at that moment, or one that is promised of live series (`tests
 
 import argparse
 import asyncio
+import math
 import sys
 import tempfile
 from collections import Counter
@@ -26,7 +27,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
 from proxy.core import metrics_query
-from tests.oracle import Asked, OracleRow, permitted
+from proxy.core.limits import Limits
+from tests.oracle import Asked, Cap, How, Of, OracleRow, permitted
 from tests.promise import is_kept
 from tests.series import moment, row, series_world
 from tests.support import METRICS, Reply
@@ -40,6 +42,14 @@ NAMES = ("a", "\uffee", "\U0001f600")
 GROUPS = ("", "g1", "g2")
 # Permutations of ties grow fast; what isn't among the first of them is looked for no further.
 _MOST_WAYS = 5_000
+# Within so many seconds of an upstream that answers it is noticed that it sends less than before.
+NOTICED_S = 60.0
+CAPS = st.builds(
+    Cap,
+    of=st.sampled_from(Of),
+    how=st.sampled_from(How),
+    size=st.integers(3, MOST + 2) | st.integers(3, 3 * MOST),
+)
 QUESTIONS = st.builds(
     Asked,
     name=st.none() | st.sampled_from((*NAMES, *NAMES, "none")),
@@ -70,6 +80,8 @@ class SeriesModel(RuleBasedStateMachine):
         self._quoted = False
         self._troubled = self._answered = False
         self._since_s = 0.0
+        # For how long the upstream has answered since it last began to keep to another cap.
+        self._calm_s = math.inf
         # What happened, told where an answer is refused: hypothesis can't always play it again, since threads have their say.
         self._events: list[object] = []
 
@@ -89,10 +101,11 @@ class SeriesModel(RuleBasedStateMachine):
         rows_bound=st.sampled_from([30, 200, 50_000, 50_000]),
         swr=st.sampled_from([0.0, REVALIDATE_S]),
         call_cost=st.sampled_from([0, 5, 2000]),
+        cap=st.none() | CAPS,
     )
-    def begin(self, rows_bound: int, swr: float, call_cost: int) -> None:
+    def begin(self, rows_bound: int, swr: float, call_cost: int, cap: Cap | None) -> None:
         self._swr_s = swr
-        self._events.append(f"{rows_bound=} {swr=} {call_cost=}")
+        self._events.append(f"{rows_bound=} {swr=} {call_cost=} {cap=}")
         world = series_world(
             Path(self._folder.name),
             series__max_fetch_rows=rows_bound,
@@ -104,9 +117,11 @@ class SeriesModel(RuleBasedStateMachine):
             freshness__stale_if_error_s=ERROR_S,
             freshness__stale_wait_s=4,
             upstream__deadline_s=5,
+            limits=Limits(),
         )
         self._running, self._upstream = self._run(self._stack.enter_async_context(world))
         self._upstream.note()
+        self._upstream.keep_to(cap)
 
     def teardown(self) -> None:
         deltas = self._running.parts.deltas
@@ -147,14 +162,31 @@ class SeriesModel(RuleBasedStateMachine):
         self._quoted = not self._quoted
         self._put([self._row(one.name, one.step, group=one.group, value=one.step / 3) for one in self._upstream.rows.values()])
 
+    @rule(name=st.sampled_from(NAMES), group=st.sampled_from(GROUPS), calls=st.integers(0, 3), count=st.integers(1, 3))
+    def grow_meanwhile(self, name: str, group: str, calls: int, count: int) -> None:
+        """Rows come at the end of a name after one of the next answers."""
+        self._upstream.meanwhile = [*[lambda: None] * calls, lambda: self.grow(name, group, count, 1)]
+        self._events.append(f"after {calls} answers:")
+
+    @rule(cap=st.none() | CAPS, really=st.integers(0, 2))
+    def keep_to(self, cap: Cap | None, really: int) -> None:
+        """The upstream silently sends less than before, or as it should, now and then, and keeps to that for a while."""
+        if really or self._calm_s <= NOTICED_S:
+            return
+        self._upstream.keep_to(cap)
+        self._events.append(f"{cap}")
+        self._calm_s = 0.0
+
     @rule(seconds=st.sampled_from([0.5, 1, 3, 6, 6, 6, 9, 11, 50, 200]))
     def wait(self, seconds: float) -> None:
         """Time passes."""
 
         async def advance() -> None:
             self._running.advance(seconds)
+            await self._running.parts.series.checks.settled()
 
         self._run(advance())
+        self._calm_s += 0.0 if self._upstream.failing else seconds
         self._since_s += seconds
         self._events.append(f"waited {seconds} s")
         # Failures are remembered for negative_s.
@@ -228,7 +260,11 @@ class SeriesModel(RuleBasedStateMachine):
         age_s = int(reply.headers["Age"])
         assert age_s <= FRESH_S + (ERROR_S if self._troubled else self._swr_s) + slack_s, (asked, age_s)
         states = self._upstream.states(now_s - age_s - 1 - slack_s, now_s - age_s)
-        if any(reply.body in islice(permitted(state, asked), _MOST_WAYS) for state in states):
+        caps = self._upstream.caps_between(now_s - age_s - 1 - slack_s, now_s - age_s) | {None}
+        if any(reply.body in islice(permitted(state, asked, cap), _MOST_WAYS) for state in states for cap in caps):
+            return
+        if self._calm_s <= NOTICED_S + age_s + slack_s:
+            outcomes["too soon after another cap"] += 1
             return
         mixed[_kind(reply)] += 1
         oldest_s = max(REWRITE_CHECK_S, FRESH_S) + age_s + slack_s + 1

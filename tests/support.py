@@ -16,6 +16,9 @@ from proxy.app import open_parts
 from proxy.cli.serve import running
 from proxy.clock import Clock
 from proxy.config import KeySource, load
+from proxy.core.limits import Limits
+from proxy.core.metrics_query import MetricsQuery
+from proxy.core.proof import Size
 from proxy.core.routes import ROUTES, Route
 from proxy.service.tenancy import Sleep
 from proxy.standin import Row, Standin, StandinConfig
@@ -65,6 +68,13 @@ class Reply:
         return self.cache_status.startswith("pluto-proxy; hit")
 
 
+class Granted(Limits):
+    """Limits that are all kept to."""
+
+    def allow(self, question: MetricsQuery, size: Size, *, asked_s: float, now_s: float) -> bool:  # noqa: ARG002 -- as its base
+        return True
+
+
 @dataclass(slots=True, kw_only=True)
 class World:
     """A running proxy and its stand-in."""
@@ -94,6 +104,7 @@ class World:
         """Let time pass, and the budget notice it: its own timer runs by real time."""
         self.clock.advance(seconds)
         self.parts.upstream.turnstile._let_through()
+        self.parts.series.checks.look_at_limits()
 
     @property
     def busy(self) -> int:
@@ -132,9 +143,13 @@ async def world(
     sleep: Sleep = asyncio.sleep,
     upstream: str | None = None,
     routes: Sequence[Route] = ROUTES,
+    limits: Limits | None = None,
     **settings: object,
 ) -> AsyncIterator[World]:
-    """Run a stand-in and a proxy; `settings` are written like `freshness__running_s=1`."""
+    """Run a stand-in and a proxy; `settings` are written like `freshness__running_s=1`.
+
+    Unless `limits` are given the upstream is taken to keep to every limit: not every test should count the calls that prove it.
+    """
     standin = standin or Standin(StandinConfig())
     if not len(standin.rows):
         standin.rows.insert(Row(run_id=1, log_name="loss", step=step, value=step / 7) for step in range(1500))
@@ -151,7 +166,14 @@ async def world(
         variables.setdefault("PLUTO_PROXY_CACHE__PATH", str(folder / "cache" / "cache.sqlite"))
         config = load(None, {"PLUTO_PROXY_LISTEN": "127.0.0.1:0", "PLUTO_PROXY_UPSTREAM": base, **variables}).config
         parts = await stack.enter_async_context(
-            open_parts(config, key or KeySource(value=KEY), routes=routes, clock=system_clock or clock, sleep=sleep)
+            open_parts(
+                config,
+                key or KeySource(value=KEY),
+                routes=routes,
+                clock=system_clock or clock,
+                sleep=sleep,
+                limits=limits or Granted(),
+            )
         )
         runner = await stack.enter_async_context(running(parts))
         await web.TCPSite(runner, "127.0.0.1", 0).start()

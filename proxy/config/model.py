@@ -228,7 +228,7 @@ class Series(_Section):
     call_cost_rows: Annotated[int, Field(ge=0, le=10**7)] = 2_000
     overlap_s: Seconds = 60.0
     rewrite_check_s: Seconds = 300.0
-    shadow_fraction: Annotated[float, Field(ge=0, le=1)] = 0.001
+    shadow_s: Annotated[float, Field(ge=0, le=86_400)] = 30.0
 
 
 class _Lifetimes(_Section):

@@ -152,6 +152,12 @@ class Plan:
     whole_at_s: float
     through: int | None
 
+    @property
+    def is_sampled(self) -> bool:
+        """Whether the limit leaves rows out."""
+        windows = (window_of(extent.steps, self.query.first, self.query.last) for extent in self.chosen)
+        return any(end - begin > self.query.limit for begin, end in windows)
+
 
 def answer(extents: Extents, query: MetricsQuery) -> Computed | None:
     """Return what the upstream would have told `query` at the time of `extents`; None where that is uncertain."""

@@ -45,7 +45,7 @@ def extending(extents: Extents, delta: Extents, *, overlap_s: float) -> Work[Ext
             by_name[name] = _grown(old, new, question.first, sent_at_s, overlap_s)
         elif new is not None:
             # It may have rows before those that were asked for.
-            by_name[name] = _not_yet(new, Known.NOT_YET if new.known is Known.ALL else new.known)
+            by_name[name] = not_yet(new, Known.NOT_YET if new.known is Known.ALL else new.known)
         yield None
     if len(by_name) > len(extents.by_name):
         by_name = _in_order(by_name)
@@ -168,19 +168,19 @@ def _grown(old: Extent, new: Extent | None, first: int, sent_at_s: float, overla
     if sent_at_s < old.tail_at_s:
         return old  # this answer was overtaken by a newer one
     if old.known is Known.NONE and new is not None:
-        return _not_yet(new)
+        return not_yet(new)
     if old.known is not Known.ALL:
         return old
     if first > overlap_from(old):
         # It was meant for others; but who asks for a group of which this name had nothing counts on what is said here.
-        return _not_yet(old) if new is not None and not set(_groups_of(new)) <= set(_groups_of(old)) else old
+        return not_yet(old) if new is not None and not set(_groups_of(new)) <= set(_groups_of(old)) else old
     kept = bisect_left(old.steps, first)
     if new is None:
-        return _not_yet(old)
+        return not_yet(old)
     if new.known is not Known.ALL:
-        return _not_yet(old, new.known)  # nor would all of it prove to be complete
+        return not_yet(old, new.known)  # nor would all of it prove to be complete
     if new.shape != old.shape or not _holds(new, old, kept):
-        return _not_yet(old)
+        return not_yet(old)
     return changed(_concatenated(old, new, kept), tail_at_s=sent_at_s, seen=_seen(old, new, kept, first, overlap_s))
 
 
@@ -237,7 +237,7 @@ def _joined(left: Extent | None, right: Extent | None, overlap: tuple[int, int])
     sides = [side for side in (left, right) if side is not None and side.known is not Known.NONE]
     if any(side.known is not Known.ALL for side in sides):
         known = {side.known for side in sides}
-        return _not_yet(sides[0], next(one for one in (Known.NOT_YET, Known.UNCLEAR, Known.SOME) if one in known))
+        return not_yet(sides[0], next(one for one in (Known.NOT_YET, Known.UNCLEAR, Known.SOME) if one in known))
     if len(sides) == 1:
         first, last = window_of(sides[0].steps, *overlap)
         return sides[0] if first == last else None
@@ -256,5 +256,6 @@ def _joined(left: Extent | None, right: Extent | None, overlap: tuple[int, int])
     )
 
 
-def _not_yet(extent: Extent, known: Known = Known.NOT_YET) -> Extent:
+def not_yet(extent: Extent, known: Known = Known.NOT_YET) -> Extent:
+    """Return a name without its rows: they are still to be asked for, unless `known` says otherwise."""
     return changed(extent, steps=NOTHING, rows=(), row_bytes=0, groups=None, known=known)

@@ -17,11 +17,13 @@ from proxy.clock import Clock
 from proxy.core.extents import Extents, Known
 from proxy.core.growth import merged
 from proxy.core.metrics_query import MetricsQuery
+from proxy.core.proof import SHOWING
 from proxy.core.windows import divided, fewer, planned
 from proxy.errors import UpstreamError
 from proxy.service.fetcher import Fetcher
 from proxy.service.lifetimes import RunLifetimes
 from proxy.service.need import Need
+from proxy.service.proving import Prover
 from proxy.service.runs import WATCHED_S
 from proxy.service.series import Series
 from proxy.service.tenancy import Tenant
@@ -52,10 +54,13 @@ class _Steps(NamedTuple):
 class Assembler:
     """Puts long series together."""
 
-    def __init__(self, fetcher: Fetcher, series: Series, lifetimes: RunLifetimes, clock: Clock, *, bounds: Bounds) -> None:
+    def __init__(
+        self, fetcher: Fetcher, series: Series, prover: Prover, lifetimes: RunLifetimes, clock: Clock, *, bounds: Bounds
+    ) -> None:
         """`bounds`: how large an answer may be; a series may have as many rows as one of a whole run."""
         self._fetcher = fetcher
         self._series = series
+        self._prover = prover
         self._lifetimes = lifetimes
         self._clock = clock
         self._bounds = bounds
@@ -137,7 +142,7 @@ class Assembler:
         begin: int | None = series.first
         while begin is not None and every:
             first, last = divided(known.steps, begin, every=every)[0]
-            came = await self._ask(tenant, replace(series, first=first, last=last), need)
+            came = await self._ask(tenant, replace(series, first=_overlapping(whole, first), last=last), need, whole)
             extent = None if came is None else came.by_name.get(series.name or "")
             if extent is not None and extent.known is Known.SOME:
                 every = fewer(every, provable, steps=len(known.within(first, last)), returned=len(extent.steps))
@@ -153,7 +158,8 @@ class Assembler:
         self.assembled += 1
         return True
 
-    async def _ask(self, tenant: Tenant, question: MetricsQuery, need: Need) -> Extents | None:
+    async def _ask(self, tenant: Tenant, question: MetricsQuery, need: Need, before: Extents | None) -> Extents | None:
+        """Return a window of a series, proven whole; None where that could not be had."""
         need = replace(
             need,
             keep=False,
@@ -166,4 +172,15 @@ class Assembler:
         fetched, _ = await self._fetcher.fetch(tenant, question.query, need)
         if fetched.entry.status != 200 or fetched.tenant is not tenant:
             return None
-        return await self._series.taken_apart(fetched, question)
+        extents = await self._series.taken_apart(fetched, question)
+        if extents is None or any(extent.known is Known.SOME for extent in extents.by_name.values()):
+            return extents
+        if self._prover.seen(fetched, extents, [] if before is None else [before]):
+            return extents
+        return await self._prover.prove(fetched, extents, need)
+
+
+def _overlapping(before: Extents | None, first: int) -> int:
+    """Return the step from which a window is asked for: with the last rows of the one before, which then prove it."""
+    extent = None if before is None else next(iter(before.by_name.values()), None)
+    return first if extent is None or len(extent.steps) < SHOWING else min(first, extent.steps[-SHOWING])

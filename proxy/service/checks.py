@@ -1,18 +1,21 @@
-"""Whether the upstream still answers by the rule that answers are computed with. Nothing is computed while it doesn't.
+"""Whether the upstream still answers by the rule that answers are computed with, and sends as much as it was seen to.
 
-Two things are looked at. The **canary**: once there is a series of more than 1,000 rows, and hourly from then on, it is asked
-for in full, with a smaller limit, as two windows, and in full again; where both full answers are the same, the others must be
-what is computed from them. That finds a changed rule, and a bound on the rows of an answer that nobody told. The **shadow**:
-a small share of the computed answers, one a minute at most, is compared with what the upstream says to that very question.
-Where they differ rows may have come or changed meanwhile, so the question is asked twice, and in between the one whose answer
-it was computed from: where the two are the same and still not what is computed, the rule is broken.
+Three things are looked at. The **shadow**: while anything is computed, a computed answer is compared with what the upstream
+says to that very question, every `shadow_s` seconds and where an answer of the upstream's own was another one; sampled ones
+and windows in turns. Where they differ rows may have come or changed meanwhile, so the question is asked twice, and in between
+the one whose answer it was computed from: where the two are the same and still not what is computed, the rule is broken.
 
-What the shadow found broken must itself be right again before anything is computed: a bound on whole runs, say, shows in no
-single series. Where the canary found it, or there is nothing left to compare, a long series has to tell, any that is asked for.
+The **canary**: a series of more than 1,000 rows is asked for in full, with a smaller limit, as two windows, and in full again,
+every ten minutes; where both full answers are the same, the others must be what is computed from them.
+
+The **witnesses**: what was taken to be whole, because the upstream had sent as much a moment before, is confirmed within a
+minute (`core.limits`); where that is not so all is forgotten, and asked for again.
+
+Nothing is computed while the rule is broken. What the shadow found broken must itself be right again before anything is
+computed. Where the canary found it, or there is nothing left to compare, a long series has to tell, any that is asked for.
 """
 
 import asyncio
-import random
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 
@@ -21,20 +24,27 @@ import structlog
 from proxy.clock import Clock
 from proxy.core.answers import splitting
 from proxy.core.budget import Priority
-from proxy.core.extents import Extents, answer
+from proxy.core.extents import Computed, Extents, answer
+from proxy.core.limits import Claim, Limits
 from proxy.core.metrics_query import MetricsQuery
+from proxy.core.proof import size_of
 from proxy.errors import UpstreamError
 from proxy.slices import in_slices
 from proxy.upstream.client import Upstream
 
-# The canary's series must be longer than bounds that a server might silently have.
+# A short series tells little of the rule.
 LEAST_ROWS = 1_000
-CANARY_S = 3600.0
+CANARY_S = 600.0
 # After a check that told nothing (rows came meanwhile, the upstream failed), and while the rule is broken.
 AGAIN_S = 300.0
-SHADOW_S = 60.0
+# A shadow that is due waits so long at most for an answer of the kind whose turn it is, made of rows that have just come.
+_PICKY_S = 10.0
+# What differed from the upstream's own answer is looked at no more often than this.
+_SUSPICION_S = 5.0
 # What came so long ago at most needn't be asked for once more: a growing series has most likely stood still since.
 _JUST_S = 0.5
+# How often it is looked at whether a witness is due.
+_LOOK_S = 5.0
 _log = structlog.get_logger()
 
 
@@ -45,18 +55,22 @@ class _Refused(Exception):
 class Checks:
     """Says whether the rule holds, and sees to it that it is looked at."""
 
-    def __init__(
-        self, upstream: Upstream, clock: Clock, *, shadow_fraction: float, draw: Callable[[], float] = random.random
-    ) -> None:
-        """`draw` returns numbers from 0 to 1, of which those below `shadow_fraction` choose an answer to compare."""
+    def __init__(self, upstream: Upstream, limits: Limits, clock: Clock, *, shadow_s: float) -> None:
+        """`shadow_s`: seconds between two comparisons while anything is computed; 0: there are none."""
         self._upstream = upstream
+        self._limits = limits
         self._clock = clock
-        self._shadow_fraction = shadow_fraction
-        self._draw = draw
+        self._shadow_s = shadow_s
+        # What the next comparison is of: a sampled answer (True), one that has all rows of a window, or any (None); and which
+        # of them came since the last one.
+        self._turn: bool | None = None
+        self._met: set[bool] = set()
         self._next_canary_s = 0.0
         self._again_s = AGAIN_S
         self._next_shadow_s = 0.0
+        self._next_suspicion_s = 0.0
         self._running: asyncio.Task[None] | None = None
+        self._looking: asyncio.Task[None] | None = None
         # The series that the canary asks for, and the question and its source that the shadow found broken.
         self._suspect: MetricsQuery | None = None
         self._culprit: tuple[MetricsQuery, MetricsQuery] | None = None
@@ -100,25 +114,59 @@ class Checks:
         self._again_s = min(2 * self._again_s, CANARY_S) if self.trusted else AGAIN_S
         self._start(check)
 
-    def compare(self, question: MetricsQuery, computed: bytes, source: MetricsQuery) -> None:
-        """Perhaps compare an answer computed from the one to `source` with the upstream's own, in the background."""
-        if self._draw() >= self._shadow_fraction:
-            return
+    def compare(self, question: MetricsQuery, computed: Computed, source: MetricsQuery, *, sampled: bool) -> None:
+        """Perhaps compare an answer computed from the one to `source` with the upstream's own, in the background.
+
+        `sampled`: whether it lacks rows of its window.
+        """
         now_s = self._clock.monotonic_s()
-        if now_s >= self._next_shadow_s and self._idle:
-            self._next_shadow_s = now_s + SHADOW_S
-            self._start(self._shadow(question, computed, source))
+        self._met.add(sampled)
+        if not self._shadow_s or now_s < self._next_shadow_s or not self._idle:
+            return
+        # What is made of older rows most likely differs, and takes two calls more.
+        fits = self._turn in {None, sampled} and self._clock.now_s() - computed.tail_at_s <= _JUST_S
+        if fits or now_s >= self._next_shadow_s + _PICKY_S:
+            self._turn = None if self._met == {sampled} else not sampled
+            self._met.clear()
+            self._begin_shadow(question, computed.body, source)
+
+    def suspect(self, question: MetricsQuery, computed: bytes, source: MetricsQuery) -> None:
+        """Take notice that an answer of the upstream is not what would have been computed: look at it at once."""
+        if self._shadow_s and self._clock.monotonic_s() >= self._next_suspicion_s and self._idle:
+            self._next_suspicion_s = self._clock.monotonic_s() + _SUSPICION_S
+            self._begin_shadow(question, computed, source)
+
+    def _begin_shadow(self, question: MetricsQuery, computed: bytes, source: MetricsQuery) -> None:
+        self._next_shadow_s = self._clock.monotonic_s() + self._shadow_s
+        self._start(self._shadow(question, computed, source))
+
+    def look_at_limits(self) -> None:
+        """Ask a witness again, where one is due."""
+        claim = self._limits.due(self._clock.now_s())
+        if claim is not None and (self._looking is None or self._looking.done()):
+            look = self._guarded(self._look(claim))
+            self._looking = asyncio.get_running_loop().create_task(look, name="checks.look")
+
+    async def run(self) -> None:
+        """See to it that witnesses are asked in time, also where nobody asks anything."""
+        while True:
+            await asyncio.sleep(_LOOK_S)
+            self.look_at_limits()
 
     async def settled(self) -> None:
-        """Wait until the check under way is done."""
-        if self._running is not None:
-            await asyncio.wait([self._running])
+        """Wait until the checks under way are done."""
+        if tasks := self._tasks:
+            await asyncio.wait(tasks)
 
     async def aclose(self) -> None:
-        """End the check under way."""
-        if self._running is not None:
-            self._running.cancel()
-            await asyncio.wait([self._running])
+        """End the checks under way."""
+        for task in self._tasks:
+            task.cancel()
+        await self.settled()
+
+    @property
+    def _tasks(self) -> list[asyncio.Task[None]]:
+        return [task for task in (self._running, self._looking) if task is not None]
 
     @property
     def _idle(self) -> bool:
@@ -177,6 +225,22 @@ class Checks:
         # Where there is nothing, or it isn't computed any more, it is for the canary to tell.
         if computed_now is None or self._judge(computed_now == said, check="again"):
             self._culprit = None
+
+    async def _look(self, claim: Claim) -> None:
+        """Ask a witness again: where it shows less than was counted on, all that was computed with may lack rows."""
+        question, asked_s = claim.witness.question, self._clock.now_s()
+        try:
+            body = await self._ask(question)
+            size = size_of(await _taken_apart(body, question), len(body))
+        except (UpstreamError, _Refused):
+            self._limits.put_off(claim, self._clock.now_s())
+            raise
+        if size.holds(claim.size):
+            self._limits.note(question, size, asked_s)
+            return
+        _log.warning("series.limits_in_doubt", key=question.query.target, rows=size.rows, expected=claim.size.rows)
+        self._limits.forget()
+        self.distrusted()
 
     async def _ask(self, question: MetricsQuery) -> bytes:
         query = question.query

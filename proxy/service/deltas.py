@@ -6,7 +6,7 @@ flight.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import structlog
@@ -20,6 +20,7 @@ from proxy.errors import AnswerTooLarge, KeyRefused, UpstreamBusy
 from proxy.flight import Flight, Flights
 from proxy.service.fetcher import Fetcher
 from proxy.service.need import Need
+from proxy.service.proving import Prover
 from proxy.service.series import Series
 from proxy.service.tenancy import Tenant
 from proxy.service.watched import Watched
@@ -59,6 +60,7 @@ class Deltas:
         self,
         fetcher: Fetcher,
         series: Series,
+        prover: Prover,
         watched: Watched,
         clock: Clock,
         *,
@@ -67,6 +69,7 @@ class Deltas:
     ) -> None:
         self._fetcher = fetcher
         self._series = series
+        self._prover = prover
         self._watched = watched
         self._clock = clock
         self._overlap_s = overlap_s
@@ -155,6 +158,8 @@ class Deltas:
                 self._series.runs.note_hopeless(question)
             return False
         delta = await self._series.taken_apart(fetched, question)
+        if delta is not None and not self._prover.seen(fetched, delta, list(self._open_windows(fetched.tenant, question))):
+            delta = await self._prover.prove(fetched, delta, need)
         if delta is None or not self._series.checks.trusted:
             return False
         await self._apply(fetched.tenant, delta, persist=call.need.persist)
@@ -162,14 +167,16 @@ class Deltas:
 
     async def _apply(self, tenant: Tenant, delta: Extents, *, persist: bool) -> None:
         """Add what an answer tells to every window that it tells about."""
-        shelves, question = self._series.shelves, delta.question
+        for old in list(self._open_windows(tenant, delta.question)):
+            await self._grow(tenant, old, delta, persist=persist)
+
+    def _open_windows(self, tenant: Tenant, question: MetricsQuery) -> Iterator[Extents]:
+        """Yield the windows in memory, open at their end, that an answer to a question tells about."""
         scopes = {question.wide, replace(question.wide, name=None)}
         if question.name is None:
             scopes |= {replace(question.wide, name=name) for name, _ in self._series.runs.watched(question)}
         for scope in scopes:
-            for old in shelves.peek(tenant, scope):
-                if old.question.last is None:
-                    await self._grow(tenant, old, delta, persist=persist)
+            yield from (window for window in self._series.shelves.peek(tenant, scope) if window.question.last is None)
 
     async def _grow(self, tenant: Tenant, window: Extents, delta: Extents, *, persist: bool) -> None:
         """Add what an answer tells to a window, whatever takes its place meanwhile."""

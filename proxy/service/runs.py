@@ -18,6 +18,8 @@ _MOST_WATCHED = 200
 VAIN_S = 3600.0
 # What failed may have been too much for the upstream; most likely that had other reasons, which pass.
 _FAILED_S = 300.0
+# What could not be proven whole may be later: more rows may have come, or a limit been lifted.
+_UNPROVEN_S = 30.0
 # Until a series of the run has come, what one is taken to have.
 _USUAL_ROWS = 1_000
 
@@ -54,6 +56,7 @@ class Runs:
         self._runs: LRUCache[tuple[str, str], Run] = LRUCache(_MOST_RUNS)
         self._vain: TTLCache[tuple[MetricsQuery, str | None], None] = TTLCache(_MOST_VAIN, VAIN_S, timer=clock.monotonic_s)
         self._hopeless: TTLCache[MetricsQuery, None] = TTLCache(_MOST_VAIN, VAIN_S, timer=clock.monotonic_s)
+        self._unproven: TTLCache[MetricsQuery, None] = TTLCache(_MOST_VAIN, _UNPROVEN_S, timer=clock.monotonic_s)
         self._failed: TTLCache[MetricsQuery, None] = TTLCache(_MOST_VAIN, _FAILED_S, timer=clock.monotonic_s)
         # By series in full: the shortest window of which even the densest answer was of no use.
         self._too_long: TTLCache[MetricsQuery, float] = TTLCache(_MOST_VAIN, VAIN_S, timer=clock.monotonic_s)
@@ -103,7 +106,8 @@ class Runs:
 
     def is_promising(self, wider: MetricsQuery, question: MetricsQuery) -> bool:
         """Tell whether nothing is known that speaks against asking a wider question for another one."""
-        return (wider, question.name) not in self._vain and wider not in self._hopeless and wider not in self._failed
+        useless = (self._hopeless, self._failed, self._unproven)
+        return (wider, question.name) not in self._vain and not any(wider in questions for questions in useless)
 
     def _wider(self, question: MetricsQuery) -> list[MetricsQuery]:
         run = self.run(question)
@@ -158,6 +162,10 @@ class Runs:
     def note_failed(self, asked: MetricsQuery) -> None:
         """Note that the upstream failed to answer a wider question: that it was too much is one reason of many."""
         self._failed[asked] = None
+
+    def note_unproven(self, asked: MetricsQuery) -> None:
+        """Note that a wider question's answer could not be proven whole."""
+        self._unproven[asked] = None
 
 
 def _span(question: MetricsQuery) -> float:

@@ -12,7 +12,7 @@ import msgspec
 
 from proxy.clock import Clock
 from proxy.core.entry import Entry, tombstone
-from proxy.core.extents import plan_of
+from proxy.core.extents import Extents, Known, plan_of
 from proxy.core.freshness import Verdict, judge
 from proxy.core.keeping import Keeping
 from proxy.core.metrics_query import MetricsQuery
@@ -26,6 +26,7 @@ from proxy.service.fetcher import Fetcher
 from proxy.service.lifetimes import RunLifetimes
 from proxy.service.memo import Failure, Memo
 from proxy.service.need import Fetched, Need
+from proxy.service.proving import Prover
 from proxy.service.question import Question
 from proxy.service.series import Series
 from proxy.service.statuses import Statuses
@@ -83,6 +84,7 @@ class Widening:
         *,
         fetcher: Fetcher,
         series: Series,
+        prover: Prover,
         statuses: Statuses,
         store: TieredStore,
         encoder: Encoder,
@@ -94,6 +96,7 @@ class Widening:
         """`bounds`: how large an answer may be that nobody asked for."""
         self._fetcher = fetcher
         self._series = series
+        self._prover = prover
         self._statuses = statuses
         self._store = store
         self._encoder = encoder
@@ -148,7 +151,7 @@ class Widening:
             self._let_go(fetched, wider)
             made = Made.SERIES if wider == wider.wide else Made.WINDOW
             return Brought(fetched=replace(fetched, entry=entry, stored=True), collapsed=collapsed, made=made)
-        if self._series.checks.trusted:
+        if self._series.checks.trusted and runs.is_promising(wider, metrics):
             runs.note_vain(wider, metrics)
         return None
 
@@ -179,10 +182,11 @@ class Widening:
     async def _computed(self, asked: Asked, metrics: MetricsQuery, wider: MetricsQuery, fetched: Fetched) -> Entry | None:
         """Take an answer apart, keep it, and compute another one from it."""
         series = self._series
-        extents = series.installed(fetched.tenant, wider, fetched.entry.sent_at_s) or await series.taken_apart(fetched, wider)
+        extents = series.installed(fetched.tenant, wider, fetched.entry.sent_at_s)
+        if extents is None:
+            extents = await self._proven(asked, metrics, wider, fetched)
         if extents is None or not series.checks.trusted:
             return None
-        series.runs.note_rows(metrics, max((len(extent.steps) for extent in extents.by_name.values()), default=0))
         fresh_s = self._lifetimes.of(asked.query, fetched.tenant).fresh_s
         held = await series.install(fetched.tenant, extents, persist=asked.need.persist, fresh_s=fresh_s)
         plan = plan_of(extents, metrics)
@@ -191,6 +195,21 @@ class Widening:
         if not held and asked.need.persist:
             self._encoder.keep(fetched.tenant, asked.query.target, entry, Keeping.DISK)
         return entry
+
+    async def _proven(self, asked: Asked, metrics: MetricsQuery, wider: MetricsQuery, fetched: Fetched) -> Extents | None:
+        """Take an answer apart, and return it if it is proven whole."""
+        extents = await self._series.taken_apart(fetched, wider)
+        if extents is None:
+            return None
+        self._series.runs.note_rows(metrics, max((len(extent.steps) for extent in extents.by_name.values()), default=0))
+        shelves, tenant = self._series.shelves, fetched.tenant
+        known = [*shelves.peek(tenant, wider.wide), *shelves.peek(tenant, replace(wider.wide, name=None))]
+        if self._prover.seen(fetched, extents, known) or _tells_nothing(extents):
+            return extents
+        proven = await self._prover.prove(fetched, extents, asked.need)
+        if proven is None:
+            self._series.runs.note_unproven(wider)
+        return proven
 
     async def learn_size(self, asked: Asked, metrics: MetricsQuery) -> None:
         """Learn how large the run is, where somebody looks at several of its series: perhaps one call will do for all."""
@@ -239,6 +258,11 @@ class Widening:
         self._late.discard(asking)
         if not asking.cancelled() and asking.exception() is None:
             self._series.runs.note_size(metrics, _series_in(asking.result()[0].entry, metrics.project))
+
+
+def _tells_nothing(extents: Extents) -> bool:
+    """Tell whether nothing would be computed from an answer: not what it holds, nor that it holds nothing else."""
+    return extents.question.name is not None and not any(one.known is Known.ALL for one in extents.by_name.values())
 
 
 def _series_in(details: Entry, project: str) -> float:

@@ -282,7 +282,7 @@ async def test_what_is_known_of_a_run_spares_calls(tmp_path: Path) -> None:
 @pytest.mark.parametrize("stored", [False, True])
 async def test_how_series_are_asked_for_tells_nothing(tmp_path: Path, stored: bool) -> None:
     """Of a run's number asked for in a project of theirs: nothing of one in another's."""
-    async with guarded(tmp_path, series__enabled="true", series__shadow_fraction=0, series__max_fetch_rows=10_000) as running:
+    async with guarded(tmp_path, series__enabled="true", series__shadow_s=0, series__max_fetch_rows=10_000) as running:
         standin = running.standin
         names = [f"m{number}" for number in range(6)]
         standin.rows.insert(

@@ -56,7 +56,7 @@ async def test_looking_for_a_run_of_theirs_takes_as_long_as_for_none(tmp_path: P
 @pytest.mark.parametrize("pause_s", [6, 11, 16, 40])
 async def test_series_of_a_run_of_theirs_take_as_long_as_of_none(tmp_path: Path, stored: bool, pause_s: int) -> None:
     """Asked for in a project of one's own, polled until they are stale: whether the run has ended is asked in the same way."""
-    async with guarded(tmp_path, series__enabled="true", series__shadow_fraction=0) as running:
+    async with guarded(tmp_path, series__enabled="true", series__shadow_s=0) as running:
         asked = running.standin.counters.by_path
         # Whatever is learned of the project as a whole is learned before.
         await running.get(f"{METRICS}?runId=1&projectName=ours&logName=loss", **bearer(TEAM))
@@ -293,7 +293,7 @@ async def test_a_call_that_somebody_with_the_right_has_begun(tmp_path: Path, tar
 
 async def test_computed_answers_and_tags(tmp_path: Path) -> None:
     """From what somebody else's questions brought nothing is computed across projects, and their tags open nothing."""
-    async with guarded(tmp_path, series__enabled="true", series__shadow_fraction=0) as running:
+    async with guarded(tmp_path, series__enabled="true", series__shadow_s=0) as running:
         panel = f"{METRICS}?runId={THEIRS}&projectName={{}}&logName=loss&limit={{}}"
         tags = [(await running.get(panel.format("theirs", limit), **bearer(ALL))).headers["ETag"] for limit in (10, 9, 3, 10)]
         assert running.parts.series.computed > 1

@@ -138,7 +138,7 @@ async def test_rows_that_come_meanwhile_are_no_breach(tmp_path: Path) -> None:
 
 async def test_the_shadow(tmp_path: Path) -> None:
     """A computed answer that the upstream itself gives otherwise, twice, breaks trust; one that changed meanwhile doesn't."""
-    async with series_world(tmp_path, series__shadow_fraction=1) as (running, upstream):
+    async with series_world(tmp_path, series__shadow_s=60) as (running, upstream):
         upstream.put(row("loss", step, value=step) for step in range(90))
         await ask(running, "logName=loss&limit=10")
         checks = running.parts.series.checks

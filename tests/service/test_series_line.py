@@ -31,7 +31,7 @@ async def test_many_runs_at_once_cost_few_calls_each(tmp_path: Path) -> None:
         standin=standin,
         system_clock=SystemClock(),
         series__enabled="true",
-        series__shadow_fraction=0,
+        series__shadow_s=0,
         freshness__stale_wait_s=0.4,
         upstream__rate_per_s=16,
         upstream__burst=1,
@@ -52,7 +52,7 @@ async def test_a_size_that_comes_late_is_used_at_once(tmp_path: Path) -> None:
     standin.rows.insert(Row(run_id=101, log_name=name, step=step, value=step) for name in NAMES for step in range(9))
     standin.faults.add(Fault(path="/api/runs/details/101", gate=gate))
     async with world(
-        tmp_path, standin=standin, series__enabled="true", series__shadow_fraction=0, freshness__stale_wait_s=0.05
+        tmp_path, standin=standin, series__enabled="true", series__shadow_s=0, freshness__stale_wait_s=0.05
     ) as running:
         for name in NAMES[:2]:
             await running.get(f"{METRICS}?runId=101&projectName=demo&logName={name}")

@@ -37,7 +37,7 @@ async def test_every_recorded_answer_from_whole_runs(tmp_path: Path, mode: str, 
     again = [recorded for recorded in wanted(mode) if recorded["id"] not in REFUSED]
     queries = {recorded["id"]: read_query(METRICS_ROUTE, recorded["query"]) for recorded in again}
     runs = {(query.values["runId"], query.values["projectName"]) for query in queries.values()}
-    async with world(tmp_path, standin=standin, series__enabled="true", series__shadow_fraction=0) as running:
+    async with world(tmp_path, standin=standin, series__enabled="true", series__shadow_s=0) as running:
         for run, project in sorted(runs):
             await running.get(f"{METRICS}?runId={run}&projectName={quote(project)}&limit=10000")
         # The first computed answer sets off the canary, whose calls are nobody's.

@@ -119,7 +119,7 @@ async def test_a_key_that_changes_on_the_way(tmp_path: Path) -> None:
 
 async def test_an_answer_cut_off_in_full_only(tmp_path: Path) -> None:
     """The shadow looks at the very question that was computed from, and trust comes back only by that one."""
-    async with series_world(tmp_path, series__shadow_fraction=1) as (running, upstream):
+    async with series_world(tmp_path, series__shadow_s=60) as (running, upstream):
         upstream.put(row(name, step) for name in "abcd" for step in range(300))
 
         def capped(query: Any) -> bytes:
@@ -175,7 +175,7 @@ async def test_trust_comes_back_though_the_canary_outgrew_its_cage(tmp_path: Pat
 @pytest.mark.parametrize("raw", ["logName=loss&limit=1", "limit=1"])
 async def test_trust_comes_back_after_a_short_series(tmp_path: Path, raw: str) -> None:
     """Trust that a short series or a whole run has cost is won back by it."""
-    async with series_world(tmp_path, series__shadow_fraction=1) as (running, upstream):
+    async with series_world(tmp_path, series__shadow_s=60) as (running, upstream):
         upstream.put(row("loss", step) for step in (0, 1))
         upstream.instead = no_last_row(upstream)
         await ask(running, raw)
@@ -194,7 +194,7 @@ async def test_trust_comes_back_after_a_short_series(tmp_path: Path, raw: str) -
 
 async def test_what_broke_trust_may_be_gone(tmp_path: Path) -> None:
     """Where what broke trust isn't computed any more, a long series tells; rows that come meanwhile tell nothing."""
-    async with series_world(tmp_path, series__shadow_fraction=1) as (running, upstream):
+    async with series_world(tmp_path, series__shadow_s=60) as (running, upstream):
         upstream.put(row("loss", step) for step in range(90))
         upstream.instead = no_last_row(upstream)
         await ask(running, "logName=loss&limit=10")
@@ -406,7 +406,7 @@ async def test_unreadable_names_are_not_computed_with(tmp_path: Path, name: str,
 
 async def test_trust_does_not_come_back_for_nothing(tmp_path: Path) -> None:
     """That a run which broke trust has no rows any more proves nothing."""
-    async with series_world(tmp_path, series__shadow_fraction=1) as (running, upstream):
+    async with series_world(tmp_path, series__shadow_s=60) as (running, upstream):
         upstream.put(row("loss", step) for step in range(90))
         upstream.instead = no_last_row(upstream)
         await ask(running, "logName=loss&limit=10")

@@ -82,7 +82,7 @@ def runs_called(standin: Standin) -> Iterator[str]:
 async def test_a_wall_of_viewers(tmp_path: Path) -> None:
     """Each of 2,400 answers is the upstream's own, and no run costs more than three calls within one lifetime."""
     standin = finished()
-    async with world(tmp_path, standin=standin, series__enabled="true", series__shadow_fraction=0) as running:
+    async with world(tmp_path, standin=standin, series__enabled="true", series__shadow_s=0) as running:
         viewers = [random.Random(number) for number in range(VIEWERS)]  # noqa: S311 -- the same wall every time
         seen = [each for viewer in await asyncio.gather(*(look(running, dice) for dice in viewers)) for each in viewer]
         calls = Counter(runs_called(standin))

@@ -1,0 +1,138 @@
+"""Whether an answer is whole: the upstream's limits are trusted only as far as they were seen honoured a moment ago.
+
+The theory. `core.sampling` proves an answer complete by its limit. That holds where the upstream honours the limit that it was
+sent; a server that silently keeps to a smaller one, of rows of a name, of all rows or of bytes, sends less, and it looks the
+same. What is trusted instead is what was seen. Three things prove that nothing is missing:
+
+- **More was sent.** An answer with m rows of one name shows that at least m - 1 rows of one are sent (the last row of a sampled
+  name comes in addition). So one with at most half of that, in every respect (`Size`), was not sampled, and one with less was
+  not cut. `core.limits` says what was seen lately enough for that.
+- **A smaller limit.** The same question with a limit l below the n rows of a name must be answered with what is computed from
+  them. Were the n rows only every s-th (s >= 2), the rows of that answer would lie ceil(N / l) apart, with N <= (n - 1) s + 1,
+  and those that are computed s ceil(n / l). These differ where 2 (r + 1) > l, with r = ceil(n / l) l - n: then
+  s ceil(n / l) l = s (n + r) >= N + s (r + 1) - 1 > N + l - 1. So l must be chosen for n (`probes`), and what comes shows the
+  first row, the last one, those between and all names at once: a cut answer lacks some of them.
+- **Known rows.** Three rows that are known to follow each other, all of them at the beginning of what came, show that nothing
+  was left out between the rows of this name; that its end was not cut, less rows than were seen lately.
+
+Nothing is concluded about an upstream that sends fewer than 3 rows. At most 2 rows are therefore always all of them."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from proxy.core.extents import Extent, Extents, Known, window_of
+from proxy.core.sampling import sampled
+
+# An answer of so few rows is whole whatever was seen.
+FEW_ROWS = 2
+# So many known rows at the beginning of an answer show that none is left out.
+SHOWING = 3
+_MOST_PROBES = 2
+_MOST_LIMIT = 64
+# What a cut answer may lack of the bytes that would be sent, in rows of the usual length.
+_ROOM_ROWS = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Size:
+    """How much one answer holds: names, rows of the longest name, rows together, and bytes as it came."""
+
+    names: int
+    most: int
+    rows: int
+    bytes: int
+
+    def holds(self, other: "Size") -> bool:
+        """Tell whether this is at least as large in every respect."""
+        return self.joined(other) == self
+
+    def joined(self, other: "Size") -> "Size":
+        """Return the least size that is as large as both in every respect."""
+        return Size(
+            names=max(self.names, other.names),
+            most=max(self.most, other.most),
+            rows=max(self.rows, other.rows),
+            bytes=max(self.bytes, other.bytes),
+        )
+
+    @property
+    def doubled(self) -> "Size":
+        """What must have been sent for this to have been neither sampled nor cut."""
+        return Size(names=self.names, most=2 * self.most + 1, rows=2 * self.rows + self.names, bytes=2 * self.bytes)
+
+    @property
+    def exceeded(self) -> "Size":
+        """What must have been sent for this not to have been cut: one row more, and bytes that would have held some more."""
+        row_bytes = -(-self.bytes // max(1, self.rows))
+        return Size(names=self.names, most=self.most + 1, rows=self.rows + 1, bytes=self.bytes + _ROOM_ROWS * row_bytes)
+
+
+def size_of(extents: Extents, body_bytes: int) -> Size:
+    """Return the size of an answer that was taken apart; `body_bytes` is its length."""
+    rows = [len(extent.steps) for extent in extents.by_name.values()]
+    return Size(names=len(rows), most=max(rows, default=0), rows=sum(rows), bytes=body_bytes)
+
+
+def is_probed_by(rows: int, limit: int) -> bool:
+    """Tell whether the answer with this limit differs from what is computed if `rows` are only some of a name's rows."""
+    return rows > limit and 2 * (-rows % limit + 1) > limit
+
+
+def probes(lengths: Iterable[int]) -> Sequence[int]:
+    """Return the limits to ask with so that names of these lengths are proven: few, small ones; not each may be."""
+    unproven = {rows for rows in lengths if rows > FEW_ROWS}
+    most = min(_MOST_LIMIT, max(unproven, default=0) - 1)
+    limits: list[int] = []
+    while unproven and len(limits) < _MOST_PROBES:
+        best = max(range(2, most + 1), key=lambda limit: (len(proven_by(unproven, limit)), -limit), default=0)
+        proven = proven_by(unproven, best) if best else set()
+        if not proven:
+            break
+        limits.append(best)
+        unproven -= proven
+    return limits
+
+
+def proven_by(lengths: Iterable[int], limit: int) -> set[int]:
+    """Return which lengths of names one answer with a limit proves.
+
+    Where a name with more rows than the limit is proven, the upstream sends more than `limit` rows of one, so that names with
+    at most half as many are whole too.
+    """
+    lengths = set(lengths)
+    probed = {rows for rows in lengths if is_probed_by(rows, limit)}
+    return probed | {rows for rows in lengths if 2 * rows <= limit} if probed else probed
+
+
+def confirmed(extents: Extents, limit: int, said: Mapping[str, Sequence[bytes]]) -> set[str] | None:
+    """Return the names that an answer to the same question with a smaller limit proves whole.
+
+    `said` are its rows by name. None where it has other names, or shows no less than what is to be proven: then it proves
+    nothing at all.
+    """
+    shown = sum(len(rows) for rows in said.values())
+    if said.keys() != extents.by_name.keys() or shown >= sum(len(extent.steps) for extent in extents.by_name.values()):
+        return None
+    complete = {name: extent for name, extent in extents.by_name.items() if extent.known is Known.ALL}
+    right = {name for name, extent in complete.items() if _sampled(extent, limit) == list(said[name])}
+    lengths = proven_by((len(complete[name].rows) for name in right), limit)
+    return {name for name in right if len(complete[name].rows) in lengths}
+
+
+def _sampled(extent: Extent, limit: int) -> list[bytes]:
+    return [extent.head + extent.rows[place] for place in sampled(len(extent.rows), limit)]
+
+
+def shown(known: Extent, new: Extent, first: int) -> bool:
+    """Tell whether known rows show that nothing is left out between the rows that came from step `first` on."""
+    begin, end = window_of(known.steps, first, None)
+    return end - begin >= SHOWING and known.agrees(new, slice(begin, begin + SHOWING), slice(0, SHOWING))
+
+
+def lost(known: Extent, new: Extent | None, first: int, last: int | None) -> bool:
+    """Tell whether steps that are known to have rows in a window are missing from what came of it."""
+    begin, end = window_of(known.steps, first, last)
+    steps = known.steps[begin:end]
+    if new is None:
+        return bool(steps)
+    return new.steps[: len(steps)] != steps and not set(steps) <= set(new.steps)
