@@ -74,6 +74,9 @@ class Granted(Limits):
     def allow(self, question: MetricsQuery, size: Size, *, asked_s: float, now_s: float) -> bool:  # noqa: ARG002 -- as its base
         return True
 
+    def shows(self, question: MetricsQuery, size: Size, *, now_s: float) -> bool:  # noqa: ARG002 -- as its base
+        return True
+
 
 @dataclass(slots=True, kw_only=True)
 class World:

@@ -77,12 +77,7 @@ class Limits:
 
         `size`: what must have been sent (`Size.doubled`, `Size.exceeded`); `asked_s`: when that answer was asked for.
         """
-        named = question.name is not None
-        found = [
-            seen
-            for seen in self._seen
-            if (seen.question.name is not None) is named and now_s - TRUST_S < seen.at_s <= asked_s and seen.size.holds(size)
-        ]
+        found = [seen for seen in self._showing(question, size, now_s) if seen.at_s <= asked_s]
         if not found:
             return False
         # Few witnesses, and of those the one that is asked again at the least cost.
@@ -93,6 +88,15 @@ class Limits:
             claim = replace(before, size=before.size.joined(size), until_s=max(before.until_s, asked_s))
         self._claims[witness.question] = claim
         return True
+
+    def shows(self, question: MetricsQuery, size: Size, *, now_s: float) -> bool:
+        """Tell whether so much was sent a moment ago, without claiming anything because of it."""
+        return bool(self._showing(question, size, now_s))
+
+    def _showing(self, question: MetricsQuery, size: Size, now_s: float) -> list[Seen]:
+        named = question.name is not None
+        lately = [seen for seen in self._seen if seen.at_s > now_s - TRUST_S]
+        return [seen for seen in lately if (seen.question.name is not None) is named and seen.size.holds(size)]
 
     def due(self, now_s: float) -> Claim | None:
         """Return a claim whose witness is to be asked again now, None where there is none."""

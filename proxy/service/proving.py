@@ -1,11 +1,12 @@
 """Answers of the upstream proven whole before anything is computed from them: `core.proof` has the theory.
 
 What was seen of the upstream lately proves most answers at no cost (`core.limits`). Others are proven by a probe, the same
-question with a smaller limit. Where rows came between the two both are asked again, at the same time.
+question with a smaller limit. Where rows came between the two, what is new is asked for as well, which proves the rest.
 """
 
 import asyncio
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -13,19 +14,19 @@ import structlog
 
 from proxy.clock import Clock
 from proxy.core.answers import partitions, splitting
-from proxy.core.extents import Extents, Known
-from proxy.core.growth import not_yet
+from proxy.core.extents import Extent, Extents, Known
+from proxy.core.growth import extending, not_yet
 from proxy.core.limits import Limits
 from proxy.core.metrics_query import MetricsQuery
 from proxy.core.pieces import Work
-from proxy.core.proof import FEW_ROWS, Size, confirmed, lost, probes, proven_by, shown, size_of
+from proxy.core.proof import FEW_ROWS, SHOWING, Size, confirmed, lost, probes, proven_by, shown, size_of
 from proxy.errors import KeyRefused, UpstreamBusy, UpstreamError
 from proxy.service.fetcher import Fetcher
 from proxy.service.need import Fetched, Need
 from proxy.slices import in_slices
 
-# So many rows of a name are expected to come meanwhile at most where an answer and its probes are asked at the same time.
-_MOST_MEANWHILE = 2
+# What a series is taken to have that nobody knows.
+_USUAL_ROWS = 1_000
 _log = structlog.get_logger()
 _Place = tuple[MetricsQuery, float, str]
 # A probe's limit, and what was said to it by name; None where nothing can be told from it.
@@ -59,6 +60,11 @@ class Prover:
             whole = self._allows(extents, size.exceeded)
         self._limits.note(extents.question, size, sent_at_s)
         return whole
+
+    def is_cheap(self, question: MetricsQuery) -> bool:
+        """Tell whether the answer to a question is likely to be proven by what was seen lately."""
+        size = Size(names=1, most=_USUAL_ROWS, rows=_USUAL_ROWS, bytes=_USUAL_ROWS)
+        return self._limits.shows(question, size.doubled, now_s=self._clock.now_s())
 
     def _allows(self, extents: Extents, size: Size) -> bool:
         return self._limits.allow(extents.question, size, asked_s=extents.tail_at_s, now_s=self._clock.now_s())
@@ -94,7 +100,7 @@ class Prover:
             said = await self._ask_probes(fetched, extents.question, _limits_for(extents), need)
             proven = _proven(extents, said)
             if proven is None:
-                proven = await self._once_more(fetched, extents, need)
+                proven = await self._followed(fetched, extents, said, need)
         except (UpstreamBusy, KeyRefused):
             raise
         except UpstreamError as exc:
@@ -119,22 +125,37 @@ class Prover:
         except ValueError:
             return probe.limit, None
 
-    async def _once_more(self, fetched: Fetched, extents: Extents, need: Need) -> Extents | None:
-        """Ask the question and its probes again, all at the same time: rows may have come between them."""
-        question = extents.question
-        limits = _limits_for(extents, more=_MOST_MEANWHILE)
-        asking = self._fetcher.fetch(fetched.tenant, question.query, replace(self._need(need), keep=False))
-        (again, _), said = await asyncio.gather(asking, self._ask_probes(fetched, question, limits, need))
-        if again.entry.status != 200 or again.tenant is not fetched.tenant:
+    async def _followed(self, fetched: Fetched, extents: Extents, said: Sequence[_Said], need: Need) -> Extents | None:
+        """Prove an answer to which rows have come meanwhile by its end, asked for again, which brings them too.
+
+        The probes must still show its first rows and all of its names. The end is so much less than what came before that it
+        is whole; where it holds the last rows that are known one after the other, nothing was left out between the others.
+        """
+        if extents.question.last is not None or (proven := _begun(extents, said)) is None:
+            return None
+        rest = {name: extent for name, extent in extents.by_name.items() if extent.known is Known.ALL and name not in proven}
+        first = min((_third_last(extent) for extent in rest.values()), default=0)
+        if not rest or 2 * sum(
+            len(extent.steps) - bisect_left(extent.steps, first) for extent in extents.by_name.values()
+        ) > sum(len(extent.steps) for extent in extents.by_name.values()):
+            return None
+        question = replace(extents.question, first=first)
+        came, _ = await self._fetcher.fetch(fetched.tenant, question.query, self._need(need))
+        end = await self._taken_apart(came, question)
+        if end is None or came.tenant is not fetched.tenant or not self.seen(came, end, []):
+            return None
+        proven |= {name for name, extent in rest.items() if _is_followed(extent, end.by_name.get(name), first)}
+        return await in_slices(extending(_only(extents, proven), end, overlap_s=self._overlap_s))
+
+    async def _taken_apart(self, came: Fetched, question: MetricsQuery) -> Extents | None:
+        if came.entry.status != 200:
             return None
         try:
-            told = await in_slices(
-                splitting(again.entry.body, question, sent_at_s=again.entry.sent_at_s, overlap_s=self._overlap_s)
+            return await in_slices(
+                splitting(came.entry.body, question, sent_at_s=came.entry.sent_at_s, overlap_s=self._overlap_s)
             )
         except ValueError:
             return None
-        self._limits.note(question, size_of(told, len(again.entry.body)), told.tail_at_s)
-        return _proven(told, said, at_least=1)
 
     def _need(self, need: Need) -> Need:
         return replace(
@@ -148,18 +169,15 @@ class Prover:
         )
 
 
-def _limits_for(extents: Extents, *, more: int = 0) -> Sequence[int]:
-    """Return the limits to probe an answer with, also where a name may have gained so many rows by then."""
+def _limits_for(extents: Extents) -> Sequence[int]:
+    """Return the limits to probe an answer with."""
     lengths = {len(extent.rows) for extent in extents.by_name.values() if extent.known is Known.ALL}
     # Where nothing can be proven but which names there are, their first and last rows tell.
-    return probes({rows + further for rows in lengths for further in range(more + 1)}) or [1]
+    return probes(lengths) or [1]
 
 
-def _proven(extents: Extents, said: Sequence[_Said], *, at_least: int | None = None) -> Extents | None:
-    """Return an answer as far as its probes prove it; names that are not proven are marked as to be asked for.
-
-    None where the probes prove fewer names than `at_least`, or if that isn't given, fewer than they might.
-    """
+def _proven(extents: Extents, said: Sequence[_Said]) -> Extents | None:
+    """Return an answer as its probes prove it, None unless they agree; names that they cannot prove are to be asked for."""
     proven: set[str] = set()
     provable: set[int] = set()
     complete = {name: len(extent.rows) for name, extent in extents.by_name.items() if extent.known is Known.ALL}
@@ -169,13 +187,45 @@ def _proven(extents: Extents, said: Sequence[_Said], *, at_least: int | None = N
             return None
         proven |= right
         provable |= proven_by(complete.values(), limit)
-    wanted = sum(rows in provable for rows in complete.values()) if at_least is None else min(at_least, len(complete))
-    if len(proven) < wanted:
-        return None
-    by_name = {
-        name: extent if name in proven or name not in complete else not_yet(extent) for name, extent in extents.by_name.items()
-    }
-    return replace(extents, by_name=by_name)
+    return None if any(rows in provable and name not in proven for name, rows in complete.items()) else _only(extents, proven)
+
+
+def _begun(extents: Extents, said: Sequence[_Said]) -> set[str] | None:
+    """Return the names that probes prove, None unless they show all first rows; names that came up since don't matter."""
+    proven: set[str] = set()
+    for limit, rows in said:
+        if rows is None or not rows.keys() >= extents.by_name.keys():
+            return None
+        of_it = {name: rows[name] for name in extents.by_name}
+        if any(extent.rows and extent.texts(0, 1) != of_it[name][:1] for name, extent in extents.by_name.items()):
+            return None
+        if (right := confirmed(extents, limit, of_it)) is None:
+            return None
+        proven |= right
+    return proven
+
+
+def _only(extents: Extents, proven: Collection[str]) -> Extents:
+    """Return an answer of which some names are proven, the others to be asked for."""
+    return replace(
+        extents,
+        by_name={
+            name: extent if name in proven or extent.known is not Known.ALL else not_yet(extent)
+            for name, extent in extents.by_name.items()
+        },
+    )
+
+
+def _third_last(extent: Extent) -> int:
+    return extent.steps[max(0, len(extent.steps) - SHOWING)]
+
+
+def _is_followed(known: Extent, end: Extent | None, first: int) -> bool:
+    """Tell whether what came from a step on begins with all rows that are known from there, three or all there are."""
+    begin = bisect_left(known.steps, first)
+    count = len(known.steps) - begin
+    enough = count >= SHOWING or not begin
+    return end is not None and end.known is Known.ALL and enough and known.agrees(end, slice(begin, None), slice(0, count))
 
 
 def _by_name(body: bytes) -> Work[dict[str, list[bytes]]]:

@@ -33,7 +33,8 @@ class Run:
     """One run, as it is asked for in one project.
 
     `series`: how many it has, None where nobody knows; `size_after_s`: until then that isn't asked; `rows`: of the longest one
-    that came; `watched`: the names and groups that were asked for, and when, the latest at the end. `suspect_since_s`: what was
+    that came; `watched`: the names and groups that were asked for, and when, the latest at the end; `again`: those of them that
+    were asked for more than once. `suspect_since_s`: what was
     asked for in full before that wall time is to be asked for again. `together_after_s`: until then what is new of series that
     are kept one by one is asked for one by one.
     """
@@ -42,6 +43,7 @@ class Run:
     size_after_s: float = 0.0
     rows: int = 0
     watched: dict[Series, float] = field(default_factory=dict)
+    again: set[Series] = field(default_factory=set)
     suspect_since_s: float = -math.inf
     together_after_s: float = 0.0
 
@@ -74,11 +76,20 @@ class Runs:
 
     def watch(self, question: MetricsQuery) -> None:
         """Note that somebody asks."""
-        watched, series = self.run(question).watched, (question.name, question.group)
-        watched.pop(series, None)
-        watched[series] = self._clock.monotonic_s()
-        if len(watched) > _MOST_WATCHED:
-            del watched[next(iter(watched))]
+        run, series, now_s = self.run(question), (question.name, question.group), self._clock.monotonic_s()
+        if run.watched.pop(series, -math.inf) >= now_s - WATCHED_S:
+            run.again.add(series)
+        else:
+            run.again.discard(series)
+        run.watched[series] = now_s
+        if len(run.watched) > _MOST_WATCHED:
+            oldest = next(iter(run.watched))
+            del run.watched[oldest]
+            run.again.discard(oldest)
+
+    def is_first_look(self, question: MetricsQuery) -> bool:
+        """Tell whether nobody else has asked for this series in the last while."""
+        return (question.name, question.group) not in self.run(question).again
 
     def watched(self, question: MetricsQuery) -> list[Series]:
         """Return what was asked for of a question's run in the last while, the latest first."""

@@ -114,6 +114,8 @@ class Widening:
         wider = metrics.wide if alone else runs.asked(metrics)
         if wider != wider.windowed:
             return None
+        if wider.name is not None and self._series.runs.is_first_look(metrics) and not self._prover.is_cheap(wider):
+            return None  # nothing that is asked for once is worth a proof
         return await (self._ask_itself(asked, metrics) if wider == metrics else self._ask_wider(asked, metrics, wider))
 
     async def _ask_itself(self, asked: Asked, metrics: MetricsQuery) -> Brought:

@@ -128,7 +128,7 @@ async def test_an_answer_cut_off_in_full_only(tmp_path: Path) -> None:
 
         upstream.instead = capped
         checks = running.parts.series.checks
-        for name, seconds in (("a", 40), ("b", 21), ("d", 0)):
+        for name, seconds in (("a", 40), ("b", 31), ("d", 0)):
             await ask(running, f"logName={name}&limit=10")
             running.advance(seconds)
         assert not checks.trusted
