@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from proxy.core.metrics_query import MetricsQuery
-from proxy.core.proof import Size
+from proxy.core.proof import Size, Tails
 
 # How long what was seen counts, seconds.
 TRUST_S = 60.0
@@ -20,16 +20,22 @@ TRUST_S = 60.0
 _AGAIN_S = 45.0
 # A witness that could not be asked is asked again after so many seconds.
 _FAILED_S = 5.0
+# The shorter names of a run may have fewer rows at its end.
+_ROOM = 1.25
 _MOST_KEPT = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """An answer that was seen: its question, its size, and when it was asked for (wall time)."""
+    """An answer that was seen: its question, its size, and when it was asked for (wall time).
+
+    `tails`: from which steps on there are so many rows of the longest name, the fewest first.
+    """
 
     question: MetricsQuery
     size: Size
     at_s: float
+    tails: Tails = ()
 
     def supersedes(self, other: "Seen") -> bool:
         """Tell whether the other one is of no use beside this one."""
@@ -51,6 +57,19 @@ class Claim:
         return alike and seen.at_s >= self.until_s and seen.size.holds(self.size)
 
     @property
+    def tail(self) -> MetricsQuery:
+        """The end of what the witness asks for of which there are most likely rows enough, so that less has to be sent."""
+        enough = (first for rows, first in self.witness.tails if self._is_likely(rows))
+        question = self.witness.question
+        return replace(question, first=max(question.first, next(enough, question.first)))
+
+    def _is_likely(self, rows: int) -> bool:
+        share = rows / max(1, self.witness.size.most)
+        seen = self.witness.size
+        likely = Size(names=seen.names, most=rows, rows=int(share * seen.rows / _ROOM), bytes=int(share * seen.bytes / _ROOM))
+        return likely.holds(self.size)
+
+    @property
     def due_s(self) -> float:
         """When the witness is to be asked again (wall time)."""
         return self.witness.at_s + _AGAIN_S
@@ -63,9 +82,9 @@ class Limits:
         self._seen: list[Seen] = []
         self._claims: dict[MetricsQuery, Claim] = {}
 
-    def note(self, question: MetricsQuery, size: Size, at_s: float) -> None:
+    def note(self, question: MetricsQuery, size: Size, at_s: float, tails: Tails = ()) -> None:
         """Take notice of an answer's size, whether it is whole or not: it was sent."""
-        seen = Seen(question=question, size=size, at_s=at_s)
+        seen = Seen(question=question, size=size, at_s=at_s, tails=tails)
         self._claims = {of: claim for of, claim in self._claims.items() if not claim.is_confirmed_by(seen)}
         kept = [one for one in self._seen if not seen.supersedes(one) and one.at_s > at_s - TRUST_S]
         if not any(one.supersedes(seen) for one in kept):

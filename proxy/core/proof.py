@@ -17,6 +17,7 @@ same. What is trusted instead is what was seen. Three things prove that nothing 
 
 Nothing is concluded about an upstream that sends fewer than 3 rows. At most 2 rows are therefore always all of them."""
 
+from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -27,6 +28,8 @@ from proxy.core.sampling import sampled
 FEW_ROWS = 2
 # So many known rows at the beginning of an answer show that none is left out.
 SHOWING = 3
+Tails = tuple[tuple[int, int], ...]
+NO_STEPS: "array[int]" = array("q")
 _MOST_PROBES = 2
 _MOST_LIMIT = 64
 # What a cut answer may lack of the bytes that would be sent, in rows of the usual length.
@@ -71,6 +74,13 @@ def size_of(extents: Extents, body_bytes: int) -> Size:
     """Return the size of an answer that was taken apart; `body_bytes` is its length."""
     rows = [len(extent.steps) for extent in extents.by_name.values()]
     return Size(names=len(rows), most=max(rows, default=0), rows=sum(rows), bytes=body_bytes)
+
+
+def tails_of(extents: Extents) -> Tails:
+    """Return from which steps on an eighth, a quarter and half of the rows of the longest name lie, with their number."""
+    steps = max((extent.steps for extent in extents.by_name.values()), key=len, default=NO_STEPS)
+    counts = [len(steps) // 8, len(steps) // 4, len(steps) // 2]
+    return tuple((count, steps[-count]) for count in counts if count)
 
 
 def is_probed_by(rows: int, limit: int) -> bool:

@@ -27,7 +27,7 @@ from proxy.core.budget import Priority
 from proxy.core.extents import Computed, Extents, answer
 from proxy.core.limits import Claim, Limits
 from proxy.core.metrics_query import MetricsQuery
-from proxy.core.proof import size_of
+from proxy.core.proof import size_of, tails_of
 from proxy.errors import UpstreamError
 from proxy.slices import in_slices
 from proxy.upstream.client import Upstream
@@ -228,17 +228,18 @@ class Checks:
 
     async def _look(self, claim: Claim) -> None:
         """Ask a witness again: where it shows less than was counted on, all that was computed with may lack rows."""
-        question, asked_s = claim.witness.question, self._clock.now_s()
         try:
-            body = await self._ask(question)
-            size = size_of(await _taken_apart(body, question), len(body))
+            for question in dict.fromkeys((claim.tail, claim.witness.question)):
+                asked_s, body = self._clock.now_s(), await self._ask(question)
+                told = await _taken_apart(body, question)
+                size = size_of(told, len(body))
+                self._limits.note(question, size, asked_s, tails_of(told))
+                if size.holds(claim.size):
+                    return
         except (UpstreamError, _Refused):
             self._limits.put_off(claim, self._clock.now_s())
             raise
-        if size.holds(claim.size):
-            self._limits.note(question, size, asked_s)
-            return
-        _log.warning("series.limits_in_doubt", key=question.query.target, rows=size.rows, expected=claim.size.rows)
+        _log.warning("series.limits_in_doubt", key=claim.witness.question.query.target, expected_rows=claim.size.rows)
         self._limits.forget()
         self.distrusted()
 

@@ -19,12 +19,16 @@ from proxy.core.growth import extending, not_yet
 from proxy.core.limits import Limits
 from proxy.core.metrics_query import MetricsQuery
 from proxy.core.pieces import Work
-from proxy.core.proof import FEW_ROWS, SHOWING, Size, confirmed, lost, probes, proven_by, shown, size_of
+from proxy.core.proof import FEW_ROWS, SHOWING, Size, confirmed, lost, probes, proven_by, shown, size_of, tails_of
 from proxy.errors import KeyRefused, UpstreamBusy, UpstreamError
 from proxy.service.fetcher import Fetcher
 from proxy.service.need import Fetched, Need
 from proxy.slices import in_slices
 
+# Proofs take turns with the clients as one of their own: everybody who waits for an answer waits for its proof.
+_CLIENT = "proofs"
+# For so long a proof serves those who come to need it after it was made.
+_LINGERS_S = 1.0
 # What a series is taken to have that nobody knows.
 _USUAL_ROWS = 1_000
 _log = structlog.get_logger()
@@ -58,7 +62,7 @@ class Prover:
         whole = size.rows <= FEW_ROWS or self._allows(extents, size.doubled)
         if not whole and _is_shown(extents, known):
             whole = self._allows(extents, size.exceeded)
-        self._limits.note(extents.question, size, sent_at_s)
+        self._limits.note(extents.question, size, sent_at_s, tails_of(extents))
         return whole
 
     def is_cheap(self, question: MetricsQuery) -> bool:
@@ -91,7 +95,8 @@ class Prover:
             await asyncio.wait(tasks)
 
     def _ended(self, place: _Place, task: "asyncio.Task[Extents | None]") -> None:
-        self._proving.pop(place)
+        # Some who wait for the same answer are still taking it apart.
+        asyncio.get_running_loop().call_later(_LINGERS_S, self._proving.pop, place, None)
         if not task.cancelled():
             task.exception()  # whoever waited was told; perhaps nobody does any more
 
@@ -160,6 +165,7 @@ class Prover:
     def _need(self, need: Need) -> Need:
         return replace(
             need,
+            client=_CLIENT,
             keep=False,
             persist=False,
             not_before_s=self._clock.now_s(),

@@ -7,6 +7,7 @@ from itertools import takewhile
 from cachetools import LRUCache, TTLCache
 
 from proxy.clock import Clock
+from proxy.core.expecting import Expecting
 from proxy.core.metrics_query import MetricsQuery
 
 _MOST_RUNS = 2_000
@@ -56,6 +57,7 @@ class Runs:
         self._max_rows = max_rows
         # With the project: what is known of a run in its own must not show where it is asked for in another.
         self._runs: LRUCache[tuple[str, str], Run] = LRUCache(_MOST_RUNS)
+        self._expected: LRUCache[str, Expecting] = LRUCache(_MOST_RUNS)
         self._vain: TTLCache[tuple[MetricsQuery, str | None], None] = TTLCache(_MOST_VAIN, VAIN_S, timer=clock.monotonic_s)
         self._hopeless: TTLCache[MetricsQuery, None] = TTLCache(_MOST_VAIN, VAIN_S, timer=clock.monotonic_s)
         self._unproven: TTLCache[MetricsQuery, None] = TTLCache(_MOST_VAIN, _UNPROVEN_S, timer=clock.monotonic_s)
@@ -77,6 +79,11 @@ class Runs:
     def watch(self, question: MetricsQuery) -> None:
         """Note that somebody asks."""
         run, series, now_s = self.run(question), (question.name, question.group), self._clock.monotonic_s()
+        expecting = self._expecting(question)
+        if not run.watched:
+            expecting.begin(question.run, now_s)
+        elif self._are_several(run, question, now_s):
+            expecting.note_several(question.run)
         if run.watched.pop(series, -math.inf) >= now_s - WATCHED_S:
             run.again.add(series)
         else:
@@ -131,10 +138,18 @@ class Runs:
         return wider
 
     def _several(self, run: Run, question: MetricsQuery) -> bool:
-        """Tell whether more than one of the run's series is wanted."""
-        since_s = self._clock.monotonic_s() - WATCHED_S
-        latest = takewhile(lambda seen: seen[1] >= since_s, reversed(run.watched.items()))
+        """Tell whether more than one of the run's series is wanted, or will be, as far as one can tell."""
+        return self._are_several(run, question, self._clock.monotonic_s()) or self._expecting(question).several
+
+    @staticmethod
+    def _are_several(run: Run, question: MetricsQuery, now_s: float) -> bool:
+        latest = takewhile(lambda seen: seen[1] >= now_s - WATCHED_S, reversed(run.watched.items()))
         return question.name is None or any(name != question.name for (name, _), _ in latest)
+
+    def _expecting(self, question: MetricsQuery) -> Expecting:
+        if (expecting := self._expected.get(question.project)) is None:
+            expecting = self._expected[question.project] = Expecting()
+        return expecting
 
     def note_size(self, question: MetricsQuery, series: float) -> None:
         """Note how many series a run has (infinite: too many to list)."""
