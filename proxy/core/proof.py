@@ -11,13 +11,15 @@ same. What is trusted instead is what was seen. Three things prove that nothing 
   them. Were the n rows only every s-th (s >= 2), the rows of that answer would lie ceil(N / l) apart, with N <= (n - 1) s + 1,
   and those that are computed s ceil(n / l). These differ where 2 (r + 1) > l, with r = ceil(n / l) l - n: then
   s ceil(n / l) l = s (n + r) >= N + s (r + 1) - 1 > N + l - 1. So l must be chosen for n (`probes`), and what comes shows the
-  first row, the last one, those between and all names at once: a cut answer lacks some of them.
+  first row, the last one, those between and all names at once: a cut answer lacks some of them. That nothing is missing from
+  this small answer is shown by the large one.
 - **Known rows.** Three rows that are known to follow each other, all of them at the beginning of what came, show that nothing
   was left out between the rows of this name; that its end was not cut, less rows than were seen lately.
 
 Nothing is concluded about an upstream that sends fewer than 3 rows. At most 2 rows are therefore always all of them."""
 
 from array import array
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -63,6 +65,10 @@ class Size:
         """What must have been sent for this to have been neither sampled nor cut."""
         return Size(names=self.names, most=2 * self.most + 1, rows=2 * self.rows + self.names, bytes=2 * self.bytes)
 
+    def is_whole_beside(self, other: "Size") -> bool:
+        """Tell whether an answer of this size is whole where one of the other was sent at the same time."""
+        return self.rows <= FEW_ROWS or other.holds(self.doubled)
+
     @property
     def exceeded(self) -> "Size":
         """What must have been sent for this not to have been cut: one row more, and bytes that would have held some more."""
@@ -90,17 +96,33 @@ def is_probed_by(rows: int, limit: int) -> bool:
 
 def probes(lengths: Iterable[int]) -> Sequence[int]:
     """Return the limits to ask with so that names of these lengths are proven: few, small ones; not each may be."""
-    unproven = {rows for rows in lengths if rows > FEW_ROWS}
-    most = min(_MOST_LIMIT, max(unproven, default=0) - 1)
+    counts = Counter(lengths)
+    unproven = {rows for rows in counts if rows > FEW_ROWS}
+    usable = [limit for limit in range(2, min(_MOST_LIMIT, max(unproven, default=0) - 1) + 1) if _is_small(counts, limit)]
     limits: list[int] = []
     while unproven and len(limits) < _MOST_PROBES:
-        best = max(range(2, most + 1), key=lambda limit: (len(proven_by(unproven, limit)), -limit), default=0)
+        best = max(usable, key=lambda limit: (len(proven_by(unproven, limit)), -limit), default=0)
         proven = proven_by(unproven, best) if best else set()
         if not proven:
             break
         limits.append(best)
         unproven -= proven
     return limits
+
+
+def _is_small(counts: Mapping[int, int], limit: int) -> bool:
+    """Tell whether the answer with a limit is so small that nothing of it is left out either, rows of equal length taken."""
+    shown = {rows: len(sampled(rows, limit)) for rows in counts}
+    probe, whole = (
+        Size(
+            names=sum(counts.values()),
+            most=max(sizes),
+            rows=(total := sum(size * count for size, count in zip(sizes, counts.values(), strict=True))),
+            bytes=total,
+        )
+        for sizes in (list(shown.values()), list(counts))
+    )
+    return probe.is_whole_beside(whole)
 
 
 def proven_by(lengths: Iterable[int], limit: int) -> set[int]:
@@ -114,17 +136,13 @@ def proven_by(lengths: Iterable[int], limit: int) -> set[int]:
     return probed | {rows for rows in lengths if 2 * rows <= limit} if probed else probed
 
 
-def confirmed(extents: Extents, limit: int, said: Mapping[str, Sequence[bytes]]) -> set[str] | None:
-    """Return the names that an answer to the same question with a smaller limit proves whole.
+def confirmed(extents: Extents, limit: int, said: Mapping[str, Sequence[bytes]]) -> set[str]:
+    """Return the names that an answer to the same question with a smaller limit, itself whole, proves whole.
 
-    `said` are its rows by name. None where it has other names, or shows no less than what is to be proven: then it proves
-    nothing at all.
+    `said` are its rows by name.
     """
-    shown = sum(len(rows) for rows in said.values())
-    if said.keys() != extents.by_name.keys() or shown >= sum(len(extent.steps) for extent in extents.by_name.values()):
-        return None
     complete = {name: extent for name, extent in extents.by_name.items() if extent.known is Known.ALL}
-    right = {name for name, extent in complete.items() if _sampled(extent, limit) == list(said[name])}
+    right = {name for name, extent in complete.items() if _sampled(extent, limit) == list(said.get(name, ()))}
     lengths = proven_by((len(complete[name].rows) for name in right), limit)
     return {name for name in right if len(complete[name].rows) in lengths}
 

@@ -33,8 +33,8 @@ _LINGERS_S = 1.0
 _USUAL_ROWS = 1_000
 _log = structlog.get_logger()
 _Place = tuple[MetricsQuery, float, str]
-# A probe's limit, and what was said to it by name; None where nothing can be told from it.
-_Said = tuple[int, dict[str, list[bytes]] | None]
+# A probe's limit, and what was said to it by name.
+_Said = tuple[int, dict[str, list[bytes]]]
 
 
 class Prover:
@@ -102,9 +102,9 @@ class Prover:
 
     async def _prove(self, fetched: Fetched, extents: Extents, need: Need) -> Extents | None:
         try:
-            said = await self._ask_probes(fetched, extents.question, _limits_for(extents), need)
-            proven = _proven(extents, said)
-            if proven is None:
+            said = await self._ask_probes(fetched, extents, need)
+            proven = None if said is None else _proven(extents, said)
+            if proven is None and said is not None:
                 proven = await self._followed(fetched, extents, said, need)
         except (UpstreamBusy, KeyRefused):
             raise
@@ -116,19 +116,25 @@ class Prover:
             _log.info("series.not_proven", key=extents.question.query.target, reason="the upstream answers a probe otherwise")
         return proven
 
-    async def _ask_probes(self, fetched: Fetched, question: MetricsQuery, limits: Sequence[int], need: Need) -> list[_Said]:
-        return await asyncio.gather(*(self._ask_probe(fetched, replace(question, limit=limit), need) for limit in limits))
+    async def _ask_probes(self, fetched: Fetched, extents: Extents, need: Need) -> list[_Said] | None:
+        """Return what is said to the probes of an answer, None where nothing can be told from it."""
+        size = size_of(extents, len(fetched.entry.body))
+        asking = (self._ask_probe(fetched, extents.question, limit, size, need) for limit in _limits_for(extents))
+        said = await asyncio.gather(*asking)
+        return None if any(one is None for one in said) else [one for one in said if one is not None]
 
-    async def _ask_probe(self, fetched: Fetched, probe: MetricsQuery, need: Need) -> _Said:
-        """Return what is said to a probe by name; None where it isn't an answer, or another key's."""
+    async def _ask_probe(self, fetched: Fetched, question: MetricsQuery, limit: int, size: Size, need: Need) -> _Said | None:
         self.probes += 1
-        said, _ = await self._fetcher.fetch(fetched.tenant, probe.query, self._need(need))
+        said, _ = await self._fetcher.fetch(fetched.tenant, replace(question, limit=limit).query, self._need(need))
         if said.entry.status != 200 or said.tenant is not fetched.tenant:
-            return probe.limit, None
+            return None
         try:
-            return probe.limit, await in_slices(_by_name(said.entry.body))
+            rows = await in_slices(_by_name(said.entry.body))
         except ValueError:
-            return probe.limit, None
+            return None
+        lengths = [len(texts) for texts in rows.values()]
+        probe = Size(names=len(rows), most=max(lengths, default=0), rows=sum(lengths), bytes=len(said.entry.body))
+        return (limit, rows) if probe.is_whole_beside(size) else None
 
     async def _followed(self, fetched: Fetched, extents: Extents, said: Sequence[_Said], need: Need) -> Extents | None:
         """Prove an answer to which rows have come meanwhile by its end, asked for again, which brings them too.
@@ -188,10 +194,9 @@ def _proven(extents: Extents, said: Sequence[_Said]) -> Extents | None:
     provable: set[int] = set()
     complete = {name: len(extent.rows) for name, extent in extents.by_name.items() if extent.known is Known.ALL}
     for limit, rows in said:
-        right = None if rows is None else confirmed(extents, limit, rows)
-        if right is None:
+        if rows.keys() != extents.by_name.keys():
             return None
-        proven |= right
+        proven |= confirmed(extents, limit, rows)
         provable |= proven_by(complete.values(), limit)
     return None if any(rows in provable and name not in proven for name, rows in complete.items()) else _only(extents, proven)
 
@@ -200,14 +205,10 @@ def _begun(extents: Extents, said: Sequence[_Said]) -> set[str] | None:
     """Return the names that probes prove, None unless they show all first rows; names that came up since don't matter."""
     proven: set[str] = set()
     for limit, rows in said:
-        if rows is None or not rows.keys() >= extents.by_name.keys():
+        begun = (not extent.rows or extent.texts(0, 1) == rows.get(name, [])[:1] for name, extent in extents.by_name.items())
+        if not rows.keys() >= extents.by_name.keys() or not all(begun):
             return None
-        of_it = {name: rows[name] for name in extents.by_name}
-        if any(extent.rows and extent.texts(0, 1) != of_it[name][:1] for name, extent in extents.by_name.items()):
-            return None
-        if (right := confirmed(extents, limit, of_it)) is None:
-            return None
-        proven |= right
+        proven |= confirmed(extents, limit, rows)
     return proven
 
 
