@@ -91,7 +91,7 @@ def tails_of(extents: Extents) -> Tails:
 
 def is_probed_by(rows: int, limit: int) -> bool:
     """Tell whether the answer with this limit differs from what is computed if `rows` are only some of a name's rows."""
-    return rows > limit and 2 * (-rows % limit + 1) > limit
+    return rows > limit > 1 and 2 * (-rows % limit + 1) > limit
 
 
 def probes(lengths: Iterable[int]) -> Sequence[int]:

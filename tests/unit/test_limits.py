@@ -1,0 +1,116 @@
+"""What was seen of the upstream's limits counts for a minute, and what was concluded from it is confirmed within that."""
+
+from dataclasses import replace
+
+import pytest
+
+from proxy.core.limits import TRUST_S, Limits
+from proxy.core.metrics_query import MetricsQuery
+from proxy.core.proof import Size
+
+ALL = MetricsQuery(run="1", project="p", name=None, group=None, limit=10_000, first=0, last=None)
+ONE = replace(ALL, name="loss")
+
+
+def size(rows: int, names: int = 1) -> Size:
+    return Size(names=names, most=rows, rows=rows * names, bytes=100 * rows * names)
+
+
+def allowed(limits: Limits, question: MetricsQuery, needed: Size, at_s: float) -> bool:
+    return limits.allow(question, needed, asked_s=at_s, now_s=at_s)
+
+
+def test_only_what_was_seen_a_moment_ago_counts() -> None:
+    """An answer shows what is sent for a minute, to questions asked no earlier than it was."""
+    limits = Limits()
+    assert not allowed(limits, ONE, size(1), 100)
+    limits.note(ONE, size(10), 100)
+    assert allowed(limits, ONE, size(10), 100)
+    assert allowed(limits, ONE, size(10), 99 + TRUST_S)
+    assert not limits.allow(ONE, size(10), asked_s=99, now_s=101)
+    assert not allowed(limits, ONE, size(11), 100)
+    assert not allowed(limits, ONE, size(10), 100 + TRUST_S)
+    assert limits.shows(ONE, size(10), now_s=101)
+    assert not limits.shows(ONE, size(11), now_s=101)
+
+
+@pytest.mark.parametrize(("seen", "asked"), [(ALL, ONE), (ONE, ALL)])
+def test_kinds_are_apart(seen: MetricsQuery, asked: MetricsQuery) -> None:
+    """What is sent to questions about one name says nothing about those about all, nor the other way round."""
+    limits = Limits()
+    limits.note(seen, size(100, 5), 0)
+    assert not allowed(limits, asked, size(1), 1)
+
+
+@pytest.mark.parametrize("larger", [Size(names=3, most=2, rows=5, bytes=9), Size(names=2, most=2, rows=6, bytes=9)])
+def test_every_respect_counts(larger: Size) -> None:
+    """An answer shows nothing about one that is larger in any respect, and two don't add up."""
+    limits = Limits()
+    limits.note(ALL, Size(names=2, most=3, rows=5, bytes=9), 0)
+    limits.note(ALL, Size(names=1, most=9, rows=9, bytes=99), 0)
+    assert not allowed(limits, ALL, larger, 1)
+
+
+def test_a_claim_is_due_before_its_witness_is_a_minute_old() -> None:
+    """It is confirmed by as much, seen of what was asked for after all that was taken to be whole because of it."""
+    limits = Limits()
+    limits.note(ALL, size(10), 0)
+    assert limits.due(1_000) is None
+    assert allowed(limits, ALL, size(3), 5)
+    assert allowed(limits, ALL, size(5), 20)
+    assert limits.due(44) is None
+    assert (claim := limits.due(46)) is not None
+    assert (claim.witness.question, claim.size, claim.until_s) == (ALL, size(5), 20)
+    limits.note(ALL, size(9), 19)
+    limits.note(ALL, size(4), 21)
+    limits.note(ONE, size(9), 21)
+    assert limits.due(46) == claim
+    limits.note(ALL, size(5), 20)
+    assert limits.due(46) is None
+
+
+def test_few_witnesses() -> None:
+    """One that is to be asked again anyway serves others too, and else the one that costs the least."""
+    limits = Limits()
+    for number, rows in enumerate((10, 100, 1_000)):
+        limits.note(replace(ALL, run=str(number)), size(rows), 3 - number)
+    assert allowed(limits, ALL, size(50), 5)
+    assert allowed(limits, ALL, size(5), 5)
+    assert [claim.witness.question.run for claim in limits.pending] == ["1"]
+
+
+def test_a_witness_that_fails_is_asked_again() -> None:
+    """What could not be confirmed for another reason waits some seconds."""
+    limits = Limits()
+    limits.note(ALL, size(10), 0)
+    assert allowed(limits, ALL, size(3), 5)
+    claim = limits.due(50)
+    assert claim is not None
+    limits.put_off(claim, 50)
+    assert limits.due(54) is None
+    assert limits.due(55) is not None
+    limits.forget()
+    assert (limits.due(1_000), list(limits.pending), allowed(limits, ALL, size(1), 6)) == (None, [], False)
+    limits.put_off(claim, 60)
+    assert limits.due(1_000) is None
+
+
+def test_the_end_of_a_witness_is_enough() -> None:
+    """It is asked for no more rows than will most likely confirm the claim, all of them where that is uncertain."""
+    limits = Limits()
+    limits.note(ALL, size(800, 2), 0, tails=((100, 700), (200, 600), (400, 400)))
+    for rows, first in ((10, 700), (100, 600), (300, 400), (700, 0)):
+        assert allowed(limits, ALL, size(rows, 2), 5)
+        claim = limits.due(50)
+        assert claim is not None
+        assert claim.tail == replace(ALL, first=first)
+
+
+def test_what_is_kept_is_bounded() -> None:
+    """What is no larger than a later one is let go, what is old as well, and only some are kept."""
+    limits = Limits()
+    for rows in range(1, 30):
+        limits.note(ALL, Size(names=30 - rows, most=rows, rows=rows, bytes=rows), rows)
+    assert len(limits._seen) == 8
+    limits.note(ALL, size(100, 30), 40)
+    assert len(limits._seen) == 1
