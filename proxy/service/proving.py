@@ -6,7 +6,7 @@ question with a smaller limit. Where rows came between the two, what is new is a
 
 import asyncio
 from bisect import bisect_left
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -106,6 +106,8 @@ class Prover:
             proven = None if said is None else _proven(extents, said)
             if proven is None and said is not None:
                 proven = await self._followed(fetched, extents, said, need)
+            if proven is None and said is not None:
+                proven = await self._once_more(fetched, extents, need)
         except (UpstreamBusy, KeyRefused):
             raise
         except UpstreamError as exc:
@@ -145,10 +147,7 @@ class Prover:
         if extents.question.last is not None or (proven := _begun(extents, said)) is None:
             return None
         rest = {name: extent for name, extent in extents.by_name.items() if extent.known is Known.ALL and name not in proven}
-        first = min((_third_last(extent) for extent in rest.values()), default=0)
-        if not rest or 2 * sum(
-            len(extent.steps) - bisect_left(extent.steps, first) for extent in extents.by_name.values()
-        ) > sum(len(extent.steps) for extent in extents.by_name.values()):
+        if (first := _end_of(extents, rest.values())) is None:
             return None
         question = replace(extents.question, first=first)
         came, _ = await self._fetcher.fetch(fetched.tenant, question.query, self._need(need))
@@ -157,6 +156,21 @@ class Prover:
             return None
         proven |= {name for name, extent in rest.items() if _is_followed(extent, end.by_name.get(name), first)}
         return await in_slices(extending(_only(extents, proven), end, overlap_s=self._overlap_s))
+
+    async def _once_more(self, fetched: Fetched, extents: Extents, need: Need) -> Extents | None:
+        """Ask for all of it again, together with its probes: what came between them before hardly does again."""
+        question = extents.question
+        asking = self._fetcher.fetch(fetched.tenant, question.query, self._need(need))
+        (again, _), said = await asyncio.gather(asking, self._ask_probes(fetched, extents, need))
+        told = await self._taken_apart(again, question)
+        if told is None or said is None or again.tenant is not fetched.tenant:
+            return None
+        if self.seen(again, told, []):
+            return told
+        if any(rows.keys() != told.by_name.keys() for _, rows in said):
+            return None
+        proven = set().union(*(confirmed(told, limit, rows) for limit, rows in said))
+        return _only(told, proven) if proven else None
 
     async def _taken_apart(self, came: Fetched, question: MetricsQuery) -> Extents | None:
         if came.entry.status != 200:
@@ -221,6 +235,14 @@ def _only(extents: Extents, proven: Collection[str]) -> Extents:
             for name, extent in extents.by_name.items()
         },
     )
+
+
+def _end_of(extents: Extents, names: Iterable[Extent]) -> int | None:
+    """Return from which step on the last rows of most names lie, but less than half of all rows; None if there is none."""
+    every = [extent.steps for extent in extents.by_name.values()]
+    rows = sum(map(len, every))
+    firsts = sorted({_third_last(extent) for extent in names})
+    return next((first for first in firsts if 2 * sum(len(steps) - bisect_left(steps, first) for steps in every) < rows), None)
 
 
 def _third_last(extent: Extent) -> int:
