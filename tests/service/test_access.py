@@ -293,6 +293,9 @@ async def test_how_series_are_asked_for_tells_nothing(tmp_path: Path, stored: bo
             for name in names:
                 await running.get(question.format(THEIRS, "theirs", name), **bearer(ALL))
             await running.get(by_run(THEIRS)[0], **bearer(ALL))
+        # Whatever is learned of the project as a whole is learned before.
+        for name in names[:2]:
+            await running.get(question.format(1, "ours", name), **bearer(TEAM))
         seen = []
         for run in (THEIRS, UNKNOWN):
             before = standin.counters.total

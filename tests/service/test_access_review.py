@@ -59,7 +59,8 @@ async def test_series_of_a_run_of_theirs_take_as_long_as_of_none(tmp_path: Path,
     async with guarded(tmp_path, series__enabled="true", series__shadow_s=0) as running:
         asked = running.standin.counters.by_path
         # Whatever is learned of the project as a whole is learned before.
-        await running.get(f"{METRICS}?runId=1&projectName=ours&logName=loss", **bearer(TEAM))
+        for name in ("loss", "acc"):
+            await running.get(f"{METRICS}?runId=1&projectName=ours&logName={name}", **bearer(TEAM))
         for _ in range(3):
             seen = []
             for run in (THEIRS, UNKNOWN):

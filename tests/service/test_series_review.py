@@ -430,7 +430,7 @@ def test_what_is_watched_is_bounded() -> None:
     assert runs.needs_size(questions[0])
     clock.advance(61)
     runs.watch(questions[0])
-    assert not runs.needs_size(questions[0])
+    assert runs.watched(questions[0]) == [("0", None)]
 
 
 @pytest.mark.parametrize("enabled", ["true", "false"])
