@@ -23,6 +23,7 @@ from proxy.core.answers import splitting
 from proxy.core.budget import Priority
 from proxy.core.extents import Extents, answer
 from proxy.core.metrics_query import MetricsQuery
+from proxy.core.surrogates import LoneSurrogates
 from proxy.errors import UpstreamError
 from proxy.slices import in_slices
 from proxy.upstream.client import Upstream
@@ -134,6 +135,8 @@ class Checks:
             _log.info("series.check_failed", code=exc.code)
         except _Refused:
             self._suspect = self._culprit = None
+        except LoneSurrogates:
+            self._suspect = self._culprit = None  # nothing is computed from such answers, so they tell nothing
         except ValueError as exc:
             self._judge(False, check="layout", reason=str(exc))
 

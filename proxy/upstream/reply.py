@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import msgspec
 
 from proxy.core.extents import Extents
+from proxy.core.surrogates import read_json
 from proxy.errors import KeyRefused, UpstreamError, UpstreamFailed
 from proxy.upstream.refusal import MESSAGE
 
@@ -48,7 +49,7 @@ def is_json_error(body: bytes) -> bool:
     if len(body) > _LONGEST_ERROR_BYTES:
         return False
     try:
-        _json_error.decode(body)
+        read_json(_json_error, body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
     return True

@@ -16,6 +16,7 @@ from aiohttp import web
 from proxy.core.form import shown
 from proxy.core.purge import Purge
 from proxy.core.routes import METRICS
+from proxy.core.surrogates import STAND_IN, read_json
 from proxy.errors import BadQuery, BadRequest, Fault, MethodNotAllowed, NotFound, NotJson, OriginRefused
 from proxy.web.guard import Visit
 from proxy.web.health import health_document
@@ -26,6 +27,7 @@ _MOST_BYTES = 65_536
 _BODY_S = 10.0
 _RUN = METRICS.parameters[0].kind
 _LONGEST = 1_000
+_object = msgspec.json.Decoder(dict[str, object])
 _log = structlog.get_logger()
 
 
@@ -120,6 +122,8 @@ def _text(name: str, value: object) -> str:
         value = str(value)
     if not isinstance(value, str) or not 0 < len(value) <= _LONGEST:
         raise ValueError(f"must be a text of at most {_LONGEST} characters")
+    if STAND_IN in value:
+        raise ValueError("holds a NUL or half of a surrogate pair, which no name that can be asked for has")
     if name == "run":
         return _RUN.canonical(value) or ""
     return value
@@ -136,7 +140,7 @@ async def _json(request: web.BaseRequest) -> Mapping[str, object]:
                 raw += chunk
                 if len(raw) > _MOST_BYTES:
                     raise BadRequest(f"the body is larger than {_MOST_BYTES} bytes")
-        found = msgspec.json.decode(raw, type=dict[str, object]) if raw.strip() else {}
+        found = read_json(_object, raw) if raw.strip() else {}
     except TimeoutError:
         raise BadRequest(f"the body did not come within {_BODY_S:g} s") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
