@@ -134,7 +134,7 @@ async def _dispatch(exchange: _Exchange) -> web.StreamResponse:
         _check_method(request)
         if raw_query:
             check_host(request.headers.getall("Host", []), parts.config.server.allowed_hosts)
-        response = health(parts, raw_query)
+        response = health(parts, raw_query, _joined(request.headers, "Accept") or "")
         # A state is of its moment, and for whom it was told: nothing before the proxy may keep it for others.
         response.headers["Cache-Control"] = "no-store"
         return response
