@@ -8,9 +8,10 @@ from yarl import URL
 
 from proxy.clock import Clock
 from proxy.config import model
-from proxy.errors import AnswerTooLarge, UpstreamError, UpstreamFailed, UpstreamTimeout
+from proxy.errors import AnswerTooLarge, UpstreamBadAnswer, UpstreamError, UpstreamFailed, UpstreamTimeout
 from proxy.slices import joined
 from proxy.telemetry import Telemetry
+from proxy.upstream.coding import undone
 from proxy.upstream.credential import Key
 from proxy.upstream.reply import Reply
 
@@ -92,7 +93,7 @@ class Exchange:
         chunks: list[bytes] = []
         size = rows = 0
         seam = b""
-        async for chunk in response.content.iter_any():
+        async for chunk in undone(response):
             size += len(chunk)
             if bounds.rows is not None:
                 rows += (seam + chunk).count(_ROW)
@@ -111,11 +112,11 @@ class Exchange:
         body = bytearray()
         try:
             async with asyncio.timeout(_ENOUGH_S):
-                async for chunk in response.content.iter_any():
+                async for chunk in undone(response):
                     body += chunk
                     if len(body) > _ENOUGH_BYTES:
                         break
-        except (TimeoutError, aiohttp.ClientError):
+        except (TimeoutError, aiohttp.ClientError, UpstreamBadAnswer):
             response.close()
             return b""
         if len(body) > _ENOUGH_BYTES:
