@@ -33,6 +33,16 @@ from proxy.web.seen import Seen
 from proxy.web.summed import is_ordinary
 
 _READING = frozenset({"GET", "HEAD"})
+# The upstream's client shows the first 500 characters of an error's document.
+_TRAIN = (
+    "Training needs pluto-api itself: unset PLUTO_URL_API, or set it to pluto-api's own address; readers name the proxy "
+    'instead, as pluto.query.Client(host="http://...")'
+)
+_UPLOAD = (
+    "Client's host= sends uploads to the same address: upload with a Client without host=, with your own Pluto key; it "
+    "uploads to PLUTO_URL_INGEST or, where that is unset, to Pluto itself, and reads from PLUTO_URL_API "
+    "(this proxy, unless it has tokens)"
+)
 _log = structlog.get_logger()
 
 
@@ -258,10 +268,8 @@ def _check_unlimited(visit: Visit) -> None:
 
 def _check_method(request: web.BaseRequest) -> None:
     if request.method not in _READING:
-        raise MethodNotAllowed(
-            f"{shown(request.method)} is not possible: this proxy only reads, with GET and HEAD. Training needs pluto-api "
-            "itself: unset PLUTO_URL_API, or set it to pluto-api's own address; readers name the proxy instead, as "
-            'pluto.query.Client(host="http://...")'
-        )
+        path = _target(request).partition("?")[0]
+        advice = _UPLOAD if path == "/files" or path.startswith("/ingest/") else _TRAIN
+        raise MethodNotAllowed(f"{shown(request.method)} is not possible: this proxy only reads. {advice}")
     if request.body_exists:
         raise BadRequest("a request that only reads has no body")

@@ -95,6 +95,15 @@ async def test_refused_without_a_call(tmp_path: Path, name: str) -> None:
         assert (await running.get(GOOD)).status == 200
 
 
+@pytest.mark.parametrize("path", ["/files", "/ingest/metrics", "/ingest/data", "/ingest/logs"])
+async def test_what_goes_to_the_ingest_server_is_told_where_that_is(tmp_path: Path, path: str) -> None:
+    """What a client posts there came here by `host=` or PLUTO_URL_INGEST: both are named, and how to get past the proxy."""
+    async with world(tmp_path) as running:
+        _, _, body = await ask(running, f"POST {path} HTTP/1.1\r\n{HOST}Content-Length: 2\r\n\r\n{{}}")
+        told = body[:500].decode()
+        assert all(word in told for word in ("only reads", "PLUTO_URL_INGEST", "without host="))
+
+
 async def test_training_through_the_proxy_is_told_what_to_set(tmp_path: Path) -> None:
     """What a training script posts is answered with the setting to change."""
     async with world(tmp_path) as running:
