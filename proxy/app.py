@@ -77,7 +77,7 @@ async def open_parts(
         await disk.open()
         stack.push_async_callback(disk.aclose)
         store = TieredStore(MemoryStore(config.cache.memory_bytes, purges), disk)
-        session = await stack.enter_async_context(open_session(config.upstream))
+        session = await stack.enter_async_context(open_session(config.upstream, clock))
         upstream = Upstream(config.upstream, credential, clock, Exchange(config.upstream, clock, session, telemetry), telemetry)
         tenancy = Tenancy(upstream, store, label=config.cache.label, sleep=sleep)
         stack.push_async_callback(tenancy.aclose)

@@ -56,6 +56,7 @@ def _upstream(parts: Parts) -> dict[str, object]:
     return {
         "condition": parts.upstream.condition().value,
         "state": turnstile.state.value,
+        "unreachable": parts.upstream.unreachable,
         "cooldown_remaining_s": round(turnstile.remaining_s, 3),
         "tokens": round(budget.tokens(now_s), 2),
         "rate_per_s": round(budget.rate_per_s(now_s), 3),
@@ -83,6 +84,8 @@ def _troubles(parts: Parts) -> list[str]:
             troubles.append(f"pluto-api is left alone for another {parts.upstream.turnstile.remaining_s:.0f} s")
         case Condition.OPEN:
             pass
+    if parts.upstream.unreachable is not None:
+        troubles.append(f"pluto-api: the last call failed: {parts.upstream.unreachable}")
     if not parts.series.checks.trusted:
         troubles.append("pluto-api samples series by another rule than it did: nothing is computed, every question is asked")
     if parts.tokens is not None and parts.tokens.trouble is not None:
