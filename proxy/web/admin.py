@@ -6,7 +6,7 @@ takes a preflight, and nothing is changed but by a POST of JSON, which takes one
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
@@ -21,6 +21,7 @@ from proxy.errors import BadQuery, BadRequest, Fault, MethodNotAllowed, NotFound
 from proxy.web.guard import Visit
 from proxy.web.health import health_document
 from proxy.web.parts import Parts
+from proxy.web.targets import Target
 
 PREFIX = "/admin/"
 _MOST_BYTES = 65_536
@@ -31,9 +32,10 @@ _object = msgspec.json.Decoder(dict[str, object])
 _log = structlog.get_logger()
 
 
-async def admin(parts: Parts, visit: Visit, request: web.BaseRequest, path: str, query: str) -> web.Response:
+async def admin(parts: Parts, visit: Visit, request: web.BaseRequest, target: Target) -> web.Response:
     """Answer a request to a path that begins with PREFIX. Raises BadRequest."""
-    _check_page(request)
+    path, query = target.path, target.query
+    _check_page(request, target.hosts)
     parts.guard.check_admin(visit, request)
     if (handler := _ROUTES.get(path)) is None:
         raise NotFound(f"{shown(path)} is not one of {', '.join(_ROUTES)}")
@@ -148,11 +150,11 @@ async def _json(request: web.BaseRequest) -> Mapping[str, object]:
     return found
 
 
-def _check_page(request: web.BaseRequest) -> None:
+def _check_page(request: web.BaseRequest, hosts: Sequence[str]) -> None:
     """Raise OriginRefused for what a page of another origin sent, or may have sent."""
     origin = request.headers.get("Origin")
     try:
-        foreign = origin is not None and urlsplit(origin).netloc != request.headers.get("Host")
+        foreign = origin is not None and [urlsplit(origin).netloc] != hosts
     except ValueError:
         foreign = True
     if foreign or request.headers.get("Sec-Fetch-Site", "none") not in {"none", "same-origin"}:
