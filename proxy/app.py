@@ -64,8 +64,8 @@ async def open_parts(
 ) -> AsyncIterator[Parts]:
     """Open everything that answering takes, and close it at the end.
 
-    Raises ConfigError where the key or the token file cannot be used, StoreError where the cache file must not be. `routes`,
-    `clock` and `sleep` are for tests, which tell the time themselves.
+    Raises ConfigError where the key, the token file or upstream.ca_file cannot be used, StoreError where the cache file must
+    not be. `routes`, `clock` and `sleep` are for tests, which tell the time themselves.
     """
     credential, clock = Credential(key), clock or SystemClock()
     tokens = None if config.access.tokens_file is None else Tokens(config.access.tokens_file, clock)
