@@ -61,6 +61,13 @@ class Authority:
         self._run("ca", "-batch", "-notext", *issued, *signed)
         return _context(certificate, key)
 
+    def revocations(self) -> bytes:
+        """Return the list of what was revoked: no certificate, but PEM all the same."""
+        path = self._folder / "revoked.pem"
+        signed = ["-cert", str(self.path), "-keyfile", str(self._key), "-config", str(self._config("DNS:none"))]
+        self._run("ca", "-gencrl", "-crldays", "2", *signed, "-out", str(path))
+        return path.read_bytes()
+
     def self_signed(self) -> ssl.SSLContext:
         """Return what a server needs that nobody certified but itself."""
         key, certificate = self._folder / "self.key", self._folder / "self.pem"

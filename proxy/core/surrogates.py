@@ -28,8 +28,6 @@ def read_json(decoder: "msgspec.json.Decoder[T]", text: bytes) -> T:
     """Return what a decoder reads, STAND_IN standing for each lone surrogate. Raises what the decoder raises."""
     try:
         return decoder.decode(text)
-    except msgspec.ValidationError:
-        raise
     except msgspec.DecodeError:
         if (readable := without_surrogates(text)) == text:
             raise

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from proxy.standin import Fault, FaultKind, Standin
+from proxy.upstream.coding import _gunzipped
 from tests.support import METRICS, QUESTION, Reply, World, world
 
 Send = Callable[[str, asyncio.StreamWriter], Awaitable[None]]
@@ -251,6 +252,17 @@ async def test_gzip_by_each_of_its_names(tmp_path: Path, coding: str, members: i
     async with upstream(send) as url, world(tmp_path, upstream=url) as running:
         reply = await running.get()
         assert (reply.status, reply.body) == (200, body)
+
+
+async def test_what_a_few_bytes_stand_for_comes_bit_by_bit() -> None:
+    """So that whoever bounds it can end it: not all of it is made before it is looked at."""
+
+    async def chunks() -> AsyncIterator[bytes]:
+        yield gzip.compress(b" " * 2**26)
+
+    sizes = [len(piece) async for piece in _gunzipped(chunks())]
+    assert sum(sizes) == 2**26
+    assert max(sizes) <= 2**20
 
 
 @pytest.mark.parametrize("coding", ["gzip", "x-gzip"])

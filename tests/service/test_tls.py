@@ -10,6 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from proxy.errors import ConfigError
+from proxy.standin import Fault, FaultKind
 from proxy.upstream import tls
 from tests.certificates import Authority
 from tests.service.test_odd_upstreams import VALID, answer_body, response
@@ -118,6 +119,18 @@ async def test_it_is_told_why(tmp_path: Path, authority: Authority, reason: str)
             assert not any(secret in told for secret in (KEY, "localhost", "example.com"))
 
 
+async def test_it_is_told_no_longer_once_a_call_comes_through(tmp_path: Path) -> None:
+    """Whatever the upstream answers then, be it a refusal."""
+    async with world(tmp_path, freshness__negative_s=0) as running:
+        await running.parts.tenancy.found()
+        running.standin.faults.add(Fault(kind=FaultKind.CUT_HEADERS))
+        assert (await running.get()).status == 502
+        assert b"the last call failed: the upstream could not be read: it closed" in (await running.get("/readyz")).body
+        running.standin.faults.add(Fault(kind=FaultKind.STATUS, status=500))
+        assert (await running.get()).status == 502
+        assert b"the last call failed" not in (await running.get("/readyz")).body
+
+
 @pytest.mark.parametrize(
     ("content", "told"),
     [
@@ -128,13 +141,18 @@ async def test_it_is_told_why(tmp_path: Path, authority: Authority, reason: str)
         (b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "or a damaged one"),
         ("key", "holds no certificates"),
         ("cut", "or a damaged one"),
+        ("revocations", "holds no certificates"),
     ],
 )
 async def test_a_file_that_cannot_be_used(tmp_path: Path, authority: Authority, content: bytes | str | None, told: str) -> None:
     """It is named, with what is wrong with it: what it stood for is not replaced by anything else."""
     path = tmp_path / "ca.pem"
     whole = authority.path.read_bytes()
-    made = {"key": authority._key.read_bytes(), "cut": whole + whole[: len(whole) // 2]}
+    made = {
+        "key": authority._key.read_bytes(),
+        "cut": whole + whole[: len(whole) // 2],
+        "revocations": authority.revocations(),
+    }
     if content is not None:
         path.write_bytes(made[content] if isinstance(content, str) else content)
     with pytest.raises(ConfigError, match=told) as caught:
