@@ -67,8 +67,9 @@ async def open_parts(
 ) -> AsyncIterator[Parts]:
     """Open everything that answering takes, and close it at the end.
 
-    Raises ConfigError where the key or the token file cannot be used, StoreError where the cache file must not be. `routes`,
-    `clock`, `sleep` and `limits` are for tests, which tell the time themselves and what was seen of the upstream's limits.
+    Raises ConfigError where the key, the token file or upstream.ca_file cannot be used, StoreError where the cache file must
+    not be. `routes`, `clock`, `sleep` and `limits` are for tests, which tell the time themselves and what was seen of the
+    upstream's limits.
     """
     credential, clock = Credential(key), clock or SystemClock()
     tokens = None if config.access.tokens_file is None else Tokens(config.access.tokens_file, clock)
@@ -80,7 +81,7 @@ async def open_parts(
         await disk.open()
         stack.push_async_callback(disk.aclose)
         store = TieredStore(MemoryStore(config.cache.memory_bytes, purges), disk)
-        session = await stack.enter_async_context(open_session(config.upstream))
+        session = await stack.enter_async_context(open_session(config.upstream, clock))
         upstream = Upstream(config.upstream, credential, clock, Exchange(config.upstream, clock, session, telemetry), telemetry)
         tenancy = Tenancy(upstream, store, label=config.cache.label, sleep=sleep)
         stack.push_async_callback(tenancy.aclose)

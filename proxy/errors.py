@@ -174,7 +174,7 @@ class NotJson(BadRequest):
 
 
 class WrongHost(BadRequest):
-    """A Host header naming neither a loopback address nor an allowed host."""
+    """A host, in `Host` or in the target, that is neither a loopback address nor an allowed one; or another scheme."""
 
     code = "wrong-host"
     status = 421

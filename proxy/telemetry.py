@@ -21,13 +21,12 @@ from prometheus_client import (
     ProcessCollector,
     disable_created_metrics,
 )
-from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from proxy import __version__
 
-CONTENT_TYPE = CONTENT_TYPE_LATEST
 # The times at which counters began would double what is scraped, and nobody asks for them.
 disable_created_metrics()  # type: ignore[no-untyped-call]  # the library has no types there
 _FAST_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25)
@@ -197,9 +196,18 @@ class Telemetry:
         """Add a count that is kept elsewhere, read whenever the metrics are. `_total` is added to its name."""
         self._kept.add(name, told, read, labels, CounterMetricFamily)
 
-    def exposition(self) -> bytes:
-        """Return everything in Prometheus's text format."""
-        return generate_latest(self._registry)
+    def exposition(self, accept: str = "") -> tuple[bytes, str]:
+        """Return everything in the text format that an Accept field asks for, and its content type.
+
+        That is version 0.0.4 unless a later one or OpenMetrics is named. Scrapers older than those refuse what they don't know.
+        """
+        try:
+            # A version is echoed in the content type, where nothing else may stand.
+            encode, content_type = choose_encoder(accept if accept.isascii() else "")
+        except TypeError:
+            # How the library fails at a version that is no number.
+            encode, content_type = choose_encoder("")
+        return encode(self._registry), content_type
 
 
 Read = Callable[[], float]

@@ -15,6 +15,7 @@ from proxy.config.render import render
 from proxy.errors import ConfigError, StoreError, TokenFileError
 from proxy.service.tokens import Tokens
 from proxy.upstream.credential import Credential
+from proxy.upstream.tls import trust
 
 FAILED = 1
 BAD_CONFIGURATION = 2
@@ -67,6 +68,7 @@ def _check(loaded: Loaded) -> int:
         Credential(loaded.key)
     if loaded.config.access.tokens_file is not None:
         Tokens(loaded.config.access.tokens_file, SystemClock())
+    trust(loaded.config.upstream.ca_file)
     sys.stdout.buffer.write(render(loaded).encode(errors="backslashreplace"))
     return 0
 
@@ -74,7 +76,7 @@ def _check(loaded: Loaded) -> int:
 def _serve(loaded: Loaded) -> int:
     if loaded.key is None:
         raise ConfigError([NO_KEY])
-    return run_server(loaded.config, loaded.key)
+    return run_server(loaded.config, loaded.key, ignored=loaded.ignored)
 
 
 def _fail(messages: Sequence[str], status: int) -> int:

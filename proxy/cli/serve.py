@@ -5,7 +5,7 @@ import contextlib
 import gc
 import importlib
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from importlib.util import find_spec
 
 import structlog
@@ -25,12 +25,17 @@ _BACKLOG = 1024
 _log = structlog.get_logger()
 
 
-def run_server(config: Config, key: KeySource) -> int:
+def run_server(config: Config, key: KeySource, *, ignored: Sequence[str] = ()) -> int:
     """Serve until SIGTERM or SIGINT; return the exit status.
 
+    `ignored`: the variables whose proxy others would use. Their values can hold a password: only their names are told.
     Raises ConfigError, StoreError or OSError where serving cannot begin.
     """
     log.configure(level=config.log.level, log_format=config.log.format)
+    if ignored:
+        _log.warning(
+            "proxy_variables.ignored", variables=list(ignored), hint="set upstream.proxy to reach pluto-api by a proxy"
+        )
     # Where uvloop can't be had, there is the standard library's.
     loops = importlib.import_module("uvloop" if find_spec("uvloop") else "asyncio")
     with asyncio.Runner(loop_factory=loops.new_event_loop) as runner:

@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from proxy.config.forward import VARIABLES
 from proxy.config.model import Config, is_loopback, split_listen
 from proxy.errors import ConfigError
 
@@ -37,11 +38,16 @@ class KeySource:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loaded:
-    """A valid configuration. `sources` tells for each key that is not a default where it was set; `key` is None without one."""
+    """A valid configuration.
+
+    `sources` tells for each key that is not a default where it was set; `key` is None without one. `ignored` are the variables
+    that name a proxy for other programs, where none is configured here.
+    """
 
     config: Config
     sources: Mapping[tuple[str, str], str]
     key: KeySource | None
+    ignored: tuple[str, ...] = ()
 
 
 def load(path: Path | None, environ: Mapping[str, str]) -> Loaded:
@@ -54,7 +60,8 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Loaded:
     key = _key_source(environ, faults)
     if faults or config is None:
         raise ConfigError(faults)
-    return Loaded(config=_expanded(config), sources=sources, key=key)
+    ignored = _proxy_variables(environ) if config.upstream.proxy is None else ()
+    return Loaded(config=_expanded(config), sources=sources, key=key, ignored=ignored)
 
 
 _Values = dict[str, dict[str, Any]]
@@ -172,14 +179,22 @@ def _key_source(environ: Mapping[str, str], faults: list[str]) -> KeySource | No
     return None
 
 
+def _proxy_variables(environ: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(name for upper in VARIABLES for name in (upper, upper.lower()) if environ.get(name, "").strip())
+
+
 def _from(source: str) -> str:
     return f" (set in {source})" if source else ""
 
 
 def _expanded(config: Config) -> Config:
-    cache = config.cache.model_copy(update={"path": config.cache.path.expanduser().absolute()})
-    tokens_file = config.access.tokens_file
-    if tokens_file is None:
-        return config.model_copy(update={"cache": cache})
-    access = config.access.model_copy(update={"tokens_file": tokens_file.expanduser().absolute()})
-    return config.model_copy(update={"cache": cache, "access": access})
+    changes = {
+        "cache": {"path": _absolute(config.cache.path)},
+        "access": {"tokens_file": _absolute(config.access.tokens_file)},
+        "upstream": {"ca_file": _absolute(config.upstream.ca_file)},
+    }
+    return config.model_copy(update={name: getattr(config, name).model_copy(update=change) for name, change in changes.items()})
+
+
+def _absolute(path: Path | None) -> Path | None:
+    return None if path is None else path.expanduser().absolute()

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ByteSize, ConfigDict, Field, create_model, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ByteSize, ConfigDict, Field, create_model, model_validator
 
+from proxy.config.forward import ForwardProxy, read_proxy
 from proxy.core.networks import read_network
 from proxy.core.routes import ROUTES
 
@@ -56,8 +57,9 @@ def _upstream_url(text: str) -> str:
     try:
         parts = urlsplit(text)
         _ = parts.port
-    except ValueError as exc:
-        raise ValueError(f"is not a URL: {exc}") from None
+    except ValueError:
+        # The library's message quotes what it takes for the port: of a URL with a password that may be a part of it.
+        raise ValueError("is not a URL: what stands behind its host name is no port, or its brackets are no address") from None
     if any(not "\x21" <= character <= "\x7e" or character in '<>"\\^`{|}%' for character in text):
         raise ValueError("must hold no spaces, percent signs, non-ASCII or other characters that a base URL cannot have")
     if any(not 0 < len(label) <= _LONGEST_LABEL for label in (parts.hostname or "x").removesuffix(".").split(".")):
@@ -181,6 +183,9 @@ class Upstream(_Section):
     burst: Annotated[int, Field(ge=1, le=100_000)] = 20
     max_concurrency: Annotated[int, Field(ge=1, le=1_000)] = 8
     max_connections: Annotated[int, Field(ge=1, le=10_000)] = 32
+    connection_max_age_s: PositiveSeconds = 300.0
+    proxy: Annotated[ForwardProxy | None, BeforeValidator(read_proxy)] = None
+    ca_file: Annotated[Path, AfterValidator(_file_path)] | None = None
     max_body_bytes: Annotated[ByteSize, Field(ge=1, le=2**32)] = ByteSize(64 * 2**20)
     extra_params: tuple[ParameterName, ...] = ()
     ignored_params: tuple[ParameterName, ...] = ("_", "t", "cb")
@@ -252,7 +257,7 @@ class Log(_Section):
 
 
 class Config(_Section):
-    """The effective configuration. It holds no secret: the key is kept apart, in a KeySource."""
+    """The effective configuration. The key is kept apart, in a KeySource; `upstream.proxy` may hold a password."""
 
     server: Server = Server()
     access: Access = Access()

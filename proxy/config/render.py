@@ -3,12 +3,14 @@
 import json
 from pathlib import Path
 
+from proxy.config.forward import ForwardProxy
 from proxy.config.load import KeySource, Loaded
 
 
 def render(loaded: Loaded) -> str:
     """Return the configuration as a TOML document; a comment names the source of every value that is not the default."""
     lines = [_key_line(loaded.key)]
+    lines += [f"# {name} is ignored; set upstream.proxy" for name in loaded.ignored]
     for section in type(loaded.config).model_fields:
         lines += ["", f"[{section}]"]
         for key, value in getattr(loaded.config, section):
@@ -26,4 +28,4 @@ def _key_line(key: KeySource | None) -> str:
 
 def _toml(value: object) -> str:
     # JSON's strings, numbers, booleans and arrays are TOML's too.
-    return json.dumps(str(value) if isinstance(value, Path) else value, ensure_ascii=False)
+    return json.dumps(str(value) if isinstance(value, Path | ForwardProxy) else value, ensure_ascii=False)

@@ -13,6 +13,7 @@ from proxy.core.extents import PREFIX, SUFFIX, Extent, Extents, Known, Shape
 from proxy.core.metrics_query import FIRST_INEXACT, MetricsQuery
 from proxy.core.pieces import Work, finished, pieces
 from proxy.core.sampling import is_complete
+from proxy.core.surrogates import LoneSurrogates, without_surrogates
 
 # What the upstream prints for bytes that aren't UTF-8: names and groups that differ there look alike here.
 _UNREADABLE = "\ufffd"
@@ -139,6 +140,8 @@ def _read(piece: bytes) -> list[tuple[str, list[bytes], list[dict[str, Any]]]]:
         for name, _, rows in parts:
             _check(name, rows)
     except (msgspec.DecodeError, RecursionError, KeyError, TypeError) as exc:
+        if without_surrogates(piece) != piece:
+            raise LoneSurrogates("a row holds a lone surrogate: names that differ in one would look alike") from None
         raise ValueError(f"a row does not have the documented shape: {exc}") from None
     return parts
 

@@ -9,7 +9,9 @@ import msgspec
 from proxy.core.ecmascript import WHITESPACE, to_number
 from proxy.core.form import shown
 from proxy.core.parameters import FIRST_UNPRINTABLE, Schema
+from proxy.core.surrogates import read_json
 
+_anything = msgspec.json.Decoder()
 _STRING_OR_SPACE = re.compile(r'"(?:[^"\\]|\\.)*"|[ \t\n\r]+', re.DOTALL)
 
 
@@ -82,7 +84,7 @@ class Json:
     def canonical(self, text: str) -> str | None:
         """See Kind."""
         try:
-            msgspec.json.decode(text)
+            read_json(_anything, text.encode())
         except (msgspec.DecodeError, RecursionError):
             return text or None
         return _STRING_OR_SPACE.sub(lambda found: found[0] if found[0].startswith('"') else "", text)

@@ -9,6 +9,8 @@ from typing import Annotated
 
 import msgspec
 
+from proxy.core.surrogates import read_json
+
 
 # Rows hold nothing that could refer back: untracked, thousands of them don't set off the garbage collector (for up to 40 ms).
 class _Row(msgspec.Struct, gc=False):
@@ -94,7 +96,7 @@ def _checking(shape: type[msgspec.Struct]) -> Check:
 
     def check(body: bytes) -> None:
         try:
-            decoder.decode(body)
+            read_json(decoder, body)
             if not body.isascii():
                 body.decode()  # the decoder looks only into the fields that it knows
         except RecursionError:

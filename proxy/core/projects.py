@@ -4,6 +4,8 @@ from collections.abc import Collection
 
 import msgspec
 
+from proxy.core.surrogates import read_json, without_surrogates
+
 
 class _Projects(msgspec.Struct):
     projects: list[msgspec.Raw]
@@ -28,10 +30,16 @@ def only_projects(body: bytes, names: Collection[str]) -> bytes:
     Nothing else of it is kept: fields that the upstream may add could tell how many projects there are. The body has passed the
     route's check.
     """
-    kept = [bytes(project) for project in _projects.decode(body).projects if _named.decode(project).name in names]
+    readable, kept, end = without_surrogates(body), [], 0
+    for project in map(bytes, _projects.decode(readable).projects):
+        # What is read may differ from what came, but not in its length: they are found at the same place.
+        begin = readable.index(project, end)
+        end = begin + len(project)
+        if _named.decode(project).name in names:
+            kept.append(body[begin:end])
     return b'{"projects":[' + b",".join(kept) + b"]}"
 
 
 def project_of(body: bytes) -> str:
     """Return the project of the run that an answer of `details` is about. The body has passed the route's check."""
-    return _of_project.decode(body).projectName
+    return read_json(_of_project, body).projectName

@@ -19,6 +19,8 @@ from enum import StrEnum
 
 import msgspec
 
+from proxy.core.surrogates import read_json
+
 PAGE_ROWS = 200
 _MOST_PAGES = 50
 # Each page but the first begins with a run that is known, and the last one isn't full.
@@ -92,7 +94,7 @@ _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 def read_page(body: bytes) -> Page | None:
     """Read a page of the list of running runs; None where it isn't understood. An unknown status counts as running."""
     try:
-        said = _list.decode(body)
+        said = read_json(_list, body)
     except _UNREADABLE:
         return None
     running = frozenset(str(run.id) for run in said.runs if _terminal(run.status) is None)
@@ -102,7 +104,7 @@ def read_page(body: bytes) -> Page | None:
 def read_ended(body: bytes, *, run: str, project: str) -> Ended | None:
     """Read from its details how a run ended; None where it is running, is another project's, or is not understood."""
     try:
-        said = _details.decode(body)
+        said = read_json(_details, body)
     except _UNREADABLE:
         return None
     status, at_s = _terminal(said.status), _wall_s(said.statusUpdated)

@@ -28,6 +28,7 @@ from proxy.core.extents import Computed, Extents, answer
 from proxy.core.limits import Claim, Limits
 from proxy.core.metrics_query import MetricsQuery
 from proxy.core.proof import size_of, tails_of
+from proxy.core.surrogates import LoneSurrogates
 from proxy.errors import UpstreamError
 from proxy.slices import in_slices
 from proxy.upstream.client import Upstream
@@ -182,6 +183,8 @@ class Checks:
             _log.info("series.check_failed", code=exc.code)
         except _Refused:
             self._suspect = self._culprit = None
+        except LoneSurrogates:
+            self._suspect = self._culprit = None  # nothing is computed from such answers, so they tell nothing
         except ValueError as exc:
             self._judge(False, check="layout", reason=str(exc))
 
@@ -231,10 +234,7 @@ class Checks:
         try:
             for question in dict.fromkeys((claim.tail, claim.witness.question)):
                 asked_s, body = self._clock.now_s(), await self._ask(question)
-                told = await _taken_apart(body, question)
-                size = size_of(told, len(body))
-                self._limits.note(question, size, asked_s, tails_of(told))
-                if size.holds(claim.size):
+                if await self._shows(claim, question, body, asked_s):
                     return
         except (UpstreamError, _Refused):
             self._limits.put_off(claim, self._clock.now_s())
@@ -242,6 +242,16 @@ class Checks:
         _log.warning("series.limits_in_doubt", key=claim.witness.question.query.target, expected_rows=claim.size.rows)
         self._limits.forget()
         self.distrusted()
+
+    async def _shows(self, claim: Claim, question: MetricsQuery, body: bytes, asked_s: float) -> bool:
+        """Take notice of an answer; tell whether as much was sent as a claim needs."""
+        try:
+            told = await _taken_apart(body, question)
+        except LoneSurrogates:
+            return False
+        size = size_of(told, len(body))
+        self._limits.note(question, size, asked_s, tails_of(told))
+        return size.holds(claim.size)
 
     async def _ask(self, question: MetricsQuery) -> bytes:
         query = question.query

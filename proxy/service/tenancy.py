@@ -13,6 +13,7 @@ import structlog
 
 from proxy.core.budget import Priority
 from proxy.core.namespace import fingerprint_namespace, organization_namespace
+from proxy.core.surrogates import STAND_IN, read_json
 from proxy.errors import UpstreamError
 from proxy.store.tiers import TieredStore
 from proxy.upstream.client import Upstream
@@ -38,11 +39,13 @@ _object = msgspec.json.Decoder(dict[str, msgspec.Raw])
 def _organization_of(body: bytes) -> str:
     """Return the organization's id. Raises ValueError unless the body says that the key is valid and whose it is."""
     try:
-        said = _validated.decode(body)
+        said = read_json(_validated, body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         raise ValueError(f"the answer to {VALIDATE_TARGET} does not have the documented shape: {exc}") from None
     if said.valid is not True:
         raise ValueError(f"the answer to {VALIDATE_TARGET} does not say that the key is valid")
+    if STAND_IN in said.organization.id:
+        raise ValueError(f"the answer to {VALIDATE_TARGET} names an organization that others could not be told from")
     return said.organization.id
 
 
@@ -53,7 +56,7 @@ def _check(body: bytes) -> None:
     everybody else's questions waiting.
     """
     try:
-        _object.decode(body)
+        read_json(_object, body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         raise ValueError(f"not a JSON object: {exc}") from None
 

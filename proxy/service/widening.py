@@ -20,6 +20,7 @@ from proxy.core.outcome import Made
 from proxy.core.projects import project_of
 from proxy.core.query import Query, question
 from proxy.core.routes import DETAILS
+from proxy.core.surrogates import read_json
 from proxy.errors import AnswerTooLarge, KeyRefused, UpstreamBusy, UpstreamError
 from proxy.service.encoder import Encoder
 from proxy.service.fetcher import Fetcher
@@ -49,6 +50,9 @@ class _LogName(msgspec.Struct):
 class _Details(msgspec.Struct):
     projectName: str  # noqa: N815 -- the upstream's own field names
     logNames: list[_LogName]  # noqa: N815 -- as above
+
+
+_details = msgspec.json.Decoder(_Details)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -272,7 +276,7 @@ def _series_in(details: Entry, project: str) -> float:
     if details.status != 200:
         return 0 if details.status == 404 else math.inf
     try:
-        told = msgspec.json.decode(details.body, type=_Details)
+        told = read_json(_details, details.body)
     except msgspec.DecodeError:
         return math.inf
     names = told.logNames if told.projectName == project else []

@@ -92,6 +92,8 @@ class Upstream:
             cooldown_max_s=settings.cooldown_max_s,
         )
         self.turnstile = Turnstile(limits, clock)
+        self.unreachable: str | None = None
+        """Why the last call brought nothing at all, not even a status; None where it did."""
 
     @property
     def url(self) -> str:
@@ -162,13 +164,18 @@ class Upstream:
         try:
             if not self._refusal.book(key.fingerprint):
                 raise KeyRefused(MESSAGE)
-            judged = await self._judge(await self._exchange.send(target, key, timeout_s=timeout_s, bounds=most), reading)
+            reply = await self._exchange.send(target, key, timeout_s=timeout_s, bounds=most)
+            self.unreachable = None
+            judged = await self._judge(reply, reading)
         except UpstreamTimeout as exc:
             if timeout_s < self._settings.deadline_s * _FAIR_SHARE:
                 judged = _Judged(ended=Ended.ABANDONED, error=too_busy(self.turnstile.wait_s(ticket.priority, ticket.client)))
             else:
+                self.unreachable = exc.detail
                 judged = _Judged(ended=Ended.FAILED, error=exc)
         except UpstreamError as exc:
+            if isinstance(exc, UpstreamFailed):
+                self.unreachable = exc.detail
             judged = _Judged(ended=_ended(exc), error=exc)
         finally:
             took_s = self._clock.monotonic_s() - started_s

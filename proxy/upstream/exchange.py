@@ -8,10 +8,13 @@ from yarl import URL
 
 from proxy.clock import Clock
 from proxy.config import model
-from proxy.errors import AnswerTooLarge, UpstreamError, UpstreamFailed, UpstreamTimeout
+from proxy.errors import AnswerTooLarge, UpstreamBadAnswer, UpstreamError, UpstreamTimeout
 from proxy.slices import joined
 from proxy.telemetry import Telemetry
+from proxy.upstream.coding import undone
 from proxy.upstream.credential import Key
+from proxy.upstream.failures import failed, unconnected
+from proxy.upstream.forwarding import forwarding
 from proxy.upstream.reply import Reply
 
 # These say what they have to say by their status: it counts even if what follows breaks off or never comes.
@@ -37,12 +40,13 @@ class Exchange:
         self._settings = settings
         self._clock = clock
         self._session = session
+        self._forwarding = forwarding(settings)
         self._telemetry = telemetry
 
     async def send(self, target: str, key: Key, *, timeout_s: float, bounds: Bounds) -> Reply:
         """Ask for a path and query (printable ASCII, sent as it is) and return the complete reply, whatever its status.
 
-        Raises UpstreamFailed, UpstreamTimeout or AnswerTooLarge. Every call is counted, whatever comes of it.
+        Raises UpstreamFailed, UpstreamTimeout, UpstreamBadAnswer or AnswerTooLarge. Every call is counted, whatever comes.
         """
         started_s, sent_at_s = self._clock.monotonic_s(), self._clock.now_s()
         said = "cancelled"
@@ -70,18 +74,17 @@ class Exchange:
             async with asyncio.timeout(timeout_s):
                 return await self._send(target, key, bounds)
         except aiohttp.ServerTimeoutError:
-            seconds = f"{self._settings.connect_timeout_s:g} s"
-            raise UpstreamTimeout(f"no connection to the upstream within {seconds}") from None
+            raise unconnected(self._settings) from None
         except TimeoutError:
             raise UpstreamTimeout(f"the upstream gave no complete answer within {timeout_s:.3g} s") from None
         except aiohttp.ClientError as exc:
-            # The library's own texts can hold the request's headers, and with them the key.
-            raise _failed(exc) from None
+            raise failed(exc, self._settings) from None
 
     async def _send(self, target: str, key: Key, bounds: Bounds) -> tuple[int, dict[str, str], bytes]:
         url = URL(self._settings.url + target, encoded=True)
-        headers = {"Authorization": f"Bearer {key.secret}"}
-        async with self._session.get(url, headers=headers, allow_redirects=False) as response:
+        headers = {"Authorization": f"Bearer {key.secret}", **self._forwarding.question}
+        asking = self._session.get(url, headers=headers, proxy_headers=self._forwarding.tunnel, allow_redirects=False)
+        async with asking as response:
             if response.status in _STATUS_IS_ENOUGH:
                 body = await self._what_there_is(response)
             else:
@@ -92,7 +95,7 @@ class Exchange:
         chunks: list[bytes] = []
         size = rows = 0
         seam = b""
-        async for chunk in response.content.iter_any():
+        async for chunk in undone(response):
             size += len(chunk)
             if bounds.rows is not None:
                 rows += (seam + chunk).count(_ROW)
@@ -111,34 +114,13 @@ class Exchange:
         body = bytearray()
         try:
             async with asyncio.timeout(_ENOUGH_S):
-                async for chunk in response.content.iter_any():
+                async for chunk in undone(response):
                     body += chunk
                     if len(body) > _ENOUGH_BYTES:
                         break
-        except (TimeoutError, aiohttp.ClientError):
+        except (TimeoutError, aiohttp.ClientError, UpstreamBadAnswer):
             response.close()
             return b""
         if len(body) > _ENOUGH_BYTES:
             response.close()
         return bytes(body)
-
-
-def _failed(exc: aiohttp.ClientError) -> UpstreamFailed:
-    """Say in our own words what went wrong, and whether the same request may well succeed the next moment."""
-    transient = False
-    match exc:
-        case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientSSLError():
-            reason = "its TLS certificate or handshake was not accepted"
-        case aiohttp.ClientConnectorDNSError():
-            reason = "its host name has no address"
-        case aiohttp.ClientConnectorError():
-            reason = "no connection"
-        case aiohttp.ServerDisconnectedError():
-            reason, transient = "it closed the connection without an answer", True
-        case aiohttp.ClientPayloadError():
-            reason, transient = "its answer broke off or could not be decompressed", True
-        case aiohttp.ClientOSError():
-            reason, transient = "the connection broke", True
-        case _:
-            reason = type(exc).__name__
-    return UpstreamFailed(f"the upstream could not be read: {reason}", transient=transient)

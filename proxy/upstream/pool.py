@@ -1,16 +1,21 @@
 """The connections to the upstream."""
 
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 import aiohttp
+from aiohttp.client_proto import ResponseHandler
 
 from proxy import __version__
+from proxy.clock import Clock
 from proxy.config import model
+from proxy.upstream.tls import trust
 
 if TYPE_CHECKING:
-    from aiohttp.client_reqrep import ConnectionKey
+    from aiohttp.client_reqrep import ClientRequest, ConnectionKey
     from aiohttp.connector import Connection
     from aiohttp.tracing import Trace
 
@@ -19,17 +24,45 @@ _KEEPALIVE_S = 4.0
 
 
 class SoundConnector(aiohttp.TCPConnector):
-    """Hands out no idle connection on which something has arrived since.
+    """Hands out no idle connection on which something has arrived since, and none that is older than `max_age_s`.
 
     Bytes that nobody asked for (a second response, from an upstream or a balancer that got out of step) would be read as the
     answer to the next question, and be stored under it. aiohttp looks for them when a connection is given back, not when it is
     used again; this leans on its internals, which is why its version is bounded, and a test sends such bytes.
+
+    A name is looked up for new connections only: one that is never idle would lead to an address that the name has left long
+    ago. It ends between two requests.
     """
+
+    def __init__(self, *, max_age_s: float, clock: Clock, limit: int, ssl_context: ssl.SSLContext) -> None:
+        super().__init__(limit=limit, keepalive_timeout=_KEEPALIVE_S, ssl=ssl_context)
+        self._max_age_s = max_age_s
+        self._clock = clock
+        self._begun_s: WeakKeyDictionary[ResponseHandler, float] = WeakKeyDictionary()
+
+    async def _create_connection(
+        self,
+        req: "ClientRequest",
+        traces: "list[Trace]",
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 -- aiohttp's signature
+    ) -> ResponseHandler:
+        begun_s = self._clock.monotonic_s()
+        made = await super()._create_connection(req, traces, timeout)
+        self._begun_s[made] = begun_s
+        return made
+
+    def _release(self, key: "ConnectionKey", protocol: ResponseHandler, *, should_close: bool = False) -> None:
+        super()._release(key, protocol, should_close=should_close or self._is_old(protocol))
+
+    def _is_old(self, connection: ResponseHandler) -> bool:
+        # One that is given back before it was ever handed out (a tunnel that failed) has no age.
+        now_s = self._clock.monotonic_s()
+        return now_s - self._begun_s.get(connection, now_s) >= self._max_age_s
 
     async def _get(self, key: "ConnectionKey", traces: "list[Trace]") -> "Connection | None":
         idle = self._conns.get(key)
         if idle:
-            for held in [held for held in idle if held[0].should_close]:
+            for held in [held for held in idle if held[0].should_close or self._is_old(held[0])]:
                 idle.remove(held)
                 held[0].close()
             if not idle:
@@ -38,9 +71,17 @@ class SoundConnector(aiohttp.TCPConnector):
 
 
 @asynccontextmanager
-async def open_session(settings: model.Upstream) -> AsyncIterator[aiohttp.ClientSession]:
-    """Open the pool: no cookies, no redirects, no proxy or netrc from the environment."""
-    connector = SoundConnector(limit=settings.max_connections, keepalive_timeout=_KEEPALIVE_S)
+async def open_session(settings: model.Upstream, clock: Clock) -> AsyncIterator[aiohttp.ClientSession]:
+    """Open the pool: no cookies, no redirects, no proxy or netrc from the environment.
+
+    Raises ConfigError where upstream.ca_file cannot be used.
+    """
+    connector = SoundConnector(
+        max_age_s=settings.connection_max_age_s,
+        clock=clock,
+        limit=settings.max_connections,
+        ssl_context=trust(settings.ca_file),
+    )
     async with aiohttp.ClientSession(
         connector=connector,
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=settings.connect_timeout_s),
@@ -51,6 +92,7 @@ async def open_session(settings: model.Upstream) -> AsyncIterator[aiohttp.Client
             "User-Agent": f"pluto-proxy/{__version__}",
         },
         trust_env=False,
+        proxy=None if settings.proxy is None else settings.proxy.url,
         # An answer of some hundred kB is read without pausing the connection (measured: 0.2 ms of a miss).
         read_bufsize=2**20,
     ) as session:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import msgspec
 
 from proxy.core.extents import Extents
+from proxy.core.surrogates import read_json
 from proxy.errors import KeyRefused, UpstreamError, UpstreamFailed
 from proxy.upstream.refusal import MESSAGE
 
@@ -48,7 +49,7 @@ def is_json_error(body: bytes) -> bool:
     if len(body) > _LONGEST_ERROR_BYTES:
         return False
     try:
-        _json_error.decode(body)
+        read_json(_json_error, body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
     return True
@@ -66,6 +67,9 @@ def error_of(reply: Reply) -> UpstreamError | None:
         return KeyRefused(MESSAGE, upstream_status=status)
     if status == 200 or (own and status not in _NO_ANSWER):
         return None
+    if status == 407:
+        message = "a proxy before the upstream wants a user and a password, or other ones (upstream.proxy): it answered 407"
+        return UpstreamFailed(message, upstream_status=status)
     if 300 <= status < 400:
         return UpstreamFailed(f"the upstream answered {status}, a redirect, which is never followed", upstream_status=status)
     return UpstreamFailed(f"the upstream answered {status}", upstream_status=status, transient=status in _TRANSIENT)

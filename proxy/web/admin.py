@@ -6,7 +6,7 @@ takes a preflight, and nothing is changed but by a POST of JSON, which takes one
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
@@ -16,22 +16,26 @@ from aiohttp import web
 from proxy.core.form import shown
 from proxy.core.purge import Purge
 from proxy.core.routes import METRICS
+from proxy.core.surrogates import STAND_IN, read_json
 from proxy.errors import BadQuery, BadRequest, Fault, MethodNotAllowed, NotFound, NotJson, OriginRefused
 from proxy.web.guard import Visit
 from proxy.web.health import health_document
 from proxy.web.parts import Parts
+from proxy.web.targets import Target
 
 PREFIX = "/admin/"
 _MOST_BYTES = 65_536
 _BODY_S = 10.0
 _RUN = METRICS.parameters[0].kind
 _LONGEST = 1_000
+_object = msgspec.json.Decoder(dict[str, object])
 _log = structlog.get_logger()
 
 
-async def admin(parts: Parts, visit: Visit, request: web.BaseRequest, path: str, query: str) -> web.Response:
+async def admin(parts: Parts, visit: Visit, request: web.BaseRequest, target: Target) -> web.Response:
     """Answer a request to a path that begins with PREFIX. Raises BadRequest."""
-    _check_page(request)
+    path, query = target.path, target.query
+    _check_page(request, target.hosts)
     parts.guard.check_admin(visit, request)
     if (handler := _ROUTES.get(path)) is None:
         raise NotFound(f"{shown(path)} is not one of {', '.join(_ROUTES)}")
@@ -120,6 +124,8 @@ def _text(name: str, value: object) -> str:
         value = str(value)
     if not isinstance(value, str) or not 0 < len(value) <= _LONGEST:
         raise ValueError(f"must be a text of at most {_LONGEST} characters")
+    if STAND_IN in value:
+        raise ValueError("holds a NUL or half of a surrogate pair, which no name that can be asked for has")
     if name == "run":
         return _RUN.canonical(value) or ""
     return value
@@ -136,7 +142,7 @@ async def _json(request: web.BaseRequest) -> Mapping[str, object]:
                 raw += chunk
                 if len(raw) > _MOST_BYTES:
                     raise BadRequest(f"the body is larger than {_MOST_BYTES} bytes")
-        found = msgspec.json.decode(raw, type=dict[str, object]) if raw.strip() else {}
+        found = read_json(_object, raw) if raw.strip() else {}
     except TimeoutError:
         raise BadRequest(f"the body did not come within {_BODY_S:g} s") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -144,11 +150,11 @@ async def _json(request: web.BaseRequest) -> Mapping[str, object]:
     return found
 
 
-def _check_page(request: web.BaseRequest) -> None:
+def _check_page(request: web.BaseRequest, hosts: Sequence[str]) -> None:
     """Raise OriginRefused for what a page of another origin sent, or may have sent."""
     origin = request.headers.get("Origin")
     try:
-        foreign = origin is not None and urlsplit(origin).netloc != request.headers.get("Host")
+        foreign = origin is not None and [urlsplit(origin).netloc] != hosts
     except ValueError:
         foreign = True
     if foreign or request.headers.get("Sec-Fetch-Site", "none") not in {"none", "same-origin"}:

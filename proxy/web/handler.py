@@ -31,8 +31,19 @@ from proxy.web.problem import problem
 from proxy.web.ready import ReadyResponse
 from proxy.web.seen import Seen
 from proxy.web.summed import is_ordinary
+from proxy.web.targets import read_target
 
 _READING = frozenset({"GET", "HEAD"})
+# The upstream's client shows the first 500 characters of an error's document.
+_TRAIN = (
+    "Training needs pluto-api itself: unset PLUTO_URL_API, or set it to pluto-api's own address; readers name the proxy "
+    'instead, as pluto.query.Client(host="http://...")'
+)
+_UPLOAD = (
+    "Client's host= sends uploads to the same address: upload with a Client without host=, with your own Pluto key; it "
+    "uploads to PLUTO_URL_INGEST or, where that is unset, to Pluto itself, and reads from PLUTO_URL_API "
+    "(this proxy, unless it has tokens)"
+)
 _log = structlog.get_logger()
 
 
@@ -124,17 +135,18 @@ def _refuse(exchange: _Exchange, error: ProxyError) -> web.Response:
 
 async def _dispatch(exchange: _Exchange) -> web.StreamResponse:
     request, parts = exchange.request, exchange.parts
-    path, _, raw_query = _target(request).partition("?")
+    target = read_target(request)
+    path, raw_query = target.path, target.query
     if (health := HEALTH.get(path)) is not None:
         # Probes name the address they reach the proxy at, and these say nothing about anybody's data; only `?verbose` names
         # paths and states, which aren't for a page that has rebound its name.
         if not is_open(path, raw_query):
             exchange.visit.check()
             _check_unlimited(exchange.visit)
-        _check_method(request)
+        _check_method(request, path)
         if raw_query:
-            check_host(request.headers.getall("Host", []), parts.config.server.allowed_hosts)
-        response = health(parts, raw_query)
+            check_host(target.hosts, parts.config.server.allowed_hosts)
+        response = health(parts, raw_query, _joined(request.headers, "Accept") or "")
         # A state is of its moment, and for whom it was told: nothing before the proxy may keep it for others.
         response.headers["Cache-Control"] = "no-store"
         return response
@@ -144,14 +156,14 @@ async def _dispatch(exchange: _Exchange) -> web.StreamResponse:
         exchange.visit.check_network()
     else:
         exchange.visit.check()
-    check_host(request.headers.getall("Host", []), parts.config.server.allowed_hosts)
+    check_host(target.hosts, parts.config.server.allowed_hosts)
     if path.startswith(ADMIN_PREFIX):
         exchange.route = "admin"
         exchange.visit.check()
-        return await admin(parts, exchange.visit, request, path, raw_query)
+        return await admin(parts, exchange.visit, request, target)
     if preflight:
         return parts.cors.preflight(request.headers["Origin"], request.headers.get("Access-Control-Request-Headers", ""))
-    _check_method(request)
+    _check_method(request, path)
     if path == OPENAPI_PATH:
         headers = {"Cache-Control": CACHE_CONTROL}
         return exchange.dressed(web.Response(body=parts.openapi, content_type="application/json", headers=headers))
@@ -242,26 +254,15 @@ def _demand(headers: "CIMultiDictProxy[str]", freshness: Freshness, fresh_s: flo
     )
 
 
-def _target(request: web.BaseRequest) -> str:
-    """Return the request target as it came: aiohttp's own URL is decoded and normalised, and would let `%6Detrics` match."""
-    target = request.raw_path
-    if not target.isascii():
-        raise BadRequest("the request target holds raw bytes beyond ASCII; percent-encode them (RFC 3986 section 2)")
-    return target
-
-
 def _check_unlimited(visit: Visit) -> None:
     """Keep the counts of what is stored from limited tokens: they grow where a question has an answer."""
     if visit.grant.projects is not None:
         raise ScopeRefused("this token is limited to projects: what is told about the proxy as a whole takes one that isn't")
 
 
-def _check_method(request: web.BaseRequest) -> None:
+def _check_method(request: web.BaseRequest, path: str) -> None:
     if request.method not in _READING:
-        raise MethodNotAllowed(
-            f"{shown(request.method)} is not possible: this proxy only reads, with GET and HEAD. Training needs pluto-api "
-            "itself: unset PLUTO_URL_API, or set it to pluto-api's own address; readers name the proxy instead, as "
-            'pluto.query.Client(host="http://...")'
-        )
+        advice = _UPLOAD if path == "/files" or path.startswith("/ingest/") else _TRAIN
+        raise MethodNotAllowed(f"{shown(request.method)} is not possible: this proxy only reads. {advice}")
     if request.body_exists:
         raise BadRequest("a request that only reads has no body")

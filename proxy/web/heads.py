@@ -28,6 +28,11 @@ class BoundedHeads:
         self._head_bytes = 0
         self._broken = False
 
+    @property
+    def is_bodied(self) -> bool:
+        """Whether each request whose head has come has its body, too."""
+        return self._body.is_eof()
+
     def feed_data(self, data: bytes) -> tuple[_Messages, bool, bytes]:
         """Take bytes; return the requests that begin in them, and what aiohttp's parser says beside. Raises BadHttpMessage."""
         if self._broken:

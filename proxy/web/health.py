@@ -5,16 +5,15 @@ from aiohttp import web
 
 from proxy.core.budget import Priority
 from proxy.core.plan import Condition
-from proxy.telemetry import CONTENT_TYPE
 from proxy.web.parts import Parts
 
 
-def livez(_parts: Parts, _query: str) -> web.Response:
+def livez(_parts: Parts, _query: str, _accept: str) -> web.Response:
     """Return 200: whoever can answer is alive."""
     return web.Response(text="ok\n")
 
 
-def readyz(parts: Parts, query: str) -> web.Response:
+def readyz(parts: Parts, query: str, _accept: str) -> web.Response:
     """Return 200 while requests are taken, 503 once the process is ending; `?verbose` tells more, as JSON.
 
     An upstream that fails, a refused key or a broken cache file don't make the proxy unready: it goes on answering what it
@@ -57,6 +56,7 @@ def _upstream(parts: Parts) -> dict[str, object]:
     return {
         "condition": parts.upstream.condition().value,
         "state": turnstile.state.value,
+        "unreachable": parts.upstream.unreachable,
         "cooldown_remaining_s": round(turnstile.remaining_s, 3),
         "tokens": round(budget.tokens(now_s), 2),
         "rate_per_s": round(budget.rate_per_s(now_s), 3),
@@ -69,9 +69,10 @@ def _upstream(parts: Parts) -> dict[str, object]:
     }
 
 
-def metrics(parts: Parts, _query: str) -> web.Response:
-    """Return the metrics in Prometheus's text format."""
-    return web.Response(body=parts.telemetry.exposition(), headers={"Content-Type": CONTENT_TYPE})
+def metrics(parts: Parts, _query: str, accept: str) -> web.Response:
+    """Return the metrics in the text format of Prometheus that is accepted."""
+    body, content_type = parts.telemetry.exposition(accept)
+    return web.Response(body=body, headers={"Content-Type": content_type})
 
 
 def _troubles(parts: Parts) -> list[str]:
@@ -83,6 +84,8 @@ def _troubles(parts: Parts) -> list[str]:
             troubles.append(f"pluto-api is left alone for another {parts.upstream.turnstile.remaining_s:.0f} s")
         case Condition.OPEN:
             pass
+    if parts.upstream.unreachable is not None:
+        troubles.append(f"pluto-api: the last call failed: {parts.upstream.unreachable}")
     if not parts.series.checks.trusted:
         troubles.append("pluto-api samples series by another rule than it did: nothing is computed, every question is asked")
     if parts.tokens is not None and parts.tokens.trouble is not None:

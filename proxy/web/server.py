@@ -5,12 +5,13 @@ from collections import Counter
 from functools import partial
 
 import structlog
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 from aiohttp.http_exceptions import InvalidURLError
 
 from proxy.config import model
 from proxy.core.form import shown
 from proxy.errors import BadRequest, ProxyError
+from proxy.web.half_closed import HalfClosed
 from proxy.web.handler import handle
 from proxy.web.heads import BoundedHeads
 from proxy.web.parts import Parts
@@ -82,7 +83,8 @@ class _Connection(web.RequestHandler):
             # Idle connections are closed by `_look`: aiohttp sees neither what is unread nor the requests that aren't parsed.
             keepalive_timeout=_NEVER_S,
         )
-        self._parser = BoundedHeads(self._parser)  # type: ignore[assignment,arg-type]  # all of a parser that a server uses
+        self._heads = BoundedHeads(self._parser)  # type: ignore[arg-type]  # aiohttp's own names it by what it may be made of
+        self._parser = self._heads  # type: ignore[assignment]  # all of a parser that a server uses
         self._parts = parts
         self._crowd = crowd
         self._address: str | None = None
@@ -94,6 +96,10 @@ class _Connection(web.RequestHandler):
         """All bytes that came since the connection was idle, where they came in one piece and end as one request does."""
         self._idle = True
         self._descriptor = -1
+        self._answered = self._answered_before = 0
+        self._knows_interim = True
+        self._writing = False
+        self._half_closed: HalfClosed | None = None
         self.since_s = 0.0
         """Since when nothing came of the client (the event loop's clock)."""
 
@@ -124,6 +130,29 @@ class _Connection(web.RequestHandler):
         super().data_received(data)
         if len(self._messages) != 1:
             self.raw = None
+        self._knows_interim = self._knows_interim and not any(map(_is_old, self._messages))
+
+    def eof_received(self) -> bool:  # type: ignore[override]  # aiohttp's returns None, which asyncio takes for False
+        """Keep a connection open whose client has ended its side, while anything that it asked is unanswered.
+
+        (aiohttp ends it at once.)
+        """
+        transport = self.transport
+        if transport is None or not self._is_asked or not self._heads.is_bodied:
+            return False
+        self._answered_before = self._answered
+        self._half_closed = HalfClosed(transport, self._waits)
+        return True
+
+    @property
+    def _is_asked(self) -> bool:
+        """Whether requests are unanswered: the parser's, of which the server doesn't yet know all, included."""
+        return self._request_count > self._answered
+
+    def _waits(self) -> bool:
+        """Tell whether one request has been waiting since it was asked so last, and the client knows of interim responses."""
+        before, self._answered_before = self._answered_before, self._answered
+        return before == self._answered and not self._writing and self._knows_interim
 
     def _takes_more(self, transport: asyncio.WriteTransport) -> bool:
         return not (self._parts.draining or transport.get_write_buffer_size() or transport.is_closing())
@@ -136,7 +165,12 @@ class _Connection(web.RequestHandler):
         That is so only while each request comes in one piece, by itself: after anything else nobody but the parser knows where
         a request begins.
         """
+        self._writing = True
         finished = await super().finish_response(request, resp, start_time)
+        self._writing = False
+        self._answered += 1
+        if self._half_closed is not None and not self._is_asked:
+            self.close()
         stays = bool(finished[0].keep_alive) and not finished[1]
         self._idle = stays and self.raw is not None and not request.body_exists and not self._messages
         return finished
@@ -145,6 +179,8 @@ class _Connection(web.RequestHandler):
         """End."""
         if self._timer is not None:
             self._timer.cancel()
+        if self._half_closed is not None:
+            self._half_closed.end()
         if self._address is not None:
             self._crowd.leave(self._address)
             self._address = None
@@ -198,3 +234,8 @@ class _Connection(web.RequestHandler):
         response.headers["Server"] = "pluto-proxy"
         response.force_close()
         return response
+
+
+def _is_old(asked: tuple[object, object]) -> bool:
+    """Tell whether a request is of HTTP/1.0 (what could not be parsed has no version, and its answer is the last)."""
+    return getattr(asked[0], "version", HttpVersion11) < HttpVersion11

@@ -88,6 +88,30 @@ async def test_every_reading_method(tmp_path: Path, mode: StepMode) -> None:
         assert {path for path in newly if not path.startswith("/storage/")} == set()
 
 
+async def test_uploading(tmp_path: Path) -> None:
+    """By `host=` it is refused, with what to do instead in that part of the answer which the client shows; and that helps."""
+    standin = Standin(StandinConfig(growth=GrowthConfig()))
+    (tmp_path / "source").write_bytes(b"content")
+    upload: Call = ("upload_file", ["demo", "DEM-1", "notes", "@source"])
+    async with world(tmp_path, standin=standin) as running:
+        refused = await run_client(running.url, tmp_path, [upload])
+        assert refused["answers"]["upload_file"] == [{"status": 405}]
+        (message,) = refused["refusals"]
+        for advice in (
+            "host= sends uploads to the same address",
+            "a Client without host=",
+            "PLUTO_URL_INGEST",
+            "own Pluto key",
+            "unless it has tokens",
+        ):
+            assert advice in message
+        # Reading by the proxy, and uploading past it: to where PLUTO_URL_INGEST says, else to Pluto's own.
+        variables = {"PLUTO_URL_API": running.url, "PLUTO_URL_INGEST": running.upstream}
+        said = await run_client("", tmp_path, [upload, ("get_files", ["demo", "DEM-1", {"file_name": "notes"}])], **variables)
+        assert said["answers"]["upload_file"] == [None]
+        assert [file["fileName"] for file in said["answers"]["get_files"][0]] == ["source"]
+
+
 def assert_reads_much(answers: Any) -> None:
     """See to it that the comparison compares something."""
     for name in answers:

@@ -6,6 +6,7 @@ import stat
 from pathlib import Path
 
 import aiohttp
+import pytest
 
 from proxy.standin import Fault, FaultKind, Standin
 from tests.process.support import proxy_process, run
@@ -46,6 +47,22 @@ async def test_a_key_file_that_cannot_be_read(tmp_path: Path) -> None:
         status, _, errors = await run(command, PLUTO_API_KEY_FILE=str(tmp_path / "none"))
         assert status == 2
         assert str(tmp_path / "none") in errors
+
+
+@pytest.mark.parametrize("content", [None, "", "no certificate"])
+async def test_authorities_that_cannot_be_used(tmp_path: Path, content: str | None) -> None:
+    """One line that names the file, exit status 2, for serving and checking alike."""
+    path = tmp_path / "ca.pem"
+    if content is not None:
+        path.write_text(content)
+    for command in ("serve", "check"):
+        cache = str(tmp_path / "a" / "c")
+        status, _, errors = await run(
+            command, PLUTO_API_KEY=KEY, PLUTO_PROXY_CACHE=cache, PLUTO_PROXY_UPSTREAM__CA_FILE=str(path)
+        )
+        assert status == 2
+        assert [line for line in errors.splitlines() if line.startswith(f"pluto-proxy: upstream.ca_file: {path} ")]
+        assert "Traceback" not in errors
 
 
 async def test_a_taken_port(tmp_path: Path) -> None:

@@ -355,6 +355,10 @@ async def test_demands_are_kept(tmp_path: Path, line: str) -> None:
         (request(LARGE, method="POST"), 405),
         (request(MIDDLE), 200),
         (request(LARGE, "Host: rebound.example"), 421),
+        (request(f"http://127.0.0.1{LARGE}"), 200),
+        (request(f"http://localhost{LARGE}", "Host: rebound.example"), 200),
+        (request(f"http://rebound.example{LARGE}"), 421),
+        (request(f"https://127.0.0.1{LARGE}"), 421),
         (request(LARGE, "Origin: https://board.example"), 200),
         (request(LARGE, "Origin: https://rebound.example"), 200),
         (request(LARGE, "Accept-Encoding: gzip"), 200),
@@ -927,6 +931,7 @@ KINDS = {
     "small hit": request(SMALL),
     "unchanged": request(LARGE, "If-None-Match: *"),
     "head": request(LARGE, method="HEAD"),
+    "absolute": request(f"http://127.0.0.1{LARGE}", "Host: elsewhere.example"),
     "refused": request("/nowhere"),
     "with a body": request(SMALL, "Content-Length: 9") + b"GET / x\r\n",
     "with an empty body": request(SMALL, "Content-Length: 0"),
@@ -947,7 +952,7 @@ async def test_however_the_bytes_arrive(batches: list[tuple[list[str], set[int]]
     """
     with tempfile.TemporaryDirectory() as folder:
         async with watched(Path(folder)) as seen:
-            for kind in ("hit", "small hit", "unchanged", "head"):
+            for kind in ("hit", "small hit", "unchanged", "head", "absolute"):
                 for _ in range(3):
                     await seen.warm(KINDS[kind])
             expected = {kind: await seen.ordinary(raw) for kind, raw in KINDS.items()}

@@ -1,6 +1,7 @@
 """Upstreams that break the rules of HTTP or of good sense: never a wrong answer, never a fault of our own."""
 
 import asyncio
+import gzip
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from proxy.standin import Fault, FaultKind, Standin
+from proxy.upstream.coding import _gunzipped
 from tests.support import METRICS, QUESTION, Reply, World, world
 
 Send = Callable[[str, asyncio.StreamWriter], Awaitable[None]]
@@ -47,8 +49,12 @@ async def upstream(send: Send) -> AsyncIterator[str]:
         server.close()
 
 
+def answer_body(name: str) -> bytes:
+    return ('{"metrics":[' + ROW % name + "]}").encode()
+
+
 def answer(name: str) -> bytes:
-    return response('{"metrics":[' + ROW % name + "]}")
+    return response(answer_body(name))
 
 
 async def test_a_second_response_is_never_read_as_the_next_answer(tmp_path: Path) -> None:
@@ -90,6 +96,13 @@ DEEP = "[" * 100_000
         (response("\ufeff" + '{"metrics":[]}'), "upstream-bad-answer"),
         (response(""), "upstream-bad-answer"),
         (response('{"error":"x"}', status="407 Proxy"), "upstream-failed"),
+        (response(answer_body("x"), headers="Content-Encoding: compress\r\n"), "upstream-bad-answer"),
+        (response(answer_body("x"), headers="Content-Encoding: gzip, gzip\r\n"), "upstream-bad-answer"),
+        (response(answer_body("x"), headers="Content-Encoding: x-gzip\r\n"), "upstream-failed"),
+        (response(gzip.compress(answer_body("x"))[:-3], headers="Content-Encoding: x-gzip\r\n"), "upstream-failed"),
+        (response(gzip.compress(answer_body("x")) + b"x", headers="Content-Encoding: x-gzip\r\n"), "upstream-failed"),
+        (response("cut", status="503 No", headers="Content-Encoding: x-gzip\r\n"), "upstream-busy"),
+        (response("cut", status="429 No", headers="Content-Encoding: compress\r\n"), "upstream-busy"),
         (response('{"error":"' + "x" * 100_000 + '"}', status="404 Not Found"), "upstream-failed"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n{}", "upstream-failed"),
         (b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n", "upstream-failed"),
@@ -220,3 +233,46 @@ async def test_a_remembered_error_does_not_grow(tmp_path: Path) -> None:
             assert (await running.get()).status == 502
         assert await frames(running) < 30
         assert running.metrics_calls == 1
+
+
+@pytest.mark.parametrize("coding", ["gzip", "GZip", "x-gzip", "X-GZIP", " x-gzip "])
+@pytest.mark.parametrize("members", [1, 3])
+async def test_gzip_by_each_of_its_names(tmp_path: Path, coding: str, members: int) -> None:
+    """RFC 9110 section 8.4.1.3: x-gzip is gzip, in any case; and several members are one body, however they are cut."""
+    body = answer_body("loss" * 1000)
+    step = -(-len(body) // members)
+    packed = b"".join(gzip.compress(body[begin : begin + step]) for begin in range(0, len(body), step))
+
+    async def send(_target: str, writer: asyncio.StreamWriter) -> None:
+        whole = response(packed, headers=f"Content-Encoding: {coding}\r\n")
+        for begin in range(0, len(whole), 50):
+            writer.write(whole[begin : begin + 50])
+            await writer.drain()
+
+    async with upstream(send) as url, world(tmp_path, upstream=url) as running:
+        reply = await running.get()
+        assert (reply.status, reply.body) == (200, body)
+
+
+async def test_what_a_few_bytes_stand_for_comes_bit_by_bit() -> None:
+    """So that whoever bounds it can end it: not all of it is made before it is looked at."""
+
+    async def chunks() -> AsyncIterator[bytes]:
+        yield gzip.compress(b" " * 2**26)
+
+    sizes = [len(piece) async for piece in _gunzipped(chunks())]
+    assert sum(sizes) == 2**26
+    assert max(sizes) <= 2**20
+
+
+@pytest.mark.parametrize("coding", ["gzip", "x-gzip"])
+async def test_a_few_bytes_that_stand_for_many(tmp_path: Path, coding: str) -> None:
+    """They are given up where what comes out of them is larger than an answer may be."""
+    packed = gzip.compress(b" " * 2**26)
+
+    async def send(_target: str, writer: asyncio.StreamWriter) -> None:
+        writer.write(response(packed, headers=f"Content-Encoding: {coding}\r\n"))
+
+    async with upstream(send) as url, world(tmp_path, upstream=url, upstream__max_body_bytes=2**22) as running:
+        reply = await running.get()
+        assert (reply.status, reply.json["code"]) == (502, "answer-too-large")

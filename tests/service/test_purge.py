@@ -279,6 +279,8 @@ async def test_what_is_wrong_is_told(tmp_path: Path) -> None:
             {"run": [1]},
             {"project": ""},
             {"project": "p" * 2000},
+            {"metric": "half \ud83d"},
+            {"metric": "NUL \0"},
             {"mode": "soft"},
             {"run": 1, "mode": "medium"},
             {"run": 1, "mode": []},

@@ -27,8 +27,27 @@ REFUSED = {
     "two dots": ("GET /api/runs/x/../metrics?runId=1&projectName=demo HTTP/1.1", 404),
     "encoded dots": ("GET /api/runs/%2e%2e/runs/metrics?runId=1&projectName=demo HTTP/1.1", 404),
     "a matrix parameter": ("GET /api/runs/metrics;x=1?runId=1&projectName=demo HTTP/1.1", 404),
-    "the absolute form": (f"GET http://127.0.0.1{GOOD} HTTP/1.1", 404),
-    "another host in the absolute form": (f"GET http://example.com{GOOD} HTTP/1.1", 404),
+    "another host in the absolute form": (f"GET http://example.com{GOOD} HTTP/1.1", 421),
+    "no host in the absolute form": (f"GET http://{GOOD} HTTP/1.1", 400),
+    "another scheme in the absolute form": (f"GET https://127.0.0.1{GOOD} HTTP/1.1", 421),
+    "an unknown scheme": (f"GET ftp://127.0.0.1{GOOD} HTTP/1.1", 404),
+    "a user in the absolute form": (f"GET http://evil.com@127.0.0.1{GOOD} HTTP/1.1", 400),
+    "a host as a user": (f"GET http://127.0.0.1@evil.com{GOOD} HTTP/1.1", 400),
+    "a backslash behind the host": (f"GET http://127.0.0.1\\@evil.com{GOOD} HTTP/1.1", 400),
+    "a fragment behind the host": (f"GET http://127.0.0.1#{GOOD} HTTP/1.1", 400),
+    "no port behind the host": (f"GET http://127.0.0.1:x{GOOD} HTTP/1.1", 400),
+    "an unknown path in the absolute form": ("GET http://127.0.0.1/api/runs/nothing HTTP/1.1", 404),
+    "nothing but a host": ("GET http://127.0.0.1 HTTP/1.1", 404),
+    "a query behind the host": (f"GET http://127.0.0.1?x={GOOD} HTTP/1.1", 404),
+    "an encoded letter in the absolute form": (
+        "GET http://127.0.0.1/api/runs/%6Detrics?runId=1&projectName=demo HTTP/1.1",
+        404,
+    ),
+    "POST in the absolute form": (f"POST http://127.0.0.1{GOOD} HTTP/1.1", 405),
+    "the authority form": ("CONNECT 127.0.0.1:80 HTTP/1.1", 405),
+    "the asterisk form read": ("GET * HTTP/1.1", 400),
+    "an authority alone": ("GET 127.0.0.1:80 HTTP/1.1", 400),
+    "a path without a slash": ("GET api/runs/metrics?runId=1&projectName=demo HTTP/1.1", 400),
     "details of nothing": ("GET /api/runs/details/ HTTP/1.1", 404),
     "details and a slash": ("GET /api/runs/details/1/ HTTP/1.1", 404),
     "details of more": ("GET /api/runs/details/1/2 HTTP/1.1", 404),
@@ -93,6 +112,15 @@ async def test_refused_without_a_call(tmp_path: Path, name: str) -> None:
         assert running.standin.counters.total == before
         # The connection, and the proxy, are good for a question that may be asked.
         assert (await running.get(GOOD)).status == 200
+
+
+@pytest.mark.parametrize("path", ["/files", "/ingest/metrics", "/ingest/data", "/ingest/logs"])
+async def test_what_goes_to_the_ingest_server_is_told_where_that_is(tmp_path: Path, path: str) -> None:
+    """What a client posts there came here by `host=` or PLUTO_URL_INGEST: both are named, and how to get past the proxy."""
+    async with world(tmp_path) as running:
+        _, _, body = await ask(running, f"POST {path} HTTP/1.1\r\n{HOST}Content-Length: 2\r\n\r\n{{}}")
+        told = body[:500].decode()
+        assert all(word in told for word in ("only reads", "PLUTO_URL_INGEST", "without host="))
 
 
 async def test_training_through_the_proxy_is_told_what_to_set(tmp_path: Path) -> None:

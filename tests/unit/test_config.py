@@ -212,3 +212,77 @@ def test_listen_addresses() -> None:
     assert split_listen("[::1]:80") == ("::1", 80)
     assert [is_loopback(host) for host in ("127.9.9.9", "::1", "localhost", "LOCALHOST")] == [True] * 4
     assert [is_loopback(host) for host in ("0.0.0.0", "::", "10.0.0.1", "localhost.example.org", "")] == [False] * 5  # noqa: S104 -- texts, not bound to
+
+
+@pytest.mark.parametrize(
+    ("text", "url", "login"),
+    [
+        ("http://proxy:3128", "http://proxy:3128", None),
+        ("HTTP://Proxy.example.com:3128/", "http://proxy.example.com:3128", None),
+        ("http://[::1]:3128", "http://[::1]:3128", None),
+        ("http://u:p@proxy:1", "http://proxy:1", ("u", "p")),
+        ("http://u@proxy:1", "http://proxy:1", ("u", "")),
+        ("http://u%40x:p%3A%2F%C3%A4@proxy:1", "http://proxy:1", ("u@x", "p:/ä")),
+        ("http://u:p:q@proxy:1", "http://proxy:1", ("u", "p:q")),
+    ],
+)
+def test_a_forward_proxy(text: str, url: str, login: tuple[str, str] | None) -> None:
+    """Its address and login are read, and shown without the login."""
+    loaded = load(None, {"PLUTO_PROXY_UPSTREAM__PROXY": text, "HTTPS_PROXY": "http://x:1"})
+    proxy = loaded.config.upstream.proxy
+    assert proxy is not None
+    assert (proxy.url, proxy.login) == (url, login)
+    shown = url if login is None else url.replace("://", "://***@")
+    assert f'proxy = "{shown}"  # PLUTO_PROXY_UPSTREAM__PROXY' in render(loaded)
+    assert str(proxy) == shown
+    assert "login" not in repr(loaded)
+    assert loaded.ignored == ()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "proxy:3128",
+        "http://proxy",
+        "http://:3128",
+        "http://proxy:0",
+        "http://proxy:99999",
+        "https://u:SECRET@proxy:3128",
+        "socks5://u:SECRET@proxy:1080",
+        "http://u:SECRET@proxy:3128/path",
+        "http://u:SECRET@proxy:3128?a",
+        "http://u:SECRET@proxy:3128#",
+        "http://u:SECRET/x@proxy:3128",
+        "http://u:SECRET#x@proxy:3128",
+        "http://u:SECRET x@proxy:3128",
+        "http://u:SECRET%x@proxy:3128",
+        "http://u:SECRET%FF@proxy:3128",
+        "http://u:SECRET%0A@proxy:3128",
+        "http://:SECRET@proxy:3128",
+        "http://u%3A:SECRET@proxy:3128",
+        "http://u:SECRET\u2100@proxy:3128",
+        "http://[SECRET]@proxy:3128",
+    ],
+)
+def test_what_is_no_forward_proxy(text: str) -> None:
+    """It is refused, saying what is expected, and nothing of the password is said."""
+    (told,) = faults({"PLUTO_PROXY_UPSTREAM__PROXY": text})
+    assert told.startswith("upstream.proxy: ")
+    assert "SECRET" not in told
+    assert "PLUTO_PROXY_UPSTREAM__PROXY" in told
+
+
+def test_a_password_in_the_upstreams_url_is_not_told() -> None:
+    """It has no place there, and a part of it may look like a port."""
+    for text in ("https://u:SECRET/x@host", "https://u:SECRET@host", "https://u:SECRET#@host"):
+        (told,) = faults({"PLUTO_PROXY_UPSTREAM": text})
+        assert "SECRET" not in told
+
+
+def test_the_file_with_authorities_is_found_from_anywhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Its path is made absolute, a home directory's sign is one."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    config = load(None, {"PLUTO_PROXY_UPSTREAM__CA_FILE": "~/ca.pem"}).config
+    assert config.upstream.ca_file == tmp_path / "ca.pem"
+    assert faults({"PLUTO_PROXY_UPSTREAM__CA_FILE": ""})[0].startswith("upstream.ca_file: must name a file")

@@ -45,6 +45,7 @@ STATUSES = NameSet(among=frozenset({"RUNNING", "FAILED"}))
         (Json(), "", None),
         (Json(), ' {"a b" : [1, 2.0 , "\\" x"]}\n', '{"a b":[1,2.0,"\\" x"]}'),
         (Json(), '{"a": 1', '{"a": 1'),
+        (Json(), '{"a": "\\ud83d b"}', '{"a":"\\ud83d b"}'),
         (Json(), '{"a": 1, "a": 2}', '{"a":1,"a":2}'),
     ],
 )

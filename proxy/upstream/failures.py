@@ -1,0 +1,85 @@
+"""What went wrong with a call, in our own words: the library's can hold the request's headers, and with them the key."""
+
+import errno
+import socket
+import ssl
+
+import aiohttp
+
+from proxy.config import model
+from proxy.errors import UpstreamFailed, UpstreamTimeout
+from proxy.upstream.tls import broken_off, distrust
+
+_PROXY = "the proxy before it (upstream.proxy)"
+_REASONS = {
+    errno.ECONNREFUSED: "it was refused",
+    errno.EHOSTUNREACH: "no route to the host",
+    errno.ENETUNREACH: "no route to the network",
+    errno.ETIMEDOUT: "no answer",
+    errno.ECONNRESET: "it was reset",
+    errno.EMFILE: "this process has too many files open",
+    errno.ENFILE: "this machine has too many files open",
+}
+
+
+def failed(exc: aiohttp.ClientError, settings: model.Upstream) -> UpstreamFailed:
+    """Say what a call failed of, and whether the same one may well succeed the next moment."""
+    transient = False
+    match exc:
+        case aiohttp.ClientConnectorError() | aiohttp.ClientHttpProxyError():
+            reason = _unconnected(exc, settings)
+        case aiohttp.ServerDisconnectedError():
+            who = "it" if settings.proxy is None else "it, or the proxy before it,"
+            reason, transient = f"{who} closed the connection without an answer", True
+        case aiohttp.ClientPayloadError():
+            reason, transient = "its answer broke off or could not be decompressed", True
+        case aiohttp.ClientOSError():
+            reason, transient = "the connection broke", True
+        case _:
+            reason = type(exc).__name__
+    return UpstreamFailed(f"the upstream could not be read: {reason}", transient=transient)
+
+
+def unconnected(settings: model.Upstream) -> UpstreamTimeout:
+    """Say that there was no connection in time."""
+    way = "" if settings.proxy is None else f" by {_PROXY}"
+    return UpstreamTimeout(f"no connection to the upstream{way} within {settings.connect_timeout_s:g} s")
+
+
+def _unconnected(exc: aiohttp.ClientConnectorError | aiohttp.ClientHttpProxyError, settings: model.Upstream) -> str:
+    match exc:
+        case aiohttp.ClientConnectorCertificateError(certificate_error=ssl.SSLCertVerificationError() as error):
+            return distrust(error)
+        case aiohttp.ClientSSLError():
+            return broken_off(exc.os_error)
+        case aiohttp.ClientConnectorDNSError():
+            # Where there is a proxy, nobody but that looks up the upstream's name.
+            whose = "its host name" if settings.proxy is None else f"the host name of {_PROXY}"
+            return f"{whose} {_unresolved(exc.os_error)}"
+        case aiohttp.ClientProxyConnectionError():
+            return f"no connection to {_PROXY}{_why(exc.os_error)}"
+        case aiohttp.ClientConnectorError():
+            return f"no connection{_why(exc.os_error)}"
+        case _:
+            return _not_let_through(exc.status)
+
+
+def _not_let_through(status: int) -> str:
+    match status:
+        case 407:
+            told = "wants a user and a password, or other ones"
+        case 403:
+            told = "forbids to connect to it"
+        case _:
+            told = "did not connect to it"
+    return f"{_PROXY} {told}: it answered {status}"
+
+
+def _unresolved(error: OSError) -> str:
+    return "could not be looked up: no name server answered" if error.errno == socket.EAI_AGAIN else "has no address"
+
+
+def _why(error: OSError) -> str:
+    reason = "it was closed while it was being made" if isinstance(error, ConnectionError) else None
+    reason = _REASONS.get(error.errno or 0, reason)
+    return "" if reason is None else f": {reason}"
