@@ -76,6 +76,8 @@ class Asker:
                 return brought
             self._assembler.note(asked.tenant, asked.metrics, asked.need)
         fetched, collapsed = await self._fetcher.fetch(asked.tenant, asked.query, asked.need)
+        if asked.metrics is not None and fetched.entry.status == 200:
+            await self._series.compare(fetched.tenant, asked.metrics, fetched.entry)
         return Brought(fetched=fetched, collapsed=collapsed)
 
     async def has_ended(self, asked: Asked, entry: Entry) -> bool:

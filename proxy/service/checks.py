@@ -12,7 +12,7 @@ The **witnesses**: what was taken to be whole, because the upstream had sent as 
 minute (`core.limits`); where that is not so all is forgotten, and asked for again.
 
 Nothing is computed while the rule is broken. What the shadow found broken must itself be right again before anything is
-computed. Where the canary found it, or there is nothing left to compare, a long series has to tell, any that is asked for.
+computed. Where the canary found it, or there is nothing left to compare, a series has to tell, any that is asked for.
 """
 
 import asyncio
@@ -27,14 +27,15 @@ from proxy.core.budget import Priority
 from proxy.core.extents import Computed, Extents, answer
 from proxy.core.limits import Claim, Limits
 from proxy.core.metrics_query import MetricsQuery
-from proxy.core.proof import size_of, tails_of
+from proxy.core.proof import probes, size_of, tails_of
 from proxy.core.surrogates import LoneSurrogates
 from proxy.errors import UpstreamError
 from proxy.slices import in_slices
 from proxy.upstream.client import Upstream
 
-# A short series tells little of the rule.
+# A short series tells little of the rule; once it was found broken any may tell that it holds again.
 LEAST_ROWS = 1_000
+_LEAST_AGAIN = 12
 CANARY_S = 600.0
 # After a check that told nothing (rows came meanwhile, the upstream failed), and while the rule is broken.
 AGAIN_S = 300.0
@@ -133,9 +134,14 @@ class Checks:
 
     def suspect(self, question: MetricsQuery, computed: bytes, source: MetricsQuery) -> None:
         """Take notice that an answer of the upstream is not what would have been computed: look at it at once."""
-        if self._shadow_s and self._clock.monotonic_s() >= self._next_suspicion_s and self._idle:
+        if self.is_curious:
             self._next_suspicion_s = self._clock.monotonic_s() + _SUSPICION_S
             self._begin_shadow(question, computed, source)
+
+    @property
+    def is_curious(self) -> bool:
+        """Whether an answer of the upstream's own is worth a comparison now."""
+        return self.trusted and self._idle and bool(self._shadow_s) and self._clock.monotonic_s() >= self._next_suspicion_s
 
     def _begin_shadow(self, question: MetricsQuery, computed: bytes, source: MetricsQuery) -> None:
         self._next_shadow_s = self._clock.monotonic_s() + self._shadow_s
@@ -193,16 +199,21 @@ class Checks:
         before, self._known = self._known or await self._ask(full), None
         extents = await _taken_apart(before, full)
         extent = extents.by_name.get(full.name or "")
-        if extent is None or len(extent.rows) <= LEAST_ROWS:
+        if extent is None or len(extent.rows) <= (LEAST_ROWS if self.trusted else _LEAST_AGAIN):
             self._suspect = None  # of no use any more: another one
             return
         middle = extent.steps[len(extent.steps) // 2]
-        others = [replace(full, limit=len(extent.steps) // 3), replace(full, last=middle), replace(full, first=middle + 1)]
+        # That all of it is sent was proven before anything was computed from it; not so where nothing is.
+        limits = [len(extent.rows) // 3, *([] if self.trusted else probes([len(extent.rows)]))]
+        others = [replace(full, limit=limit) for limit in limits]
+        others += [replace(full, last=middle), replace(full, first=middle + 1)]
         said = [await self._ask(other) for other in others]
         if await self._ask(full) != before:
             return
         if self._judge(all(_told(extents, other) == body for other, body in zip(others, said, strict=True)), check="canary"):
             self._next_canary_s, self._again_s = self._clock.monotonic_s() + CANARY_S, AGAIN_S
+        else:
+            self._suspect = None  # perhaps not all of it is sent: another one may tell better
 
     async def _shadow(self, question: MetricsQuery, computed: bytes, source: MetricsQuery) -> None:
         said = await self._ask(question)
@@ -226,8 +237,18 @@ class Checks:
         extents = await _taken_apart(full, source)
         computed_now = _told(extents, question) if extents.by_name else None
         # Where there is nothing, or it isn't computed any more, it is for the canary to tell.
-        if computed_now is None or self._judge(computed_now == said, check="again"):
-            self._culprit = None
+        if computed_now not in {None, said} and await self._is_whole(extents, source):
+            self._judge(False, check="again")
+            return
+        self._culprit = None
+        if computed_now == said:
+            self._judge(True, check="again")
+
+    async def _is_whole(self, extents: Extents, source: MetricsQuery) -> bool:
+        """Tell whether probes are answered as they are computed: else nothing is computed from it any more."""
+        limits = probes(len(extent.rows) for extent in extents.by_name.values())
+        probed = [replace(source, limit=limit) for limit in limits]
+        return all([_told(extents, probe) == await self._ask(probe) for probe in probed])
 
     async def _look(self, claim: Claim) -> None:
         """Ask a witness again: where it shows less than was counted on, all that was computed with may lack rows."""

@@ -105,6 +105,15 @@ class Series:
         self._encoder.keep(tenant, query.target, entry, Keeping.MEMORY)
         return entry
 
+    async def compare(self, tenant: Tenant, asked: MetricsQuery, said: Entry) -> None:
+        """Compare an answer of the upstream with what would have been computed, where that is possible."""
+        extents, plan = next(self.known(tenant, asked), (None, None))
+        if extents is None or plan is None or not self.checks.is_curious:
+            return
+        computed = await in_slices(computing(plan))
+        if computed.body != said.body:
+            self.checks.suspect(asked, computed.body, extents.question)
+
     def holding(self, tenant: Tenant, asked: MetricsQuery) -> Iterator[Extents]:
         """Yield what is in memory of windows that hold a question, the newest first."""
         windows = (window for scope in asked.scopes for window in self.shelves.peek(tenant, scope))
