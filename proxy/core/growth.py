@@ -53,6 +53,15 @@ def extending(extents: Extents, delta: Extents, *, overlap_s: float) -> Work[Ext
     return replace(extents, by_name=by_name, tail_at_s=sent_at_s if all_names else extents.tail_at_s)
 
 
+def continued(known: Extent, end: Extent, first: int, *, overlap_s: float) -> Extent:
+    """Return a name with its rows from step `first` on as they were asked for a moment later, in the same shape.
+
+    Both ages stay: what may have come before that step since wasn't looked for.
+    """
+    kept = bisect_left(known.steps, first)
+    return changed(_concatenated(known, end, kept), seen=_seen(known, end, kept, first, overlap_s))
+
+
 def replaced(extents: Extents, single: Extents) -> Extents:
     """Return the extents of all names with those of one name, asked for in full, in place of what was known of it.
 

@@ -15,7 +15,7 @@ import structlog
 from proxy.clock import Clock
 from proxy.core.answers import partitions, splitting
 from proxy.core.extents import Extent, Extents, Known
-from proxy.core.growth import extending, not_yet
+from proxy.core.growth import continued, not_yet
 from proxy.core.limits import Limits
 from proxy.core.metrics_query import MetricsQuery
 from proxy.core.pieces import Work
@@ -154,8 +154,14 @@ class Prover:
         end = await self._taken_apart(came, question)
         if end is None or came.tenant is not fetched.tenant or not self.seen(came, end, []):
             return None
-        proven |= {name for name, extent in rest.items() if _is_followed(extent, end.by_name.get(name), first)}
-        return await in_slices(extending(_only(extents, proven), end, overlap_s=self._overlap_s))
+        followed = {
+            name: end.by_name[name] for name, extent in rest.items() if _is_followed(extent, end.by_name.get(name), first)
+        }
+        proven |= followed.keys()
+        by_name = dict(_only(extents, proven).by_name)
+        for name, later in followed.items():
+            by_name[name] = continued(by_name[name], later, first, overlap_s=self._overlap_s)
+        return replace(extents, by_name=by_name)
 
     async def _once_more(self, fetched: Fetched, extents: Extents, need: Need) -> Extents | None:
         """Ask for all of it again, together with its probes: what came between them before hardly does again."""
@@ -254,7 +260,9 @@ def _is_followed(known: Extent, end: Extent | None, first: int) -> bool:
     begin = bisect_left(known.steps, first)
     count = len(known.steps) - begin
     enough = count >= SHOWING or not begin
-    return end is not None and end.known is Known.ALL and enough and known.agrees(end, slice(begin, None), slice(0, count))
+    if end is None or end.known is not Known.ALL or end.shape != known.shape or not enough:
+        return False
+    return known.agrees(end, slice(begin, None), slice(0, count))
 
 
 def _by_name(body: bytes) -> Work[dict[str, list[bytes]]]:

@@ -157,7 +157,8 @@ class Widening:
             self._let_go(fetched, wider)
             made = Made.SERIES if wider == wider.wide else Made.WINDOW
             return Brought(fetched=replace(fetched, entry=entry, stored=True), collapsed=collapsed, made=made)
-        if self._series.checks.trusted and runs.is_promising(wider, metrics):
+        forgotten = fetched.entry.sent_at_s <= self._series.shelves.since_s
+        if self._series.checks.trusted and not forgotten and runs.is_promising(wider, metrics):
             runs.note_vain(wider, metrics)
         return None
 
