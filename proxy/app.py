@@ -19,6 +19,7 @@ from proxy.service.deltas import Deltas
 from proxy.service.encoder import Encoder
 from proxy.service.fetcher import Fetcher
 from proxy.service.lifetimes import RunLifetimes
+from proxy.service.looks import Looks
 from proxy.service.memo import Memo
 from proxy.service.purging import Purging
 from proxy.service.reader import Reader
@@ -84,7 +85,9 @@ async def open_parts(
         await tenancy.open()
         encoder = Encoder(store)
         stack.push_async_callback(encoder.aclose)
-        lifetimes = RunLifetimes(_lifetimes(config, routes), stale_if_error_ended_s=config.freshness.stale_if_error_ended_s)
+        lifetimes = RunLifetimes(
+            _lifetimes(config, routes), Looks(clock), stale_if_error_ended_s=config.freshness.stale_if_error_ended_s
+        )
         memo = Memo(clock, negative_s=config.freshness.negative_s)
         fetcher = Fetcher(
             upstream=upstream,
@@ -226,10 +229,11 @@ def _engine(
     )
     # More than can be kept would be fetched in vain.
     bounds = Bounds(bytes=min(config.series.max_fetch_bytes, config.cache.max_object_bytes), rows=config.series.max_fetch_rows)
-    series.changed = statuses.note_change
+    series.changed = lifetimes.changed = statuses.note_change
+    series.looked = lifetimes.note_look
 
     def status_changed(namespace: str, run: str, project: str) -> None:
-        lifetimes.note_change(namespace, run, project)
+        lifetimes.note_status(namespace, run, project)
         series.runs.suspect(run, project)
 
     statuses.changed = status_changed

@@ -38,9 +38,10 @@ def moment(at_s: float) -> str:
 class OracleUpstream:
     """Answers for one run, number 1 of the project `p`; `history` has every state that it was in, with its time.
 
-    `instead` answers in its place where the upstream breaks its own rule. `asked` leaves out the lists of running runs.
-    `status` is the run's, since the wall time `status_since_s`; the list tells of it as much later as `lag_s`. `others` are
-    running besides, and come before it in the list.
+    `instead` answers in its place where the upstream breaks its own rule, `details` for those of the run. `asked` leaves out
+    the lists of running runs.
+    `status` is the run's, since the wall time `status_since_s`, its record was written at `written_s` (None: that isn't told);
+    the list tells of it as much later as `lag_s`. `others` are running besides, and come before it in the list.
     """
 
     clock: ManualClock
@@ -50,11 +51,13 @@ class OracleUpstream:
     listed: int = 0
     status: str = "RUNNING"
     status_since_s: float = 0.0
+    written_s: float | None = None
     lag_s: float = 0.0
     others: tuple[int, ...] = ()
     failing: bool = False
     metrics_failing: bool = False
     names_listed: int | None = None
+    details: object = None
     instead: Callable[[Any], bytes] | None = None
 
     def put(self, rows: Iterable[OracleRow]) -> None:
@@ -96,7 +99,7 @@ class OracleUpstream:
         if listing:
             return web.json_response(self._running(int(request.query.get("offset", 0)), int(request.query["limit"])))
         if request.path.startswith("/api/runs/details/"):
-            return web.json_response(self._details(int(request.path.rpartition("/")[2])))
+            return web.json_response(self.details or self._details(int(request.path.rpartition("/")[2])))
         body = (self.instead or self.answer)(request.query) if request.query["runId"] == "1" else b'{"metrics":[]}'
         return web.Response(body=body, content_type="application/json")
 
@@ -114,12 +117,13 @@ class OracleUpstream:
         listed = [{"logName": name, "logType": "METRIC", "logGroup": None} for name in names]
         if self.names_listed is not None:
             listed = [{"logName": f"n{number}", "logType": "METRIC", "logGroup": None} for number in range(self.names_listed)]
-        since = datetime.fromtimestamp(self.status_since_s, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+        written = {} if self.written_s is None else {"updatedAt": iso(self.written_s)}
         return {
+            **written,
             "id": run,
             "name": "r",
             "status": self.status,
-            "statusUpdated": since,
+            "statusUpdated": iso(self.status_since_s),
             "projectName": "p",
             "logNames": listed,
         }
@@ -136,6 +140,11 @@ class OracleUpstream:
 
     def serve(self) -> AbstractAsyncContextManager[str]:
         return served(self.handle)
+
+
+def iso(at_s: float) -> str:
+    """Return a wall time as runs have theirs."""
+    return datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
 
 
 def asked_of(query: Any) -> Asked:

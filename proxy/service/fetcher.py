@@ -228,6 +228,9 @@ class Fetcher:
             # What was stored is not what the upstream says any more.
             self._store.put(tenant.namespace, target, tombstone(reply.sent_at_s), call.query.keeping)
             return Fetched(tenant=tenant, entry=entry, stored=False, elapsed_s=reply.elapsed_s, extents=reply.extents)
+        # What was taken apart is compared row by row.
+        if call.keep and reply.extents is None:
+            self._lifetimes.note_answer(call.query, tenant, self._store.memory.peek(tenant.namespace, target), entry)
         stored = call.keep and self._encoder.keep(tenant, target, entry, call.keeping)
         return Fetched(tenant=tenant, entry=entry, stored=stored, elapsed_s=reply.elapsed_s, extents=reply.extents)
 

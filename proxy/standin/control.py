@@ -3,8 +3,8 @@
 - `GET counters`: the counters as JSON
 - `GET calls`: the last calls, the oldest first, as JSON objects with `Call`'s fields
 - `POST faults`: a fault, or a list of them, as JSON objects with `Fault`'s fields (but `matches` and `gate`)
-- `POST runs`: a change of a run, or a list of them: its `id`, and any of `tenant`, `status`, `status_updated_s` (when it came to
-  it, in wall seconds, as an import tells it), `source`, `name`, `tags`, `config`
+- `POST runs`: a change of a run, or a list of them: its `id`, and any of `tenant`, `status`, `status_updated_s` (when it came
+  to it, in wall seconds, as an import tells it), `source`, `name`, `tags`, `config`
 - `POST reset`: no faults, counters at zero
 """
 
