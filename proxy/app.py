@@ -291,6 +291,7 @@ def _lifetimes(config: Config, routes: Sequence[Route]) -> LifetimeTable:
         stale_if_error_s=config.freshness.stale_if_error_s,
         negative_s=config.freshness.negative_s,
         rewrite_check_s=config.series.rewrite_check_s,
+        scant_s=config.freshness.running_s,
     )
     configured = config.lifetimes.model_dump()
     own = {route.name: configured.get(f"{route.name}_s", route.fresh_s) for route in routes}

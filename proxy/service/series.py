@@ -115,6 +115,8 @@ class Series:
             digest=digest_of(computed.body),
             whole_at_s=computed.whole_at_s if computed.whole_at_s < computed.tail_at_s else None,
             through=computed.through,
+            # Nothing of its series, that is, not only of its window.
+            scant=computed.through is None,
         )
         self._encoder.keep(tenant, query.target, entry, Keeping.MEMORY)
         return entry
