@@ -232,8 +232,7 @@ async def _read(reply: Reply, reading: _Reading) -> tuple[Reply, UpstreamBadAnsw
     """Return a reply as it was read, or with what is wrong with it."""
     if reading.taking is not None:
         with suppress(ValueError):
-            extents = await in_slices(reading.taking(reply.body, sent_at_s=reply.sent_at_s))
-            return replace(reply, extents=extents, elements=None if extents.by_name else 0), None
+            return replace(reply, extents=await in_slices(reading.taking(reply.body, sent_at_s=reply.sent_at_s))), None
     try:
         elements = await _check(reply.body, reading.check)
     except ValueError as exc:

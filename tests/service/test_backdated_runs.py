@@ -140,6 +140,24 @@ async def test_metrics_that_come_one_after_another(tmp_path: Path) -> None:
         await missing_s(running, upstream, 500, within_s=60 + AS_RUNNING_S)
 
 
+async def test_a_metric_that_comes_up_late(tmp_path: Path) -> None:
+    """Rows of one metric, which was known to have none, are a change of the run: the others are looked at as running again."""
+    async with series_world(tmp_path) as (running, upstream):
+        for name in ("loss", "other"):
+            upstream.log(name, range(100), ago_s=YEAR_S)
+        import_run(upstream)
+        panels = (OTHER, PANEL, "logName=new")
+        await polls(running, upstream, *panels, times=1500)
+        assert target("limit=10000") in upstream.asked
+        upstream.log("new", [1])
+        for _ in range(65):
+            running.advance(5)
+            await running.get(target("logName=new"))
+            await running.settled()
+        assert (await running.get(target("logName=new"))).json["metrics"]
+        await missing_s(running, upstream, 500, within_s=AS_RUNNING_S)
+
+
 async def test_rows_that_one_answer_cannot_hold(tmp_path: Path) -> None:
     """A series that is only ever asked for as it comes is compared as a whole."""
     async with series_world(tmp_path) as (running, upstream):
