@@ -20,6 +20,7 @@ from proxy.service.deltas import Deltas
 from proxy.service.encoder import Encoder
 from proxy.service.fetcher import Fetcher
 from proxy.service.lifetimes import RunLifetimes
+from proxy.service.looks import Looks
 from proxy.service.memo import Memo
 from proxy.service.proving import Prover
 from proxy.service.purging import Purging
@@ -88,7 +89,9 @@ async def open_parts(
         await tenancy.open()
         encoder = Encoder(store)
         stack.push_async_callback(encoder.aclose)
-        lifetimes = RunLifetimes(_lifetimes(config, routes), stale_if_error_ended_s=config.freshness.stale_if_error_ended_s)
+        lifetimes = RunLifetimes(
+            _lifetimes(config, routes), Looks(clock), stale_if_error_ended_s=config.freshness.stale_if_error_ended_s
+        )
         memo = Memo(clock, negative_s=config.freshness.negative_s)
         fetcher = Fetcher(
             upstream=upstream,
@@ -234,10 +237,11 @@ def _engine(
     )
     # More than can be kept would be fetched in vain.
     bounds = Bounds(bytes=min(config.series.max_fetch_bytes, config.cache.max_object_bytes), rows=config.series.max_fetch_rows)
-    series.changed = statuses.note_change
+    series.changed = lifetimes.changed = statuses.note_change
+    series.looked = lifetimes.note_look
 
     def status_changed(namespace: str, run: str, project: str) -> None:
-        lifetimes.note_change(namespace, run, project)
+        lifetimes.note_status(namespace, run, project)
         series.runs.suspect(run, project)
 
     statuses.changed = status_changed
@@ -299,6 +303,7 @@ def _lifetimes(config: Config, routes: Sequence[Route]) -> LifetimeTable:
         stale_if_error_s=config.freshness.stale_if_error_s,
         negative_s=config.freshness.negative_s,
         rewrite_check_s=config.series.rewrite_check_s,
+        scant_s=config.freshness.running_s,
     )
     configured = config.lifetimes.model_dump()
     own = {route.name: configured.get(f"{route.name}_s", route.fresh_s) for route in routes}

@@ -3,7 +3,7 @@
 import math
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -35,14 +35,29 @@ def moment(at_s: float) -> str:
     return datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """What an upstream has told of the run's status. Wall times.
+
+    `running_s`: when it last told that it is running. `listed_absent_s`: when a list last left it out. `latest_s`: the latest
+    of the times in its last details, None where these didn't tell that it ended.
+    """
+
+    running_s: float = -math.inf
+    listed_absent_s: float = -math.inf
+    latest_s: float | None = None
+
+
 @dataclass
 class OracleUpstream:
     """Answers for one run, number 1 of the project `p`; `history` has every state that it was in, with its time.
 
-    `instead` answers in its place where the upstream breaks its own rule; `cap` is what it silently sends at most, and `caps`
-    those that there were, with their times. `meanwhile` is done after its next answers to metric queries, one after each.
-    `asked` leaves out the lists of running runs. `status` is the run's, since the wall time `status_since_s`; the list tells of
-    it as much later as `lag_s`. `others` are running besides, and come before it in the list.
+    `instead` answers in its place where the upstream breaks its own rule, `details` for those of the run; `cap` is what it
+    silently sends at most, and `caps` those that there were, with their times. `meanwhile` is done after its next answers to
+    metric queries, one after each. `asked` leaves out the lists of running runs.
+    `status` is the run's, since the wall time `status_since_s`, its record was written at `written_s` (None, or without
+    `tells_writes`: that isn't told); the list tells of it as much later as `lag_s`. `others` are running besides, and come
+    before it in the list. `told` is what was told of all that.
     """
 
     clock: ManualClock
@@ -52,11 +67,15 @@ class OracleUpstream:
     listed: int = 0
     status: str = "RUNNING"
     status_since_s: float = 0.0
+    written_s: float | None = None
+    tells_writes: bool = True
+    told: Told = field(default_factory=Told)
     lag_s: float = 0.0
     others: tuple[int, ...] = ()
     failing: bool = False
     metrics_failing: bool = False
     names_listed: int | None = None
+    details: object = None
     instead: Callable[[Any], bytes] | None = None
     cap: Cap | None = None
     caps: list[tuple[float, Cap | None]] = field(default_factory=list)
@@ -112,7 +131,7 @@ class OracleUpstream:
         if listing:
             return web.json_response(self._running(int(request.query.get("offset", 0)), int(request.query["limit"])))
         if request.path.startswith("/api/runs/details/"):
-            return web.json_response(self._details(int(request.path.rpartition("/")[2])))
+            return web.json_response(self.details or self._details(int(request.path.rpartition("/")[2])))
         body = (self.instead or self.answer)(request.query) if request.query["runId"] == "1" else b'{"metrics":[]}'
         if self.meanwhile:
             self.meanwhile.pop(0)()
@@ -132,15 +151,33 @@ class OracleUpstream:
         listed = [{"logName": name, "logType": "METRIC", "logGroup": None} for name in names]
         if self.names_listed is not None:
             listed = [{"logName": f"n{number}", "logType": "METRIC", "logGroup": None} for number in range(self.names_listed)]
-        since = datetime.fromtimestamp(self.status_since_s, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+        written_s = self.written_s if self.tells_writes else None
+        written = {} if written_s is None else {"updatedAt": iso(written_s)}
+        if self.status == "RUNNING":
+            self.told = replace(self.told, running_s=self.clock.now_s(), latest_s=None)
+        else:
+            latest_s = self.status_since_s if written_s is None else max(self.status_since_s, written_s)
+            self.told = replace(self.told, latest_s=latest_s)
         return {
+            **written,
             "id": run,
             "name": "r",
             "status": self.status,
-            "statusUpdated": since,
+            "statusUpdated": iso(self.status_since_s),
             "projectName": "p",
             "logNames": listed,
         }
+
+    def say_status(self, status: str, *, at_s: float | None = None) -> None:
+        """Take a status as the upstream does: with a time that is told, else now; an end that is said again keeps its own."""
+        if at_s is not None or status != self.status or status == "RUNNING":
+            self.status_since_s = self.clock.now_s() if at_s is None else at_s
+        self.status = status
+        self.write_record()
+
+    def write_record(self) -> None:
+        """Write to the run's record, which tells when that was."""
+        self.written_s = self.clock.now_s()
 
     def change_status(self, status: str) -> None:
         """Let the run end, or go on."""
@@ -149,11 +186,18 @@ class OracleUpstream:
     def _running(self, offset: int, limit: int) -> object:
         lags = self.clock.now_s() < self.status_since_s + self.lag_s
         running = [*self.others, 1] if (self.status == "RUNNING") is not lags else list(self.others)
+        now_s = self.clock.now_s()
+        self.told = replace(self.told, **({"running_s": now_s} if 1 in running else {"listed_absent_s": now_s}))
         listed = [{"id": run, "name": "r", "status": "RUNNING"} for run in running[offset : offset + limit]]
         return {"runs": listed, "total": len(running)}
 
     def serve(self) -> AbstractAsyncContextManager[str]:
         return served(self.handle)
+
+
+def iso(at_s: float) -> str:
+    """Return a wall time as runs have theirs."""
+    return datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
 
 
 def asked_of(query: Any) -> Asked:

@@ -28,6 +28,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 
 from proxy.core import metrics_query
 from proxy.core.limits import Limits
+from tests import status_rules
 from tests.oracle import Asked, Cap, How, Of, OracleRow, permitted
 from tests.promise import is_kept
 from tests.series import moment, row, series_world
@@ -64,9 +65,11 @@ outcomes_of_deltas: Counter[str] = Counter()
 from_extents: Counter[str] = Counter()
 # Those that the upstream never gave as a whole.
 mixed: Counter[str] = Counter()
+# The greatest age, which is that of runs that have ended, or of an upstream that fails.
+longest: Counter[str] = Counter()
 
 
-class SeriesModel(RuleBasedStateMachine):
+class SeriesModel(status_rules.StatusRules, RuleBasedStateMachine):
     """One run behind one proxy."""
 
     def __init__(self) -> None:
@@ -115,9 +118,11 @@ class SeriesModel(RuleBasedStateMachine):
             freshness__running_s=FRESH_S,
             freshness__stale_while_revalidate_s=swr,
             freshness__stale_if_error_s=ERROR_S,
+            freshness__stale_if_error_ended_s=ERROR_S,
             freshness__stale_wait_s=4,
             upstream__deadline_s=5,
             limits=Limits(),
+            **status_rules.SETTINGS,
         )
         self._running, self._upstream = self._run(self._stack.enter_async_context(world))
         self._upstream.note()
@@ -177,6 +182,14 @@ class SeriesModel(RuleBasedStateMachine):
         self._events.append(f"{cap}")
         self._calm_s = 0.0
 
+    def pause(self, seconds: float) -> None:
+        """Time passes, for the rules of others."""
+        self.wait(seconds)
+
+    def poll(self, asked: list[Asked]) -> None:
+        """Some questions at once, for the rules of others."""
+        self._run(self._ask(asked))
+
     @rule(seconds=st.sampled_from([0.5, 1, 3, 6, 6, 6, 9, 11, 50, 200]))
     def wait(self, seconds: float) -> None:
         """Time passes."""
@@ -230,6 +243,7 @@ class SeriesModel(RuleBasedStateMachine):
         self._run(self._ask(asked))
 
     async def _ask(self, asked: list[Asked]) -> None:
+        before = self.moment(asked)
         asking = asyncio.gather(*(self._running.get(_target(one)) for one in asked))
         slack_s = 0.0
         while not (await asyncio.wait([asking], timeout=0.5))[0]:
@@ -245,12 +259,12 @@ class SeriesModel(RuleBasedStateMachine):
         for one, reply in zip(asked, replies, strict=True):
             self._events.append(f"{one}: {reply.status}, {_kind(reply)}, Age {reply.headers.get('Age')}, slack {slack_s} s")
         for one, reply in zip(asked, replies, strict=True):
-            self._judge(one, reply, slack_s)
+            self._judge(one, reply, slack_s, (before, self.moment(asked)))
         # Until the upstream was seen to answer again, and for a moment after its probe, the proxy is entitled to hold back.
         if not self._upstream.failing and any("fwd-status=200" in reply.headers.get("Cache-Status", "") for reply in replies):
             self._answered = True
 
-    def _judge(self, asked: Asked, reply: Reply, slack_s: float) -> None:
+    def _judge(self, asked: Asked, reply: Reply, slack_s: float, moments: tuple[status_rules.Moment, ...]) -> None:
         now_s = self._upstream.clock.now_s()
         outcomes[_kind(reply)] += 1
         from_extents[_kind(reply)] += _made(reply) is not None or "X-Pluto-Complete-Through" in reply.headers
@@ -258,7 +272,11 @@ class SeriesModel(RuleBasedStateMachine):
             assert self._troubled, (asked, reply.status, reply.body)
             return
         age_s = int(reply.headers["Age"])
-        assert age_s <= FRESH_S + (ERROR_S if self._troubled else self._swr_s) + slack_s, (asked, age_s)
+        fresh_s = max(
+            status_rules.longest_fresh_s(one, now_s, age_s, slack_s=slack_s + 1, running_s=FRESH_S) for one in moments
+        )
+        assert age_s <= fresh_s + (ERROR_S if self._troubled else self._swr_s) + slack_s, (asked, age_s, moments, self._events)
+        longest[_kind(reply)] = max(longest[_kind(reply)], age_s)
         states = self._upstream.states(now_s - age_s - 1 - slack_s, now_s - age_s)
         caps = self._upstream.caps_between(now_s - age_s - 1 - slack_s, now_s - age_s) | {None}
         if any(reply.body in islice(permitted(state, asked, cap), _MOST_WAYS) for state in states for cap in caps):
@@ -267,7 +285,7 @@ class SeriesModel(RuleBasedStateMachine):
             outcomes["too soon after another cap"] += 1
             return
         mixed[_kind(reply)] += 1
-        oldest_s = max(REWRITE_CHECK_S, FRESH_S) + age_s + slack_s + 1
+        oldest_s = max(REWRITE_CHECK_S, fresh_s) + age_s + slack_s + 1
         behind = self._upstream.states(now_s - age_s - oldest_s, now_s)
         tail = len(behind) - len(self._upstream.states(now_s - age_s - 1 - slack_s, now_s))
         if not is_kept(reply.body, asked, behind, tail=tail):
@@ -321,7 +339,7 @@ def main() -> None:
         shares = ", ".join(f"{kind} {100 * count / total:.0f} %" for kind, count in outcomes.most_common())
         share = 100 * from_extents.total() / total
         sys.stdout.write(f"{total} answers checked, {share:.0f} % from extents: {shares}; {mixed.total()} of two moments\n")
-        sys.stdout.write(f"{dict(outcomes_of_deltas)}\n")
+        sys.stdout.write(f"{dict(outcomes_of_deltas)}; the greatest ages {dict(longest)}\n")
         sys.stdout.flush()
 
 

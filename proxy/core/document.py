@@ -1,4 +1,4 @@
-"""Whether a body has the shape that the upstream documents.
+"""Whether a body has the shape that the upstream documents, and how many elements its list has.
 
 Only what readers rely on is demanded, so that the upstream may add fields; a login page, an error document with status 200
 and a cut body are told apart from an answer. The body itself is never changed: what was checked is what is passed on.
@@ -87,16 +87,19 @@ class _History(msgspec.Struct):
     events: list[msgspec.Raw]
 
 
-Check = Callable[[bytes], None]
+Check = Callable[[bytes], int | None]
 
 
-def _checking(shape: type[msgspec.Struct]) -> Check:
-    """Return a function that raises ValueError unless a body is UTF-8 JSON of this shape."""
+def _checking(shape: type[msgspec.Struct], listed: str | None = None) -> Check:
+    """Return a function that raises ValueError unless a body is UTF-8 JSON of this shape.
+
+    It returns how many elements there are in the field `listed`, None for a shape that is no list.
+    """
     decoder = msgspec.json.Decoder(shape)
 
-    def check(body: bytes) -> None:
+    def check(body: bytes) -> int | None:
         try:
-            read_json(decoder, body)
+            said = read_json(decoder, body)
             if not body.isascii():
                 body.decode()  # the decoder looks only into the fields that it knows
         except RecursionError:
@@ -104,18 +107,19 @@ def _checking(shape: type[msgspec.Struct]) -> Check:
         except (msgspec.DecodeError, UnicodeDecodeError) as exc:
             # The library's message names the place and the type; it quotes nothing of the body.
             raise ValueError(str(exc)) from None
+        return None if listed is None else len(getattr(said, listed))
 
     return check
 
 
-check_metrics = _checking(_Metrics)
-check_list = _checking(_List)
-check_projects = _checking(_Projects)
+check_metrics = _checking(_Metrics, "metrics")
+check_list = _checking(_List, "runs")
+check_projects = _checking(_Projects, "projects")
 check_details = _checking(_Details)
-check_raw = _checking(_Raw)
-check_statistics = _checking(_Statistics)
-check_runs = _checking(_Runs)
-check_metric_names = _checking(_MetricNames)
-check_logs = _checking(_Logs)
-check_files = _checking(_Files)
-check_history = _checking(_History)
+check_raw = _checking(_Raw, "rows")
+check_statistics = _checking(_Statistics, "metrics")
+check_runs = _checking(_Runs, "runs")
+check_metric_names = _checking(_MetricNames, "metricNames")
+check_logs = _checking(_Logs, "logs")
+check_files = _checking(_Files, "files")
+check_history = _checking(_History, "events")

@@ -30,6 +30,8 @@ class Entry:
     `encoded` holds the compressed forms made so far. `status` is 200, or the 4xx that the upstream itself answered.
     `whole_at_s` is when all of it was last asked for, where only its newest rows were asked for at `sent_at_s`; `through` the
     last step up to which all of its series are known, where they are. `purged`: it was purged softly (`core.purge`).
+    `elements`: how many its list has, None where it is no list or nobody has counted. `scant`: it is empty, or was shorter than
+    the answer before it: there may be more in a moment.
     """
 
     body: bytes
@@ -40,6 +42,8 @@ class Entry:
     whole_at_s: float | None = None
     through: int | None = None
     purged: bool = False
+    elements: int | None = None
+    scant: bool = False
 
     @property
     def oldest_s(self) -> float:
@@ -50,6 +54,11 @@ class Entry:
     def size_bytes(self) -> int:
         """What holding this entry costs in memory."""
         return OVERHEAD_BYTES + len(self.body) + sum(map(len, self.encoded.values()))
+
+
+def is_scant(elements: int | None, before: int | None) -> bool:
+    """Tell whether a list of so many elements is empty, or shorter than the one before it; None: nobody knows."""
+    return elements == 0 or (elements is not None and before is not None and elements < before)
 
 
 def digest_of(body: bytes) -> str:

@@ -8,6 +8,8 @@ from proxy.core.entry import Entry
 
 # Two machines' clocks, or one clock before and after a restart, may disagree by this much without anything being wrong.
 CLOCK_SKEW_S = 1.0
+# A dashboard asks runs for metrics that they never had; asking for all of these as if they ran would cost more than it brings.
+_SCANT_ENDED_S = 300.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,7 +19,8 @@ class Lifetimes:
     `fresh_s`: served without asking. `stale_while_revalidate_s`: served at once while one refresh runs (RFC 5861 section 3).
     `stale_if_error_s`: served where the upstream fails (RFC 5861 section 4); 0 is never. `negative_s`: how long an
     upstream's 4xx or a failure is remembered. `rewrite_check_s`: how long what lies behind the newest rows of a series is
-    served without having been looked at, where that is more than `fresh_s`.
+    served without having been looked at, where that is more than `fresh_s`. `scant_s`: how long an empty list, or one that was
+    shorter than the one before it, is served without asking, where that is less than `fresh_s`.
     """
 
     fresh_s: float
@@ -25,6 +28,7 @@ class Lifetimes:
     stale_if_error_s: float
     negative_s: float
     rewrite_check_s: float = 0.0
+    scant_s: float = math.inf
 
     @property
     def usable_s(self) -> float:
@@ -43,8 +47,13 @@ class Lifetimes:
         )
 
     def ended(self, fresh_s: float, *, stale_if_error_s: float) -> "Lifetimes":
-        """Return what holds for a run that has ended: it hardly changes any more."""
-        return replace(self, fresh_s=max(self.fresh_s, fresh_s), stale_if_error_s=max(self.stale_if_error_s, stale_if_error_s))
+        """Return what holds for a run that has ended: it hardly changes any more. What it doesn't have may still come."""
+        return replace(
+            self,
+            fresh_s=max(self.fresh_s, fresh_s),
+            stale_if_error_s=max(self.stale_if_error_s, stale_if_error_s),
+            scant_s=max(self.scant_s, _SCANT_ENDED_S),
+        )
 
 
 class Verdict(Enum):
@@ -63,10 +72,11 @@ def age_s(entry: Entry, now_s: float) -> float:
 
 def stale_s(entry: Entry, now_s: float, lifetimes: Lifetimes) -> float:
     """Return for how many seconds an entry has been stale by one of its ages; negative while it is fresh by both."""
-    by_tail_s = age_s(entry, now_s) - lifetimes.fresh_s
+    fresh_s = min(lifetimes.fresh_s, lifetimes.scant_s) if entry.scant else lifetimes.fresh_s
+    by_tail_s = age_s(entry, now_s) - fresh_s
     if entry.whole_at_s is None:
         return by_tail_s
-    return max(by_tail_s, now_s - entry.whole_at_s - max(lifetimes.fresh_s, lifetimes.rewrite_check_s))
+    return max(by_tail_s, now_s - entry.whole_at_s - max(fresh_s, lifetimes.rewrite_check_s))
 
 
 def judge(entry: Entry, now_s: float, lifetimes: Lifetimes) -> Verdict:

@@ -57,8 +57,8 @@ class MetricsQuery:
         return _scopes(self.wide)
 
     @property
-    def query(self) -> Query:
-        """The question as it is keyed, sent and logged."""
+    def values(self) -> dict[str, str]:
+        """The canonical texts of its parameters; those left out are unset."""
         values = {
             "runId": self.run,
             "projectName": self.project,
@@ -68,7 +68,12 @@ class MetricsQuery:
             "stepMin": str(self.first) if self.first else None,
             "stepMax": None if self.last is None else str(self.last),
         }
-        return question(METRICS, {name: value for name, value in values.items() if value is not None})
+        return {name: value for name, value in values.items() if value is not None}
+
+    @property
+    def query(self) -> Query:
+        """The question as it is keyed, sent and logged."""
+        return question(METRICS, self.values)
 
 
 @lru_cache(maxsize=10_000)

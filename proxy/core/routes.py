@@ -37,16 +37,18 @@ class Route:
 
     `name` is a word for logs, metrics and the configuration. `path` is matched exactly; where it is open, its last segment
     stands for the parameter `segment`, whose name it has in braces. `check` raises ValueError where a body does not have the
-    documented shape; its message must hold nothing of the body. `fresh_s` is the freshness lifetime where the configuration
-    names none, None for freshness.running_s; nothing older than `oldest_s` is handed out, whatever the configuration and the
-    upstream's state. `scope` is what its answers are about, for tokens that are limited to projects.
+    documented shape; its message must hold nothing of the body. What it returns is how many elements an answer's list has, None
+    where it is none. `fresh_s` is the freshness lifetime where the configuration names none, None for freshness.running_s; an
+    empty list, or one that is shorter than the one before, lives no longer than that in any case. Nothing older than `oldest_s`
+    is handed out, whatever the configuration and the upstream's state. `scope` is what its answers are about, for tokens that
+    are limited to projects.
     """
 
     name: str
     path: str
     summary: str
     parameters: tuple[Parameter, ...]
-    check: Callable[[bytes], None]
+    check: Callable[[bytes], int | None]
     fresh_s: float | None = None
     oldest_s: float = math.inf
     keeping: Keeping = Keeping.DISK

@@ -9,8 +9,13 @@ Where that run is still in its place, every run that was running all the while i
 their order; where it is not, or the totals differ, the list says who is running and nothing about who is not. A full page is
 never the last one: the upstream may count the runs a moment after it has looked for them.
 
-No ended run is immutable: rows come late, and it may be resumed. So the lifetime of its answers grows with the time since it
-ended or since its rows were last seen to change, whichever was later: the **ramp**."""
+No ended run is immutable: rows come late, and it may be resumed. So the lifetime of its answers grows with the time since
+anything happened to it: the **ramp**. When it ended is what somebody says, who may be importing a run of last year; so what
+counts is the latest of that, the last write to the run's record, when it was last known to be running, and when its rows were
+last seen to change. And whatever these say, an answer lives eleven times as long as its series had been seen to stand still
+when it was asked for, and no longer: after the first look there is another after 5 seconds, after a minute, after twelve. Where
+the run's record wasn't written for a day, which nobody can feign, the first of these is left out: a dashboard of old runs costs
+no second call for each of them while it is being opened."""
 
 import math
 from dataclasses import dataclass
@@ -28,6 +33,10 @@ MOST_LISTED = _MOST_PAGES * (PAGE_ROWS - 1)
 # Once a run has settled its answers live for a tenth of the time since then, and this at least.
 _FRACTION = 0.1
 _LEAST_S = 300.0
+# Until the time since the first look at a series is so many times that of the last one.
+_STRETCH = 12.0
+# Of a run whose record wasn't written for so long answers live for so long at once.
+_QUIET_S, _QUIET_FRESH_S = 86_400.0, 60.0
 
 
 class Terminal(StrEnum):
@@ -41,10 +50,15 @@ class Terminal(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
-    """How a run ended, and when: `statusUpdated` as wall time. A status that was said again has a new time."""
+    """How a run ended, and when: `statusUpdated` as wall time, which is whatever was told to the upstream.
+
+    `written_s`: the last write to the run's record, which it keeps account of itself (`updatedAt`); None where that isn't told.
+    Writing rows is none.
+    """
 
     status: Terminal
     at_s: float
+    written_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +97,8 @@ class _Details(msgspec.Struct):
     id: int
     status: str
     projectName: str  # noqa: N815 -- the upstream's own field names
-    statusUpdated: str  # noqa: N815 -- the upstream's own field name
+    statusUpdated: str  # noqa: N815 -- as above
+    updatedAt: object = None  # noqa: N815 -- as above
 
 
 _list = msgspec.json.Decoder(_List)
@@ -102,7 +117,10 @@ def read_page(body: bytes) -> Page | None:
 
 
 def read_ended(body: bytes, *, run: str, project: str) -> Ended | None:
-    """Read from its details how a run ended; None where it is running, is another project's, or is not understood."""
+    """Read from its details how a run ended; None where it is running, is another project's, or is not understood.
+
+    What is said of the last write to its record is left out where it isn't understood: it only ever shortens lifetimes.
+    """
     try:
         said = read_json(_details, body)
     except _UNREADABLE:
@@ -110,7 +128,7 @@ def read_ended(body: bytes, *, run: str, project: str) -> Ended | None:
     status, at_s = _terminal(said.status), _wall_s(said.statusUpdated)
     if status is None or at_s is None or (str(said.id), said.projectName) != (run, project):
         return None
-    return Ended(status=status, at_s=at_s)
+    return Ended(status=status, at_s=at_s, written_s=_wall_s(said.updatedAt) if isinstance(said.updatedAt, str) else None)
 
 
 class Listing:
@@ -162,19 +180,22 @@ class Listing:
         )
 
 
-def ended_fresh_s(ended: Ended, *, now_s: float, rows_changed_s: float | None, ramp: Ramp) -> float | None:
+def ended_fresh_s(ended: Ended, *, now_s: float, happened_s: float, stood_s: float, ramp: Ramp) -> float | None:
     """Return how long an ended run's answers live; None for as long as a running one's.
 
-    `rows_changed_s`: when its rows were last seen to change (wall time). Whatever lies in the future has not settled. No longer
-    than since it settled: what was asked for before that may lack the last rows, and lives as a running run's.
+    `happened_s`: when it was last seen to run, or its rows to change (wall time; minus infinity: never). `stood_s`: how long
+    ago the series in question were first looked at, without a change since. Whatever lies in the future has not settled. No
+    longer than since it settled: what was asked for before that may lack the last rows, and lives as a running run's.
     """
-    began_s = ended.at_s if rows_changed_s is None else max(ended.at_s, rows_changed_s)
-    since_s = now_s - began_s
-    settling_s = ramp.settling_failed_s if ended.status is Terminal.FAILED else ramp.settling_s
+    told_s = ended.at_s if ended.written_s is None else max(ended.at_s, ended.written_s)
+    since_s = now_s - max(told_s, happened_s)
+    settling_s = max(0.0, ramp.settling_failed_s if ended.status is Terminal.FAILED else ramp.settling_s)
     # Written so that a time that is no number has not settled either.
-    if not (math.isfinite(since_s) and since_s >= max(0.0, settling_s)):
+    if not (math.isfinite(since_s) and since_s >= settling_s):
         return None
-    return min(max(_LEAST_S, since_s * _FRACTION), ramp.ended_max_s, since_s - max(0.0, settling_s))
+    quiet = ended.written_s is not None and since_s >= _QUIET_S
+    by_looks_s = max(stood_s * (1 - 1 / _STRETCH), _QUIET_FRESH_S if quiet else 0.0)
+    return max(0.0, min(max(_LEAST_S, since_s * _FRACTION), ramp.ended_max_s, since_s - settling_s, by_looks_s))
 
 
 def _terminal(status: str) -> Terminal | None:

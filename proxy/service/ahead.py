@@ -40,7 +40,7 @@ class Ahead:
     def plan(self, asked: Asked, entry: Entry) -> None:
         """Plan the next refresh of a question's run after one that brought an entry."""
         metrics, lifetimes = asked.metrics, self._lifetimes.of(asked.query, asked.tenant)
-        if metrics is None or not self._lifetimes.is_live(metrics.run, metrics.project, asked.tenant):
+        if metrics is None or not self._lifetimes.is_live(metrics, asked.tenant):
             return
         place = asked.tenant.fingerprint, metrics.run, metrics.project
         before = self._planned.get(place)

@@ -6,11 +6,12 @@ import structlog
 
 from proxy.clock import Clock
 from proxy.core.budget import Priority, Ticket
-from proxy.core.entry import Entry, digest_of, tombstone
+from proxy.core.entry import Entry, digest_of, is_scant, tombstone
 from proxy.core.freshness import Verdict, judge
 from proxy.core.keeping import Keeping
 from proxy.core.purge import Purge, Purges
 from proxy.core.query import Query
+from proxy.core.routes import Route
 from proxy.errors import AnswerTooLarge, KeyRefused, UpstreamBusy, UpstreamError, UpstreamFailed
 from proxy.flight import Flight, Flights
 from proxy.service.encoder import Encoder
@@ -23,6 +24,8 @@ from proxy.store.tiers import TieredStore
 from proxy.upstream.client import Upstream
 from proxy.upstream.reply import Reply
 
+# Counting the elements of what was read from disk takes up to 0.7 ms.
+_COUNTED_BYTES = 2**19
 _log = structlog.get_logger()
 
 
@@ -215,7 +218,15 @@ class Fetcher:
         # Filed under the key that it was fetched with, which may have changed since the call began.
         tenant = self._tenancy.of(reply.fingerprint)
         target = call.query.target
-        entry = Entry(body=reply.body, sent_at_s=reply.sent_at_s, digest=digest_of(reply.body), status=reply.status)
+        before = self._store.memory.peek(tenant.namespace, target)
+        entry = Entry(
+            body=reply.body,
+            sent_at_s=reply.sent_at_s,
+            digest=digest_of(reply.body),
+            status=reply.status,
+            elements=reply.elements,
+            scant=is_scant(reply.elements, _elements(call.query.route, before)),
+        )
         question = Question(reply.fingerprint, target)
         if self._purges.is_gone(target, reply.sent_at_s):
             return Fetched(tenant=tenant, entry=entry, stored=False, elapsed_s=reply.elapsed_s, extents=reply.extents)
@@ -228,6 +239,9 @@ class Fetcher:
             # What was stored is not what the upstream says any more.
             self._store.put(tenant.namespace, target, tombstone(reply.sent_at_s), call.query.keeping)
             return Fetched(tenant=tenant, entry=entry, stored=False, elapsed_s=reply.elapsed_s, extents=reply.extents)
+        # What was taken apart is compared row by row.
+        if call.keep and reply.extents is None:
+            self._lifetimes.note_answer(call.query, tenant, before, entry)
         stored = call.keep and self._encoder.keep(tenant, target, entry, call.keeping)
         return Fetched(tenant=tenant, entry=entry, stored=stored, elapsed_s=reply.elapsed_s, extents=reply.extents)
 
@@ -251,3 +265,13 @@ class Fetcher:
     def _note_vain(call: _Call, error: UpstreamError | None) -> None:
         if call.first.in_vain is not None:
             call.first.in_vain(error)
+
+
+def _elements(route: Route, entry: Entry | None) -> int | None:
+    """Return how many elements the list of a stored answer has; None where it is none, or isn't worth counting."""
+    if entry is None or entry.elements is not None or len(entry.body) > _COUNTED_BYTES:
+        return None if entry is None else entry.elements
+    try:
+        return route.check(entry.body)
+    except ValueError:
+        return None

@@ -56,16 +56,16 @@ class _Run:
     """What is known of a run that somebody looks at. Wall times, but `again_s`.
 
     `ended`: how it ended, None where it is running or nobody knows, by its details, which were asked for at `told_s`. `known`:
-    whether anything has been learned. `seen_s`: the time of the last list that it was in. `rows_changed_s`: when its rows were
-    last seen to change. `again_s`: its details aren't asked for before (monotonic clock). `wait_s`: how long they were put off
-    the last time, because they had told nothing.
+    whether anything has been learned. `seen_s`: the time of the last list that it was in. `happened_s`: when it was last known
+    to be running, or its rows were last seen to change, whichever was later. `again_s`: its details aren't asked for before
+    (monotonic clock). `wait_s`: how long they were put off the last time, because they had told nothing.
     """
 
     ended: Ended | None = None
     told_s: float = -math.inf
     known: bool = False
     seen_s: float = -math.inf
-    rows_changed_s: float | None = None
+    happened_s: float = -math.inf
     again_s: float = -math.inf
     wait_s: float = 0.0
 
@@ -87,17 +87,23 @@ class KnownRuns:
         run = self._runs.get(place)
         if run is None:
             run = self._runs[place] = _Run()
+            lists = self._lists(place)
+            if place.run in lists.running:
+                run.known, run.seen_s, run.happened_s = True, lists.listed_s, lists.listed_s
         return run
 
-    def fresh_s(self, place: Place) -> float | None:
-        """Return how long an ended run's answers live, in seconds; None for as long as a running one's."""
+    def fresh_s(self, place: Place, *, stood_s: float) -> float | None:
+        """Return how long an ended run's answers live, in seconds; None for as long as a running one's.
+
+        `stood_s`: how long ago the series in question were first looked at.
+        """
         run = self._runs.get(place)
         if run is None or run.ended is None:
             return None
         lists, now_s = self._lists(place), self._clock.now_s()
         if not _in_chain(run, lists) or now_s - lists.listed_s > 2 * self._status_s:
             return None
-        return ended_fresh_s(run.ended, now_s=now_s, rows_changed_s=run.rows_changed_s, ramp=self._ramp)
+        return ended_fresh_s(run.ended, now_s=now_s, happened_s=run.happened_s, stood_s=stood_s, ramp=self._ramp)
 
     def list_due(self, place: Place) -> bool:
         """Tell whether a project's list is to be asked for."""
@@ -144,6 +150,7 @@ class KnownRuns:
             return False
         was_ended = run.ended is not None
         run.ended, run.known, run.seen_s = None, True, asked_s
+        run.happened_s = max(run.happened_s, asked_s)
         run.again_s, run.wait_s = -math.inf, 0.0
         return was_ended
 
@@ -167,9 +174,9 @@ class KnownRuns:
         self.run(place).again_s = self._clock.monotonic_s() + self._status_s
 
     def note_change(self, place: Place, at_s: float) -> None:
-        """Note that rows of a run were seen to change (wall time)."""
+        """Note that rows of a run were seen to change, or that it was seen to run (wall time)."""
         run = self.run(place)
-        run.rows_changed_s = at_s if run.rows_changed_s is None else max(run.rows_changed_s, at_s)
+        run.happened_s = max(run.happened_s, at_s)
 
     def _lists(self, place: Place) -> _Project:
         return self._projects.get(place._replace(run=None)) or _Project()

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
+from typing import Protocol
 
 import structlog
 
@@ -15,7 +16,7 @@ from proxy.clock import Clock
 from proxy.core.answers import splitting
 from proxy.core.entry import Entry, digest_of
 from proxy.core.extents import Extents, Plan, computing, plan_of
-from proxy.core.growth import differing, knowing_again, replaced
+from proxy.core.growth import differing, knowing_again, narrowed, replaced
 from proxy.core.keeping import Keeping
 from proxy.core.metrics_query import MetricsQuery, metrics_query
 from proxy.core.query import Query
@@ -30,6 +31,17 @@ from proxy.store.memory import MemoryStore
 from proxy.upstream.client import Taking
 
 _log = structlog.get_logger()
+
+
+class Looked(Protocol):
+    """Takes notice of a look at series; see `service.looks`."""
+
+    def __call__(self, namespace: str, question: MetricsQuery, at_s: float, *, confirms: bool) -> None:
+        """`at_s` is a wall time."""
+
+
+def _nobody(namespace: str, question: MetricsQuery, at_s: float, *, confirms: bool) -> None:
+    """Take no notice."""
 
 
 class Series:
@@ -62,6 +74,8 @@ class Series:
         """How long ago the newest rows of the last computed answer, and all of it, were asked for."""
         self.changed: Callable[[str, str, str, float], None] = lambda _namespace, _run, _project, _at_s: None
         """Called with namespace, run, project and the wall time when rows of a run were seen to have changed."""
+        self.looked: Looked = _nobody
+        """Called when the upstream was asked for series in full."""
 
     def understood(self, query: Query) -> MetricsQuery | None:
         """Take a question apart; None where it is only ever asked as it is."""
@@ -101,6 +115,8 @@ class Series:
             digest=digest_of(computed.body),
             whole_at_s=computed.whole_at_s if computed.whole_at_s < computed.tail_at_s else None,
             through=computed.through,
+            # Nothing of its series, that is, not only of its window.
+            scant=computed.through is None,
         )
         self._encoder.keep(tenant, query.target, entry, Keeping.MEMORY)
         return entry
@@ -147,10 +163,9 @@ class Series:
         windows of all names too.
         """
         question, now_s = extents.question, self._clock.now_s()
+        await self._compare(tenant, extents)
         for window in self.shelves.peek(tenant, question.wide):
             if window.question.windowed == question.windowed:
-                if await self.differ(window, extents):
-                    self.note_change(tenant, extents)
                 extents = await in_slices(knowing_again(window, extents, overlap_s=self._overlap_s))
         for window in self.shelves.peek(tenant, replace(question.wide, name=None)) if question.name is not None else ():
             if question.holds(replace(window.question, name=question.name)):
@@ -160,6 +175,24 @@ class Series:
         return self.shelves.put(
             tenant, extents, persist=persist, joins=lambda window: now_s - min(window.tail_at_s, window.whole_at_s) < fresh_s
         )
+
+    async def _compare(self, tenant: Tenant, extents: Extents) -> None:
+        """Compare what an answer tells with what was known of the same series, and take notice of the look."""
+        question = extents.question
+        before = [
+            window for window in self.shelves.peek(tenant, question.wide) if window.question.windowed == question.windowed
+        ]
+        if question.name is not None:
+            for window in self.shelves.peek(tenant, replace(question.wide, name=None)):
+                narrow = replace(window.question, name=question.name)
+                if question == narrow.windowed:
+                    before.append(narrowed(window, narrow))
+        differ = [await self.differ(window, extents) for window in before]
+        if any(differ):
+            self.note_change(tenant, extents)
+        confirms = bool(before) and not any(differ)
+        known_s = min(window.tail_at_s for window in before) if confirms else extents.whole_at_s
+        self.looked(tenant.namespace, question, known_s, confirms=confirms)
 
     async def differ(self, before: Extents, after: Extents) -> bool:
         """Tell whether what is known now of a window is newer than what was known before, and has other rows."""

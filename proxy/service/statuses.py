@@ -47,9 +47,12 @@ class Statuses:
         self.changed: Callable[[str, str, str], None] = lambda _namespace, _run, _project: None
         """Called with namespace, run and project when what is known of a run's status changes, not when it is learned first."""
 
-    def fresh_s(self, namespace: str, run: str, project: str) -> float | None:
-        """Return how long the answers of a run that has ended live, in seconds; None for as long as a running one's."""
-        return self._known.fresh_s(Place(namespace, project, run))
+    def fresh_s(self, namespace: str, run: str, project: str, *, stood_s: float) -> float | None:
+        """Return how long the answers of a run that has ended live, in seconds; None for as long as a running one's.
+
+        `stood_s`: how long ago the series in question were first looked at.
+        """
+        return self._known.fresh_s(Place(namespace, project, run), stood_s=stood_s)
 
     def note_change(self, namespace: str, run: str, project: str, at_s: float) -> None:
         """Note that rows of a run were seen to change (wall time): its answers' lifetime grows from the beginning again."""
@@ -92,9 +95,12 @@ class Statuses:
 
     def heard(self, tenant: Tenant, run: str, project: str, details: Entry) -> None:
         """Take notice of details that were asked for to another end."""
+        place = Place(tenant.namespace, project, run)
         ended = None if details.status != 200 else read_ended(details.body, run=run, project=project)
         if ended is not None:
-            self._known.note_details(Place(tenant.namespace, project, run), ended, details.sent_at_s)
+            self._known.note_details(place, ended, details.sent_at_s)
+        elif details.status == 200:
+            self._known.note_change(place, details.sent_at_s)
 
     def _tell(self, place: Place) -> None:
         self.changed(place.owner, place.run or "", place.project)
@@ -143,6 +149,9 @@ class Statuses:
             return
         ended = None if entry.status != 200 else read_ended(entry.body, run=run, project=project)
         self._known.note_details(place, ended, entry.sent_at_s)
+        if ended is None and entry.status == 200:
+            # It may be running: should it say a moment later that it ended long ago, that isn't so.
+            self._known.note_change(place, entry.sent_at_s)
 
     async def _ask(self, tenant: Tenant, query: Callable[[], Query], need: Need) -> Entry | None:
         """Return what the upstream says, its 4xx included; None where it fails, or says it to a key that isn't the tenant's."""

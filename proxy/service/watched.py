@@ -45,7 +45,7 @@ class Watched:
 
     def serving(self, tenant: Tenant, asked: MetricsQuery) -> Extents | None:
         """Return what a question can be answered from once that has been brought up to date by deltas."""
-        if not self._lifetimes.is_live(asked.run, asked.project, tenant) or not self._series.checks.trusted:
+        if not self._lifetimes.is_live(asked, tenant) or not self._series.checks.trusted:
             return None
         # Not at the same time for all runs that were first looked at together.
         share = _EARLIEST + (_LATEST - _EARLIEST) * crc32(asked.run.encode()) / 2**32

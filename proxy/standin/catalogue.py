@@ -66,20 +66,25 @@ class Catalogue:
         *,
         tenant: str = "org_demo",
         status: RunStatus | None = None,
+        status_updated_s: float | None = None,
         source: str = "api",
         name: str | None = None,
         tags: Sequence[str] | None = None,
         config: Fields | None = None,
     ) -> Run:
-        """Change a run now; its `updatedAt` follows. Rows of a growing run keep coming, as they may upstream.
+        """Change a run now, or write it once more as it is; its `updatedAt` follows.
 
-        `source` is who changed the status: api, resume, stale-monitor or threshold-trigger. KeyError for an unknown run.
+        `status_updated_s` is when it came to its status, as an import tells it (wall seconds); `source` is who changed the
+        status: api, resume, stale-monitor or threshold-trigger. KeyError for an unknown run, ValueError for a time without a
+        status. Rows of a growing run keep coming, as they may upstream.
         """
         run = self.find(tenant, run_id)
         if run is None:
             raise KeyError(run_id)
         if status is not None:
-            self._move(run, RunStatus(status), at_s=self._clock(), source=source)
+            self._move(run, RunStatus(status), told_s=status_updated_s, now_s=self._clock(), source=source)
+        elif status_updated_s is not None:
+            raise ValueError("status_updated_s goes with a status")
         if name is not None:
             run.name = name
         if tags is not None:
@@ -121,17 +126,20 @@ class Catalogue:
         for grown in growth.runs:
             run = self.add(grown.id, project=growth.project, tenant=growth.tenant, created_at_s=grown.started_s, logs_grow=True)
             if grown.ended_s is not None:
-                self._move(run, RunStatus.COMPLETED, at_s=grown.ended_s, source="api")
+                self._move(run, RunStatus.COMPLETED, told_s=None, now_s=grown.ended_s, source="api")
+                run.updated_at_s = grown.ended_s
 
-    def _move(self, run: Run, status: RunStatus, *, at_s: float, source: str) -> None:
-        """As upstream, a status that is said again leaves no event, but renews the time."""
-        if status is not run.status:
+    def _move(self, run: Run, status: RunStatus, *, told_s: float | None, now_s: float, source: str) -> None:
+        """As upstream, a status that is said again leaves no event, and keeps its time unless one is told or it is RUNNING."""
+        changes = status is not run.status
+        at_s = told_s if told_s is not None else now_s
+        if changes:
             self._events += 1
             event = StatusEvent(id=self._events, from_status=run.status, to_status=status, at_s=at_s, source=source)
             run.events.append(event)
         run.status = status
-        run.status_updated_s = at_s
-        run.updated_at_s = at_s
+        if changes or told_s is not None or status is RunStatus.RUNNING:
+            run.status_updated_s = at_s
 
     def _discover(self) -> None:
         for key in sorted(self._rows.runs - self._seen):

@@ -3,7 +3,8 @@
 - `GET counters`: the counters as JSON
 - `GET calls`: the last calls, the oldest first, as JSON objects with `Call`'s fields
 - `POST faults`: a fault, or a list of them, as JSON objects with `Fault`'s fields (but `matches` and `gate`)
-- `POST runs`: a change of a run, or a list of them: its `id`, and any of `tenant`, `status`, `source`, `name`, `tags`, `config`
+- `POST runs`: a change of a run, or a list of them: its `id`, and any of `tenant`, `status`, `status_updated_s` (when it came
+  to it, in wall seconds, as an import tells it), `source`, `name`, `tags`, `config`
 - `POST reset`: no faults, counters at zero
 """
 
@@ -59,6 +60,8 @@ def _change_runs(steered: Steered, text: str) -> Answer:
             fields = dict(change)
             if "status" in fields:
                 fields["status"] = RunStatus(fields["status"])
+            if "status_updated_s" in fields:
+                fields["status_updated_s"] = float(fields["status_updated_s"])
             steered.catalogue.change(fields.pop("id"), **fields)
     except (KeyError, TypeError, ValueError) as exc:
         return json_answer({"error": repr(exc)}, 400)

@@ -21,6 +21,8 @@ else:
 
 LEVEL = 3
 PURGED = b"!"
+# Behind the one above.
+SCANT = b"~"
 SEAL_BYTES = 16
 
 # From here on compressing or decompressing takes so long (about 0.1 ms) that it is worth a thread.
@@ -34,8 +36,8 @@ class DamagedRowError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """An entry as it is stored. `digest` is the entry's, in ASCII, after a mark where it was purged; `body_bytes` is the length
-    of the body once decompressed.
+    """An entry as it is stored. `digest` is the entry's, in ASCII, after a mark where it was purged, and one where it is scant;
+    `body_bytes` is the length of the body once decompressed.
     """
 
     namespace: str
@@ -74,7 +76,7 @@ def row_of(namespace: str, key: str, entry: Entry) -> Row:
     blob = entry.encoded.get(Coding.ZSTD) or zstd.compress(entry.body, LEVEL)
     # As SQLite hands them back: a REAL, never -0.0.
     sent_at_s = float(entry.sent_at_s) + 0.0
-    digest = (PURGED if entry.purged else b"") + entry.digest.encode()
+    digest = (PURGED if entry.purged else b"") + (SCANT if entry.scant else b"") + entry.digest.encode()
     fields = (namespace, key, sent_at_s, digest, len(entry.body), hash_of(blob))
     return Row(
         namespace=namespace,
@@ -109,9 +111,10 @@ def entry_of(row: Row) -> Entry:
         raise DamagedRowError("the body does not match its checksum")
     encoded: Mapping[Coding, bytes] = MappingProxyType({Coding.ZSTD: row.blob})
     body = _decompress(row.blob, row.body_bytes)
-    purged = row.digest.startswith(PURGED)
-    digest = row.digest.removeprefix(PURGED).decode()
-    return Entry(body=body, sent_at_s=row.sent_at_s, digest=digest, encoded=encoded, purged=purged)
+    purged, marked = row.digest.startswith(PURGED), row.digest.removeprefix(PURGED)
+    digest = marked.removeprefix(SCANT).decode()
+    scant = marked.startswith(SCANT)
+    return Entry(body=body, sent_at_s=row.sent_at_s, digest=digest, encoded=encoded, purged=purged, scant=scant)
 
 
 def _decompress(blob: bytes, body_bytes: int) -> bytes:

@@ -40,7 +40,7 @@ _JITTER_S = (0.05, 0.25)
 # A call that got less than so much of the deadline for itself, since the line took the rest, says nothing about the upstream
 # when it is cut short.
 _FAIR_SHARE = 0.5
-Check = Callable[[bytes], None]
+Check = Callable[[bytes], int | None]
 
 
 class Taking(Protocol):
@@ -241,28 +241,32 @@ async def _read(reply: Reply, reading: _Reading) -> tuple[Reply, UpstreamBadAnsw
         with suppress(ValueError):
             return replace(reply, extents=await in_slices(reading.taking(reply.body, sent_at_s=reply.sent_at_s))), None
     try:
-        await _check(reply.body, reading.check)
+        elements = await _check(reply.body, reading.check)
     except ValueError as exc:
         message = f"the upstream's answer does not have the documented shape: {exc}"
         return reply, UpstreamBadAnswer(message, upstream_status=reply.status)
-    return reply, None
+    return replace(reply, elements=elements), None
 
 
-async def _check(body: bytes, check: Check) -> None:
-    """Check a large body piece by piece; where one of them isn't right, the cuts may have been wrong: only the whole tells."""
+async def _check(body: bytes, check: Check) -> int | None:
+    """Check a large body piece by piece; where one of them isn't right, the cuts may have been wrong: only the whole tells.
+
+    Returns what `check` does of the whole.
+    """
     if len(body) > _SMALL_BYTES:
         with suppress(ValueError):
-            await in_slices(_checking(body, check))
-            return
+            return await in_slices(_checking(body, check))
     if len(body) > _LARGE_BYTES:
-        await asyncio.to_thread(check, body)
-    else:
-        check(body)
+        return await asyncio.to_thread(check, body)
+    return check(body)
 
 
-def _checking(body: bytes, check: Check) -> Work[None]:
+def _checking(body: bytes, check: Check) -> Work[int | None]:
+    elements: int | None = 0
     for piece in pieces(body):
         if len(piece) > _LARGE_BYTES:
             raise ValueError("it cannot be cut")
-        check(piece)
+        more = check(piece)
+        elements = None if elements is None or more is None else elements + more
         yield None
+    return elements

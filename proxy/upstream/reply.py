@@ -22,7 +22,8 @@ _LONGEST_ERROR_BYTES = 65_536
 class Reply:
     """A reply to a request sent at `sent_at_s` (wall time) with the key of this `fingerprint`.
 
-    Header names are in lower case. `extents`: the body taken apart, where that was wanted and is possible.
+    Header names are in lower case. `extents`: the body taken apart, where that was wanted and is possible. `elements`: how many
+    its list has, where it was counted.
     """
 
     status: int
@@ -33,6 +34,7 @@ class Reply:
     elapsed_s: float
     fingerprint: str
     extents: Extents | None = None
+    elements: int | None = None
 
 
 class _JsonError(msgspec.Struct):

@@ -2,9 +2,10 @@
 
 import asyncio
 import json
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -40,7 +41,7 @@ class Known:
         return self.running.standin
 
     def fresh_s(self, run: int = 2, project: str = "demo") -> float | None:
-        return self.statuses.fresh_s(self.tenant.namespace, str(run), project)
+        return self.statuses.fresh_s(self.tenant.namespace, str(run), project, stood_s=math.inf)
 
     async def learn(self, run: int = 2, project: str = "demo") -> float | None:
         async with asyncio.timeout(10):
@@ -237,7 +238,8 @@ async def test_the_details_have_the_last_word(tmp_path: Path) -> None:
         known.standin.faults.clear()
         for _ in range(240):
             fresh_s = await known.later(15)
-        assert fresh_s == HOUR_S
+        # Whatever they say now, they said RUNNING 5280 s ago.
+        assert fresh_s == 528
         assert known.asked == (480, 9)
 
 
@@ -250,7 +252,23 @@ async def test_the_list_lags_behind(tmp_path: Path) -> None:
         assert await known.learn() is None
         assert await known.later(15) is None
         assert known.asked == (2, 0)
-        assert await known.later(15) == HOUR_S
+        # It says that it ended ten hours ago; but it was running a moment ago.
+        for _ in range(19):
+            assert await known.later(15) is None
+        assert known.asked == (21, 1)
+        assert await known.later(15) == 0
+        assert await known.later(15) == 15
+
+
+async def test_details_that_others_asked_for(tmp_path: Path) -> None:
+    """They count as well: what they say of an end, and that the run was running then."""
+    async with knowing(tmp_path) as known:
+        parts = known.running.parts
+        entry = await parts.reader.read(read_query(DETAILS, "", segment="2"))
+        for status, fresh_s in (("COMPLETED", HOUR_S), ("RUNNING", None), ("DREAMING", None)):
+            said = replace(entry.entry, body=entry.entry.body.replace(b"COMPLETED", status.encode()))
+            known.statuses.heard(known.tenant, "2", "demo", replace(said, sent_at_s=known.running.clock.now_s()))
+            assert await known.learn() == fresh_s
 
 
 @pytest.mark.parametrize(
@@ -562,7 +580,7 @@ async def test_a_key_that_changes_on_the_way(tmp_path: Path) -> None:
         path.write_text("mlpi_standin_other\n")
         known.running.advance(5)
         await known.statuses.learn(before, "2", "demo")
-        assert known.statuses.fresh_s(before.namespace, "2", "demo") is None
+        assert known.statuses.fresh_s(before.namespace, "2", "demo", stood_s=math.inf) is None
         assert known.asked == (1, 0)
 
 

@@ -81,7 +81,7 @@ async def whole(running: World, upstream: OracleUpstream) -> None:
 )
 async def test_series(tmp_path: Path, rows: list[OracleRow]) -> None:
     """What holds one goes out as it came, be it there at once or new in a live run; others are computed as ever."""
-    async with series_world(tmp_path, series__shadow_fraction=1) as (running, upstream):
+    async with series_world(tmp_path, series__shadow_s=60) as (running, upstream):
         upstream.put(row(name, step) for name in ("acc", "loss", "zeal") for step in range(40))
         await whole(running, upstream)
         upstream.put(rows)
@@ -102,7 +102,7 @@ async def test_series(tmp_path: Path, rows: list[OracleRow]) -> None:
 
 async def test_a_comparison_with_them(tmp_path: Path) -> None:
     """What is computed from is asked for again to compare, and holds one by now: that breaks no rule, and tells nothing."""
-    async with series_world(tmp_path, series__shadow_fraction=1, freshness__running_s=200) as (running, upstream):
+    async with series_world(tmp_path, series__shadow_s=60, freshness__running_s=200) as (running, upstream):
         upstream.put(row("loss", step) for step in range(40))
         await right(running, upstream, WIDE)
         await running.parts.series.checks.settled()

@@ -77,7 +77,7 @@ def test_prefixes_come_from_the_project_s_name(project: str, prefix: str) -> Non
 
 
 async def test_a_status_changes(caller: Caller, clock: Clock) -> None:
-    """The run, its times and its history follow; saying it again leaves no event."""
+    """The run, its times and its history follow; saying RUNNING again leaves no event, but renews the time."""
     await read(caller, "details/1")
     caller.standin.catalogue.change(1, status=RunStatus.FAILED, source="stale-monitor")
     clock.now_s += 10
@@ -97,6 +97,54 @@ async def test_a_status_changes(caller: Caller, clock: Clock) -> None:
         ("FAILED", "RUNNING", "resume"),
     ]
     assert all(isinstance(event["id"], str) for event in history["events"])
+
+
+async def test_a_run_that_is_imported(caller: Caller, clock: Clock) -> None:
+    """It came to its status when the import says so, in its history too; its record was written now."""
+    year_ago_s = clock.now_s - 365 * 86_400
+    await read(caller, "details/1")
+    change = {"id": 1, "status": "COMPLETED", "status_updated_s": year_ago_s}
+    assert (await caller.control("POST", "runs", change)).json == {"changed": 1}
+    run = await read(caller, "details/1")
+    assert (run["status"], run["statusUpdated"]) == ("COMPLETED", "2025-05-28T20:26:40.000Z")
+    assert run["updatedAt"] == "2026-05-28T20:26:40.000Z"
+    # Its events are in the order of what they say, not of when they were heard.
+    events = (await read(caller, "status/history?runId=1"))["events"]
+    assert [(event["toStatus"], event["createdAt"]) for event in events] == [
+        ("COMPLETED", "2025-05-28T20:26:40.000Z"),
+        ("RUNNING", "2026-01-01T00:00:00.000Z"),
+    ]
+    for wrong in ({"id": 1, "status_updated_s": year_ago_s}, {"id": 1, "status": "FAILED", "status_updated_s": "yesterday"}):
+        assert (await caller.control("POST", "runs", wrong)).status == 400
+
+
+@pytest.mark.parametrize("status", ["COMPLETED", "FAILED", "TERMINATED", "CANCELLED"])
+async def test_an_end_that_is_said_again(caller: Caller, clock: Clock, status: str) -> None:
+    """As by a run's later ranks: without a time it keeps its own and only `updatedAt` tells of it; with one it has that."""
+    for _ in range(2):
+        await caller.control("POST", "runs", {"id": 1, "status": status})
+        clock.now_s += 10
+    run = await read(caller, "details/1")
+    assert (run["statusUpdated"], run["updatedAt"]) == ("2026-05-28T20:26:40.000Z", "2026-05-28T20:26:50.000Z")
+    await caller.control("POST", "runs", {"id": 1, "status": status, "status_updated_s": clock.now_s - 1000})
+    run = await read(caller, "details/1")
+    assert (run["statusUpdated"], run["updatedAt"]) == ("2026-05-28T20:10:20.000Z", "2026-05-28T20:27:00.000Z")
+    assert len((await read(caller, "status/history?runId=1"))["events"]) == 2
+
+
+async def test_what_renews_a_run_s_record(caller: Caller, clock: Clock) -> None:
+    """Every write to it, be it of what was there; never one of rows."""
+    before = await read(caller, "details/1")
+    clock.now_s += 10
+    caller.standin.rows.insert([Row(run_id=1, log_name="loss", step=500, value=1)])
+    assert await read(caller, "details/1") == before
+    for change in ({"id": 1}, {"id": 1, "tags": before["tags"]}):
+        clock.now_s += 10
+        await caller.control("POST", "runs", change)
+        run = await read(caller, "details/1")
+        assert (run["status"], run["statusUpdated"]) == (before["status"], before["statusUpdated"])
+        assert run["updatedAt"] > before["updatedAt"]
+        before = run
 
 
 async def test_history_of_no_run(caller: Caller) -> None:

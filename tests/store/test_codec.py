@@ -29,6 +29,17 @@ def test_a_ready_made_zstd_form_is_stored_as_it_is() -> None:
     assert entry_of(row).encoded == {Coding.ZSTD: ready}
 
 
+@pytest.mark.parametrize("scant", [False, True])
+@pytest.mark.parametrize("purged", [False, True])
+def test_marks_come_back(purged: bool, scant: bool) -> None:
+    """Each by itself and both together, and the digest is the entry's own."""
+    before = replace(entry(), purged=purged, scant=scant)
+    row = row_of("ns", "key", before)
+    verify(row, not_after_s=NOW_S + 1)
+    after = entry_of(row)
+    assert (after.purged, after.scant, after.digest) == (purged, scant, before.digest)
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -1,9 +1,11 @@
 """What may be done with an entry at its age."""
 
+from dataclasses import replace
+
 import pytest
 
-from proxy.core.entry import Entry, digest_of
-from proxy.core.freshness import Lifetimes, Verdict, age_s, judge
+from proxy.core.entry import Entry, digest_of, is_scant
+from proxy.core.freshness import Lifetimes, Verdict, age_s, judge, stale_s
 
 LIFETIMES = Lifetimes(fresh_s=5, stale_while_revalidate_s=3, stale_if_error_s=60, negative_s=5)
 SENT_S = 1_000.0
@@ -33,6 +35,52 @@ def test_no_stale_on_error() -> None:
     """`stale_if_error_s = 0` means never."""
     never = Lifetimes(fresh_s=5, stale_while_revalidate_s=0, stale_if_error_s=0, negative_s=5)
     assert judge(ENTRY, SENT_S + 5, never) is Verdict.EXPIRED
+
+
+@pytest.mark.parametrize(
+    ("scant_s", "after_s", "verdict"),
+    [
+        (2, 1.9, Verdict.FRESH),
+        (2, 2, Verdict.STALE_WHILE_REVALIDATE),
+        (2, 5, Verdict.STALE_IF_ERROR),
+        (2, 62, Verdict.EXPIRED),
+        (7, 4.9, Verdict.FRESH),
+        (7, 5, Verdict.STALE_WHILE_REVALIDATE),
+    ],
+)
+def test_a_scant_answer(scant_s: float, after_s: float, verdict: Verdict) -> None:
+    """It has a lifetime of its own, where that is shorter; the windows after it begin with its end."""
+    lifetimes = replace(LIFETIMES, scant_s=scant_s)
+    assert judge(replace(ENTRY, scant=True), SENT_S + after_s, lifetimes) is verdict
+    assert judge(ENTRY, SENT_S + after_s, lifetimes) is judge(ENTRY, SENT_S + after_s, LIFETIMES)
+
+
+def test_a_scant_answer_of_a_run_that_ended() -> None:
+    """It lives for 5 minutes at most, or as long as it lives while a run is running."""
+    for running_s, ended_s, expected_s in ((5, 3600, 300), (5, 30, 30), (1000, 3600, 1000)):
+        lifetimes = replace(LIFETIMES, fresh_s=running_s, scant_s=running_s).ended(ended_s, stale_if_error_s=0)
+        assert stale_s(replace(ENTRY, scant=True), SENT_S, lifetimes) == -expected_s
+        whole = replace(ENTRY, scant=True, whole_at_s=SENT_S - 10)
+        assert stale_s(whole, SENT_S, replace(lifetimes, rewrite_check_s=0)) == 10 - expected_s
+        assert stale_s(ENTRY, SENT_S, lifetimes) == -max(running_s, ended_s)
+
+
+@pytest.mark.parametrize(
+    ("elements", "before", "scant"),
+    [
+        (0, None, True),
+        (0, 0, True),
+        (0, 3, True),
+        (2, 3, True),
+        (3, 3, False),
+        (4, 3, False),
+        (3, None, False),
+        (None, 3, False),
+    ],
+)
+def test_what_is_scant(elements: int | None, before: int | None, scant: bool) -> None:
+    """An empty list, and one that is shorter than before; what nobody has counted is not."""
+    assert is_scant(elements, before) is scant
 
 
 def test_age_is_never_negative() -> None:

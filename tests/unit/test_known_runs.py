@@ -1,5 +1,6 @@
 """What is remembered of runs, held against what really happened to them."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -80,7 +81,7 @@ def test_nothing_is_believed_that_was_not_so(data: st.DataObject) -> None:
                 asked,
             )
         for one in RUNS:
-            fresh_s, now_s = known.fresh_s(Place("n", "p", one)), clock.now_s()
+            fresh_s, now_s = known.fresh_s(Place("n", "p", one), stood_s=math.inf), clock.now_s()
             if fresh_s is not None:
                 lately = truth.since(one, now_s - 2 * STATUS_S)
                 assert any(lately), "it has been running all the while"
@@ -107,7 +108,7 @@ def test_a_run_that_stays_ended_costs_little(pauses: list[float]) -> None:
     for pause_s in pauses:
         clock.advance(pause_s)
         learn(known, truth, "1", "", asked)
-        assert known.fresh_s(Place("n", "p", "1")) == RAMP.ended_max_s
+        assert known.fresh_s(Place("n", "p", "1"), stood_s=math.inf) == RAMP.ended_max_s
     assert len(asked) <= 1 + (clock.now_s() - begun_s) / RAMP.ended_max_s
 
 
@@ -128,7 +129,7 @@ def test_what_is_newer_counts() -> None:
     truth.move("1", None)
     known.note_list(place._replace(run=None), truth.listing(cut=False), truth.clock.now_s() + 1)
     truth.clock.advance(2)
-    assert known.fresh_s(place) == RAMP.ended_max_s
+    assert known.fresh_s(place, stood_s=math.inf) == RAMP.ended_max_s
 
 
 def test_a_run_that_was_seen_running_is_asked_about_at_once() -> None:
@@ -170,7 +171,7 @@ def test_memory_is_bounded() -> None:
     """What is looked at longest ago is forgotten, and so is running."""
     known, truth, place = known_runs()
     learn(known, truth, "1", "", [])
-    assert known.fresh_s(place) == RAMP.ended_max_s
+    assert known.fresh_s(place, stood_s=math.inf) == RAMP.ended_max_s
     for number in range(10_000):
         known.note_change(Place("n", "p", f"x{number}"), truth.clock.now_s())
-    assert known.fresh_s(place) is None
+    assert known.fresh_s(place, stood_s=math.inf) is None

@@ -1,6 +1,7 @@
 """What proves that a run has ended, and how long its answers live then."""
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -31,6 +32,12 @@ DETAILS = {"id": 1, "status": "COMPLETED", "projectName": "p", "statusUpdated": 
 def details(**fields: Any) -> bytes:
     """A run's details; a field that is ... is left out."""
     return json.dumps({name: value for name, value in (DETAILS | fields).items() if value is not ...}).encode()
+
+
+def fresh(
+    ended: Ended, *, now_s: float, happened_s: float = -math.inf, stood_s: float = math.inf, ramp: Ramp = RAMP
+) -> float | None:
+    return ended_fresh_s(ended, now_s=now_s, happened_s=happened_s, stood_s=stood_s, ramp=ramp)
 
 
 def page(ids: Sequence[int], total: int) -> Page:
@@ -68,6 +75,26 @@ def test_a_run_that_ended(status: str) -> None:
 def test_forms_of_a_time(text: str) -> None:
     """Whichever way ISO 8601 allows, as long as it names a zone."""
     assert read_ended(details(statusUpdated=text), run="1", project="p") == ENDED
+
+
+@pytest.mark.parametrize(
+    ("told", "written_s"),
+    [
+        ("2026-05-28T20:27:00.000Z", AT_S),
+        ("2026-05-28T22:27:00+02:00", AT_S),
+        ("2099-01-01T00:00:00Z", 4_070_908_800.0),
+        ("2026-05-28 20:27:00", None),
+        ("yesterday", None),
+        ("", None),
+        (1780000020, None),
+        (None, None),
+        ([{}], None),
+        (..., None),
+    ],
+)
+def test_the_last_write_to_a_run_s_record(told: object, written_s: float | None) -> None:
+    """It is told in the same form; what isn't understood is as if it weren't told."""
+    assert read_ended(details(updatedAt=told), run="1", project="p") == replace(ENDED, written_s=written_s)
 
 
 @pytest.mark.parametrize(
@@ -251,41 +278,83 @@ def test_a_list_that_stands_still_is_complete(runs: int, page_rows: int) -> None
 def test_the_ramp(status: str, after_s: float, fresh_s: float | None) -> None:
     """As running while it settles, then 300 s but not longer than since then, then a tenth of the time, up to the most."""
     ended = Ended(status=Terminal(status), at_s=AT_S)
-    assert ended_fresh_s(ended, now_s=AT_S + after_s, rows_changed_s=None, ramp=RAMP) == fresh_s
+    assert fresh(ended, now_s=AT_S + after_s) == fresh_s
 
 
 @pytest.mark.parametrize(
     ("changed_s", "fresh_s"), [(-1e6, 1000), (0, 1000), (9000, 300), (9600, 100), (9701, None), (10_001, None)]
 )
-def test_rows_that_change_begin_it_anew(changed_s: float, fresh_s: float | None) -> None:
-    """The later of the two moments counts."""
-    assert ended_fresh_s(ENDED, now_s=AT_S + 10_000, rows_changed_s=AT_S + changed_s, ramp=RAMP) == fresh_s
+def test_whatever_happens_to_a_run_begins_it_anew(changed_s: float, fresh_s: float | None) -> None:
+    """The latest moment counts: rows that were seen to change, a list that had it, a write to its record."""
+    assert fresh(ENDED, now_s=AT_S + 10_000, happened_s=AT_S + changed_s) == fresh_s
+    assert fresh(replace(ENDED, written_s=AT_S + changed_s), now_s=AT_S + 10_000) == fresh_s
 
 
 def test_bounds_of_the_ramp() -> None:
     """The 300 s are never more than the most; a time in the future has not settled, and one that is no number neither."""
     low = replace(RAMP, settling_s=0, ended_max_s=10)
-    assert ended_fresh_s(ENDED, now_s=AT_S + 11, rows_changed_s=None, ramp=low) == 10
-    assert ended_fresh_s(ENDED, now_s=AT_S - 0.001, rows_changed_s=None, ramp=low) is None
+    assert fresh(ENDED, now_s=AT_S + 11, ramp=low) == 10
+    assert fresh(ENDED, now_s=AT_S - 0.001, ramp=low) is None
     day = replace(RAMP, ended_max_s=86_400)
-    assert ended_fresh_s(ENDED, now_s=AT_S + 10**7, rows_changed_s=None, ramp=day) == 86_400
+    assert fresh(ENDED, now_s=AT_S + 10**7, ramp=day) == 86_400
     for strange in (float("nan"), float("inf"), float("-inf")):
-        assert ended_fresh_s(replace(ENDED, at_s=strange), now_s=AT_S, rows_changed_s=None, ramp=RAMP) is None
+        assert fresh(replace(ENDED, at_s=strange), now_s=AT_S) is None
 
 
 seconds = st.floats(-1e10, 1e10)
 
 
-@given(st.sampled_from(list(Terminal)), seconds, st.none() | seconds, seconds, st.floats(0, 1e5))
-def test_the_ramp_only_grows(status: Terminal, at_s: float, changed_s: float | None, now_s: float, later_s: float) -> None:
-    """A settled run's answers never live shorter as time passes, nor longer than the most, nor if its rows changed later."""
-    ended = Ended(status=status, at_s=at_s)
-    fresh_s = ended_fresh_s(ended, now_s=now_s, rows_changed_s=changed_s, ramp=RAMP)
+@given(st.sampled_from(list(Terminal)), seconds, st.none() | seconds, st.just(-math.inf) | seconds, seconds, st.floats(0, 1e9))
+def test_the_ramp_only_grows(
+    status: Terminal, at_s: float, written_s: float | None, happened_s: float, now_s: float, later_s: float
+) -> None:
+    """A settled run's answers never live shorter as time passes, nor longer than the most, nor if anything happened later."""
+    ended = Ended(status=status, at_s=at_s, written_s=written_s)
+    fresh_s = fresh(ended, now_s=now_s, happened_s=happened_s)
     assume(fresh_s is not None)
     assert fresh_s is not None
-    assert 0 <= fresh_s <= min(3600, now_s - max(at_s, changed_s or at_s) - 300)
-    grown_s = ended_fresh_s(ended, now_s=now_s + later_s, rows_changed_s=changed_s, ramp=RAMP)
+    latest_s = max(at_s, happened_s, at_s if written_s is None else written_s)
+    assert 0 <= fresh_s <= min(3600, now_s - latest_s - 300)
+    grown_s = fresh(ended, now_s=now_s + later_s, happened_s=happened_s)
     assert grown_s is not None
     assert grown_s >= fresh_s
-    anew_s = ended_fresh_s(ended, now_s=now_s, rows_changed_s=now_s, ramp=RAMP)
-    assert anew_s is None
+    assert fresh(ended, now_s=now_s, happened_s=now_s) is None
+    assert fresh(replace(ended, written_s=now_s), now_s=now_s) is None
+
+
+@pytest.mark.parametrize(
+    ("written_ago_s", "happened_ago_s", "stood_s", "fresh_s"),
+    [
+        (None, math.inf, 0, 0),
+        (86_399, math.inf, 0, 0),
+        (86_400, math.inf, 0, 60),
+        (10**8, math.inf, 0, 60),
+        (10**8, 86_399, 0, 0),
+        (10**8, 86_400, 12, 60),
+        (10**8, math.inf, 72, 66),
+    ],
+)
+def test_a_record_that_was_not_written_for_a_day(
+    written_ago_s: float | None, happened_ago_s: float, stood_s: float, fresh_s: float
+) -> None:
+    """The run is looked at again after a minute, if the upstream tells that and nothing else is known to have happened."""
+    now_s = AT_S + 10**9
+    ended = replace(ENDED, written_s=None if written_ago_s is None else now_s - written_ago_s)
+    assert fresh(ended, now_s=now_s, happened_s=now_s - happened_ago_s, stood_s=stood_s) == fresh_s
+
+
+@given(st.floats(0, 1e9), st.floats(0, 1e9))
+def test_nothing_is_believed_that_was_not_looked_at_for_long(first_s: float, second_s: float) -> None:
+    """An answer lives for eleven times as long as its series had been looked at when it was asked for, however old the run."""
+    asked_s = AT_S + 10**9
+    shorter_s, longer_s = sorted((first_s, second_s))
+    for age_s in (0.0, 1.0, 11 * shorter_s, 11 * shorter_s + 1, longer_s):
+        lifetime_s = fresh(ENDED, now_s=asked_s + age_s, stood_s=shorter_s + age_s)
+        assert lifetime_s is not None
+        if age_s < lifetime_s:
+            assert age_s < 11 * shorter_s + 1e-3
+        assert lifetime_s == pytest.approx(min(3600, (shorter_s + age_s) * 11 / 12))
+    assert fresh(ENDED, now_s=asked_s, stood_s=0) == 0
+    # It never makes settling take longer, nor shorter.
+    assert fresh(ENDED, now_s=AT_S + 200, stood_s=longer_s) is None
+    assert (fresh(ENDED, now_s=AT_S + 1000, stood_s=shorter_s) or 0) <= (fresh(ENDED, now_s=AT_S + 1000, stood_s=longer_s) or 0)
