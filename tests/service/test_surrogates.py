@@ -106,7 +106,7 @@ async def test_a_comparison_with_them(tmp_path: Path) -> None:
         upstream.put(row("loss", step) for step in range(40))
         await right(running, upstream, WIDE)
         await running.parts.series.checks.settled()
-        running.advance(61)
+        running.advance(71)
         upstream.put([odd(40, name="loss", flag=r'"valueFlag":"\ude00"')])
         asked = len(upstream.asked)
         await running.get(target("logName=loss&limit=7"))
