@@ -165,6 +165,7 @@ async def open_parts(
             asker=engine.asker,
             assembler=engine.assembler,
             deltas=engine.deltas,
+            prover=engine.prover,
             statuses=engine.statuses,
             lifetimes=lifetimes,
             routes=RouteTable(routes),
@@ -198,6 +199,7 @@ class _Engine:
     statuses: Statuses
     series: Series
     deltas: Deltas
+    prover: Prover
     assembler: Assembler
     asker: Asker
 
@@ -283,7 +285,7 @@ def _engine(
         clock=clock,
     )
     stack.push_async_callback(asker.aclose)
-    return _Engine(statuses=statuses, series=series, deltas=deltas, assembler=assembler, asker=asker)
+    return _Engine(statuses=statuses, series=series, prover=prover, deltas=deltas, assembler=assembler, asker=asker)
 
 
 def _statuses(config: Config, fetcher: Fetcher, clock: Clock) -> Statuses:

@@ -54,7 +54,8 @@ class _Heads(msgspec.Struct, frozen=True):
     windows: list[_Head]
 
 
-_LAYOUT = 1
+# 2: only what was proven whole (`core.proof`).
+_LAYOUT = 2
 _heads = msgspec.json.Decoder(_Heads)
 
 

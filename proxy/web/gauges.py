@@ -68,6 +68,8 @@ def _expose_series(parts: Parts) -> None:
     count("series_checks", "Checks of that rule", lambda: series.checks.failed, result="failed")
     count("series_delta_calls", "Calls for what is new of live runs", lambda: deltas.calls)
     count("series_delta_rows_saved", "Rows that such calls didn't ask for again", lambda: deltas.rows_saved)
+    count("series_probes", "Questions asked to prove that an answer is whole", lambda: parts.prover.probes)
+    count("series_unproven", "Answers of which that could not be proven", lambda: parts.prover.unproven)
     count("series_delta_misfits", "Times that what was new did not fit what was known", lambda: deltas.misfits)
     count("series_assembled", "Long series put together from windows", lambda: parts.assembler.assembled)
     gauge("series_bytes", "What complete series take in memory", lambda: series.shelves.size_bytes)

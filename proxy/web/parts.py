@@ -8,6 +8,7 @@ from proxy.core.routes import RouteTable
 from proxy.service.asking import Asker
 from proxy.service.assembling import Assembler
 from proxy.service.deltas import Deltas
+from proxy.service.proving import Prover
 from proxy.service.encoder import Encoder
 from proxy.service.fetcher import Fetcher
 from proxy.service.lifetimes import RunLifetimes
@@ -52,6 +53,7 @@ class Parts:
     asker: Asker
     assembler: Assembler
     deltas: Deltas
+    prover: Prover
     statuses: Statuses
     lifetimes: RunLifetimes
     routes: RouteTable

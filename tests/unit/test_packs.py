@@ -237,7 +237,7 @@ def test_each_pack_tells_from_where_on_the_next_one_goes() -> None:
 
 
 WINDOW: dict[str, Any] = {"first": 0, "last": None, "tail_at_s": 1.0, "whole_at_s": 1.0, "packs": [], "unknown": {}, "ages": {}}
-HEAD: dict[str, Any] = {"layout": 1, "windows": [WINDOW]}
+HEAD: dict[str, Any] = {"layout": 2, "windows": [WINDOW]}
 
 
 @pytest.mark.parametrize(
@@ -249,8 +249,8 @@ HEAD: dict[str, Any] = {"layout": 1, "windows": [WINDOW]}
         b"[]",
         b"{}",
         msgspec.json.encode({**HEAD, "layout": 0}),
-        msgspec.json.encode({**HEAD, "layout": 2}),
-        msgspec.json.encode({**HEAD, "layout": "1"}),
+        msgspec.json.encode({**HEAD, "layout": 3}),
+        msgspec.json.encode({**HEAD, "layout": "2"}),
         msgspec.json.encode({"layout": 2, "elsewhere": []}),
         msgspec.json.encode({**HEAD, "windows": [{**WINDOW, "first": None}]}),
         msgspec.json.encode({**HEAD, "windows": [{**WINDOW, "unknown": {"a": "?"}}]}),
