@@ -8,6 +8,7 @@ import aiohttp
 
 from proxy import __version__
 from proxy.config import model
+from proxy.upstream.resolver import TimelyResolver
 
 if TYPE_CHECKING:
     from aiohttp.client_reqrep import ConnectionKey
@@ -40,7 +41,8 @@ class SoundConnector(aiohttp.TCPConnector):
 @asynccontextmanager
 async def open_session(settings: model.Upstream) -> AsyncIterator[aiohttp.ClientSession]:
     """Open the pool: no cookies, no redirects, no proxy or netrc from the environment."""
-    connector = SoundConnector(limit=settings.max_connections, keepalive_timeout=_KEEPALIVE_S)
+    resolver = TimelyResolver(settings.connect_timeout_s)
+    connector = SoundConnector(limit=settings.max_connections, keepalive_timeout=_KEEPALIVE_S, resolver=resolver)
     async with aiohttp.ClientSession(
         connector=connector,
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=settings.connect_timeout_s),
