@@ -23,6 +23,10 @@ class TooManySetAsideError(Exception):
     """No more files are set aside until someone has looked at those that were."""
 
 
+class LockLostError(Exception):
+    """The lock that is held is not, or no longer, the one that others meet."""
+
+
 Inodes = tuple[tuple[int, int] | None, ...]
 
 
@@ -100,6 +104,19 @@ def inodes_of(path: Path) -> Inodes:
     return tuple(found)
 
 
+def log_of(path: Path) -> Path:
+    """Return where the write-ahead log of the database at `path` lies."""
+    return Path(f"{path}-wal")
+
+
+def size_of(path: Path) -> int:
+    """Return the size of a file in bytes, 0 where there is none. Raises OSError."""
+    try:
+        return path.stat(follow_symlinks=False).st_size
+    except FileNotFoundError:
+        return 0
+
+
 def remove_companions(path: Path, opened: Inodes) -> None:
     """Remove the log of a database that no longer lies at `path`, so that it is not applied to the one that does.
 
@@ -119,23 +136,31 @@ class FileLock:
         self._descriptor: int | None = None
 
     def acquire(self) -> None:
-        """Take the lock, or make sure that it is still the one at its path. Raises StoreError if another has it, OSError."""
+        """Take the lock, or make sure that it is still the one at its path. Raises StoreError if another has it, OSError,
+        LockLostError if it was removed or replaced in the same moment.
+        """
         if self._is_ours():
             return
         self.release()
         flags = os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
-        descriptor = os.open(self._lock_path, flags, 0o600)
+        self._descriptor = os.open(self._lock_path, flags, 0o600)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Between the two somebody may have put another one there, which a second process has taken since.
+            self.check()
         except BlockingIOError as exc:
-            os.close(descriptor)
+            self.release()
             raise StoreError(
                 f"the cache file {self._path} is in use by another pluto-proxy; set cache.path to another file"
             ) from exc
-        except OSError:
-            os.close(descriptor)
+        except BaseException:
+            self.release()
             raise
-        self._descriptor = descriptor
+
+    def check(self) -> None:
+        """Raise LockLostError unless the lock is held by way of the file that lies at its path."""
+        if not self._is_ours():
+            raise LockLostError(f"{self._lock_path} is not the one that was locked")
 
     def release(self) -> None:
         """Let go of the lock, if it is held."""
@@ -144,9 +169,13 @@ class FileLock:
             self._descriptor = None
 
     def _is_ours(self) -> bool:
-        if self._descriptor is None or not os.path.lexists(self._lock_path):
+        if self._descriptor is None:
             return False
-        return os.path.samestat(os.fstat(self._descriptor), self._lock_path.stat(follow_symlinks=False))
+        try:
+            return os.path.samestat(os.fstat(self._descriptor), self._lock_path.stat(follow_symlinks=False))
+        except OSError:
+            # It is gone, or what is held has become useless (a network file system says so).
+            return False
 
 
 def _lies_at(path: Path) -> bool:

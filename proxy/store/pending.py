@@ -19,7 +19,8 @@ def newest(first: Entry | None, second: Entry | None) -> Entry | None:
 class Pending:
     """Entries on their way to the file: those that wait, and those in the batch that is being written.
 
-    At most `max_bytes` bytes (by Entry.size_bytes) wait; beyond that the entry that has waited longest is given up.
+    At most `max_bytes` bytes (by Entry.size_bytes) wait; beyond that the entry that has waited longest is given up. But never one
+    that says that there is nothing any more (a status other than 200): the file would bring the old answer back.
     """
 
     def __init__(self, max_bytes: int) -> None:
@@ -46,7 +47,10 @@ class Pending:
         self._waiting_bytes += entry.size_bytes
         given_up = 0
         while self._waiting_bytes > self._max_bytes:
-            self._remove(next(iter(self._waiting)))
+            oldest = next((place for place, waiting in self._waiting.items() if waiting.status == 200), None)
+            if oldest is None:
+                break
+            self._remove(oldest)
             given_up += 1
         return given_up
 
@@ -86,10 +90,19 @@ class Pending:
         )
 
     def clear(self) -> int:
-        """Give up everything; return how many entries that were."""
-        given_up = len(self)
-        self._waiting, self._writing, self._waiting_bytes = {}, {}, 0
+        """Give up every answer; return how many that were. What says that there is nothing any more goes on waiting."""
+        gone = {
+            place: entry for table in (self._writing, self._waiting) for place, entry in table.items() if entry.status != 200
+        }
+        given_up = len(self) - len(gone)
+        self._waiting, self._writing = gone, {}
+        self._waiting_bytes = sum(entry.size_bytes for entry in gone.values())
         return given_up
+
+    @property
+    def gone(self) -> list[Entry]:
+        """What waits that says that there is nothing any more."""
+        return [entry for entry in self._waiting.values() if entry.status != 200]
 
     def rename(self, old_namespace: str, new_namespace: str) -> None:
         """Move what is on its way from one namespace to another; if both hold a key, the later `sent_at_s` stays.
