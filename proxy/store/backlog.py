@@ -7,7 +7,7 @@ from proxy.core.entry import Entry
 from proxy.core.purge import Purge, bounded, judged_by
 from proxy.store import codec
 from proxy.store.database import Adoption, Batch
-from proxy.store.pending import Pending, Place
+from proxy.store.pending import Pending, Place, says_gone
 
 # Uses are noted down with the next batch; without one, when there are so many, or after so many seconds.
 MOST_TOUCHES = 10_000
@@ -77,7 +77,7 @@ class Backlog:
     def add(self, namespace: str, key: str, entry: Entry) -> int:
         """Let an entry wait; return how many had to be given up for it."""
         given_up = self._pending.add(namespace, key, entry)
-        if entry.status != 200 and len(self._pending) > MOST_GONE and len(gone := self._pending.gone) > MOST_GONE:
+        if says_gone(key, entry) and len(self._pending) > MOST_GONE and len(gone := self._pending.gone) > MOST_GONE:
             self.purge(Purge(at_s=max(one.sent_at_s for one in gone)))
         return given_up
 

@@ -41,7 +41,7 @@ async def run_many(connection: aiosqlite.Connection, sql: str, rows: Iterable[Pa
 async def open_writer(path: Path, *, lock_timeout_s: float, full_log_bytes: int) -> aiosqlite.Connection:
     """Open the file for writing, make the tables if it is empty, and switch it to write-ahead logging.
 
-    Waits at most `lock_timeout_s` for other programs' locks. SQLite itself keeps the log below `full_log_bytes` as long as nobody
+    Waits at most `lock_timeout_s` for other programs' locks. SQLite keeps the log below `full_log_bytes`, as long as nobody
     goes on reading what is in it. Raises sqlite3.Error.
     """
     return await _connect(path, lock_timeout_s, partial(_prepare_writer, full_log_bytes=full_log_bytes))

@@ -251,11 +251,14 @@ class Keeper:
         if readable:
             self.say("store.directory_readable", "directory", reason=f"others may read in {self._path.parent}")
         await asyncio.to_thread(self._lock.acquire)
-        aside = await asyncio.to_thread(files.prepare_file, self._path, broken=self._broken, now_s=self._clock.now_s())
+        now_s, most = self._clock.now_s(), self._room.max_bytes
+        aside = await asyncio.to_thread(files.prepare_file, self._path, broken=self._broken, now_s=now_s, max_bytes=most)
         self._broken = None
         if aside is not None:
             self._counters.set_aside += 1
             log.warning("store.set_aside", path=str(self._path), aside=str(aside[0]), reason=aside[1])
+            for removed in await asyncio.to_thread(files.thin_out, self._path, max_bytes=most):
+                log.warning("store.set_aside_removed", path=str(self._path), aside=str(removed))
 
     async def _fail(self, exc: Exception) -> bool:
         """Let a fault stand. Return whether the backlog was given up; if not, the next pass tries again at once."""

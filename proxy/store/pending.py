@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 
 from proxy.core.entry import Entry
-from proxy.core.purge import Purge
+from proxy.core.purge import Purge, is_answer
 
 Place = tuple[str, str]
 
@@ -16,11 +16,19 @@ def newest(first: Entry | None, second: Entry | None) -> Entry | None:
     return first if first.sent_at_s > second.sent_at_s else second
 
 
+def says_gone(key: str, entry: Entry) -> bool:
+    """Tell whether an entry says that there is no such answer any more.
+
+    That a part of what answers are computed from is gone is of no importance: nothing refers to it.
+    """
+    return entry.status != 200 and is_answer(key)
+
+
 class Pending:
     """Entries on their way to the file: those that wait, and those in the batch that is being written.
 
-    At most `max_bytes` bytes (by Entry.size_bytes) wait; beyond that the entry that has waited longest is given up. But never one
-    that says that there is nothing any more (a status other than 200): the file would bring the old answer back.
+    At most `max_bytes` bytes (by Entry.size_bytes) wait; beyond that the entry that has waited longest is given up. But never
+    one that says of an answer that it is gone: the file would bring it back.
     """
 
     def __init__(self, max_bytes: int) -> None:
@@ -47,7 +55,7 @@ class Pending:
         self._waiting_bytes += entry.size_bytes
         given_up = 0
         while self._waiting_bytes > self._max_bytes:
-            oldest = next((place for place, waiting in self._waiting.items() if waiting.status == 200), None)
+            oldest = next((place for place, waiting in self._waiting.items() if not says_gone(place[1], waiting)), None)
             if oldest is None:
                 break
             self._remove(oldest)
@@ -90,10 +98,9 @@ class Pending:
         )
 
     def clear(self) -> int:
-        """Give up every answer; return how many that were. What says that there is nothing any more goes on waiting."""
-        gone = {
-            place: entry for table in (self._writing, self._waiting) for place, entry in table.items() if entry.status != 200
-        }
+        """Give up everything but what says that an answer is gone; return how many entries that were."""
+        tables = (self._writing, self._waiting)
+        gone = {place: entry for table in tables for place, entry in table.items() if says_gone(place[1], entry)}
         given_up = len(self) - len(gone)
         self._waiting, self._writing = gone, {}
         self._waiting_bytes = sum(entry.size_bytes for entry in gone.values())
@@ -101,8 +108,8 @@ class Pending:
 
     @property
     def gone(self) -> list[Entry]:
-        """What waits that says that there is nothing any more."""
-        return [entry for entry in self._waiting.values() if entry.status != 200]
+        """What waits that says that an answer is gone."""
+        return [entry for place, entry in self._waiting.items() if says_gone(place[1], entry)]
 
     def rename(self, old_namespace: str, new_namespace: str) -> None:
         """Move what is on its way from one namespace to another; if both hold a key, the later `sent_at_s` stays.

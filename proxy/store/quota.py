@@ -35,8 +35,9 @@ _FULL = 1 / 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Room:
-    """How a quota is divided: what the database may take, what its log, and how large the log is when it has to be emptied."""
+    """A quota, and how it is divided: what the database may take, what its log, and how full that is to be emptied."""
 
+    max_bytes: int
     file_bytes: int
     log_bytes: int
     full_log_bytes: int
@@ -45,7 +46,8 @@ class Room:
     def of(cls, max_bytes: int) -> "Room":
         """Divide a quota of so many bytes."""
         log_bytes = int(min(max_bytes * _LOG_SHARE, _LOG_MOST_BYTES))
-        return cls(file_bytes=max_bytes - log_bytes, log_bytes=log_bytes, full_log_bytes=int(log_bytes * _FULL))
+        full_log_bytes = int(log_bytes * _FULL)
+        return cls(max_bytes=max_bytes, file_bytes=max_bytes - log_bytes, log_bytes=log_bytes, full_log_bytes=full_log_bytes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -137,6 +137,13 @@ def takes(key: object, project: str | None, run: str | None, metric: str | None)
     return not isinstance(key, str) or Purge(at_s=0.0, project=project, run=run, metric=metric).takes(key)
 
 
+def is_of_this_store(path: Path) -> bool:
+    """Tell whether the header of a file says that this program wrote it, in whatever version. Raises OSError."""
+    with path.open("rb") as file:
+        header = file.read(100)
+    return header.startswith(b"SQLite format 3\0") and int.from_bytes(header[68:72], "big") == APPLICATION_ID
+
+
 def reason_against(path: Path) -> str | None:
     """Say in a few words why the file is not one of this store, or return None. An empty file is one that was just begun.
 

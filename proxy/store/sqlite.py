@@ -16,7 +16,7 @@ from proxy.store.counters import StoreCounters, StoreSizes
 from proxy.store.database import Adoption, Database
 from proxy.store.faults import UNUSABLE
 from proxy.store.keeper import Keeper
-from proxy.store.pending import newest
+from proxy.store.pending import newest, says_gone
 from proxy.store.quota import Room
 
 log = structlog.get_logger()
@@ -121,7 +121,7 @@ class SqliteStore:
         if self._keeper.is_writing:
             self.counters.dropped += self._backlog.add(namespace, key, remains)
             self._keeper.wake()
-        elif remains.status != 200 and self._may_hold(namespace, key):
+        elif says_gone(key, remains) and self._may_hold(namespace, key):
             # The file would bring back what is gone: that goes on waiting until it can be written.
             self._backlog.add(namespace, key, remains)
         else:
