@@ -4,6 +4,7 @@ import asyncio
 import socket
 import threading
 import time
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,22 @@ async def test_framing_is_no_progress(tmp_path: Path) -> None:
             assert (await running.get()).json["code"] in {"upstream-stalled", "upstream-failed"}
 
 
+async def test_it_counts_what_the_connection_brings(tmp_path: Path) -> None:
+    """A few compressed bytes are few, however many they become."""
+
+    async def send(_target: str, writer: asyncio.StreamWriter) -> None:
+        writer.write(HEAD.replace(b"Content-Length", b"Content-Encoding: gzip\r\nContent-Length"))
+        packing = zlib.compressobj(wbits=31)
+        while not writer.is_closing():
+            writer.write(packing.compress(b" " * 20_000) + packing.flush(zlib.Z_SYNC_FLUSH))
+            await writer.drain()
+            await asyncio.sleep(STALL_S / 20)
+
+    async with upstream(send) as url, world(tmp_path, upstream=url, **SETTINGS) as running:
+        async with asyncio.timeout(DEADLINE_S / 2):
+            assert (await running.get()).json["code"] == "upstream-stalled"
+
+
 async def test_what_is_slow_but_steady_comes_through(tmp_path: Path) -> None:
     """A body that takes three times as long as nothing may come is read to its end."""
     good = answer("slow")
@@ -125,6 +142,7 @@ async def test_time_that_the_proxy_loses_is_not_the_upstreams(tmp_path: Path) ->
         await writer.drain()
         await asyncio.sleep(STALL_S / 20)
         time.sleep(STALL_S * 3)  # noqa: ASYNC251 -- the loop that the proxy runs on is to stand still
+        await asyncio.sleep(STALL_S / 20)
         writer.write(good[-10:])
 
     async with upstream(send) as url, world(tmp_path, upstream=url, **SETTINGS) as running:
@@ -194,7 +212,7 @@ async def test_a_status_that_says_it_all_waits_for_no_body(tmp_path: Path, statu
     """Where nobody reads the body of an error, a body that comes by the drop holds nobody up."""
 
     async def send(_target: str, writer: asyncio.StreamWriter) -> None:
-        writer.write(response("", status=f"{status} No", length=1_000_000))
+        writer.write(response("", status=f"{status} No", length=10**9))
         await drip(writer, KILOBYTE)
 
     settings = SETTINGS | {"upstream__stall_s": DEADLINE_S}
@@ -217,8 +235,9 @@ async def test_a_standstill_counts_whatever_the_line_took(tmp_path: Path) -> Non
         for _ in range(5):
             ticket = asking.ticket(Priority.PERSON)
             ticket.deadline_s = running.clock.monotonic_s() + DEADLINE_S / 4
-            with pytest.raises(UpstreamStalled):
+            with pytest.raises(UpstreamStalled) as caught:
                 await asking.get(QUESTION, ticket, lambda _body: None)
+            assert not caught.value.transient
         assert asking.turnstile.state is State.COOLING
 
 
