@@ -3,7 +3,6 @@
 import asyncio
 import sqlite3
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +13,8 @@ from proxy.store import codec, schema
 # A read never waits for another program's lock: it would keep all the others waiting behind it.
 READER_LOCK_TIMEOUT_S = 0.05
 
-# The write-ahead log is cut back to this, or to what counts as full, after it has been copied into the database.
+# The write-ahead log is cut back to this after it has been copied into the database.
 WAL_BYTES = 8 * 1024 * 1024
-# It is copied when it has so many pages (SQLite's own number), or half of what counts as full.
-WAL_PAGES = 1_000
-_PAGE_BYTES = 4_096
 
 CLOSE_TIMEOUT_S = 2.0
 
@@ -38,13 +34,12 @@ async def run_many(connection: aiosqlite.Connection, sql: str, rows: Iterable[Pa
             pass
 
 
-async def open_writer(path: Path, *, lock_timeout_s: float, full_log_bytes: int) -> aiosqlite.Connection:
+async def open_writer(path: Path, *, lock_timeout_s: float) -> aiosqlite.Connection:
     """Open the file for writing, make the tables if it is empty, and switch it to write-ahead logging.
 
-    Waits at most `lock_timeout_s` for other programs' locks. SQLite keeps the log below `full_log_bytes`, as long as nobody
-    goes on reading what is in it. Raises sqlite3.Error.
+    Waits at most `lock_timeout_s` for other programs' locks. Raises sqlite3.Error.
     """
-    return await _connect(path, lock_timeout_s, partial(_prepare_writer, full_log_bytes=full_log_bytes))
+    return await _connect(path, lock_timeout_s, _prepare_writer)
 
 
 async def open_reader(path: Path) -> aiosqlite.Connection:
@@ -93,13 +88,13 @@ async def _connect(
     return connection
 
 
-async def _prepare_writer(writer: aiosqlite.Connection, *, full_log_bytes: int) -> None:
-    log_pages = max(1, min(WAL_PAGES, full_log_bytes // _PAGE_BYTES // 2))
+async def _prepare_writer(writer: aiosqlite.Connection) -> None:
     for pragma in (
         "auto_vacuum = INCREMENTAL",
         "secure_delete = OFF",
-        f"journal_size_limit = {min(WAL_BYTES, full_log_bytes)}",
-        f"wal_autocheckpoint = {log_pages}",
+        f"journal_size_limit = {WAL_BYTES}",
+        # Nothing goes into other directories, which may be full or read-only: what SQLite sets aside of a statement is small.
+        "temp_store = MEMORY",
     ):
         await run(writer, f"PRAGMA {pragma}")
     await _make_tables(writer)

@@ -1,6 +1,7 @@
 """One opened cache file: a connection that writes, and another that reads while it does."""
 
 import asyncio
+import json
 import sqlite3
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -17,6 +18,8 @@ from proxy.store.presence import Presence
 
 # For more keys than these (8 MiB) nothing is set aside, whatever the quota.
 _MOST_KEYS = 2**22
+# So many rows are changed by one statement: some MB.
+_AT_A_TIME = 1_000
 # How long reads of our own are waited for that keep the log from being emptied.
 _DRAIN_TIMEOUT_S = 2.0
 
@@ -68,7 +71,7 @@ class Database:
     @classmethod
     async def open(cls, path: Path, *, room: quota.Room, lock_timeout_s: float) -> "Database":
         """Open the file, which must be there: empty, or one of this store."""
-        writer = await connections.open_writer(path, lock_timeout_s=lock_timeout_s, full_log_bytes=room.full_log_bytes)
+        writer = await connections.open_writer(path, lock_timeout_s=lock_timeout_s)
         try:
             reader = await connections.open_reader(path)
         except BaseException:
@@ -229,7 +232,7 @@ class Database:
     async def _purge(self, purge: Purge) -> None:
         named = (purge.project, purge.run, purge.metric)
         if purge.soft:
-            await run(self._writer, schema.MARK_PURGED, (purge.at_s, *named))
+            await self._for_ids(schema.MARK_PURGED, await run(self._writer, schema.SELECT_MARKED, (purge.at_s, *named)))
         taken = await run(self._writer, schema.SELECT_PURGED, (purge.at_s, *named, not purge.soft))
         await quota.delete(self._writer, [row[0] for row in taken])
 
@@ -245,10 +248,16 @@ class Database:
             return
         outdated = await run(self._writer, schema.SELECT_OUTDATED, (ids[old], ids[new]))
         await quota.delete(self._writer, [row[0] for row in outdated])
-        await run(self._writer, schema.MOVE_ENTRIES, (ids[old], old, ids[new], new))
-        left = await run(self._writer, "SELECT id FROM entries WHERE namespace_id = ?", (ids[old],))
+        await self._for_ids(schema.MOVE_ENTRIES, await run(self._writer, schema.SELECT_OF, (ids[old],)), old, ids[new], new)
+        left = await run(self._writer, schema.SELECT_OF, (ids[old],))
         await quota.delete(self._writer, [row[0] for row in left])
         await run(self._writer, "DELETE FROM namespaces WHERE id = ?", (ids[old],))
+
+    async def _for_ids(self, statement: str, rows: Sequence[Sequence[int]], *parameters: object) -> None:
+        """Run a statement for the ids in these rows, some at a time: SQLite keeps in memory what one statement changes."""
+        for begin in range(0, len(rows), _AT_A_TIME):
+            ids = json.dumps([row[0] for row in rows[begin : begin + _AT_A_TIME]])
+            await run(self._writer, statement, (ids, *parameters))
 
     async def _at_quota(self, need_bytes: int) -> bool:
         """Whether it was the quota, and not the disk, that had no more room."""

@@ -256,6 +256,16 @@ async def test_what_is_set_aside_does_not_fill_the_disk(path: Path) -> None:
     assert [str(file) for file in kept] == set_aside[len(gone) :]
 
 
+async def test_the_last_one_stays(path: Path) -> None:
+    """However large it is: somebody may want to look at it, or go back to the version that it is of."""
+    path.parent.mkdir(mode=0o700)
+    older(path)
+    edit(path, "CREATE TABLE large (a)", "INSERT INTO large VALUES (zeroblob(2000000))")
+    async with opened(path, max_bytes=MIB) as store:
+        assert store.health is None
+    assert size_of(aside(path)) > MIB
+
+
 async def test_what_others_made_is_no_more_than_some_quotas(path: Path) -> None:
     """What isn't known for our own is never removed: beyond four times the quota the store waits for someone to look."""
     path.parent.mkdir(mode=0o700)

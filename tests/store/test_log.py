@@ -17,7 +17,7 @@ from proxy.store.backlog import MOST_GONE
 from proxy.store.connections import run
 from proxy.store.files import log_of
 from proxy.store.quota import Room
-from tests.store.support import MIB, NOW_S, ManualClock, database, entry, fetch, noise, opened, same
+from tests.store.support import MIB, NOW_S, ManualClock, database, entry, fetch, noise, opened, same, until
 
 QUOTA = 4 * MIB
 ROOM = Room.of(QUOTA)
@@ -32,6 +32,13 @@ connection.execute("SELECT count(*) FROM entries").fetchall()
 print("reading", flush=True)
 sys.stdin.read()
 connection.close()
+"""
+
+
+# Some hundredths of a second, all of them within one read transaction.
+SLOW = """
+WITH RECURSIVE numbers(n) AS (SELECT count(*) FROM entries UNION ALL SELECT n + 1 FROM numbers WHERE n < 200000)
+SELECT count(*) FROM numbers
 """
 
 
@@ -76,26 +83,37 @@ async def held(store: SqliteStore) -> None:
 @pytest.mark.parametrize("max_bytes", [MIB, QUOTA, 64 * MIB])
 async def test_a_program_that_goes_on_reading(path: Path, clock: ManualClock, max_bytes: int) -> None:
     """File and log keep to the quota, what is there is read, and it is told; when the other has ended all is as before."""
-    largest = 0
+    largest, large = 0, Room.of(max_bytes).file_bytes // 8 - 2_000
     with capture_logs() as logs:
         async with opened(path, clock, max_bytes=max_bytes) as store:
-            await fill(store, 20)
+            # The file is as large as it becomes, and each transaction as well.
+            for number in range(12):
+                store.put("ns", f"/first {number}", entry(noise(large, number)))
+                await store.flush()
+            assert store.counters.evictions > 0
             async with read_elsewhere(path):
-                for number in range(2 * max_bytes // 40_000):
-                    store.put("ns", f"/large {number}", entry(noise(40_000, number)))
+                # It is almost full, which is no reason yet, when the largest comes that there can be.
+                while store.sizes.log_bytes < Room.of(max_bytes).full_log_bytes - 50_000:
+                    store.put("ns", "/small", entry(noise(10_000)))
+                    await store.flush()
+                assert store.health is None
+                for number in range(6):
+                    store.put("ns", f"/large {number}", entry(noise(large, number)))
                     await store.flush()
                     largest = max(largest, size_of(path))
-                assert largest <= max_bytes
+                assert max_bytes * 0.75 < largest <= max_bytes
                 assert store.sizes.log_bytes == log_of(path).stat().st_size > Room.of(max_bytes).full_log_bytes
                 assert store.health is not None
                 assert SAID in store.health
                 assert store.effect == f"{SAID}: nothing new is written to it"
                 assert store.counters.dropped > 0
-                assert same(await store.get("ns", "/large 0"), entry(noise(40_000, 0)))
+                assert same(await store.get("ns", "/large 0"), entry(noise(large, 0)))
+                held_bytes = size_of(path)
                 for wait_s in (1, 2):
                     clock.advance(wait_s)
                     await store.flush()
                     assert store.health is not None
+                    assert size_of(path) == held_bytes
             clock.advance(4)
             await store.flush()
             assert store.health is None
@@ -130,8 +148,13 @@ async def test_our_own_reads_hold_nothing(path: Path, clock: ManualClock) -> Non
                 await asyncio.gather(*(store.get("ns", f"/{number}") for number in range(50)))
                 database(store)._presence.learn()
 
-        reading = [asyncio.create_task(read()) for _ in range(4)]
-        for number in range(100):
+        async def read_slowly() -> None:
+            # One begins before the other has ended: there is never a moment at which nothing is read.
+            while True:
+                await run(database(store)._reader, SLOW)
+
+        reading = [asyncio.create_task(one()) for one in (read, read_slowly, read_slowly, read_slowly)]
+        for number in range(40):
             store.put("ns", f"/large {number}", entry(noise(100_000, number)))
             await store.flush()
             assert store.health is None
@@ -194,12 +217,18 @@ async def test_what_is_gone_upstream_is_gone_meanwhile(path: Path, clock: Manual
     """That there is nothing any more under a key is remembered until it can be written; what came later isn't touched by it."""
     async with opened(path, clock, max_bytes=QUOTA) as store:
         await fill(store, 3)
+        store.put("ns", "part of /1", entry())
+        await store.flush()
+        await until(lambda: database(store)._presence.is_complete)
         async with read_elsewhere(path):
             await held(store)
             for key in ("/1", "/never"):
                 store.put("ns", key, tombstone(NOW_S - 10))
             store.put("ns", "/2", tombstone(NOW_S - 30))
+            store.put("ns", "part of /1", tombstone(NOW_S - 10))
             await store.flush()
+            # Neither what the file doesn't have, nor what nothing refers to.
+            assert len(store._backlog._pending) == 2
             assert await store.get("ns", "/1") is None
             assert await store.get("ns", "/2") is not None
             clock.advance(1)
