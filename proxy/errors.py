@@ -23,7 +23,8 @@
         ├── AnswerTooLarge          502  more than upstream.max_body_bytes
         ├── KeyRefused              502  the upstream does not accept the shared key
         ├── UpstreamBusy            503  a 429 or 503, or the budget is used up; carries when to ask again
-        └── UpstreamTimeout         504  no complete answer within the deadline
+        ├── UpstreamTimeout         504  no complete answer within the deadline
+        └── UpstreamStalled         504  an answer whose body came to a standstill
 
     ConfigError                          the configuration cannot be used; lists every fault
     TokenFileError                       the file with the tokens cannot be used
@@ -271,6 +272,17 @@ class UpstreamTimeout(UpstreamError):
     code = "upstream-timeout"
     status = 504
     title = "Upstream too slow"
+
+
+class UpstreamStalled(UpstreamError):
+    """An answer of which hardly anything came within upstream.stall_s, once its head was there: the call was ended.
+
+    No UpstreamTimeout: one of these is held against the upstream only where it had a fair share of the deadline.
+    """
+
+    code = "upstream-stalled"
+    status = 504
+    title = "Upstream stalled"
 
 
 class ConfigError(Exception):

@@ -178,6 +178,7 @@ class Upstream(_Section):
     url: Annotated[str, AfterValidator(_upstream_url)] = "https://pluto-api.trainy.ai"
     deadline_s: PositiveSeconds = 25.0
     connect_timeout_s: PositiveSeconds = 5.0
+    stall_s: PositiveSeconds = 5.0
     cooldown_max_s: Annotated[float, Field(ge=1, le=86_400)] = 300.0
     rate_per_s: Annotated[float, Field(gt=0, le=10_000)] = 10.0
     burst: Annotated[int, Field(ge=1, le=100_000)] = 20
@@ -194,6 +195,13 @@ class Upstream(_Section):
     def _disjoint(self) -> "Upstream":
         if both := sorted(set(self.extra_params) & set(self.ignored_params)):
             raise ValueError(f"extra_params and ignored_params both name {', '.join(both)}")
+        return self
+
+    @model_validator(mode="after")
+    def _in_time(self) -> "Upstream":
+        # The default says nothing against a short deadline, which comes first then.
+        if "stall_s" in self.model_fields_set and self.stall_s > self.deadline_s:
+            raise ValueError(f"stall_s must be at most deadline_s ({self.deadline_s:g}): no call takes longer than that")
         return self
 
 

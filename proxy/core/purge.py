@@ -83,11 +83,7 @@ class Purges:
     def add(self, purge: Purge) -> None:
         """Hold what comes in against this one as well."""
         self.count += 1
-        kept = (*(one for one in self._purges if one.at_s > purge.at_s - self._keep_s), purge)
-        if len(kept) > MOST:
-            old, kept = kept[:-MOST], kept[-MOST:]
-            kept = (Purge(at_s=max(one.at_s for one in old)), *kept)
-        self._purges = kept
+        self._purges = bounded((*(one for one in self._purges if one.at_s > purge.at_s - self._keep_s), purge))
 
     def judged(self, key: str, entry: Entry) -> Entry | None:
         """Return what remains of an entry that comes in: itself, marked as purged, or nothing."""
@@ -96,6 +92,14 @@ class Purges:
     def is_gone(self, key: str, asked_s: float) -> bool:
         """Tell whether what was asked for at a time (wall time) was purged since, be it softly."""
         return any(asked_s <= purge.at_s and purge.takes(key) for purge in self._purges)
+
+
+def bounded(purges: tuple[Purge, ...]) -> tuple[Purge, ...]:
+    """Return purges that take all that these do, and of many of them more: the oldest as one of everything."""
+    if len(purges) <= MOST:
+        return purges
+    old, kept = purges[:-MOST], purges[-MOST:]
+    return (Purge(at_s=max(one.at_s for one in old)), *kept)
 
 
 def judged_by(purges: Iterable[Purge], key: str, entry: Entry) -> Entry | None:

@@ -4,13 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from proxy.core.entry import Entry
-from proxy.core.purge import Purge, judged_by
+from proxy.core.purge import Purge, bounded, judged_by
 from proxy.store import codec
 from proxy.store.database import Adoption, Batch
-from proxy.store.pending import Pending, Place
+from proxy.store.pending import Pending, Place, says_gone
 
 # Uses are noted down with the next batch; without one, when there are so many, or after so many seconds.
 MOST_TOUCHES = 10_000
+# That so many answers are gone is remembered one by one while it cannot be written; beyond it all that is as old is purged.
+MOST_GONE = 10_000
 TOUCHES_AFTER_S = 10.0
 
 
@@ -65,7 +67,7 @@ class Backlog:
         self._touches: dict[int, float] = {}
         self._damaged: dict[int, object] = {}
         self._adoptions: list[Adoption] = []
-        self._purges: list[Purge] = []
+        self._purges: tuple[Purge, ...] = ()
         self._taken = Work()
 
     def get(self, namespace: str, key: str) -> Entry | None:
@@ -74,7 +76,10 @@ class Backlog:
 
     def add(self, namespace: str, key: str, entry: Entry) -> int:
         """Let an entry wait; return how many had to be given up for it."""
-        return self._pending.add(namespace, key, entry)
+        given_up = self._pending.add(namespace, key, entry)
+        if says_gone(key, entry) and len(self._pending) > MOST_GONE and len(gone := self._pending.gone) > MOST_GONE:
+            self.purge(Purge(at_s=max(one.sent_at_s for one in gone)))
+        return given_up
 
     def replace(self, namespace: str, key: str, entry: Entry) -> None:
         """Take another form of an entry that waits."""
@@ -92,12 +97,13 @@ class Backlog:
     def adopt(self, adoption: Adoption) -> None:
         """Rename what is on its way, and have the file's entries renamed after what is being written now."""
         self._pending.rename(adoption.old_namespace, adoption.new_namespace)
-        self._adoptions.append(adoption)
+        if adoption not in self._adoptions:
+            self._adoptions.append(adoption)
 
     def purge(self, purge: Purge) -> None:
         """Carry out a purge of what is on its way, and have it carried out in the file after what is being written now."""
         self._pending.purge(purge)
-        self._purges.append(purge)
+        self._purges = bounded((*self._purges, purge))
 
     def judged(self, key: str, entry: Entry) -> Entry | None:
         """Return what remains of an entry that was read, after the purges that the file may not have seen yet."""
@@ -128,10 +134,10 @@ class Backlog:
             touches=self._touches,
             damaged=tuple(self._damaged.items()),
             adoptions=tuple(self._adoptions),
-            purges=tuple(self._purges),
+            purges=self._purges,
             last=len(self._pending) == len(entries),
         )
-        self._touches, self._damaged, self._adoptions, self._purges = {}, {}, [], []
+        self._touches, self._damaged, self._adoptions, self._purges = {}, {}, [], ()
         return self._taken
 
     def done(self) -> None:
@@ -148,12 +154,15 @@ class Backlog:
         return self._pending.put_back()
 
     def give_up(self) -> int:
-        """Nothing can be written for a while: forget all entries, and return how many. Adoptions and purges are kept."""
+        """Nothing can be written for a while: forget all answers, and return how many.
+
+        What is to be taken away from the file goes on waiting, and so do adoptions and purges.
+        """
         self._keep_lasting()
         return self._pending.clear()
 
     def _keep_lasting(self) -> None:
         self._adoptions = [*self._taken.adoptions, *self._adoptions]
-        self._purges = [*self._taken.purges, *self._purges]
+        self._purges = bounded((*self._taken.purges, *self._purges))
         self._taken = Work()
         self._touches, self._damaged = {}, {}

@@ -47,6 +47,20 @@ async def open_reader(path: Path) -> aiosqlite.Connection:
     return await _connect(path, READER_LOCK_TIMEOUT_S, _prepare_reader)
 
 
+async def empty_log(writer: aiosqlite.Connection) -> bool:
+    """Copy the log into the database and cut it to nothing. Waits for nobody: return False where somebody reads what is in it.
+
+    Raises sqlite3.Error.
+    """
+    [(timeout_ms,)] = await run(writer, "PRAGMA busy_timeout")
+    await run(writer, "PRAGMA busy_timeout = 0")
+    try:
+        [(busy, _, _)] = await run(writer, "PRAGMA wal_checkpoint(TRUNCATE)")
+    finally:
+        await run(writer, f"PRAGMA busy_timeout = {timeout_ms}")
+    return not busy
+
+
 async def close(connection: aiosqlite.Connection) -> bool:
     """Close the connection and end its thread. Never raises.
 
@@ -75,7 +89,13 @@ async def _connect(
 
 
 async def _prepare_writer(writer: aiosqlite.Connection) -> None:
-    for pragma in ("auto_vacuum = INCREMENTAL", "secure_delete = OFF", f"journal_size_limit = {WAL_BYTES}"):
+    for pragma in (
+        "auto_vacuum = INCREMENTAL",
+        "secure_delete = OFF",
+        f"journal_size_limit = {WAL_BYTES}",
+        # Nothing goes into other directories, which may be full or read-only: what SQLite sets aside of a statement is small.
+        "temp_store = MEMORY",
+    ):
         await run(writer, f"PRAGMA {pragma}")
     await _make_tables(writer)
     [(mode,)] = await run(writer, "PRAGMA journal_mode = WAL")

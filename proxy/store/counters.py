@@ -27,10 +27,11 @@ class StoreCounters:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreSizes:
-    """How full the file was after the last write: its bytes (without the write-ahead log), of these the bytes in use, and
-    the number of entries, which may be a few seconds old.
+    """How full the file was after the last write: its bytes, of these the bytes in use, and those of its write-ahead log beside
+    it; the number of entries, which may be a few seconds old.
     """
 
     file_bytes: int = 0
     live_bytes: int = 0
+    log_bytes: int = 0
     entries: int = 0

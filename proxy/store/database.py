@@ -1,6 +1,7 @@
 """One opened cache file: a connection that writes, and another that reads while it does."""
 
 import asyncio
+import json
 import sqlite3
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -12,11 +13,15 @@ import aiosqlite
 from proxy.core.purge import Purge
 from proxy.store import codec, connections, files, quota, schema
 from proxy.store.connections import run, run_many
-from proxy.store.faults import MovedError
+from proxy.store.faults import LogHeldError, MovedError
 from proxy.store.presence import Presence
 
 # For more keys than these (8 MiB) nothing is set aside, whatever the quota.
 _MOST_KEYS = 2**22
+# So many rows are changed by one statement: some MB.
+_AT_A_TIME = 1_000
+# How long reads of our own are waited for that keep the log from being emptied.
+_DRAIN_TIMEOUT_S = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,18 +57,19 @@ class Batch:
 
 
 class Database:
-    """The file at `path`, of at most `max_bytes` bytes. Everything raises sqlite3.Error; nothing is retried in here."""
+    """The file at `path`, which keeps to its `room`. Everything raises sqlite3.Error; nothing is retried in here."""
 
-    def __init__(self, path: Path, writer: aiosqlite.Connection, reader: aiosqlite.Connection, *, max_bytes: int) -> None:
+    def __init__(self, path: Path, writer: aiosqlite.Connection, reader: aiosqlite.Connection, *, room: quota.Room) -> None:
         self._path = path
         self._writer = writer
         self._reader = reader
-        self._max_bytes = max_bytes
+        self._room = room
+        self._max_bytes = room.file_bytes
         self._opened: files.Inodes = ()
-        self._presence = Presence(reader, most=min(_MOST_KEYS, max_bytes // quota.ROW_BYTES))
+        self._presence = Presence(reader, most=min(_MOST_KEYS, room.file_bytes // quota.ROW_BYTES))
 
     @classmethod
-    async def open(cls, path: Path, *, max_bytes: int, lock_timeout_s: float) -> "Database":
+    async def open(cls, path: Path, *, room: quota.Room, lock_timeout_s: float) -> "Database":
         """Open the file, which must be there: empty, or one of this store."""
         writer = await connections.open_writer(path, lock_timeout_s=lock_timeout_s)
         try:
@@ -71,7 +77,7 @@ class Database:
         except BaseException:
             await connections.close(writer)
             raise
-        database = cls(path, writer, reader, max_bytes=max_bytes)
+        database = cls(path, writer, reader, room=room)
         try:
             # The first read makes the write-ahead log, so that all that belongs to the file is there to be looked at.
             await run(reader, "SELECT count(*) FROM organizations")
@@ -157,7 +163,29 @@ class Database:
 
     async def tidy(self) -> tuple[bool, quota.Pages]:
         """Return some free space to the file system. Return whether there is more of it, and how full the file is now."""
-        return await quota.give_back(self._writer, max_bytes=self._max_bytes)
+        return await quota.give_back(self._writer, self._room)
+
+    async def log_bytes(self) -> int:
+        """Return the size of the write-ahead log. Raises OSError."""
+        return await asyncio.to_thread(files.size_of, files.log_of(self._path))
+
+    async def bound_log(self, log_bytes: int) -> int:
+        """See to it that the log, which has so many bytes, may grow by another transaction; return its size then.
+
+        Raises LogHeldError where it is full, and another program goes on reading what is in it; OSError.
+        """
+        if log_bytes <= self._room.full_log_bytes:
+            return log_bytes
+        await self._roll_back()
+        # What our own reads hold is given up when they have come back: the second attempt copies what they had kept from that,
+        # so that those which begin later need nothing of the log, and the third meets none of the former.
+        for _ in range(3):
+            if await connections.empty_log(self._writer):
+                return await self.log_bytes()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_DRAIN_TIMEOUT_S):
+                    await self.drain()
+        raise LogHeldError(log_bytes)
 
     async def close(self) -> bool:
         """Bring everything into the file and close it. Never raises; return False if the disk does not answer."""
@@ -204,7 +232,7 @@ class Database:
     async def _purge(self, purge: Purge) -> None:
         named = (purge.project, purge.run, purge.metric)
         if purge.soft:
-            await run(self._writer, schema.MARK_PURGED, (purge.at_s, *named))
+            await self._for_ids(schema.MARK_PURGED, await run(self._writer, schema.SELECT_MARKED, (purge.at_s, *named)))
         taken = await run(self._writer, schema.SELECT_PURGED, (purge.at_s, *named, not purge.soft))
         await quota.delete(self._writer, [row[0] for row in taken])
 
@@ -220,10 +248,16 @@ class Database:
             return
         outdated = await run(self._writer, schema.SELECT_OUTDATED, (ids[old], ids[new]))
         await quota.delete(self._writer, [row[0] for row in outdated])
-        await run(self._writer, schema.MOVE_ENTRIES, (ids[old], old, ids[new], new))
-        left = await run(self._writer, "SELECT id FROM entries WHERE namespace_id = ?", (ids[old],))
+        await self._for_ids(schema.MOVE_ENTRIES, await run(self._writer, schema.SELECT_OF, (ids[old],)), old, ids[new], new)
+        left = await run(self._writer, schema.SELECT_OF, (ids[old],))
         await quota.delete(self._writer, [row[0] for row in left])
         await run(self._writer, "DELETE FROM namespaces WHERE id = ?", (ids[old],))
+
+    async def _for_ids(self, statement: str, rows: Sequence[Sequence[int]], *parameters: object) -> None:
+        """Run a statement for the ids in these rows, some at a time: SQLite keeps in memory what one statement changes."""
+        for begin in range(0, len(rows), _AT_A_TIME):
+            ids = json.dumps([row[0] for row in rows[begin : begin + _AT_A_TIME]])
+            await run(self._writer, statement, (ids, *parameters))
 
     async def _at_quota(self, need_bytes: int) -> bool:
         """Whether it was the quota, and not the disk, that had no more room."""
@@ -233,9 +267,7 @@ class Database:
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[None]:
         """Commit what is done within, or nothing of it."""
-        # A transaction that could not be rolled back when it failed is still open.
-        if self._writer.in_transaction:
-            await run(self._writer, "ROLLBACK")
+        await self._roll_back()
         await run(self._writer, "BEGIN IMMEDIATE")
         try:
             yield
@@ -246,3 +278,8 @@ class Database:
                 if self._writer.in_transaction:
                     await run(self._writer, "ROLLBACK")
             raise
+
+    async def _roll_back(self) -> None:
+        # A transaction that could not be rolled back when it failed is still open.
+        if self._writer.in_transaction:
+            await run(self._writer, "ROLLBACK")

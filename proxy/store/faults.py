@@ -8,7 +8,7 @@ from pathlib import Path
 
 from proxy.clock import Clock
 from proxy.errors import StoreError
-from proxy.store.files import TooManySetAsideError
+from proxy.store.files import LockLostError, TooManySetAsideError
 
 FIRST_DELAY_S = 1.0
 LONGEST_DELAY_S = 30.0
@@ -25,6 +25,8 @@ class Kind(StrEnum):
 
     DAMAGED = "damaged"
     MOVED = "moved"
+    UNLOCKED = "unlocked"
+    LOG_HELD = "log-held"
     FULL = "full"
     LOCKED = "locked"
     READ_ONLY = "read-only"
@@ -45,6 +47,8 @@ class Remedy(Enum):
 REMEDIES = {
     Kind.DAMAGED: Remedy.RENEW,
     Kind.MOVED: Remedy.REOPEN,
+    Kind.UNLOCKED: Remedy.REOPEN,
+    Kind.LOG_HELD: Remedy.HOLD,
     Kind.FULL: Remedy.HOLD,
     Kind.LOCKED: Remedy.HOLD,
     Kind.READ_ONLY: Remedy.HOLD,
@@ -54,12 +58,26 @@ REMEDIES = {
 }
 
 
+UNUSABLE = "the cache file cannot be used; answers are kept in memory alone"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
     """One fault. `sentence` says it to whoever runs the service."""
 
     kind: Kind
     sentence: str
+
+    @property
+    def effect(self) -> str:
+        """One sentence for everybody, which names no file: what it comes to."""
+        match self.kind:
+            case Kind.LOG_HELD:
+                return "another program goes on reading the cache file: nothing new is written to it"
+            case _ if REMEDIES[self.kind] is Remedy.HOLD:
+                return "the cache file cannot be written: what is new is kept in memory alone"
+            case _:
+                return UNUSABLE
 
 
 def is_about_writing(exc: Exception, path: Path) -> bool:
@@ -69,6 +87,14 @@ def is_about_writing(exc: Exception, path: Path) -> bool:
 
 class MovedError(Exception):
     """The file that is open no longer lies at its path."""
+
+
+class LogHeldError(Exception):
+    """The write-ahead log is full, and what is in it cannot be written over, since another program reads it."""
+
+    def __init__(self, log_bytes: int) -> None:
+        super().__init__(f"{log_bytes} bytes")
+        self.log_bytes = log_bytes
 
 
 def fault_of(exc: Exception, path: Path) -> Fault:
@@ -81,6 +107,15 @@ def fault_of(exc: Exception, path: Path) -> Fault:
             sentence = f"the cache file {path} is damaged"
         case Kind.MOVED:
             sentence = f"the cache file {path} was removed or replaced"
+        case Kind.UNLOCKED:
+            sentence = (
+                f"the lock of the cache file {path} was removed or replaced, another pluto-proxy may have begun to use it"
+            )
+        case Kind.LOG_HELD:
+            sentence = (
+                f"another program goes on reading the cache file {path}, so that its write-ahead log cannot be emptied: "
+                "nothing is written until it has ended"
+            )
         case Kind.FULL:
             sentence = f"there is no room for the cache file {path}"
         case Kind.LOCKED:
@@ -98,6 +133,10 @@ def _kind_of(exc: Exception) -> Kind:
     match exc:
         case MovedError():
             return Kind.MOVED
+        case LockLostError():
+            return Kind.UNLOCKED
+        case LogHeldError():
+            return Kind.LOG_HELD
         case sqlite3.Error():
             return _kind_of_sqlite(getattr(exc, "sqlite_errorcode", None))
         case OSError(errno=errno.EROFS | errno.EACCES | errno.EPERM):
@@ -135,6 +174,8 @@ def _kind_of_sqlite(code: int | None) -> Kind:
 def _detail(exc: Exception) -> str:
     if isinstance(exc, sqlite3.Error):
         return f"{getattr(exc, 'sqlite_errorname', type(exc).__name__)}: {exc}"
+    if isinstance(exc, LogHeldError | LockLostError):
+        return str(exc)
     if isinstance(exc, OSError) and exc.errno is not None:
         return f"{errno.errorcode.get(exc.errno, exc.errno)}: {exc.strerror}"
     return f"{type(exc).__name__}: {exc}"

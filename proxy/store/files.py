@@ -5,22 +5,30 @@ Everything here blocks: it is called in a thread.
 
 import fcntl
 import os
+import re
 import stat
 from datetime import UTC, datetime
 from pathlib import Path
 
 from proxy.errors import StoreError
-from proxy.store.schema import reason_against
+from proxy.store.schema import is_of_this_store, reason_against
 
 # What SQLite keeps beside a database; they belong to it and go where it goes.
 COMPANIONS = ("-wal", "-shm", "-journal")
 
-# A disk that spoils file after file must not be filled with them.
+# A disk that spoils file after file must not be filled with them: so many at most, and so many times the quota.
 MOST_SET_ASIDE = 16
+MOST_QUOTAS_SET_ASIDE = 4
+# How set_aside() names them.
+_STAMP = re.compile(r"(\d{8}T\d{6}Z)(?:-(\d+))?")
 
 
 class TooManySetAsideError(Exception):
     """No more files are set aside until someone has looked at those that were."""
+
+
+class LockLostError(Exception):
+    """The lock that is held is not, or no longer, the one that others meet."""
 
 
 Inodes = tuple[tuple[int, int] | None, ...]
@@ -43,7 +51,7 @@ def prepare_directory(directory: Path) -> bool:
     return bool(mode & (stat.S_IRGRP | stat.S_IXGRP | stat.S_IROTH | stat.S_IXOTH))
 
 
-def prepare_file(path: Path, *, broken: str | None, now_s: float) -> tuple[Path, str] | None:
+def prepare_file(path: Path, *, broken: str | None, now_s: float, max_bytes: int) -> tuple[Path, str] | None:
     """Leave a file at `path` that this store may open, with mode 0600: the one that is there, or a new and empty one.
 
     One that is not of this store, or `broken` (the reason), is set aside first: then return its new path and the reason.
@@ -57,7 +65,7 @@ def prepare_file(path: Path, *, broken: str | None, now_s: float) -> tuple[Path,
     else:
         reason = None
     if reason is not None:
-        aside = set_aside(path, now_s=now_s)
+        aside = set_aside(path, now_s=now_s, max_bytes=max_bytes)
     if not path.exists():
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_RDWR | os.O_CLOEXEC, 0o600))
     elif stat.S_IMODE(path.stat().st_mode) != 0o600:
@@ -65,14 +73,13 @@ def prepare_file(path: Path, *, broken: str | None, now_s: float) -> tuple[Path,
     return (aside, reason) if aside is not None and reason is not None else None
 
 
-def set_aside(path: Path, *, now_s: float) -> Path:
+def set_aside(path: Path, *, now_s: float, max_bytes: int) -> Path:
     """Rename the file, with what belongs to it, to `<name>.set-aside-<UTC time>`; return that path. Never overwrites anything.
 
-    Raises TooManySetAsideError if MOST_SET_ASIDE lie there already, OSError.
+    Raises TooManySetAsideError if MOST_SET_ASIDE lie there already, or more than MOST_QUOTAS_SET_ASIDE of `max_bytes`; OSError.
     """
-    others = [other for other in path.parent.iterdir() if other.name.startswith(f"{path.name}.set-aside-")]
-    others = [other for other in others if not other.name.endswith(COMPANIONS)]
-    if len(others) >= MOST_SET_ASIDE:
+    others = _set_aside(path)
+    if len(others) >= MOST_SET_ASIDE or sum(map(_whole_size_of, others)) > MOST_QUOTAS_SET_ASIDE * max_bytes:
         raise TooManySetAsideError(f"{len(others)} files set aside lie beside {path}: look at them and remove them")
     stamp = datetime.fromtimestamp(now_s, UTC).strftime("%Y%m%dT%H%M%SZ")
     aside = path.with_name(f"{path.name}.set-aside-{stamp}")
@@ -87,6 +94,26 @@ def set_aside(path: Path, *, now_s: float) -> Path:
     return aside
 
 
+def thin_out(path: Path, *, max_bytes: int) -> list[Path]:
+    """Remove caches of this store that were set aside beside `path`, oldest first, until the rest takes `max_bytes` at most.
+
+    The last one stays, however large it is. So does everything that isn't known for one of this store by its name and header.
+    Return what was removed. Raises OSError.
+    """
+    stamped = [(stamp.group(1), int(stamp.group(2) or 0), other) for other in _set_aside(path) if (stamp := _stamp_of(other))]
+    ours = [other for _, _, other in sorted(stamped) if is_of_this_store(other)]
+    sizes = {other: _whole_size_of(other) for other in ours}
+    removed: list[Path] = []
+    for other in ours[:-1]:
+        if sum(sizes.values()) <= max_bytes:
+            break
+        for part in (*_companions(other), other):
+            part.unlink(missing_ok=True)
+        del sizes[other]
+        removed.append(other)
+    return removed
+
+
 def inodes_of(path: Path) -> Inodes:
     """Return which files lie at `path`, and where its write-ahead log and that log's index belong; None where there is none."""
     found: list[tuple[int, int] | None] = []
@@ -98,6 +125,19 @@ def inodes_of(path: Path) -> Inodes:
         else:
             found.append((status.st_dev, status.st_ino))
     return tuple(found)
+
+
+def log_of(path: Path) -> Path:
+    """Return where the write-ahead log of the database at `path` lies."""
+    return Path(f"{path}-wal")
+
+
+def size_of(path: Path) -> int:
+    """Return the size of a file in bytes, 0 where there is none. Raises OSError."""
+    try:
+        return path.stat(follow_symlinks=False).st_size
+    except FileNotFoundError:
+        return 0
 
 
 def remove_companions(path: Path, opened: Inodes) -> None:
@@ -119,23 +159,31 @@ class FileLock:
         self._descriptor: int | None = None
 
     def acquire(self) -> None:
-        """Take the lock, or make sure that it is still the one at its path. Raises StoreError if another has it, OSError."""
+        """Take the lock, or make sure that it is still the one at its path. Raises StoreError if another has it, OSError,
+        LockLostError if it was removed or replaced in the same moment.
+        """
         if self._is_ours():
             return
         self.release()
         flags = os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
-        descriptor = os.open(self._lock_path, flags, 0o600)
+        self._descriptor = os.open(self._lock_path, flags, 0o600)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Between the two somebody may have put another one there, which a second process has taken since.
+            self.check()
         except BlockingIOError as exc:
-            os.close(descriptor)
+            self.release()
             raise StoreError(
                 f"the cache file {self._path} is in use by another pluto-proxy; set cache.path to another file"
             ) from exc
-        except OSError:
-            os.close(descriptor)
+        except BaseException:
+            self.release()
             raise
-        self._descriptor = descriptor
+
+    def check(self) -> None:
+        """Raise LockLostError unless the lock is held by way of the file that lies at its path."""
+        if not self._is_ours():
+            raise LockLostError(f"{self._lock_path} is not the one that was locked")
 
     def release(self) -> None:
         """Let go of the lock, if it is held."""
@@ -144,9 +192,13 @@ class FileLock:
             self._descriptor = None
 
     def _is_ours(self) -> bool:
-        if self._descriptor is None or not os.path.lexists(self._lock_path):
+        if self._descriptor is None:
             return False
-        return os.path.samestat(os.fstat(self._descriptor), self._lock_path.stat(follow_symlinks=False))
+        try:
+            return os.path.samestat(os.fstat(self._descriptor), self._lock_path.stat(follow_symlinks=False))
+        except OSError:
+            # It is gone, or what is held has become useless (a network file system says so).
+            return False
 
 
 def _lies_at(path: Path) -> bool:
@@ -158,6 +210,19 @@ def _lies_at(path: Path) -> bool:
     if not stat.S_ISREG(status.st_mode):
         raise StoreError(f"{path} is not a regular file; set cache.path to a file")
     return True
+
+
+def _set_aside(path: Path) -> list[Path]:
+    others = [other for other in path.parent.iterdir() if other.name.startswith(f"{path.name}.set-aside-")]
+    return [other for other in others if not other.name.endswith(COMPANIONS)]
+
+
+def _stamp_of(aside: Path) -> re.Match[str] | None:
+    return _STAMP.fullmatch(aside.name.rpartition(".set-aside-")[2])
+
+
+def _whole_size_of(path: Path) -> int:
+    return sum(map(size_of, (path, *_companions(path))))
 
 
 def _companions(path: Path) -> list[Path]:

@@ -20,6 +20,7 @@ from proxy.store.backlog import TOUCHES_AFTER_S, Backlog
 from proxy.store.counters import StoreCounters, StoreSizes
 from proxy.store.database import Database
 from proxy.store.faults import Kind, Remedy, Trouble, fault_of, is_about_writing
+from proxy.store.quota import Room
 from proxy.store.writer import Writer
 
 log = structlog.get_logger()
@@ -42,19 +43,19 @@ class Keeper:
         self,
         path: Path,
         *,
-        max_bytes: int,
+        room: Room,
         clock: Clock,
         counters: StoreCounters,
         backlog: Backlog,
         lock_timeout_s: float,
     ) -> None:
         self._path = path
-        self._max_bytes = max_bytes
+        self._room = room
         self._clock = clock
         self._counters = counters
         self._backlog = backlog
         self._lock_timeout_s = lock_timeout_s
-        self._writer = Writer(max_bytes=max_bytes, clock=clock, counters=counters, backlog=backlog)
+        self._writer = Writer(room=room, clock=clock, counters=counters, backlog=backlog)
         self._lock = files.FileLock(path)
         self._wake = asyncio.Event()
         # Somebody waits for what is to be done: nothing is gathered.
@@ -163,11 +164,11 @@ class Keeper:
 
     async def _sleep(self) -> None:
         """Wait until there is something to do."""
-        wait_s = None
+        # Even if nobody asks for anything: of a file that was deleted the space is free only when it is closed.
+        wait_s = LOOK_EVERY_S
         if self.trouble.fault is not None:
-            wait_s = max(0.0, self.trouble.due_in_s())
-        elif self._backlog.has_touches:
-            wait_s = TOUCHES_AFTER_S
+            due_in_s = max(0.0, self.trouble.due_in_s())
+            wait_s = due_in_s if self.database is None else min(due_in_s, LOOK_EVERY_S)
         with suppress(TimeoutError):
             async with asyncio.timeout(wait_s):
                 await self._wake.wait()
@@ -196,6 +197,7 @@ class Keeper:
         if self.database is None or self.trouble.fault is not None:
             if self.trouble.due_in_s() > 0:
                 self._counters.dropped += self._backlog.give_up()
+                await self._look_on()
                 return True
             await self._mend()
         return self.database is None or await self._work(self.database, everything=everything)
@@ -204,8 +206,7 @@ class Keeper:
         """Commit one batch, if there is something to write; return whether that was all."""
         now_s = self._clock.monotonic_s()
         if now_s - self._looked_at_s >= LOOK_EVERY_S:
-            self._looked_at_s = now_s
-            await database.look()
+            await self._look(database)
         last = True
         touches_due = everything or now_s - self._written_at_s >= TOUCHES_AFTER_S
         if self._backlog.is_urgent or (self._backlog.has_touches and touches_due):
@@ -220,14 +221,25 @@ class Keeper:
             self._hurry.set()
         return last
 
+    async def _look(self, database: Database) -> None:
+        """Raise MovedError, LockLostError or OSError unless the file and the lock are those that lie at their paths."""
+        self._looked_at_s = self._clock.monotonic_s()
+        await database.look()
+        await asyncio.to_thread(self._lock.check)
+
+    async def _look_on(self) -> None:
+        """The same for a file that is only read now; another fault of looking changes nothing about that."""
+        if self.database is not None and self._clock.monotonic_s() - self._looked_at_s >= LOOK_EVERY_S:
+            with suppress(OSError):
+                await self._look(self.database)
+
     async def _mend(self) -> None:
         """Open the file if it is not open, and find out whether it can be written; then all is well again."""
         if self.database is None:
             await self._prepare()
-            self.database = await Database.open(self._path, max_bytes=self._max_bytes, lock_timeout_s=self._lock_timeout_s)
-        else:
-            await self.database.look()
-        self._looked_at_s = self._clock.monotonic_s()
+            self.database = await Database.open(self._path, room=self._room, lock_timeout_s=self._lock_timeout_s)
+        await self._look(self.database)
+        await self._writer.bound_log(self.database)
         await self.database.probe()
         await self._writer.tidy(self.database)
         fault = self.trouble.clear()
@@ -239,11 +251,14 @@ class Keeper:
         if readable:
             self.say("store.directory_readable", "directory", reason=f"others may read in {self._path.parent}")
         await asyncio.to_thread(self._lock.acquire)
-        aside = await asyncio.to_thread(files.prepare_file, self._path, broken=self._broken, now_s=self._clock.now_s())
+        now_s, most = self._clock.now_s(), self._room.max_bytes
+        aside = await asyncio.to_thread(files.prepare_file, self._path, broken=self._broken, now_s=now_s, max_bytes=most)
         self._broken = None
         if aside is not None:
             self._counters.set_aside += 1
             log.warning("store.set_aside", path=str(self._path), aside=str(aside[0]), reason=aside[1])
+            for removed in await asyncio.to_thread(files.thin_out, self._path, max_bytes=most):
+                log.warning("store.set_aside_removed", path=str(self._path), aside=str(removed))
 
     async def _fail(self, exc: Exception) -> bool:
         """Let a fault stand. Return whether the backlog was given up; if not, the next pass tries again at once."""

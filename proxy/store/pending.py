@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 
 from proxy.core.entry import Entry
-from proxy.core.purge import Purge
+from proxy.core.purge import Purge, is_answer
 
 Place = tuple[str, str]
 
@@ -16,10 +16,19 @@ def newest(first: Entry | None, second: Entry | None) -> Entry | None:
     return first if first.sent_at_s > second.sent_at_s else second
 
 
+def says_gone(key: str, entry: Entry) -> bool:
+    """Tell whether an entry says that there is no such answer any more.
+
+    That a part of what answers are computed from is gone is of no importance: nothing refers to it.
+    """
+    return entry.status != 200 and is_answer(key)
+
+
 class Pending:
     """Entries on their way to the file: those that wait, and those in the batch that is being written.
 
-    At most `max_bytes` bytes (by Entry.size_bytes) wait; beyond that the entry that has waited longest is given up.
+    At most `max_bytes` bytes (by Entry.size_bytes) wait; beyond that the entry that has waited longest is given up. But never
+    one that says of an answer that it is gone: the file would bring it back.
     """
 
     def __init__(self, max_bytes: int) -> None:
@@ -46,7 +55,10 @@ class Pending:
         self._waiting_bytes += entry.size_bytes
         given_up = 0
         while self._waiting_bytes > self._max_bytes:
-            self._remove(next(iter(self._waiting)))
+            oldest = next((place for place, waiting in self._waiting.items() if not says_gone(place[1], waiting)), None)
+            if oldest is None:
+                break
+            self._remove(oldest)
             given_up += 1
         return given_up
 
@@ -86,10 +98,18 @@ class Pending:
         )
 
     def clear(self) -> int:
-        """Give up everything; return how many entries that were."""
-        given_up = len(self)
-        self._waiting, self._writing, self._waiting_bytes = {}, {}, 0
+        """Give up everything but what says that an answer is gone; return how many entries that were."""
+        tables = (self._writing, self._waiting)
+        gone = {place: entry for table in tables for place, entry in table.items() if says_gone(place[1], entry)}
+        given_up = len(self) - len(gone)
+        self._waiting, self._writing = gone, {}
+        self._waiting_bytes = sum(entry.size_bytes for entry in gone.values())
         return given_up
+
+    @property
+    def gone(self) -> list[Entry]:
+        """What waits that says that an answer is gone."""
+        return [entry for place, entry in self._waiting.items() if says_gone(place[1], entry)]
 
     def rename(self, old_namespace: str, new_namespace: str) -> None:
         """Move what is on its way from one namespace to another; if both hold a key, the later `sent_at_s` stays.

@@ -1,4 +1,10 @@
-"""Keeping the file within its bounds: making room for what comes, and giving back what is no longer needed."""
+"""Keeping the file and its log within their bounds: making room for what comes, and giving back what is no longer needed.
+
+The quota is for both. While another program goes on reading an old state of the file, nothing in the log can be written over,
+and it grows with every transaction. So a quarter of the quota is the log's, 96 MiB at most. When a third of that is in use the
+log has to be emptied before anything more is written: the rest is for the transaction that went beyond. (Only to rename a
+namespace, or to carry out a purge, can take more than that: each is one transaction, however much it moves.)
+"""
 
 import json
 from dataclasses import dataclass
@@ -20,6 +26,28 @@ STEP_PAGES = 256
 
 # What an entry needs beside its body: the row, its places in two indexes, and a part of a page that stays empty.
 ROW_BYTES = 1_024
+
+
+_LOG_SHARE = 1 / 4
+_LOG_MOST_BYTES = 96 * 2**20
+_FULL = 1 / 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Room:
+    """A quota, and how it is divided: what the database may take, what its log, and how full that is to be emptied."""
+
+    max_bytes: int
+    file_bytes: int
+    log_bytes: int
+    full_log_bytes: int
+
+    @classmethod
+    def of(cls, max_bytes: int) -> "Room":
+        """Divide a quota of so many bytes."""
+        log_bytes = int(min(max_bytes * _LOG_SHARE, _LOG_MOST_BYTES))
+        full_log_bytes = int(log_bytes * _FULL)
+        return cls(max_bytes=max_bytes, file_bytes=max_bytes - log_bytes, log_bytes=log_bytes, full_log_bytes=full_log_bytes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,20 +119,23 @@ async def make_room(writer: aiosqlite.Connection, need_bytes: int, *, max_bytes:
     return evicted
 
 
-async def give_back(writer: aiosqlite.Connection, *, max_bytes: int) -> tuple[bool, Pages]:
-    """Return up to STEP_PAGES free pages to the file system. Return whether there is more to give back, and the state after
-    that. Raises sqlite3.Error.
+async def give_back(writer: aiosqlite.Connection, room: Room) -> tuple[bool, Pages]:
+    """Return up to STEP_PAGES free pages to the file system, as far as the log has room for that.
+
+    Return whether there is more to give back, and the state after that. Raises sqlite3.Error.
     """
     pages = await pages_of(writer)
+    max_bytes = room.file_bytes
     excess = _excess_pages(pages, max_bytes // pages.page_bytes)
     if excess <= 0:
         return False, pages
+    step = max(1, min(STEP_PAGES, excess, room.full_log_bytes // pages.page_bytes // 2))
     # As a script, which is run to its end: of a statement without columns only the first step is run, which frees one page.
-    async with writer.executescript(f"PRAGMA incremental_vacuum({min(STEP_PAGES, excess)})"):
+    async with writer.executescript(f"PRAGMA incremental_vacuum({step})"):
         pass
     # A file that was larger than its quota could not be limited to it before.
     await limit_pages(writer, max_bytes)
-    return excess > STEP_PAGES, await pages_of(writer)
+    return excess > step, await pages_of(writer)
 
 
 def _excess_pages(pages: Pages, quota_pages: int) -> int:

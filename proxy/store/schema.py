@@ -104,11 +104,12 @@ SELECT_OUTDATED = """
     WHERE old.namespace_id = ?1 AND new.namespace_id = ?2
 """
 # The seal covers the namespace's name, so it is made anew; but only where it was right, or a damaged row would be healed.
-# Parameters: id and name of the old namespace, id and name of the new one.
+SELECT_OF = "SELECT id FROM entries WHERE namespace_id = ?"
+# Parameters: a JSON array of ids, the name of the old namespace, id and name of the new one.
 MOVE_ENTRIES = """
     UPDATE entries
     SET namespace_id = ?3, seal = seal_of(?4, key, sent_at_s, digest, body_bytes, blob_hash)
-    WHERE namespace_id = ?1 AND seal = seal_of(?2, key, sent_at_s, digest, body_bytes, blob_hash)
+    WHERE id IN (SELECT value FROM json_each(?1)) AND seal = seal_of(?2, key, sent_at_s, digest, body_bytes, blob_hash)
 """
 
 
@@ -117,14 +118,19 @@ MOVE_ENTRIES = """
 SELECT_PURGED = """
     SELECT id FROM entries WHERE sent_at_s <= ?1 AND (?5 OR substr(key, 1, 1) <> '/') AND takes(key, ?2, ?3, ?4)
 """
-# A mark before the digest says that the answer may only be used where the upstream fails.
+# Which answers a soft purge marks. Parameters: as above, but for the last.
+SELECT_MARKED = """
+    SELECT id FROM entries
+    WHERE sent_at_s <= ?1 AND substr(key, 1, 1) = '/' AND substr(digest, 1, 1) <> x'21' AND takes(key, ?2, ?3, ?4)
+"""
+# A mark before the digest says that the answer may only be used where the upstream fails. Parameter: a JSON array of ids.
 MARK_PURGED = """
     UPDATE entries
     SET digest = CAST('!' || digest AS BLOB), seal = seal_of(
         (SELECT name FROM namespaces WHERE id = namespace_id),
         key, sent_at_s, CAST('!' || digest AS BLOB), body_bytes, blob_hash
     )
-    WHERE sent_at_s <= ?1 AND substr(key, 1, 1) = '/' AND substr(digest, 1, 1) <> x'21' AND takes(key, ?2, ?3, ?4)
+    WHERE id IN (SELECT value FROM json_each(?1))
     AND seal = seal_of(
         (SELECT name FROM namespaces WHERE id = namespace_id), key, sent_at_s, digest, body_bytes, blob_hash
     )
@@ -135,6 +141,13 @@ def takes(key: object, project: str | None, run: str | None, metric: str | None)
     """Tell the statements above what a purge takes."""
     # Of a damaged file a key may be anything.
     return not isinstance(key, str) or Purge(at_s=0.0, project=project, run=run, metric=metric).takes(key)
+
+
+def is_of_this_store(path: Path) -> bool:
+    """Tell whether the header of a file says that this program wrote it, in whatever version. Raises OSError."""
+    with path.open("rb") as file:
+        header = file.read(100)
+    return header.startswith(b"SQLite format 3\0") and int.from_bytes(header[68:72], "big") == APPLICATION_ID
 
 
 def reason_against(path: Path) -> str | None:

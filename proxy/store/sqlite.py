@@ -14,8 +14,10 @@ from proxy.store import codec
 from proxy.store.backlog import Backlog
 from proxy.store.counters import StoreCounters, StoreSizes
 from proxy.store.database import Adoption, Database
+from proxy.store.faults import UNUSABLE
 from proxy.store.keeper import Keeper
-from proxy.store.pending import newest
+from proxy.store.pending import newest, says_gone
+from proxy.store.quota import Room
 
 log = structlog.get_logger()
 
@@ -32,7 +34,7 @@ AHEAD_S = CLOCK_SKEW_S
 
 
 class SqliteStore:
-    """A Store in the file at `path`, which grows to `max_bytes` bytes at most (its write-ahead log, some MB, comes on top).
+    """A Store in the file at `path`, which grows to `max_bytes` bytes at most, its write-ahead log included (`store.quota`).
 
     Only entries of status 200 are kept. What was put can be read at once and is on disk a few milliseconds later; it survives a
     crash of the process from then on. What is least recently used is thrown out when the file is full. While the file cannot be
@@ -59,7 +61,7 @@ class SqliteStore:
         self._backlog = Backlog(pending_bytes)
         self._keeper = Keeper(
             self.path,
-            max_bytes=max_bytes,
+            room=Room.of(max_bytes),
             clock=clock,
             counters=self.counters,
             backlog=self._backlog,
@@ -77,6 +79,14 @@ class SqliteStore:
         if self._slow is not None:
             return f"reading the cache file {self.path} takes longer than {self._read_timeout_s:g} s"
         return None
+
+    @property
+    def effect(self) -> str | None:
+        """The same for everybody: what it comes to, without the name of a file."""
+        if self.health is None:
+            return None
+        fault = self._keeper.trouble.fault
+        return UNUSABLE if fault is None else fault.effect
 
     @property
     def sizes(self) -> StoreSizes:
@@ -111,6 +121,9 @@ class SqliteStore:
         if self._keeper.is_writing:
             self.counters.dropped += self._backlog.add(namespace, key, remains)
             self._keeper.wake()
+        elif says_gone(key, remains) and self._may_hold(namespace, key):
+            # The file would bring back what is gone: that goes on waiting until it can be written.
+            self._backlog.add(namespace, key, remains)
         else:
             self.counters.dropped += 1
 
@@ -171,6 +184,10 @@ class SqliteStore:
         if self._slow is not None:
             self._slow.cancel()
             await asyncio.wait({self._slow})
+
+    def _may_hold(self, namespace: str, key: str) -> bool:
+        database = self._keeper.database
+        return database is None or database.may_hold(namespace, key)
 
     async def _stored(self, namespace: str, key: str) -> Entry | None:
         database = self._keeper.database

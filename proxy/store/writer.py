@@ -1,12 +1,14 @@
 """Writing one batch: how much it takes, compressing it, and what is counted afterwards."""
 
 import asyncio
+from dataclasses import replace
 
 from proxy.clock import Clock
 from proxy.store.backlog import Backlog, Work
 from proxy.store.codec import LARGE_BYTES
 from proxy.store.counters import StoreCounters, StoreSizes
 from proxy.store.database import Batch, Database
+from proxy.store.quota import Room
 
 # One batch takes at most this part of the quota, and so many bytes: a transaction stays short, and room can be made for it.
 BATCH_SHARE = 1 / 8
@@ -22,8 +24,8 @@ COUNT_EVERY_S = 10.0
 class Writer:
     """Writes what waits in the backlog to whichever file is open. Everything raises sqlite3.Error."""
 
-    def __init__(self, *, max_bytes: int, clock: Clock, counters: StoreCounters, backlog: Backlog) -> None:
-        self._max_bytes = max_bytes
+    def __init__(self, *, room: Room, clock: Clock, counters: StoreCounters, backlog: Backlog) -> None:
+        self._max_bytes = room.file_bytes
         self._clock = clock
         self._counters = counters
         self._backlog = backlog
@@ -44,14 +46,21 @@ class Writer:
         return work.last
 
     async def tidy(self, database: Database) -> None:
-        """Give back some free space, and see how full the file is."""
+        """Give back some free space, see how full the file is, and see to its log. Raises LogHeldError, OSError."""
         self.untidy, pages = await database.tidy()
         entries = self.sizes.entries
         now_s = self._clock.monotonic_s()
         if entries < COUNT_ALWAYS or now_s - self._counted_at_s >= COUNT_EVERY_S:
             self._counted_at_s = now_s
             entries = await database.entries()
-        self.sizes = StoreSizes(file_bytes=pages.file_bytes, live_bytes=pages.live_bytes, entries=entries)
+        self.sizes = replace(self.sizes, file_bytes=pages.file_bytes, live_bytes=pages.live_bytes, entries=entries)
+        await self.bound_log(database)
+
+    async def bound_log(self, database: Database) -> None:
+        """See to it that another transaction may be written. Raises LogHeldError, OSError."""
+        log_bytes = await database.log_bytes()
+        self.sizes = replace(self.sizes, log_bytes=log_bytes)
+        self.sizes = replace(self.sizes, log_bytes=await database.bound_log(log_bytes))
 
     async def _batch_of(self, work: Work) -> tuple[Batch, int]:
         max_blob_bytes = int(self._max_bytes * ENTRY_SHARE)

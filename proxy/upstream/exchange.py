@@ -15,10 +15,10 @@ from proxy.upstream.coding import undone
 from proxy.upstream.credential import Key
 from proxy.upstream.failures import failed, unconnected
 from proxy.upstream.forwarding import forwarding
-from proxy.upstream.reply import Reply
+from proxy.upstream.reply import Reply, needs_body
+from proxy.upstream.stall import unstalled
 
-# These say what they have to say by their status: it counts even if what follows breaks off or never comes.
-_STATUS_IS_ENOUGH = frozenset({401, 429, 503})
+# Of what says all that it has to say by its status: that counts even if what follows breaks off, drips or never comes.
 _ENOUGH_BYTES = 65_536
 _ENOUGH_S = 1.0
 # How every row of a metrics answer begins. In a name it cannot stand: there its quotes would be escaped.
@@ -46,7 +46,8 @@ class Exchange:
     async def send(self, target: str, key: Key, *, timeout_s: float, bounds: Bounds) -> Reply:
         """Ask for a path and query (printable ASCII, sent as it is) and return the complete reply, whatever its status.
 
-        Raises UpstreamFailed, UpstreamTimeout, UpstreamBadAnswer or AnswerTooLarge. Every call is counted, whatever comes.
+        Raises UpstreamFailed, UpstreamTimeout, UpstreamStalled, UpstreamBadAnswer or AnswerTooLarge. Every call is counted,
+        whatever comes of it.
         """
         started_s, sent_at_s = self._clock.monotonic_s(), self._clock.now_s()
         said = "cancelled"
@@ -85,10 +86,11 @@ class Exchange:
         headers = {"Authorization": f"Bearer {key.secret}", **self._forwarding.question}
         asking = self._session.get(url, headers=headers, proxy_headers=self._forwarding.tunnel, allow_redirects=False)
         async with asking as response:
-            if response.status in _STATUS_IS_ENOUGH:
+            if not needs_body(response.status):
                 body = await self._what_there_is(response)
             else:
-                body = await self._whole(response, bounds)
+                async with unstalled(lambda: response.content.total_raw_bytes, self._settings.stall_s):
+                    body = await self._whole(response, bounds)
             return response.status, {name.lower(): value for name, value in response.headers.items()}, body
 
     async def _whole(self, response: aiohttp.ClientResponse, bounds: Bounds) -> bytes:

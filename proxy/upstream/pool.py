@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 import aiohttp
+from aiohttp.abc import AbstractResolver
 from aiohttp.client_proto import ResponseHandler
 
 from proxy import __version__
 from proxy.clock import Clock
 from proxy.config import model
+from proxy.upstream.resolver import TimelyResolver
 from proxy.upstream.tls import trust
 
 if TYPE_CHECKING:
@@ -34,8 +36,10 @@ class SoundConnector(aiohttp.TCPConnector):
     ago. It ends between two requests.
     """
 
-    def __init__(self, *, max_age_s: float, clock: Clock, limit: int, ssl_context: ssl.SSLContext) -> None:
-        super().__init__(limit=limit, keepalive_timeout=_KEEPALIVE_S, ssl=ssl_context)
+    def __init__(
+        self, *, max_age_s: float, clock: Clock, limit: int, ssl_context: ssl.SSLContext, resolver: AbstractResolver
+    ) -> None:
+        super().__init__(limit=limit, keepalive_timeout=_KEEPALIVE_S, ssl=ssl_context, resolver=resolver)
         self._max_age_s = max_age_s
         self._clock = clock
         self._begun_s: WeakKeyDictionary[ResponseHandler, float] = WeakKeyDictionary()
@@ -80,6 +84,7 @@ async def open_session(settings: model.Upstream, clock: Clock) -> AsyncIterator[
         max_age_s=settings.connection_max_age_s,
         clock=clock,
         limit=settings.max_connections,
+        resolver=TimelyResolver(settings.connect_timeout_s),
         ssl_context=trust(settings.ca_file),
     )
     async with aiohttp.ClientSession(

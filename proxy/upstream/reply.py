@@ -57,6 +57,11 @@ def is_json_error(body: bytes) -> bool:
     return True
 
 
+def needs_body(status: int) -> bool:
+    """Tell whether the body has a say in what a reply amounts to: that of a 200, and of a 4xx in the upstream's own form."""
+    return status == 200 or (400 <= status < 500 and status not in _NO_ANSWER | BUSY | {401})
+
+
 def error_of(reply: Reply) -> UpstreamError | None:
     """Return the error that a reply amounts to, None for a 200 and for the upstream's own 4xx.
 

@@ -22,6 +22,7 @@ def expose(parts: Parts) -> None:
     count("unknown_parameter_requests", "Requests with parameters that were dropped", lambda: parts.unknown.requests)
     gauge("store_bytes", "What the entries take", lambda: memory.size_bytes, store="memory")
     gauge("store_bytes", "What the entries take", lambda: disk.sizes.file_bytes, store="disk")
+    gauge("store_log_bytes", "What the cache file's write-ahead log takes", lambda: disk.sizes.log_bytes)
     gauge("store_entries", "Entries held", lambda: memory.entries, store="memory")
     gauge("store_entries", "Entries held", lambda: disk.sizes.entries, store="disk")
     count("store_evictions", "Entries removed to make room", lambda: memory.evictions, store="memory")

@@ -35,6 +35,7 @@ def health_document(parts: Parts) -> dict[str, object]:
         "store": {
             "disk": parts.store.disk.health or "ok",
             "disk_bytes": parts.store.disk.sizes.file_bytes,
+            "disk_log_bytes": parts.store.disk.sizes.log_bytes,
             "disk_entries": parts.store.disk.sizes.entries,
             "memory_bytes": parts.store.memory.size_bytes,
             "memory_entries": parts.store.memory.entries,
@@ -90,8 +91,8 @@ def _troubles(parts: Parts) -> list[str]:
         troubles.append("pluto-api samples series by another rule than it did: nothing is computed, every question is asked")
     if parts.tokens is not None and parts.tokens.trouble is not None:
         troubles.append("the token file cannot be used: the tokens that were read last go on being good")
-    if parts.store.disk.health is not None:
-        troubles.append("the cache file cannot be used; answers are kept in memory alone")
+    if parts.store.disk.effect is not None:
+        troubles.append(parts.store.disk.effect)
     return troubles
 
 

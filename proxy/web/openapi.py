@@ -27,6 +27,7 @@ from proxy.errors import (
     UpstreamBadAnswer,
     UpstreamBusy,
     UpstreamFailed,
+    UpstreamStalled,
     UpstreamTimeout,
     WrongHost,
 )
@@ -54,6 +55,7 @@ _ERRORS: tuple[type[ProxyError], ...] = (
     ClientLimited,
     UpstreamBusy,
     UpstreamTimeout,
+    UpstreamStalled,
     NothingStored,
 )
 _TEXT: Schema = {"type": "string"}

@@ -8,10 +8,10 @@ from proxy.core.routes import RouteTable
 from proxy.service.asking import Asker
 from proxy.service.assembling import Assembler
 from proxy.service.deltas import Deltas
-from proxy.service.proving import Prover
 from proxy.service.encoder import Encoder
 from proxy.service.fetcher import Fetcher
 from proxy.service.lifetimes import RunLifetimes
+from proxy.service.proving import Prover
 from proxy.service.purging import Purging
 from proxy.service.reader import Reader
 from proxy.service.scopes import Scopes

@@ -21,12 +21,16 @@ import pytest
 from proxy.standin import Row, Standin
 from proxy.store.connections import run
 from proxy.store.database import Database
+from proxy.store.files import log_of
+from proxy.store.quota import Room
 from tests.process.support import PATIENCE_S, proxy_process
-from tests.store.support import aside, scribble
+from tests.store.support import aside, entry, noise, opened, scribble
 from tests.store.test_faults import locked
+from tests.store.test_log import read_elsewhere
 from tests.support import KEY, METRICS, World, world
 
 QUESTIONS = [f"{METRICS}?runId=1&projectName=demo&logName=loss&limit=400&stepMin={number}" for number in range(16)]
+LARGE = entry(noise(200_000))
 # Longer than any attempt to use the file again is put off.
 LONGEST_S = 30
 
@@ -299,7 +303,28 @@ async def a_directory_in_its_place(here: Served) -> AsyncIterator[None]:
         here.path.rmdir()
 
 
+@asynccontextmanager
+async def read_by_another(here: Served) -> AsyncIterator[None]:
+    """Its log can take no more: the part of the quota that is the log's is used up by then."""
+    async with read_elsewhere(here.path):
+        while here.running.parts.store.disk.health is None:
+            here.running.parts.store.disk.put("other", f"/{here.running.parts.store.disk.counters.writes}", LARGE)
+            await here.running.flushed()
+        yield
+
+
+@asynccontextmanager
+async def taken_by_another(here: Served) -> AsyncIterator[None]:
+    """Its lock was deleted, and a second proxy came."""
+    Path(f"{here.path}.lock").unlink()
+    async with opened(here.path):
+        here.running.clock.advance(1)
+        yield
+
+
 STANDING = [
+    (read_by_another, "another program goes on reading the cache file"),
+    (taken_by_another, "is in use by another pluto-proxy"),
     (locked_by_another, "is locked by another program"),
     (read_only, "is read-only"),
     (no_room, "there is no room for the cache file"),
@@ -313,7 +338,7 @@ async def test_a_fault_that_stays(
 ) -> None:
     """While it lasts: right answers, what is new from the upstream each time, and it is told; afterwards all is as before."""
     new = [f"{question}&stepMax={step}" for step in (180, 190) for question in QUESTIONS]
-    async with served(tmp_path) as here:
+    async with served(tmp_path, cache__max_bytes=2**24) as here:
         async with fault(here):
             for attempt in range(3):
                 await here.ask_all(new)
@@ -328,6 +353,29 @@ async def test_a_fault_that_stays(
         await here.mended()
         await here.mended(new)
         assert not aside(here.path)
+
+
+async def test_what_is_told_of_the_log(tmp_path: Path) -> None:
+    """Its size can be seen everywhere, and what it comes to is told to everybody, without the name of a file."""
+    async with served(tmp_path, cache__max_bytes=2**22) as here:
+        async with read_by_another(here):
+            size = log_of(here.path).stat().st_size
+            assert size > Room.of(2**22).full_log_bytes
+            assert (await here.running.get("/readyz?verbose")).json["store"]["disk_log_bytes"] == size
+            assert await here.metric("store_log_bytes") == size
+            told = (await here.running.get("/readyz")).body.decode()
+            assert told == "ok\nanother program goes on reading the cache file: nothing new is written to it\n"
+        await here.mended()
+        assert (await here.running.get("/readyz")).body == b"ok\n"
+        async with read_only(here):
+            await here.ask(f"{QUESTIONS[0]}&stepMax=170")
+            await here.running.flushed()
+            told = (await here.running.get("/readyz")).body.decode()
+            assert told == "ok\nthe cache file cannot be written: what is new is kept in memory alone\n"
+        async with a_directory_in_its_place(here):
+            await here.running.flushed()
+            told = (await here.running.get("/readyz")).body.decode()
+            assert told == "ok\nthe cache file cannot be used; answers are kept in memory alone\n"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only there can one process limit another")

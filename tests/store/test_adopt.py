@@ -1,11 +1,16 @@
 """A key's organization is remembered, and what was stored under the key becomes the organization's."""
 
 import asyncio
+import sys
+from contextlib import suppress
 from pathlib import Path
 
+import pytest
+
+from proxy.core.purge import Purge
 from proxy.store import SqliteStore
 from proxy.store.database import Batch
-from tests.store.support import NOW_S, database, edit, entry, fetch, opened, same
+from tests.store.support import MIB, NOW_S, database, edit, entry, fetch, opened, same
 
 
 async def adopt(store: SqliteStore, old: str = "key", new: str = "org") -> None:
@@ -135,3 +140,33 @@ async def test_other_namespaces_stay(path: Path) -> None:
         assert await store.get("key", "a") is not None
         assert await store.get("other", "a") is not None
         assert await store.get("org", "a") is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there a process can look at its own files")
+@pytest.mark.parametrize("deed", ["adopt", "purge"])
+async def test_nothing_is_written_elsewhere(path: Path, deed: str) -> None:
+    """What moves or marks many entries needs no other directory, which could be full or read-only."""
+    async with opened(path, max_bytes=256 * MIB) as store:
+        for number in range(10_000):
+            store.put("key", f"/{number}", entry("x", NOW_S - 1))
+        await store.flush()
+        elsewhere: set[str] = set()
+
+        async def look() -> None:
+            while True:
+                for link in Path("/proc/self/fd").iterdir():
+                    with suppress(OSError):
+                        elsewhere.update([str(link.readlink())] if "etilqs" in str(link.readlink()) else [])
+                await asyncio.sleep(0)
+
+        looking = asyncio.create_task(look())
+        if deed == "adopt":
+            await adopt(store)
+        else:
+            assert await store.purge(Purge(at_s=NOW_S, soft=True))
+        looking.cancel()
+        assert not elsewhere
+        for key in ("/0", "/999", "/1000", "/9999"):
+            found = await store.get("org" if deed == "adopt" else "key", key)
+            assert found is not None
+            assert found.purged == (deed == "purge")

@@ -332,7 +332,7 @@ async def test_an_adoption_waits_for_the_lock(path: Path, clock: ManualClock) ->
 
 async def test_no_room(path: Path, clock: ManualClock) -> None:
     """When there is no room, and that is not because of the quota, nothing is evicted: what is there is read on."""
-    async with opened(path, clock, max_bytes=5_500_000) as store:
+    async with opened(path, clock, max_bytes=5_500_000 * 4 // 3) as store:
         await fill(store)
         assert 0.7 < store.sizes.live_bytes / 5_500_000 < 0.9
         await run(database(store)._writer, "PRAGMA max_page_count = 1")

@@ -14,7 +14,7 @@ from proxy.store import SqliteStore
 from proxy.store.connections import run
 from proxy.store.files import MOST_SET_ASIDE, FileLock
 from proxy.store.schema import APPLICATION_ID, SCHEMA_VERSION
-from tests.store.support import ManualClock, aside, database, edit, entry, fetch, opened, same, scribble
+from tests.store.support import MIB, ManualClock, aside, database, edit, entry, fetch, noise, opened, same, scribble
 
 
 def mode_of(path: Path) -> int:
@@ -219,6 +219,65 @@ async def test_nothing_set_aside_is_overwritten(path: Path) -> None:
         await store.flush()
         assert store.health is None
     assert "one too many" in {file.read_text() for file in aside(path)}
+
+
+def size_of(files: list[Path]) -> int:
+    return sum(file.stat().st_size for file in files)
+
+
+async def test_what_is_set_aside_does_not_fill_the_disk(path: Path) -> None:
+    """Of caches of our own the last is kept, and older ones within another quota; nothing else is ever removed."""
+    path.parent.mkdir(mode=0o700)
+    clock = ManualClock()
+    foreign = path.with_name(f"{path.name}.set-aside-20200101T000000Z")
+    edit(foreign, "CREATE TABLE precious (a)")
+    renamed = path.with_name(f"{path.name}.set-aside-precious")
+    older(renamed)
+    with capture_logs() as logs:
+        for number in range(30):
+            async with opened(path, clock, max_bytes=MIB) as store:
+                assert store.health is None
+                for part in range(4):
+                    store.put("ns", f"{number} {part}", entry(noise(80_000, 100 * number + part)))
+                await store.flush()
+            kept = [file for file in aside(path) if file not in {foreign, renamed}]
+            assert size_of(kept) <= MIB
+            edit(path, f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
+            Path(f"{path}-wal").write_bytes(b"its log")
+            clock.advance(number % 3)
+    assert len(kept) == 2
+    assert foreign.exists()
+    assert renamed.exists()
+    assert len(list(path.parent.glob("*.set-aside-*-wal"))) == len(kept)
+    set_aside, gone = (
+        [line["aside"] for line in logs if line["event"] == f"store.{event}"] for event in ("set_aside", "set_aside_removed")
+    )
+    assert gone == set_aside[: len(gone)]
+    assert [str(file) for file in kept] == set_aside[len(gone) :]
+
+
+async def test_the_last_one_stays(path: Path) -> None:
+    """However large it is: somebody may want to look at it, or go back to the version that it is of."""
+    path.parent.mkdir(mode=0o700)
+    older(path)
+    edit(path, "CREATE TABLE large (a)", "INSERT INTO large VALUES (zeroblob(2000000))")
+    async with opened(path, max_bytes=MIB) as store:
+        assert store.health is None
+    assert size_of(aside(path)) > MIB
+
+
+async def test_what_others_made_is_no_more_than_some_quotas(path: Path) -> None:
+    """What isn't known for our own is never removed: beyond four times the quota the store waits for someone to look."""
+    path.parent.mkdir(mode=0o700)
+    clock = ManualClock()
+    for number in range(5):
+        path.write_bytes(noise(MIB, number))
+        async with opened(path, clock, max_bytes=MIB) as store:
+            assert store.health is None
+    path.write_bytes(noise(10))
+    async with opened(path, clock, max_bytes=MIB) as store:
+        assert store.health == f"5 files set aside lie beside {path}: look at them and remove them"
+    assert len(aside(path)) == 5
 
 
 async def test_looking_at_a_file_does_not_change_it(path: Path) -> None:

@@ -2,7 +2,9 @@
 
 from dataclasses import replace
 
-from proxy.core.entry import Coding
+from proxy.core.entry import Coding, tombstone
+from proxy.core.purge import MOST, Purge
+from proxy.store.backlog import Backlog
 from proxy.store.pending import Pending, newest
 from tests.store.support import NOW_S, entry
 
@@ -100,3 +102,35 @@ def test_a_form_is_taken_over() -> None:
     pending.take(10 * ONE)
     pending.replace("ns", "b", formed)
     assert pending.get("ns", "b") == entry()
+
+
+def test_what_is_gone_is_never_given_up() -> None:
+    """Neither for its size nor when everything is: the file would bring the answer back. What answers are made of may be."""
+    pending = Pending(10_000)
+    pending.add("ns", "/gone", tombstone(NOW_S))
+    pending.add("ns", "part", tombstone(NOW_S))
+    for number in range(20):
+        pending.add("ns", f"/{number}", entry("x" * 1_000))
+    assert pending.get("ns", "/gone") is not None
+    assert pending.get("ns", "part") is None
+    pending.take(1)
+    held = len(pending)
+    assert pending.clear() == held - 1
+    assert pending.get("ns", "/gone") is not None
+    assert len(pending) == 1
+    only = Pending(1)
+    assert only.add("ns", "/gone", tombstone(NOW_S)) == 0
+    assert len(only) == 1
+
+
+def test_purges_that_come_back_are_bounded() -> None:
+    """However many came while others were being carried out."""
+    backlog = Backlog(10_000)
+    for number in range(MOST):
+        backlog.purge(Purge(at_s=NOW_S + number, run=str(number)))
+    backlog.take(1)
+    for number in range(MOST):
+        backlog.purge(Purge(at_s=NOW_S + MOST + number, run=str(number)))
+    backlog.give_up()
+    assert len(backlog._purges) == MOST + 1
+    assert backlog.judged("/api/runs/details/x", entry("x", NOW_S + MOST - 1)) is None

@@ -165,7 +165,7 @@ async def test_what_is_written_while_all_is_learned_anew(path: Path, monkeypatch
 
 async def test_what_was_thrown_out_is_forgotten_in_time(path: Path, clock: ManualClock) -> None:
     """After as many writes as the file has room for all is learned anew, so that it doesn't fill up with what is gone."""
-    async with opened(path, clock, max_bytes=MIB) as store:
+    async with opened(path, clock, max_bytes=MIB * 4 // 3) as store:
         await learned(store)
         known = database(store)._presence._filter
         most = MIB // quota.ROW_BYTES

@@ -5,10 +5,14 @@ from pathlib import Path
 import pytest
 
 from proxy.store import SqliteStore, quota
-from proxy.store.connections import WAL_BYTES, run
+from proxy.store.connections import run
+from proxy.store.files import log_of
 from tests.store.support import MIB, NOW_S, ManualClock, database, edit, entry, noise, opened, same, until
 
-QUOTA = 2 * MIB
+# What the file may take, and the quota for it and its log together.
+FILE = 2 * MIB
+QUOTA = FILE * 4 // 3
+LARGE = 16 * MIB * 4 // 3
 
 
 async def fill(store: SqliteStore, total_bytes: int, *, size: int = 10_000, prefix: str = "k", batch: int = 20) -> int:
@@ -23,16 +27,16 @@ async def fill(store: SqliteStore, total_bytes: int, *, size: int = 10_000, pref
 
 
 async def test_five_times_the_quota(path: Path, clock: ManualClock) -> None:
-    """The file never exceeds the quota, nor its log its own bound, and most of the room is used."""
+    """The file never exceeds its part of the quota, nor with its log the whole, and most of the room is used."""
     async with opened(path, clock, max_bytes=QUOTA) as store:
         largest = 0
         for part in range(10):
             clock.advance(1)
-            await fill(store, QUOTA // 2, prefix=f"{part}-")
+            await fill(store, FILE // 2, prefix=f"{part}-")
             largest = max(largest, path.stat().st_size)
-            assert Path(f"{path}-wal").stat().st_size < WAL_BYTES
-            assert store.sizes.live_bytes <= QUOTA
-        assert QUOTA * 0.8 < largest <= QUOTA
+            assert path.stat().st_size + log_of(path).stat().st_size <= QUOTA
+            assert store.sizes.live_bytes <= FILE
+        assert FILE * 0.8 < largest <= FILE
         assert (store.health, store.counters.errors, store.counters.dropped) == (None, 0, 0)
         assert store.counters.evictions > 600
         assert store.sizes.entries == store.counters.writes - store.counters.evictions
@@ -46,7 +50,7 @@ async def test_what_is_used_stays(path: Path, clock: ManualClock) -> None:
         store.put("used", "forgotten", entry("x"))
         for part in range(10):
             clock.advance(1)
-            await fill(store, QUOTA // 2, prefix=f"{part}-")
+            await fill(store, FILE // 2, prefix=f"{part}-")
             clock.advance(1)
             for key in "abc":
                 assert await store.get("used", key) is not None
@@ -57,7 +61,7 @@ async def test_uses_outlive_a_restart(path: Path, clock: ManualClock) -> None:
     """When an entry was last used is written at closing, not with every read."""
     async with opened(path, clock, max_bytes=QUOTA) as store:
         store.put("used", "a", entry("a"))
-        await fill(store, QUOTA // 2)
+        await fill(store, FILE // 2)
         batches = store.counters.write_batches
         clock.advance(5)
         for _ in range(100):
@@ -65,7 +69,7 @@ async def test_uses_outlive_a_restart(path: Path, clock: ManualClock) -> None:
         assert store.counters.write_batches == batches
     async with opened(path, clock, max_bytes=QUOTA) as store:
         clock.advance(5)
-        await fill(store, QUOTA * 3 // 4, prefix="later")
+        await fill(store, FILE * 3 // 4, prefix="later")
         assert store.counters.evictions > 0
         assert await store.get("used", "a") is not None
 
@@ -93,10 +97,10 @@ async def test_too_large_for_the_file(path: Path, clock: ManualClock) -> None:
         store.put("ns", "a", entry("a", NOW_S - 2))
         store.put("ns", "b", entry("b", NOW_S - 2))
         await store.flush()
-        store.put("ns", "a", entry(noise(QUOTA // 8 + 1), NOW_S - 3))
+        store.put("ns", "a", entry(noise(FILE // 8 + 1), NOW_S - 3))
         await store.flush()
         assert await store.get("ns", "a") is not None, "an older entry changes nothing, however large"
-        store.put("ns", "a", entry(noise(QUOTA // 8 + 1), NOW_S - 1))
+        store.put("ns", "a", entry(noise(FILE // 8 + 1), NOW_S - 1))
         await store.flush()
         assert await store.get("ns", "a") is None
         assert await store.get("ns", "b") is not None
@@ -118,20 +122,21 @@ async def test_more_than_can_wait(path: Path, clock: ManualClock) -> None:
 
 async def test_a_smaller_quota_shrinks_the_file(path: Path, clock: ManualClock) -> None:
     """A file that is larger than a new quota is brought within it in small steps, keeping what was used last."""
-    async with opened(path, clock, max_bytes=16 * MIB) as store:
+    async with opened(path, clock, max_bytes=LARGE) as store:
         await fill(store, 12 * MIB)
         clock.advance(1)
         store.put("ns", "last", entry())
     assert path.stat().st_size > 12 * MIB
     async with opened(path, clock, max_bytes=QUOTA) as store:
-        while store.sizes.file_bytes > QUOTA:
+        while store.sizes.file_bytes > FILE:
             before = store.sizes.file_bytes
             await store.flush()
             assert 0 < before - store.sizes.file_bytes <= 8 * quota.STEP_PAGES * 4096
+            assert log_of(path).stat().st_size <= quota.Room.of(QUOTA).log_bytes
         assert await store.get("ns", "last") is not None
-        assert await run(database(store)._writer, "PRAGMA max_page_count") == [(QUOTA // 4096,)]
-        await fill(store, QUOTA)
-    assert path.stat().st_size <= QUOTA
+        assert await run(database(store)._writer, "PRAGMA max_page_count") == [(FILE // 4096,)]
+        await fill(store, FILE)
+    assert path.stat().st_size <= FILE
 
 
 async def test_room_is_made_for_more_than_one_batch(path: Path, clock: ManualClock) -> None:
@@ -142,19 +147,19 @@ async def test_room_is_made_for_more_than_one_batch(path: Path, clock: ManualClo
             await store.flush()
             if store.counters.evictions:
                 break
-        assert QUOTA * 0.85 < store.sizes.live_bytes < QUOTA * 0.92
+        assert FILE * 0.85 < store.sizes.live_bytes < FILE * 0.92
 
 
 async def test_the_quota_reached_before_the_reckoning(path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch) -> None:
     """If the pages run out although it was reckoned that they would do, more is evicted and the batch written after all."""
     async with opened(path, clock, max_bytes=QUOTA) as store:
-        await fill(store, QUOTA * 3 // 4)
+        await fill(store, FILE * 3 // 4)
         monkeypatch.setattr(quota, "make_room", real := Reluctant(quota.make_room))
         monkeypatch.setattr(quota, "need_of", lambda blob_bytes: blob_bytes // 2)
-        await fill(store, QUOTA, prefix="more", batch=40)
+        await fill(store, FILE, prefix="more", batch=40)
         assert real.refused
         assert (store.health, store.counters.errors, store.counters.dropped) == (None, 0, 0)
-        assert store.sizes.file_bytes <= QUOTA
+        assert store.sizes.file_bytes <= FILE
 
 
 class Reluctant:
@@ -165,7 +170,7 @@ class Reluctant:
         self.refused = False
 
     async def __call__(self, writer: object, need_bytes: int, *, max_bytes: int) -> int:
-        if max_bytes == QUOTA:
+        if max_bytes == FILE:
             self.refused = True
             return 0
         assert callable(self.make_room)
@@ -185,16 +190,16 @@ async def test_an_empty_file_with_a_tiny_quota(path: Path, clock: ManualClock) -
 async def test_the_hard_quota_is_sqlites_own(path: Path, clock: ManualClock) -> None:
     """Whatever else fails, SQLite itself lets the file not grow beyond the quota."""
     async with opened(path, clock, max_bytes=QUOTA) as store:
-        assert await run(database(store)._writer, "PRAGMA max_page_count") == [(QUOTA // 4096,)]
+        assert await run(database(store)._writer, "PRAGMA max_page_count") == [(FILE // 4096,)]
 
 
 async def test_free_space_is_kept_for_the_next_entries(path: Path, clock: ManualClock) -> None:
     """A little free space is not given back to the file system, to be asked for again at once."""
-    async with opened(path, clock, max_bytes=16 * MIB) as store:
+    async with opened(path, clock, max_bytes=LARGE) as store:
         await fill(store, 4 * MIB)
     edit(path, "DELETE FROM bodies WHERE id % 4 = 0", "DELETE FROM entries WHERE id % 4 = 0")
     before = path.stat().st_size
-    async with opened(path, clock, max_bytes=16 * MIB) as store:
+    async with opened(path, clock, max_bytes=LARGE) as store:
         await store.flush()
         assert store.sizes.file_bytes == before
         assert store.sizes.live_bytes < before * 0.85

@@ -103,6 +103,7 @@ def test_every_fault_at_once(tmp_path: Path) -> None:
         ("PLUTO_PROXY_ACCESS__TRUSTED_PROXIES", "::ffff:0:0/96"),
         ("PLUTO_PROXY_UPSTREAM__EXTRA_PARAMS", "_"),
         ("PLUTO_PROXY_UPSTREAM__DEADLINE_S", "0"),
+        ("PLUTO_PROXY_UPSTREAM__STALL_S", "0"),
         ("PLUTO_PROXY_CACHE__MAX_BYTES", "1 parsec"),
     ],
 )
@@ -111,6 +112,16 @@ def test_bad_values(name: str, value: str) -> None:
     told = faults({name: value})
     assert len(told) == 1
     assert "secret" not in told[0]
+
+
+def test_a_standstill_cannot_last_longer_than_a_call() -> None:
+    """A stall_s beyond deadline_s could never come true; its default is no obstacle to a short deadline."""
+    short = {"PLUTO_PROXY_UPSTREAM__DEADLINE_S": "2"}
+    assert load(None, short).config.upstream.deadline_s == 2
+    assert load(None, {**short, "PLUTO_PROXY_UPSTREAM__STALL_S": "2"}).config.upstream.stall_s == 2
+    [fault] = faults({**short, "PLUTO_PROXY_UPSTREAM__STALL_S": "2.1"})
+    assert "stall_s must be at most deadline_s (2)" in fault
+    assert "PLUTO_PROXY_UPSTREAM__STALL_S" in fault
 
 
 @pytest.mark.parametrize(

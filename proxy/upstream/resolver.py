@@ -1,0 +1,45 @@
+"""Looking up the upstream's address, for no longer than a connection may take."""
+
+import asyncio
+import socket
+
+import aiohttp
+from aiohttp.abc import ResolveResult
+
+_Asked = tuple[str, int, int]
+
+
+class TimelyResolver(aiohttp.ThreadedResolver):
+    """Asks the system, and gives up waiting after `timeout_s`.
+
+    The look-up itself cannot be ended: it holds a thread, which others need, for as long as the name server is silent. So there
+    is one of each at most, and whoever asks meanwhile waits for that one.
+    """
+
+    def __init__(self, timeout_s: float) -> None:
+        super().__init__()
+        self._timeout_s = timeout_s
+        self._under_way: dict[_Asked, asyncio.Task[list[ResolveResult]]] = {}
+
+    async def resolve(self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET) -> list[ResolveResult]:
+        """Return the addresses of a host. Raises aiohttp.ConnectionTimeoutError, OSError."""
+        asked = (host, port, family)
+        looking = self._under_way.get(asked)
+        if looking is None:
+            looking = self._under_way[asked] = asyncio.create_task(super().resolve(host, port, family), name="resolver.resolve")
+            looking.add_done_callback(lambda done: self._end(asked, done))
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                return await asyncio.shield(looking)
+        except TimeoutError:
+            raise aiohttp.ConnectionTimeoutError("the name server does not answer") from None
+
+    async def close(self) -> None:
+        """Wait for nothing any more."""
+        for looking in self._under_way.values():
+            looking.cancel()
+
+    def _end(self, asked: _Asked, looking: "asyncio.Task[list[ResolveResult]]") -> None:
+        del self._under_way[asked]
+        if not looking.cancelled():
+            looking.exception()  # retrieved, though nobody may wait for it any more
