@@ -12,6 +12,7 @@ from proxy.core.lifetimes import LifetimeTable
 from proxy.core.purge import KEEP_S, Purges
 from proxy.core.routes import ROUTES, Route, RouteTable
 from proxy.core.run_status import Ramp
+from proxy.log.lines import Lines
 from proxy.service.asking import Asker
 from proxy.service.assembling import Assembler
 from proxy.service.checks import Checks
@@ -61,11 +62,12 @@ async def open_parts(
     routes: Sequence[Route] = ROUTES,
     clock: Clock | None = None,
     sleep: Sleep = asyncio.sleep,
+    lines: Lines | None = None,
 ) -> AsyncIterator[Parts]:
     """Open everything that answering takes, and close it at the end.
 
     Raises ConfigError where the key or the token file cannot be used, StoreError where the cache file must not be. `routes`,
-    `clock` and `sleep` are for tests, which tell the time themselves.
+    `clock` and `sleep` are for tests, which tell the time themselves. `lines`: the log's, None where it isn't ours.
     """
     credential, clock = Credential(key), clock or SystemClock()
     tokens = None if config.access.tokens_file is None else Tokens(config.access.tokens_file, clock)
@@ -176,6 +178,7 @@ async def open_parts(
             fast=fast,
             seen=SeenRequests(guard=guard, fast=fast),
             telemetry=telemetry,
+            lines=lines,
         )
         expose(parts)
         summing = asyncio.create_task(parts.summed.run(), name="summed.run")

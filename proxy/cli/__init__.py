@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from proxy import __version__
+from proxy.cli.descriptors import fill_standard
 from proxy.cli.serve import run_server
 from proxy.cli.token import add_parser, run_token
 from proxy.clock import SystemClock
@@ -26,6 +27,7 @@ NO_KEY = (
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status: 0, 1 where it failed, 2 for a faulty configuration or command line."""
+    fill_standard()
     arguments = _parser().parse_args(argv)
     try:
         match arguments.command:
