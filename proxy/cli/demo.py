@@ -7,6 +7,7 @@ from pathlib import Path
 
 from proxy import log
 from proxy.cli.serve import serve
+from proxy.cli.signals import outlasted
 from proxy.config import Config, KeySource, load
 from proxy.config.model import Log
 from proxy.log.lines import Lines
@@ -35,7 +36,7 @@ def run_demo(listen: str) -> int:
     """Run the demo until SIGINT or SIGTERM; return the exit status. Raises ConfigError or OSError where it cannot begin."""
     settings = Log()
     lines = log.configure(level=settings.level, log_format=settings.format)
-    with tempfile.TemporaryDirectory(prefix="pluto-proxy-demo-") as folder:
+    with outlasted(), tempfile.TemporaryDirectory(prefix="pluto-proxy-demo-") as folder:
         asyncio.run(_demo(listen, Path(folder), lines))
     return 0
 

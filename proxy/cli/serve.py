@@ -14,6 +14,7 @@ from aiohttp import web
 from proxy import log
 from proxy.app import open_parts
 from proxy.cli.descriptors import make_room
+from proxy.cli.signals import outlasted
 from proxy.config import Config, KeySource
 from proxy.config.model import split_listen
 from proxy.log.lines import Lines
@@ -34,7 +35,7 @@ def run_server(config: Config, key: KeySource) -> int:
     lines = log.configure(level=config.log.level, log_format=config.log.format)
     # Where uvloop can't be had, there is the standard library's.
     loops = importlib.import_module("uvloop" if find_spec("uvloop") else "asyncio")
-    with asyncio.Runner(loop_factory=loops.new_event_loop) as runner:
+    with outlasted(), asyncio.Runner(loop_factory=loops.new_event_loop) as runner:
         runner.run(serve(config, key, lines))
     return 0
 
