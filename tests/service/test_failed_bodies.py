@@ -19,6 +19,8 @@ from tests.support import METRICS, World, world
 MAX_BYTES = 2**21
 AT_ONCE = 4
 ROUNDS = 5
+# Connections that were broken off leave what was buffered, as garbage.
+MOST_KEPT = MAX_BYTES * AT_ONCE / 4
 ROW = b'{"logName":"loss","logGroup":"","value":1,"valueFlag":"","time":"2026-01-01 00:00:00.000","step":1},'
 PIECE = ROW * 300
 HEAD = b"HTTP/1.1 %s\r\nContent-Type: application/json\r\n%s\r\n\r\n"
@@ -124,7 +126,7 @@ async def test_nothing_is_kept_of_a_body_that_failed(tmp_path: Path, answer: str
     with capture_logs():
         async with upstream() as base, world(tmp_path, upstream=base, routes=routes, **settings) as running:
             kept = await kept_bytes(running, answer)
-    assert kept[-1] - kept[0] < MAX_BYTES * AT_ONCE / 4, kept
+    assert kept[-1] - kept[0] < MOST_KEPT, kept
 
 
 async def kept_bytes(running: World, answer: str) -> list[int]:
@@ -138,6 +140,11 @@ async def kept_bytes(running: World, answer: str) -> list[int]:
         for number in range(1, 1 + ROUNDS):
             await failing(running, answer, number)
             kept.append(tracemalloc.get_traced_memory()[0])
+        patience = 1_000
+        while kept[-1] - kept[0] >= MOST_KEPT and (patience := patience - 1):
+            # A thread that has just done its work may hold on to what it was for a moment.
+            await asyncio.sleep(0.005)
+            kept[-1] = tracemalloc.get_traced_memory()[0]
     finally:
         tracemalloc.stop()
         gc.enable()

@@ -5,6 +5,7 @@ import weakref
 
 import pytest
 
+from proxy.clock import SystemClock
 from proxy.core.raised import anew, let_go
 from proxy.errors import (
     BadQuery,
@@ -16,6 +17,8 @@ from proxy.errors import (
     UpstreamBusy,
     UpstreamFailed,
 )
+from proxy.service.memo import Failure, Memo
+from proxy.service.question import Question
 
 ERRORS = [
     UpstreamFailed("no", upstream_status=500, transient=True),
@@ -76,3 +79,19 @@ def test_errors_that_arose_from_each_other() -> None:
     let_go(first)
     assert first.__context__ is None
     assert second.__cause__ is None
+
+
+def test_what_is_remembered_of_a_failure() -> None:
+    """It holds nothing, neither of where it was raised first nor of those who raise it again."""
+    memo, question = Memo(SystemClock(), negative_s=60), Question("fingerprint", "/api/runs/metrics")
+    error = raised(UpstreamFailed("no"), Body())
+    assert isinstance(error, UpstreamFailed)
+    memo.remember(question, error)
+    let_go(error)
+    for _ in range(3):
+        said = memo.get(question)
+        assert isinstance(said, Failure)
+        with pytest.raises(UpstreamFailed, match="no"):
+            raise said.again()
+        assert (said.error.__traceback__, said.error.__context__, said.error.__cause__) == (None, None, None)
+        assert said.error is not error
