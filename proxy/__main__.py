@@ -1,7 +1,11 @@
 """`python -m proxy`, and the command `pluto-proxy`."""
 
 import gc
+import signal
 import sys
+
+# What would end the process before it can say what it does about it (`proxy.cli.signals`).
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2})
 
 # What is imported stays: looking through it again and again for garbage would take a tenth of the start. `proxy.cli.serve`
 # turns it on again.

@@ -13,6 +13,7 @@ from proxy.core.limits import Limits
 from proxy.core.purge import KEEP_S, Purges
 from proxy.core.routes import ROUTES, Route, RouteTable
 from proxy.core.run_status import Ramp
+from proxy.log.lines import Lines
 from proxy.service.asking import Asker
 from proxy.service.assembling import Assembler
 from proxy.service.checks import Checks
@@ -65,12 +66,13 @@ async def open_parts(
     clock: Clock | None = None,
     sleep: Sleep = asyncio.sleep,
     limits: Limits | None = None,
+    lines: Lines | None = None,
 ) -> AsyncIterator[Parts]:
     """Open everything that answering takes, and close it at the end.
 
     Raises ConfigError where the key, the token file or upstream.ca_file cannot be used, StoreError where the cache file must
     not be. `routes`, `clock`, `sleep` and `limits` are for tests, which tell the time themselves and what was seen of the
-    upstream's limits.
+    upstream's limits. `lines`: the log's, None where it isn't ours.
     """
     credential, clock = Credential(key), clock or SystemClock()
     tokens = None if config.access.tokens_file is None else Tokens(config.access.tokens_file, clock)
@@ -185,6 +187,7 @@ async def open_parts(
             fast=fast,
             seen=SeenRequests(guard=guard, fast=fast),
             telemetry=telemetry,
+            lines=lines,
         )
         expose(parts)
         summing = asyncio.create_task(parts.summed.run(), name="summed.run")

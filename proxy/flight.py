@@ -1,13 +1,16 @@
 """Single flight: however many ask the same at the same time, the upstream is asked once.
 
-A flight is a task of its own. Whoever asks waits for it through a shield, so that a caller who goes away harms nobody, and the
-first caller is no different from the others. Every waiter gets the same result or the same exception.
+A flight is a task of its own, which those who ask wait for, so that a caller who goes away harms nobody, and the first caller
+is no different from the others. Every waiter gets the same result or, of a ProxyError, one of their own that says the same.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
+
+from proxy.core.raised import anew, let_go
+from proxy.errors import ProxyError
 
 K = TypeVar("K")
 C = TypeVar("C", bound=Callable[[], Awaitable[Any]])
@@ -24,7 +27,11 @@ class Flight(Generic[C, T]):
 
     async def result(self) -> T:
         """Wait for the call and return or raise what it did. Cancelling the waiter leaves the call alone."""
-        return await asyncio.shield(self.task)
+        await self.ended()
+        error = None if self.task.cancelled() else self.task.exception()
+        if isinstance(error, ProxyError):
+            raise anew(error)
+        return self.task.result()
 
     async def ended(self) -> None:
         """Wait until the call is over, whatever came of it."""
@@ -96,4 +103,9 @@ class Flights(Generic[K, C, T]):
 
 
 async def _run(call: Callable[[], Awaitable[T]]) -> T:
-    return await call()
+    try:
+        return await call()
+    except ProxyError as exc:
+        # The task keeps it.
+        let_go(exc)
+        raise

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from proxy import __version__
+from proxy.cli.descriptors import fill_standard
 from proxy.cli.serve import run_server
+from proxy.cli.signals import release
 from proxy.cli.token import add_parser, run_token
 from proxy.clock import SystemClock
 from proxy.config import Loaded, load
@@ -19,6 +21,8 @@ from proxy.upstream.tls import trust
 
 FAILED = 1
 BAD_CONFIGURATION = 2
+# These say themselves what becomes of signals.
+_SERVING = frozenset({"serve", "demo"})
 NO_KEY = (
     "no key for pluto-api: set PLUTO_API_KEY, or PLUTO_API_KEY_FILE to a file that holds it; "
     "`make demo` (pluto-proxy demo) shows the proxy without one"
@@ -27,7 +31,10 @@ NO_KEY = (
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status: 0, 1 where it failed, 2 for a faulty configuration or command line."""
+    fill_standard()
     arguments = _parser().parse_args(argv)
+    if arguments.command not in _SERVING:
+        release()
     try:
         match arguments.command:
             case "demo":

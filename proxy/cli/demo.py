@@ -7,7 +7,10 @@ from pathlib import Path
 
 from proxy import log
 from proxy.cli.serve import serve
+from proxy.cli.signals import outlasted
 from proxy.config import Config, KeySource, load
+from proxy.config.model import Log
+from proxy.log.lines import Lines
 from proxy.standin import GrowthConfig, Standin, StandinConfig
 from proxy.standin.auth import DEFAULT_KEYS
 
@@ -31,19 +34,20 @@ Ctrl-C ends it.
 
 def run_demo(listen: str) -> int:
     """Run the demo until SIGINT or SIGTERM; return the exit status. Raises ConfigError or OSError where it cannot begin."""
-    with tempfile.TemporaryDirectory(prefix="pluto-proxy-demo-") as folder:
-        asyncio.run(_demo(listen, Path(folder)))
+    settings = Log()
+    lines = log.configure(level=settings.level, log_format=settings.format)
+    with outlasted(), tempfile.TemporaryDirectory(prefix="pluto-proxy-demo-") as folder:
+        asyncio.run(_demo(listen, Path(folder), lines))
     return 0
 
 
-async def _demo(listen: str, folder: Path) -> None:
+async def _demo(listen: str, folder: Path, lines: Lines) -> None:
     standin = Standin(StandinConfig(growth=GrowthConfig(live_runs=2, finished_runs=1)))
     async with standin.serve() as upstream:
         config = _config(listen, upstream, folder)
-        log.configure(level=config.log.level, log_format=config.log.format)
         sys.stdout.write(_GUIDE.format(listen=config.server.listen, upstream=upstream))
         sys.stdout.flush()
-        await serve(config, KeySource(value=DEFAULT_KEYS[0].text))
+        await serve(config, KeySource(value=DEFAULT_KEYS[0].text), lines)
 
 
 def _config(listen: str, upstream: str, folder: Path) -> Config:

@@ -1,6 +1,8 @@
 """File descriptors: one for each connection, and some that must not be lacking when there are as many clients as may be."""
 
+import os
 import resource
+import sys
 
 import structlog
 
@@ -9,6 +11,19 @@ from proxy.config import Config
 # Files, the cache's among them, and what Python itself needs.
 _OWN = 64
 _log = structlog.get_logger()
+
+
+def fill_standard() -> None:
+    """Put /dev/null where standard input, output or error is closed, before anything else gets its number.
+
+    What is written to them would end up in the cache, and the event loop aborts where it meets itself in their place.
+    """
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(descriptor)
+    # Python has none where the descriptor was closed.
+    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
 
 
 def make_room(config: Config) -> Config:

@@ -14,8 +14,10 @@ from aiohttp import web
 from proxy import log
 from proxy.app import open_parts
 from proxy.cli.descriptors import make_room
+from proxy.cli.signals import outlasted
 from proxy.config import Config, KeySource
 from proxy.config.model import split_listen
+from proxy.log.lines import Lines
 from proxy.web.parts import Parts
 from proxy.web.server import Server
 
@@ -31,27 +33,27 @@ def run_server(config: Config, key: KeySource, *, ignored: Sequence[str] = ()) -
     `ignored`: the variables whose proxy others would use. Their values can hold a password: only their names are told.
     Raises ConfigError, StoreError or OSError where serving cannot begin.
     """
-    log.configure(level=config.log.level, log_format=config.log.format)
+    lines = log.configure(level=config.log.level, log_format=config.log.format)
     if ignored:
         _log.warning(
             "proxy_variables.ignored", variables=list(ignored), hint="set upstream.proxy to reach pluto-api by a proxy"
         )
     # Where uvloop can't be had, there is the standard library's.
     loops = importlib.import_module("uvloop" if find_spec("uvloop") else "asyncio")
-    with asyncio.Runner(loop_factory=loops.new_event_loop) as runner:
-        runner.run(serve(config, key))
+    with outlasted(), asyncio.Runner(loop_factory=loops.new_event_loop) as runner:
+        runner.run(serve(config, key, lines))
     return 0
 
 
-async def serve(config: Config, key: KeySource) -> None:
+async def serve(config: Config, key: KeySource, lines: Lines) -> None:
     """Serve; return once it was told to end and what was under way has been answered.
 
-    A second signal ends the waiting.
+    A second signal ends the waiting. `lines` are those of the log, which the metrics and `/readyz` tell about.
     """
     config = make_room(config)
     host, port = split_listen(config.server.listen)
     with _signals() as told:
-        async with open_parts(config, key) as parts, running(parts) as runner:
+        async with open_parts(config, key, lines=lines) as parts, running(parts) as runner:
             # What is there by now stays: the garbage collector needn't look through all of it again and again.
             gc.collect()
             gc.freeze()

@@ -27,7 +27,7 @@ from proxy.service.assembling import Assembler
 from proxy.service.deltas import Deltas
 from proxy.service.fetcher import Fetcher
 from proxy.service.lifetimes import RunLifetimes
-from proxy.service.memo import Failure, Memo
+from proxy.service.memo import Memo
 from proxy.service.need import Fetched
 from proxy.service.question import Question
 from proxy.service.series import Series
@@ -159,7 +159,7 @@ class Asker:
             raise
         except UpstreamError as exc:
             # Next time it is asked for in full, once the failure is no longer remembered.
-            self._memo.remember(Question(asked.tenant.fingerprint, asked.query.target), Failure(error=exc))
+            self._memo.remember(Question(asked.tenant.fingerprint, asked.query.target), exc)
             raise
         if done is None:
             return None

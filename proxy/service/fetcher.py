@@ -16,7 +16,7 @@ from proxy.errors import AnswerTooLarge, KeyRefused, UpstreamBusy, UpstreamError
 from proxy.flight import Flight, Flights
 from proxy.service.encoder import Encoder
 from proxy.service.lifetimes import RunLifetimes
-from proxy.service.memo import Failure, Memo
+from proxy.service.memo import Memo
 from proxy.service.need import Fetched, Need
 from proxy.service.question import Question
 from proxy.service.tenancy import Tenancy, Tenant
@@ -259,7 +259,7 @@ class Fetcher:
         self._note_vain(call, error)
         # What was given up for its size may still be had by who accepts more.
         if not (isinstance(error, AnswerTooLarge) and call.first.bounds is not None):
-            self._memo.remember(call.question, Failure(error=error))
+            self._memo.remember(call.question, error)
 
     @staticmethod
     def _note_vain(call: _Call, error: UpstreamError | None) -> None:

@@ -7,6 +7,7 @@ from cachetools import TTLCache
 from proxy.clock import Clock
 from proxy.core.entry import Entry
 from proxy.core.purge import Purge
+from proxy.core.raised import anew
 from proxy.errors import UpstreamError
 from proxy.service.question import Question
 
@@ -15,13 +16,13 @@ _MOST = 10_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """A question that the upstream failed to answer."""
+    """A question that the upstream failed to answer. `error` was never raised, and isn't meant to be: `again` is."""
 
     error: UpstreamError
 
     def again(self) -> UpstreamError:
-        """Return the error to raise once more, without the frames that it went through before."""
-        return self.error.with_traceback(None)
+        """Return the error to raise once more; each who raises it has one of their own."""
+        return anew(self.error)
 
 
 class Memo:
@@ -34,9 +35,9 @@ class Memo:
         """Return what was remembered about a question within the last `negative_s` seconds."""
         return self._said.get(question) if self._said else None
 
-    def remember(self, question: Question, said: Entry | Failure) -> None:
+    def remember(self, question: Question, said: Entry | UpstreamError) -> None:
         """Remember the upstream's 4xx or a failure."""
-        self._said[question] = said
+        self._said[question] = said if isinstance(said, Entry) else Failure(error=anew(said))
 
     def purge(self, purge: Purge) -> None:
         """Forget what a purge takes, whenever it was said."""

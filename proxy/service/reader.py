@@ -204,28 +204,29 @@ class Reader:
 
     async def _fetch_briefly(self, ask: _Ask) -> Answer:
         """Fetch, and fall back on the entry that is there where that fails or takes too long."""
-        failure: UpstreamError | None = None
         try:
             async with asyncio.timeout(self._stale_wait_s):
                 if ask.entry is not None and await self._asker.has_ended(ask.asked, ask.entry):
                     return self._found(ask)
                 return await self._fetch(ask)
         except TimeoutError:
-            reason = "upstream-slow"
+            pass
         except UpstreamError as exc:
-            failure, reason = exc, exc.code
-        # Time has passed: the entry may have grown too old meanwhile, or the key have been refused.
-        lifetimes = self._lifetimes.of(ask.query, ask.tenant)
-        verdict = Verdict.EXPIRED if ask.entry is None else judge(ask.entry, self._clock.now_s(), lifetimes)
-        refused = self._upstream.condition() is Condition.KEY_REFUSED
-        if verdict is Verdict.EXPIRED or (refused and verdict is not Verdict.FRESH):
-            if failure is not None:
-                raise failure
+            if not self._is_usable(ask):
+                raise
+            return self._found(ask, stale=exc.code)
+        if not self._is_usable(ask):
             return await self._fetch(replace(ask, asked=replace(ask.asked, need=replace(ask.asked.need, urgent=True))))
-        if failure is None:
-            # The call is still under way: somebody must be there to take its answer apart.
-            return self._refresh(ask, reason)
-        return self._found(ask, stale=reason)
+        # The call is still under way: somebody must be there to take its answer apart.
+        return self._refresh(ask, "upstream-slow")
+
+    def _is_usable(self, ask: _Ask) -> bool:
+        """Tell whether what was found may still be handed out: it may have grown too old, or the key have been refused."""
+        if ask.entry is None:
+            return False
+        verdict = judge(ask.entry, self._clock.now_s(), self._lifetimes.of(ask.query, ask.tenant))
+        refused = self._upstream.condition() is Condition.KEY_REFUSED
+        return verdict is not Verdict.EXPIRED and (verdict is Verdict.FRESH or not refused)
 
     async def _fetch(self, ask: _Ask) -> Answer:
         brought = await self._asker.ask(ask.asked)

@@ -25,7 +25,7 @@ from proxy.errors import AnswerTooLarge, KeyRefused, UpstreamBusy, UpstreamError
 from proxy.service.encoder import Encoder
 from proxy.service.fetcher import Fetcher
 from proxy.service.lifetimes import RunLifetimes
-from proxy.service.memo import Failure, Memo
+from proxy.service.memo import Memo
 from proxy.service.need import Fetched, Need
 from proxy.service.proving import Prover
 from proxy.service.question import Question
@@ -147,7 +147,7 @@ class Widening:
         except UpstreamError as exc:
             # Perhaps it was too much: next time it is asked for as it came, once the failure is no longer remembered.
             in_vain(exc)
-            self._memo.remember(Question(asked.tenant.fingerprint, asked.query.target), Failure(error=exc))
+            self._memo.remember(Question(asked.tenant.fingerprint, asked.query.target), exc)
             raise
         if fetched.entry.status != 200:
             in_vain(None)  # what is said to another question is no answer to this one

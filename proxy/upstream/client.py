@@ -13,6 +13,7 @@ from proxy.core.budget import Ended, Limits, Priority, Ticket
 from proxy.core.extents import Extents
 from proxy.core.pieces import Work, pieces
 from proxy.core.plan import Condition
+from proxy.core.raised import let_go
 from proxy.core.retry_after import LEAST_S, read_retry_after
 from proxy.errors import (
     AnswerTooLarge,
@@ -138,6 +139,8 @@ class Upstream:
             try:
                 return await self._ask(target, ticket, _Reading(check, taking), most)
             except UpstreamError as exc:
+                # The frames that it comes from hold what there was of a body, and in `_Judged` the error itself.
+                let_go(exc)
                 if not self._may_retry(exc, ticket):
                     raise
                 if not isinstance(exc, UpstreamBusy):

@@ -95,6 +95,15 @@ class Exchange:
 
     async def _whole(self, response: aiohttp.ClientResponse, bounds: Bounds) -> bytes:
         chunks: list[bytes] = []
+        try:
+            await self._take(response, bounds, chunks)
+            return await joined(chunks)
+        finally:
+            # Whatever went wrong: an error holds this frame for as long as somebody holds the error.
+            chunks.clear()
+
+    @staticmethod
+    async def _take(response: aiohttp.ClientResponse, bounds: Bounds, chunks: list[bytes]) -> None:
         size = rows = 0
         seam = b""
         async for chunk in undone(response):
@@ -110,7 +119,6 @@ class Exchange:
                     upstream_status=response.status,
                 )
             chunks.append(chunk)
-        return await joined(chunks)
 
     async def _what_there_is(self, response: aiohttp.ClientResponse) -> bytes:
         body = bytearray()

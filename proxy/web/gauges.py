@@ -17,6 +17,8 @@ def expose(parts: Parts) -> None:
     count("requests_received", "Requests received, answered or not", lambda: parts.requests)
     gauge("upstream_in_flight", "Questions being asked upstream now", lambda: parts.fetcher.in_flight)
     gauge("key_refused", "1 while the upstream refuses the shared key", lambda: upstream.condition() is Condition.KEY_REFUSED)
+    if (lines := parts.lines) is not None:
+        count("log_lines_dropped", "Lines of the log that could not be written", lambda: lines.dropped)
     _expose_budget(parts)
     _expose_series(parts)
     count("unknown_parameter_requests", "Requests with parameters that were dropped", lambda: parts.unknown.requests)

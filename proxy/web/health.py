@@ -93,6 +93,8 @@ def _troubles(parts: Parts) -> list[str]:
         troubles.append("the token file cannot be used: the tokens that were read last go on being good")
     if parts.store.disk.effect is not None:
         troubles.append(parts.store.disk.effect)
+    if parts.lines is not None and parts.lines.losing:
+        troubles.append("standard error cannot be written to: lines of the log are being lost")
     return troubles
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from proxy.clock import Clock
 from proxy.config import Config
 from proxy.core.routes import RouteTable
+from proxy.log.lines import Lines
 from proxy.service.asking import Asker
 from proxy.service.assembling import Assembler
 from proxy.service.deltas import Deltas
@@ -37,8 +38,9 @@ from proxy.web.unknown import UnknownParameters
 class Parts:
     """What the handlers use.
 
-    `tokens` is None where none are needed. `openapi` is the document about the proxy's own surface. `requests` counts those
-    received. `draining` is set when the process was told to end and only finishes what is under way.
+    `tokens` is None where none are needed. `openapi` is the document about the proxy's own surface. `lines` are those of the
+    log, None where it isn't ours. `requests` counts those received. `draining` is set when the process was told to end and only
+    finishes what is under way.
     """
 
     config: Config
@@ -71,5 +73,6 @@ class Parts:
     fast: FastPath
     seen: SeenRequests
     telemetry: Telemetry
+    lines: Lines | None
     requests: int = 0
     draining: bool = False

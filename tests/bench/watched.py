@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from proxy.cli import main, serve
 from proxy.config import Config, KeySource
+from proxy.log.lines import Lines
 from tests.bench.exchange import UnexpectedError
 
 _EVERY_S, _LEAST_S = 0.001, 0.004
@@ -65,10 +66,10 @@ class Watch:
             file.write(f"{gap.ended_s} {gap.lasted_s} {gap.without_cpu_s}\n")
 
 
-async def watched(config: Config, key: KeySource) -> None:
+async def watched(config: Config, key: KeySource, lines: Lines) -> None:
     """Serve, and look at the event loop meanwhile, whatever kind it is of."""
     Watch(Path(os.environ["BENCH_GAPS"]))
-    await _serve(config, key)
+    await _serve(config, key, lines)
 
 
 def _waited_s() -> float:

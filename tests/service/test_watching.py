@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import sys
 from pathlib import Path
 
 import pytest
@@ -138,14 +139,18 @@ async def test_a_crash_is_a_document_and_a_traceback(tmp_path: Path, monkeypatch
 
 
 @pytest.mark.parametrize(("log_format", "is_json"), [("json", True), ("console", False)])
-def test_log_formats(log_format: str, is_json: bool, capfd: pytest.CaptureFixture[str]) -> None:
+def test_log_formats(
+    log_format: str, is_json: bool, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """JSON lines or a console; the standard library's records come in the same form."""
     before = structlog.get_config(), logging.getLogger().handlers[:], logging.getLogger().level
     try:
-        log.configure(level="info", log_format=log_format)  # type: ignore[arg-type]  # from the parameters above
+        monkeypatch.setattr("sys.stderr", sys.stderr)  # as it was, afterwards
+        written = log.configure(level="info", log_format=log_format)  # type: ignore[arg-type]  # from the parameters above
         structlog.get_logger().info("thing.happened", size=3)
         structlog.get_logger().debug("thing.hidden")
         logging.getLogger("aiohttp.client").error("stdlib %s", "record")
+        assert written.settled(30)
         lines = capfd.readouterr().err.splitlines()
     finally:
         structlog.configure(**before[0])

@@ -1,9 +1,11 @@
 """Single flight: one call for all who ask at the same time, whoever of them leaves."""
 
 import asyncio
+import traceback
 
 import pytest
 
+from proxy.errors import UpstreamBusy
 from proxy.flight import Flights
 
 
@@ -100,3 +102,22 @@ async def test_closing_ends_what_is_under_way() -> None:
     with pytest.raises(RuntimeError):
         flights.start("b", call, now_s=0)
     await flights.aclose()
+
+
+async def test_each_waiter_has_an_error_of_their_own() -> None:
+    """It says the same, and has gone through their own frames alone; the flight's has gone through none that hold anything."""
+    flights: Flights[str, Call, int] = Flights()
+    call = Call()
+    call.error = UpstreamBusy("later", retry_after_s=3)
+    flight = flights.start("a", call, now_s=0)
+    waiting = [asyncio.create_task(flight.result()) for _ in range(3)]
+    await asyncio.sleep(0)
+    call.gate.set()
+    errors = [error for error in await asyncio.gather(*waiting, return_exceptions=True) if isinstance(error, UpstreamBusy)]
+    kept = flight.task.exception()
+    assert len({id(error) for error in [*errors, kept]}) == 4
+    assert {(str(error), error.retry_after_s) for error in errors} == {("later", 3)}
+    lengths = [len(traceback.extract_tb(error.__traceback__)) for error in errors]
+    assert lengths == [lengths[0]] * 3
+    assert kept is not None
+    assert {frame.name for frame in traceback.extract_tb(kept.__traceback__)} <= {"_run"}
