@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ByteSize, ConfigDict, Field, create_model, model_validator
 
+from proxy.core.key import QUOTES
 from proxy.core.networks import read_network
 from proxy.core.routes import ROUTES
 
@@ -17,6 +18,7 @@ PositiveSeconds = Annotated[float, Field(gt=0, le=86_400)]
 Count = Annotated[int, Field(ge=1)]
 KNOWN_PARAMETERS = frozenset(parameter.name for route in ROUTES for parameter in route.parameters)
 _LABEL = re.compile(r"[A-Za-z0-9._-]{0,64}")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _LONGEST_LABEL = 63
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _ORIGIN_HOST = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*\.?")
@@ -76,12 +78,11 @@ def _label(text: str) -> str:
 
 
 def _file_path(path: Path) -> Path:
-    if "\0" in str(path) or path.name in {"", ".."} or path.is_dir():
+    text = str(path)
+    if "\0" in text or path.name in {"", ".."} or path.is_dir():
         raise ValueError("must name a file")
-    try:
-        path.expanduser()
-    except RuntimeError:
-        raise ValueError("names the home of a user whom this machine doesn't know") from None
+    if text != text.strip() or text.startswith(QUOTES) or text.endswith(QUOTES) or _CONTROL.search(text):
+        raise ValueError("must name a file, without quotation marks or white space around it, and without line ends in it")
     return path
 
 
@@ -111,8 +112,10 @@ def _origin(text: str) -> str:
 
 
 def _unclaimed(text: str) -> str:
-    if not text or text in KNOWN_PARAMETERS:
+    if text in KNOWN_PARAMETERS:
         raise ValueError(f"{text!r} is a parameter that the proxy reads itself")
+    if not text or text != text.strip() or any(character in text for character in QUOTES) or _CONTROL.search(text):
+        raise ValueError(f"{text!r} is no parameter's name; quotation marks and white space are none of it")
     return text
 
 
