@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ByteSize, ConfigDict, Field, create_model, model_validator
 
 from proxy.core.key import QUOTES
-from proxy.core.networks import read_network
+from proxy.core.networks import in_plain_form, read_network
 from proxy.core.routes import ROUTES
 
 Seconds = Annotated[float, Field(ge=0, le=366 * 86_400)]
@@ -44,7 +44,7 @@ def split_listen(text: str) -> tuple[str, int]:
 def is_loopback(host: str) -> bool:
     """Tell whether a host name or address can only be reached from this machine (remembered: asked at every request)."""
     try:
-        return ipaddress.ip_address(host).is_loopback
+        return ipaddress.ip_address(in_plain_form(host)).is_loopback
     except ValueError:
         return host.lower() == "localhost"
 

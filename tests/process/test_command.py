@@ -5,6 +5,7 @@ import json
 import stat
 import sys
 from pathlib import Path
+from socket import has_dualstack_ipv6
 
 import aiohttp
 import pytest
@@ -153,6 +154,51 @@ async def test_a_taken_port(tmp_path: Path) -> None:
         assert status == 1
         assert f"pluto-proxy: cannot listen on {listen}" in errors
         assert "Traceback" not in errors
+
+
+async def test_an_address_that_cannot_be_had(tmp_path: Path) -> None:
+    """One line says which it is and why, in the spelling of the setting; exit status 1."""
+    variables = {
+        "PLUTO_API_KEY": KEY,
+        "PLUTO_PROXY_UPSTREAM": "http://127.0.0.1:9",
+        "PLUTO_PROXY_ACCESS__OPEN": "true",
+        "PLUTO_PROXY_CACHE": str(tmp_path / "b" / "c"),
+    }
+    async with proxy_process(**variables | {"PLUTO_PROXY_CACHE": str(tmp_path / "a" / "c")}) as first:
+        taken = first.url.rpartition(":")[2]
+        for listen, told in (
+            (f"0.0.0.0:{taken}", "something listens there already"),
+            (f"[::]:{taken}", "something listens there already" if has_dualstack_ipv6() else "no IPv6"),
+            ("192.0.2.1:8787", "this machine has no such address"),
+        ):
+            status, _, errors = await run("serve", PLUTO_PROXY_LISTEN=listen, **variables)
+            assert status == 1
+            [line] = [line for line in errors.splitlines() if line.startswith("pluto-proxy: ")]
+            assert line.startswith(f"pluto-proxy: cannot listen on {listen}: ")
+            assert told in line
+            assert line.endswith("; set server.listen")
+
+
+@pytest.mark.skipif(not has_dualstack_ipv6(), reason="this machine has no IPv6")
+async def test_every_address_of_both_kinds(tmp_path: Path) -> None:
+    """`[::]` is answered by IPv4 too, and who comes by that is judged by their IPv4 address."""
+    standin = Standin()
+    async with (
+        standin.serve() as upstream,
+        proxy_process(
+            PLUTO_API_KEY=KEY,
+            PLUTO_PROXY_LISTEN="[::]:0",
+            PLUTO_PROXY_ACCESS__NETWORKS="127.0.0.1",
+            PLUTO_PROXY_UPSTREAM=upstream,
+            PLUTO_PROXY_CACHE=str(tmp_path / "c" / "c"),
+        ) as running,
+        aiohttp.ClientSession() as session,
+    ):
+        assert running.url.startswith("http://[::]:")
+        port = running.url.rpartition(":")[2]
+        for address, status in (("127.0.0.1", 200), ("[::1]", 403)):
+            async with session.get(f"http://{address}:{port}{QUESTION}") as response:
+                assert response.status == status
 
 
 async def test_sigterm_finishes_what_is_under_way(tmp_path: Path) -> None:

@@ -361,5 +361,6 @@ def test_what_is_rendered_can_be_loaded(tmp_path: Path) -> None:
 def test_listen_addresses() -> None:
     """IPv6 addresses stand in brackets; loopback is told from what others can reach."""
     assert split_listen("[::1]:80") == ("::1", 80)
-    assert [is_loopback(host) for host in ("127.9.9.9", "::1", "localhost", "LOCALHOST")] == [True] * 4
-    assert [is_loopback(host) for host in ("0.0.0.0", "::", "10.0.0.1", "localhost.example.org", "")] == [False] * 5  # noqa: S104 -- texts, not bound to
+    assert [is_loopback(host) for host in ("127.9.9.9", "::1", "localhost", "LOCALHOST", "::ffff:127.0.0.1")] == [True] * 5
+    others = ("0.0.0.0", "::", "10.0.0.1", "localhost.example.org", "", "::ffff:10.0.0.1")  # noqa: S104 -- texts, not bound to
+    assert [is_loopback(host) for host in others] == [False] * 6
