@@ -2,9 +2,19 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# What is put before the tests: `make coverage` and CI measure them in passing.
+UNDER :=
 
-.PHONY: run demo test bench soak check lint types imports coverage format lock clean
+# Any pip that a Python since 3.11.0 brings (22.3) will do. What it says is shown where it fails: its warnings, a line for each
+# package and each registry, would bury all else.
+pip = @said=$$($(BIN)/python -m pip --disable-pip-version-check --no-input --quiet $(1) 2>&1) || { printf '%s\n' "$$said" >&2; exit 1; }
+# Nothing is resolved: the lock files name all there is to install, and a newer release of something changes nothing.
+LOCKED := install --no-deps --require-hashes
+# Whether the lock files do name all. What an earlier lock left behind may be in the way.
+fits = @said=$$($(2) $(BIN)/python -m pip --disable-pip-version-check check 2>&1) || { printf '%s\n' "$$said" \
+	"make: what is installed in $(1) doesn't fit together; try again after make clean" >&2; exit 1; }
+
+.PHONY: python run demo test bench soak check lint types imports coverage covered format lock clean
 .DEFAULT_GOAL := help
 
 .PHONY: help
@@ -18,7 +28,7 @@ demo: $(VENV)/run.stamp ## a stand-in upstream with growing runs, and the proxy 
 	@exec $(BIN)/pluto-proxy demo
 
 test: $(VENV)/dev.stamp ## install what the tests need and run every test
-	$(BIN)/pytest
+	$(UNDER) $(BIN)/pytest
 
 bench: $(VENV)/dev.stamp ## measure side by side against a bare handler, nginx and Varnish
 	$(BIN)/python -m tests.bench
@@ -42,7 +52,10 @@ imports: $(VENV)/dev.stamp
 
 coverage: $(VENV)/dev.stamp
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest
+	$(MAKE) --no-print-directory test UNDER='$(BIN)/coverage run'
+	$(MAKE) --no-print-directory covered
+
+covered: $(VENV)/dev.stamp
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --include='proxy/core/*' --fail-under=100
 	$(BIN)/coverage report --fail-under=95
@@ -51,13 +64,15 @@ format: $(VENV)/dev.stamp ## let ruff lay out the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# Extras stay in, since an older pip takes the newest release for `name[extra]` where the lock names `name`.
+COMPILE := uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-strip-extras \
+	--custom-compile-command 'make lock' --no-emit-index-url --no-emit-find-links --quiet
+
 lock: ## resolve the dependencies afresh into the lock files (needs uv on the PATH)
-	uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --custom-compile-command 'make lock' \
-		--no-emit-index-url --no-emit-find-links --group build pyproject.toml -o requirements.lock
-	uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --custom-compile-command 'make lock' \
-		--no-emit-index-url --no-emit-find-links -c requirements.lock --group build --group dev pyproject.toml -o requirements-dev.lock
-	uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --custom-compile-command 'make lock' \
-		--no-emit-index-url --no-emit-find-links --group client -o requirements-client.lock
+	$(COMPILE) --group build pyproject.toml -o requirements.lock
+	$(COMPILE) -c requirements.lock --group build --group dev pyproject.toml -o requirements-dev.lock
+	$(COMPILE) --group client -o requirements-client.lock
+	$(COMPILE) --group oldest-pip -o requirements-pip.lock
 
 clean: ## remove everything that make has made
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage .coverage.*
@@ -68,12 +83,27 @@ $(BIN)/python:
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
 		echo "$(PYTHON) could not make a virtual environment; on Debian: apt-get install python3-venv" >&2; exit 1; }
 
-$(VENV)/run.stamp: requirements.lock pyproject.toml | $(BIN)/python
-	$(PIP) install --require-hashes -r requirements.lock
-	$(PIP) install --no-deps --no-build-isolation --editable .
+# What was named is what is used: a virtual environment that is there keeps the Python that it was made with.
+python: $(BIN)/python
+ifneq ($(origin PYTHON),file)
+	@which='import sys; print("%d.%d" % sys.version_info[:2])'; has=$$($(BIN)/python -c "$$which"); \
+		wanted=$$($(PYTHON) -c "$$which") && [ "$$has" = "$$wanted" ] || { \
+		echo "$(VENV) is of Python $$has, and $(PYTHON) is $${wanted:-none}; to change it: make clean" >&2; exit 1; }
+endif
+
+$(VENV)/run.stamp: requirements.lock pyproject.toml | python
+	@echo "installing what requirements.lock names into $(VENV)"
+	$(call pip,$(LOCKED) -r requirements.lock)
+	$(call pip,install --no-deps --no-build-isolation --editable .)
+	$(call fits,$(VENV))
 	@touch $@
 
-$(VENV)/dev.stamp: requirements-dev.lock requirements-client.lock $(VENV)/run.stamp
-	$(PIP) install --require-hashes -r requirements-dev.lock
-	$(PIP) install --require-hashes --upgrade --target $(VENV)/client -r requirements-client.lock
+$(VENV)/dev.stamp: requirements-dev.lock requirements-client.lock requirements-pip.lock $(VENV)/run.stamp
+	@echo "installing what the other lock files name, for the tests"
+	@rm -rf $(VENV)/client $(VENV)/oldest-pip
+	$(call pip,$(LOCKED) -r requirements-dev.lock)
+	$(call pip,$(LOCKED) --target $(VENV)/client -r requirements-client.lock)
+	$(call pip,$(LOCKED) --target $(VENV)/oldest-pip -r requirements-pip.lock)
+	$(call fits,$(VENV))
+	$(call fits,$(VENV)/client,PYTHONPATH=$(VENV)/client)
 	@touch $@

@@ -14,6 +14,7 @@ from aiohttp import web
 from proxy import log
 from proxy.app import open_parts
 from proxy.cli.descriptors import make_room
+from proxy.cli.listening import listen
 from proxy.cli.signals import outlasted
 from proxy.config import Config, KeySource
 from proxy.config.model import split_listen
@@ -23,7 +24,6 @@ from proxy.web.server import Server
 
 # What a request under way may take beyond the upstream's deadline until it counts as stuck.
 DRAIN_MARGIN_S = 5.0
-_BACKLOG = 1024
 _log = structlog.get_logger()
 
 
@@ -58,7 +58,7 @@ async def serve(config: Config, key: KeySource, lines: Lines) -> None:
             gc.collect()
             gc.freeze()
             gc.enable()
-            await _listen(runner, host, port)
+            await listen(runner, host, port)
             await told.wait()
             parts.draining = True
             _log.info("server.draining", in_flight=parts.fetcher.in_flight)
@@ -75,19 +75,6 @@ async def running(parts: Parts) -> AsyncIterator[web.ServerRunner]:
         yield runner
     finally:
         await runner.cleanup()
-
-
-async def _listen(runner: web.ServerRunner, host: str, port: int) -> None:
-    site = web.TCPSite(runner, host, port, backlog=_BACKLOG)
-    try:
-        await site.start()
-    except OSError as exc:
-        raise OSError(f"cannot listen on {host}:{port}: {exc.strerror}; is it taken? set server.listen") from exc
-    except UnicodeError as exc:
-        raise OSError(f"cannot listen on {host}:{port}: no host can have this name; set server.listen") from exc
-    for address in runner.addresses:
-        shown = f"[{address[0]}]" if ":" in address[0] else address[0]
-        _log.info("server.started", url=f"http://{shown}:{address[1]}")
 
 
 @contextlib.contextmanager

@@ -14,7 +14,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from proxy.config.forward import VARIABLES
+from proxy.config.homes import at_home
 from proxy.config.model import Config, is_loopback, split_listen
+from proxy.core.key import QUOTES, read_key
 from proxy.errors import ConfigError
 
 PREFIX = "PLUTO_PROXY_"
@@ -23,9 +25,16 @@ SHORT = {
     "PLUTO_PROXY_UPSTREAM": ("upstream", "url"),
     "PLUTO_PROXY_CACHE": ("cache", "path"),
 }
-# Kubernetes puts these into every container's environment when a Service is called pluto-proxy.
-_SERVICE_LINK = re.compile(r"PLUTO_PROXY_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?)")
+# Kubernetes puts these into every container's environment for a Service whose name begins with pluto-proxy.
+_SERVICE_LINK = re.compile(r"PLUTO_PROXY_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)")
 _SECTIONS = Config.model_fields
+# Files that may be in the user's home, with the variable to set them by.
+_FILES = {
+    ("cache", "path"): "PLUTO_PROXY_CACHE",
+    ("access", "tokens_file"): "PLUTO_PROXY_ACCESS__TOKENS_FILE",
+    ("upstream", "ca_file"): "PLUTO_PROXY_UPSTREAM__CA_FILE",
+}
+_QUOTED = "has quotation marks around its value, which are part of it (docker's --env-file keeps them); leave them out"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,11 +66,12 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Loaded:
     _read_environment(environ, values, sources, faults)
     config = _validate(values, sources, faults)
     _check_exposure(values, sources, faults)
+    _check_homes(values, environ, sources, faults)
     key = _key_source(environ, faults)
     if faults or config is None:
         raise ConfigError(faults)
     ignored = _proxy_variables(environ) if config.upstream.proxy is None else ()
-    return Loaded(config=_expanded(config), sources=sources, key=key, ignored=ignored)
+    return Loaded(config=_expanded(config, environ), sources=sources, key=key, ignored=ignored)
 
 
 _Values = dict[str, dict[str, Any]]
@@ -72,7 +82,7 @@ def _read_file(path: Path | None, faults: list[str]) -> tuple[_Values, _Sources]
     if path is None:
         return {}, {}
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        document = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as exc:
         faults.append(f"{path}: cannot be read: {exc.strerror}")
         return {}, {}
@@ -95,7 +105,8 @@ def _read_file(path: Path | None, faults: list[str]) -> tuple[_Values, _Sources]
 
 def _read_environment(environ: Mapping[str, str], values: _Values, sources: _Sources, faults: list[str]) -> None:
     for name in sorted(environ):
-        if not name.startswith(PREFIX) or _SERVICE_LINK.fullmatch(name):
+        text = environ[name].strip()
+        if not name.startswith(PREFIX) or _is_service_link(name, text):
             continue
         section, key = SHORT.get(name) or _long_name(name)
         if section not in _SECTIONS or key not in _keys(section):
@@ -104,8 +115,20 @@ def _read_environment(environ: Mapping[str, str], values: _Values, sources: _Sou
         if sources.get((section, key), "").startswith(PREFIX):
             faults.append(f"{name}: sets {section}.{key}, as {sources[section, key]} does; keep one of them")
             continue
-        values.setdefault(section, {})[key] = _from_text(section, key, environ[name])
+        if text.startswith(QUOTES) or text.endswith(QUOTES):
+            faults.append(f"{name}: {_QUOTED}")
+            text = text.strip("".join(QUOTES))
+        values.setdefault(section, {})[key] = _from_text(section, key, text)
         sources[section, key] = name
+
+
+def _is_service_link(name: str, text: str) -> bool:
+    """Tell whether a variable is none of ours but tells of a Service.
+
+    Ours have `__` or are among the short ones. A `..._PORT` that holds no address is rather somebody's guess at a name.
+    """
+    linked = _SERVICE_LINK.fullmatch(name) is not None or (name.endswith("_PORT") and "://" in text)
+    return linked and "__" not in name
 
 
 def _long_name(name: str) -> tuple[str, str]:
@@ -165,17 +188,31 @@ def _check_exposure(values: _Values, sources: _Sources, faults: list[str]) -> No
         )
 
 
+def _check_homes(values: _Values, environ: Mapping[str, str], sources: _Sources, faults: list[str]) -> None:
+    """Refuse files in a home that there is not, as raw values too."""
+    for (section, key), variable in _FILES.items():
+        value = values.get(section, {}).get(key, getattr(getattr(Config(), section), key))
+        if isinstance(value, str | Path) and "\0" not in str(value):
+            try:
+                at_home(Path(value), environ, variable=variable)
+            except ValueError as exc:
+                faults.append(f"{section}.{key}: {exc}{_from(sources.get((section, key), ''))}")
+
+
 def _key_source(environ: Mapping[str, str], faults: list[str]) -> KeySource | None:
     value, path = environ.get("PLUTO_API_KEY", "").strip(), environ.get("PLUTO_API_KEY_FILE", "").strip()
     if value and path:
         faults.append("PLUTO_API_KEY: set together with PLUTO_API_KEY_FILE; keep one of them")
-    elif value:
-        return KeySource(value=value)
-    elif path:
+    elif path.startswith(QUOTES) or path.endswith(QUOTES):
+        faults.append(f"PLUTO_API_KEY_FILE: {_QUOTED}")
+    else:
         try:
-            return KeySource(path=Path(path).expanduser())
-        except RuntimeError:
-            faults.append("PLUTO_API_KEY_FILE: names the home of a user whom this machine doesn't know")
+            if value:
+                return KeySource(value=read_key(value))
+            if path:
+                return KeySource(path=at_home(Path(path), environ, variable="PLUTO_API_KEY_FILE"))
+        except ValueError as exc:
+            faults.append(f"{'PLUTO_API_KEY' if value else 'PLUTO_API_KEY_FILE'}: {exc}")
     return None
 
 
@@ -187,14 +224,10 @@ def _from(source: str) -> str:
     return f" (set in {source})" if source else ""
 
 
-def _expanded(config: Config) -> Config:
-    changes = {
-        "cache": {"path": _absolute(config.cache.path)},
-        "access": {"tokens_file": _absolute(config.access.tokens_file)},
-        "upstream": {"ca_file": _absolute(config.upstream.ca_file)},
-    }
-    return config.model_copy(update={name: getattr(config, name).model_copy(update=change) for name, change in changes.items()})
-
-
-def _absolute(path: Path | None) -> Path | None:
-    return None if path is None else path.expanduser().absolute()
+def _expanded(config: Config, environ: Mapping[str, str]) -> Config:
+    for (section, key), variable in _FILES.items():
+        part = getattr(config, section)
+        if (path := getattr(part, key)) is not None:
+            part = part.model_copy(update={key: at_home(path, environ, variable=variable)})
+            config = config.model_copy(update={section: part})
+    return config

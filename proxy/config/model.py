@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ByteSize, ConfigDict, Field, create_model, model_validator
 
 from proxy.config.forward import ForwardProxy, read_proxy
-from proxy.core.networks import read_network
+from proxy.core.key import QUOTES
+from proxy.core.networks import in_plain_form, read_network
 from proxy.core.routes import ROUTES
 
 Seconds = Annotated[float, Field(ge=0, le=366 * 86_400)]
@@ -18,6 +19,7 @@ PositiveSeconds = Annotated[float, Field(gt=0, le=86_400)]
 Count = Annotated[int, Field(ge=1)]
 KNOWN_PARAMETERS = frozenset(parameter.name for route in ROUTES for parameter in route.parameters)
 _LABEL = re.compile(r"[A-Za-z0-9._-]{0,64}")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _LONGEST_LABEL = 63
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _ORIGIN_HOST = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*\.?")
@@ -43,7 +45,7 @@ def split_listen(text: str) -> tuple[str, int]:
 def is_loopback(host: str) -> bool:
     """Tell whether a host name or address can only be reached from this machine (remembered: asked at every request)."""
     try:
-        return ipaddress.ip_address(host).is_loopback
+        return ipaddress.ip_address(in_plain_form(host)).is_loopback
     except ValueError:
         return host.lower() == "localhost"
 
@@ -78,12 +80,11 @@ def _label(text: str) -> str:
 
 
 def _file_path(path: Path) -> Path:
-    if "\0" in str(path) or path.name in {"", ".."} or path.is_dir():
+    text = str(path)
+    if "\0" in text or path.name in {"", ".."} or path.is_dir():
         raise ValueError("must name a file")
-    try:
-        path.expanduser()
-    except RuntimeError:
-        raise ValueError("names the home of a user whom this machine doesn't know") from None
+    if text != text.strip() or text.startswith(QUOTES) or text.endswith(QUOTES) or _CONTROL.search(text):
+        raise ValueError("must name a file, without quotation marks or white space around it, and without line ends in it")
     return path
 
 
@@ -113,8 +114,10 @@ def _origin(text: str) -> str:
 
 
 def _unclaimed(text: str) -> str:
-    if not text or text in KNOWN_PARAMETERS:
+    if text in KNOWN_PARAMETERS:
         raise ValueError(f"{text!r} is a parameter that the proxy reads itself")
+    if not text or text != text.strip() or any(character in text for character in QUOTES) or _CONTROL.search(text):
+        raise ValueError(f"{text!r} is no parameter's name; quotation marks and white space are none of it")
     return text
 
 

@@ -35,12 +35,18 @@ def read_address(text: str) -> Address | None:
     if (found := _WITH_PORT.fullmatch(text)) is not None:
         text = found[1] or found[2] or ""
     try:
-        address = ipaddress.ip_address(text)
+        return ipaddress.ip_address(in_plain_form(text))
     except ValueError:
         return None
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-        return address.ipv4_mapped
-    return address
+
+
+@lru_cache(maxsize=1024)
+def in_plain_form(text: str) -> str:
+    """Return an IPv4 address that came in IPv6's form as that IPv4 address, and anything else as it is."""
+    try:
+        return str(ipaddress.IPv6Address(text).ipv4_mapped or text)
+    except ValueError:
+        return text
 
 
 @lru_cache(maxsize=1024)

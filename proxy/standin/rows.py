@@ -5,6 +5,7 @@ import gzip
 import json
 import math
 import sqlite3
+import weakref
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,13 +84,12 @@ class Rows:
     """Every row there is. All calls are synchronous; a query's cost is some milliseconds."""
 
     def __init__(self) -> None:
-        self._db = sqlite3.connect(":memory:", isolation_level=None)
+        # The garbage collector may run in any thread, and close it there.
+        self._db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
         self._db.executescript(_SCHEMA)
+        self.close = weakref.finalize(self, self._db.close)
+        """Let go of the memory; done where nobody has the rows any more."""
         self.runs: set[RunKey] = set()
-
-    def close(self) -> None:
-        """Let go of the memory."""
-        self._db.close()
 
     def insert(self, rows: Iterable[Row]) -> None:
         """Add rows; where (tenant, project, run, group, name, step) is there already, the latest `time` wins."""

@@ -1,18 +1,17 @@
 """The shared key: read from the environment or a file, and read again when the file changes."""
 
 import os
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import structlog
 
 from proxy.config import KeySource
+from proxy.core.key import read_key
 from proxy.core.namespace import fingerprint
 from proxy.errors import ConfigError
 
 _LONGEST = 10_000
-_KEY = re.compile(r"[\x21-\x7e]+")
 _log = structlog.get_logger()
 
 
@@ -34,7 +33,7 @@ class Credential:
     def __init__(self, source: KeySource) -> None:
         self._path = source.path
         self._stamp = self._look()
-        self._key = _key(source.value if self._path is None else _read(self._path))
+        self._key = _key(source.value or "", "PLUTO_API_KEY") if self._path is None else _read(self._path)
 
     def current(self) -> Key:
         """Return the key, rereading its file if that has changed: one `stat` a call."""
@@ -45,7 +44,7 @@ class Credential:
 
     def _reread(self, path: Path) -> None:
         try:
-            key = _key(_read(path))
+            key = _read(path)
         except ConfigError as exc:
             _log.error("key.kept", reason=str(exc), fingerprint=self._key.fingerprint)
             return
@@ -63,20 +62,25 @@ class Credential:
         return (found.st_mtime_ns, found.st_size, found.st_ino, found.st_ctime_ns)
 
 
-def _read(path: Path) -> str:
+def _read(path: Path) -> Key:
     try:
         # A named pipe or a terminal could block for good; a shell's `<(...)` is a pipe whose other end is there.
         if path.exists() and not path.is_file() and path.parent != Path("/dev/fd"):
             raise ConfigError([f"PLUTO_API_KEY_FILE: {path} is not a file"])
-        with path.open(encoding="utf-8") as file:
-            return file.read(_LONGEST)
+        # Some editors begin a file with a byte order mark.
+        with path.open(encoding="utf-8-sig") as file:
+            text = file.read(_LONGEST + 1)
     except (OSError, UnicodeDecodeError) as exc:
-        reason = exc.strerror if isinstance(exc, OSError) else "not a text file"
+        reason = exc.strerror if isinstance(exc, OSError) else "not a text file in UTF-8"
         raise ConfigError([f"PLUTO_API_KEY_FILE: {path} cannot be read: {reason}"]) from None
+    if len(text) > _LONGEST:
+        raise ConfigError([f"PLUTO_API_KEY_FILE: {path}: it holds more than a key"])
+    return _key(text, f"PLUTO_API_KEY_FILE: {path}")
 
 
-def _key(text: str | None) -> Key:
-    secret = (text or "").strip()
-    if not _KEY.fullmatch(secret):
-        raise ConfigError(["the shared key must be one line of printable ASCII without spaces (mlpi_... or mlps_...)"])
+def _key(text: str, source: str) -> Key:
+    try:
+        secret = read_key(text)
+    except ValueError as exc:
+        raise ConfigError([f"{source}: {exc}"]) from None
     return Key(secret=secret, fingerprint=fingerprint(secret))

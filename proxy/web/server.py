@@ -10,6 +10,7 @@ from aiohttp.http_exceptions import InvalidURLError
 
 from proxy.config import model
 from proxy.core.form import shown
+from proxy.core.networks import household, in_plain_form
 from proxy.errors import BadRequest, ProxyError
 from proxy.web.half_closed import HalfClosed
 from proxy.web.handler import handle
@@ -58,12 +59,14 @@ class Crowd:
         self._by_address: Counter[str] = Counter()
 
     def enter(self, address: str) -> bool:
-        """Count a connection; return whether there may be one more."""
+        """Count a connection; return whether there may be one more. A host has many addresses of IPv6: they count as one."""
+        address = household(address)
         self._by_address[address] += 1
         return self._by_address[address] <= self._most_of_one and self._by_address.total() <= self._most
 
     def leave(self, address: str) -> None:
         """Forget a connection."""
+        address = household(address)
         self._by_address[address] -= 1
         if not self._by_address[address]:
             del self._by_address[address]
@@ -87,7 +90,8 @@ class _Connection(web.RequestHandler):
         self._parser = self._heads  # type: ignore[assignment]  # all of a parser that a server uses
         self._parts = parts
         self._crowd = crowd
-        self._address: str | None = None
+        self._address = ""
+        self._counted = False
         self._timer: asyncio.TimerHandle | None = None
         self._unread_bytes = 0
         self.answering = False
@@ -103,11 +107,16 @@ class _Connection(web.RequestHandler):
         self.since_s = 0.0
         """Since when nothing came of the client (the event loop's clock)."""
 
+    @property
+    def peername(self) -> str | None:
+        """The address that the connection comes from, an IPv4 address as such: it becomes the `remote` of requests."""
+        return self._address or None
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin, unless there are too many connections."""
         super().connection_made(transport)
         peer, self._descriptor = transport.get_extra_info("peername"), transport.get_extra_info("socket").fileno()
-        self._address = str(peer[0]) if peer else ""
+        self._address, self._counted = in_plain_form(str(peer[0])) if peer else "", True
         self.since_s = asyncio.get_running_loop().time()
         if self._crowd.enter(self._address):
             self._look_again()
@@ -119,7 +128,7 @@ class _Connection(web.RequestHandler):
         """Answer what was seen before at once, if nothing is under way (`web.seen`); aiohttp parses everything else."""
         transport = self.transport
         if self._idle and transport is not None and self._takes_more(transport):
-            ready = self._parts.seen.answer(self._address or "", data)
+            ready = self._parts.seen.answer(self._address, data)
             if ready is not None:
                 self._parts.requests += 1
                 self.since_s = asyncio.get_running_loop().time()
@@ -181,9 +190,9 @@ class _Connection(web.RequestHandler):
             self._timer.cancel()
         if self._half_closed is not None:
             self._half_closed.end()
-        if self._address is not None:
+        if self._counted:
             self._crowd.leave(self._address)
-            self._address = None
+            self._counted = False
         super().connection_lost(exc)
 
     def resume_writing(self) -> None:

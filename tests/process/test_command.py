@@ -3,13 +3,15 @@
 import asyncio
 import json
 import stat
+import sys
 from pathlib import Path
+from socket import has_dualstack_ipv6
 
 import aiohttp
 import pytest
 
 from proxy.standin import Fault, FaultKind, Standin
-from tests.process.support import proxy_process, run
+from tests.process.support import ROOT, environment, proxy_process, run
 from tests.support import DATA, KEY, METRICS, QUESTION
 
 
@@ -65,6 +67,93 @@ async def test_authorities_that_cannot_be_used(tmp_path: Path, content: str | No
         assert "Traceback" not in errors
 
 
+QUOTED = {
+    "PLUTO_API_KEY": (f'"{KEY}"', "quotation marks"),
+    "PLUTO_API_KEY_FILE": ('"/run/secrets/key"', "quotation marks"),
+    "PLUTO_PROXY_UPSTREAM": ("'http://127.0.0.1:9'", "quotation marks"),
+    "PLUTO_PROXY_CACHE": ('"/data/cache.sqlite"', "quotation marks"),
+}
+
+
+@pytest.mark.parametrize("command", ["serve", "check"])
+async def test_quotation_marks_that_docker_kept(command: str) -> None:
+    """One line for each variable that has them, before anything is served or asked; never what is in them."""
+    status, output, errors = await run(command, **{name: text for name, (text, _) in QUOTED.items() if name != "PLUTO_API_KEY"})
+    assert (status, output) == (2, "")
+    lines = errors.splitlines()
+    assert sorted(line.split(": ")[1] for line in lines) == sorted(QUOTED.keys() - {"PLUTO_API_KEY"})
+    assert all("leave them out" in line for line in lines)
+    assert "/run/secrets" not in errors
+    status, output, errors = await run(command, PLUTO_API_KEY=QUOTED["PLUTO_API_KEY"][0])
+    assert (status, output) == (2, "")
+    assert errors.startswith("pluto-proxy: PLUTO_API_KEY: the key has quotation marks around it")
+    assert len(errors.splitlines()) == 1
+    assert KEY not in errors
+
+
+@pytest.mark.parametrize("command", ["serve", "check"])
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (f'"{KEY}"\n'.encode(), "quotation marks"),
+        (f"PLUTO_API_KEY={KEY}\n".encode(), "NAME="),
+        (f"Bearer {KEY}\n".encode(), "Bearer"),
+        (b"sk-0123456789\n", "another service's"),
+        (KEY.encode("utf-16"), "UTF-8"),
+        (b"", "no key"),
+        (b"mlpi_" + 20_000 * b"x", "more than a key"),
+    ],
+)
+async def test_a_file_with_something_else_than_a_key(tmp_path: Path, command: str, content: bytes, told: str) -> None:
+    """One line that names the file and says what is wrong, not what is in it."""
+    path = tmp_path / "key"
+    path.write_bytes(content)
+    status, output, errors = await run(command, PLUTO_API_KEY_FILE=str(path))
+    assert (status, output) == (2, "")
+    assert errors.startswith(f"pluto-proxy: PLUTO_API_KEY_FILE: {path}")
+    assert told in errors
+    assert len(errors.splitlines()) == 1
+    assert not any(part in errors for part in (KEY, "0123456789", "xxx"))
+
+
+@pytest.mark.parametrize("ending", [b"", b"\n", b"\r\n", b"\n\n"])
+@pytest.mark.parametrize("beginning", [b"", b"\xef\xbb\xbf"])
+async def test_a_key_that_an_editor_wrote(tmp_path: Path, beginning: bytes, ending: bytes) -> None:
+    """A byte order mark and line ends are no part of the key: the upstream takes it."""
+    standin = Standin()
+    path = tmp_path / "key"
+    path.write_bytes(beginning + KEY.encode() + ending)
+    async with (
+        standin.serve() as upstream,
+        proxy_process(
+            PLUTO_API_KEY_FILE=str(path), PLUTO_PROXY_UPSTREAM=upstream, PLUTO_PROXY_CACHE=str(tmp_path / "c" / "c.sqlite")
+        ) as running,
+        aiohttp.ClientSession() as session,
+        session.get(running.url + QUESTION) as response,
+    ):
+        assert response.status == 200
+
+
+async def test_a_user_without_a_home() -> None:
+    """A container's arbitrary user, whom no passwd file knows: one line that says what to set."""
+    program = "import pwd, sys; pwd.getpwuid = {}.__getitem__; from proxy.cli import main; sys.exit(main())"
+    for arguments in (["serve"], ["check"], ["token", "list"]):
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-c",
+            program,
+            *arguments,
+            env={name: value for name, value in environment(PLUTO_API_KEY=KEY).items() if name != "HOME"},
+            cwd=ROOT,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        output, errors = await process.communicate()
+        assert (process.returncode, output) == (2, b"")
+        assert len(errors.splitlines()) == 1
+        assert b"this user has none; set PLUTO_PROXY_CACHE, or HOME" in errors
+
+
 async def test_a_taken_port(tmp_path: Path) -> None:
     """One line that says so, exit status 1."""
     async with proxy_process(
@@ -81,6 +170,51 @@ async def test_a_taken_port(tmp_path: Path) -> None:
         assert status == 1
         assert f"pluto-proxy: cannot listen on {listen}" in errors
         assert "Traceback" not in errors
+
+
+async def test_an_address_that_cannot_be_had(tmp_path: Path) -> None:
+    """One line says which it is and why, in the spelling of the setting; exit status 1."""
+    variables = {
+        "PLUTO_API_KEY": KEY,
+        "PLUTO_PROXY_UPSTREAM": "http://127.0.0.1:9",
+        "PLUTO_PROXY_ACCESS__OPEN": "true",
+        "PLUTO_PROXY_CACHE": str(tmp_path / "b" / "c"),
+    }
+    async with proxy_process(**variables | {"PLUTO_PROXY_CACHE": str(tmp_path / "a" / "c")}) as first:
+        taken = first.url.rpartition(":")[2]
+        for listen, told in (
+            (f"0.0.0.0:{taken}", "something listens there already"),
+            (f"[::]:{taken}", "something listens there already" if has_dualstack_ipv6() else "no IPv6"),
+            ("192.0.2.1:8787", "this machine has no such address"),
+        ):
+            status, _, errors = await run("serve", PLUTO_PROXY_LISTEN=listen, **variables)
+            assert status == 1
+            [line] = [line for line in errors.splitlines() if line.startswith("pluto-proxy: ")]
+            assert line.startswith(f"pluto-proxy: cannot listen on {listen}: ")
+            assert told in line
+            assert line.endswith("; set server.listen")
+
+
+@pytest.mark.skipif(not has_dualstack_ipv6(), reason="this machine has no IPv6")
+async def test_every_address_of_both_kinds(tmp_path: Path) -> None:
+    """`[::]` is answered by IPv4 too, and who comes by that is judged by their IPv4 address."""
+    standin = Standin()
+    async with (
+        standin.serve() as upstream,
+        proxy_process(
+            PLUTO_API_KEY=KEY,
+            PLUTO_PROXY_LISTEN="[::]:0",
+            PLUTO_PROXY_ACCESS__NETWORKS="127.0.0.1",
+            PLUTO_PROXY_UPSTREAM=upstream,
+            PLUTO_PROXY_CACHE=str(tmp_path / "c" / "c"),
+        ) as running,
+        aiohttp.ClientSession() as session,
+    ):
+        assert running.url.startswith("http://[::]:")
+        port = running.url.rpartition(":")[2]
+        for address, status in (("127.0.0.1", 200), ("[::1]", 403)):
+            async with session.get(f"http://{address}:{port}{QUESTION}") as response:
+                assert response.status == status
 
 
 async def test_sigterm_finishes_what_is_under_way(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from proxy.config import KeySource
 from proxy.standin import Fault, FaultKind
@@ -173,6 +174,20 @@ async def test_a_changed_key_is_tried_at_once(tmp_path: Path) -> None:
         assert (await running.get()).json["code"] == "key-refused"
         path.write_text(KEY)
         assert (await running.get()).status == 200
+
+
+async def test_a_change_to_what_is_no_key_is_not_tried(tmp_path: Path) -> None:
+    """A rotation that put quotation marks around the key: the last good one stays, and the log says what is wrong."""
+    path = tmp_path / "key"
+    path.write_text(KEY)
+    async with world(tmp_path, key=KeySource(path=path)) as running:
+        assert (await running.get()).status == 200
+        with capture_logs() as logs:
+            path.write_text(f'"{KEY}"\n')
+            assert {(await running.get(target)).status for target in others(3)} == {200}
+        [kept] = [line for line in logs if line["event"] == "key.kept"]
+        assert kept["reason"].startswith(f"PLUTO_API_KEY_FILE: {path}: the key has quotation marks around it")
+        assert KEY not in str(logs)
 
 
 async def test_a_firewalls_403_says_nothing_about_the_key(tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ import pytest
 from aiohttp import web
 from yarl import URL
 
-from proxy.web.server import Server
+from proxy.config import model
+from proxy.web.server import Crowd, Server
 from tests.support import METRICS, World, served, world
 
 LINE = f"GET {METRICS}?runId=1&projectName=demo HTTP/1.1\r\nHost: 127.0.0.1\r\n".encode()
@@ -278,6 +279,17 @@ async def test_so_many_connections_in_all(tmp_path: Path) -> None:
             writer.close()
         await asyncio.sleep(0.05)
         assert (await running.get()).status == 200
+
+
+def test_connections_of_one_network() -> None:
+    """Whoever has a network of IPv6 addresses has no more connections than whoever has one address."""
+    crowd = Crowd(model.Server(max_connections_per_address=2))
+    assert [crowd.enter(f"2001:db8::{host}") for host in (1, 2, 3)] == [True, True, False]
+    assert crowd.enter("2001:db8:0:1::1")
+    for host in (1, 2, 3):
+        crowd.leave(f"2001:db8::{host}")
+    assert [crowd.enter(f"2001:db8::ffff:{host}") for host in (4, 5, 6)] == [True, True, False]
+    assert [crowd.enter(f"192.0.2.{host}") for host in (1, 1, 1, 2)] == [True, True, False, True]
 
 
 async def test_memory_stays_flat(tmp_path: Path) -> None:

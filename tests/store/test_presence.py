@@ -4,6 +4,7 @@ import asyncio
 from contextlib import AsyncExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -85,18 +86,28 @@ async def test_nothing_is_missed_while_it_is_learned(path: Path, rows: int, monk
     """From the first moment on all that was there is found, and what is written, moved or begun anew meanwhile."""
     monkeypatch.setattr(module, "LEAST_ROWS", rows)
     monkeypatch.setattr(module, "MOST_ROWS", rows)
+    going_on = asyncio.Event()
+
+    async def held(*arguments: Any) -> Any:
+        await going_on.wait()
+        return await run(*arguments)
+
+    monkeypatch.setattr(module, "run", held)
     puts = {f"key {number}": entry(str(number)) for number in range(40)}
     async with opened(path) as store:
         for key, put in puts.items():
             store.put("key", key, put)
     async with opened(path) as store:
         assert not database(store)._presence.is_complete
+        going_on.set()
         for number, (key, put) in enumerate(puts.items()):
             assert same(await store.get("key" if number < 20 else "org", key), put)
             store.put("org", f"more {number}", put)
             if number == 19:
+                going_on.clear()
                 await store.adopt("u", "f", "o", old_namespace="key", new_namespace="org")
                 assert not database(store)._presence.is_complete
+                going_on.set()
         await store.flush()
         await learned(store)
         for number, (key, put) in enumerate(puts.items()):

@@ -1,5 +1,6 @@
 """The configuration: every fault at once, each with its path, and secrets shown as ***."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -183,10 +184,160 @@ def test_the_environment_wins(tmp_path: Path) -> None:
     assert config.cache.path == Path.home() / "x.sqlite"
 
 
-def test_what_kubernetes_sets_is_no_fault() -> None:
-    """A Service called pluto-proxy puts variables with our prefix into every container."""
-    names = ("SERVICE_HOST", "SERVICE_PORT", "SERVICE_PORT_HTTP", "PORT", "PORT_8787_TCP", "PORT_8787_TCP_ADDR")
-    load(None, {f"PLUTO_PROXY_{name}": "tcp://10.0.0.1:8787" for name in names})
+LINKS = {
+    "SERVICE_HOST": "10.0.0.1",
+    "SERVICE_PORT": "8787",
+    "SERVICE_PORT_HTTP": "8787",
+    "SERVICE_PORT_HTTP_METRICS": "8787",
+    "PORT": "tcp://10.0.0.1:8787",
+    "PORT_8787_TCP": "tcp://10.0.0.1:8787",
+    "PORT_8787_TCP_PROTO": "tcp",
+    "PORT_8787_TCP_PORT": "8787",
+    "PORT_8787_TCP_ADDR": "10.0.0.1",
+    "PORT_53_UDP_ADDR": "fd00::1",
+}
+
+
+@pytest.mark.parametrize("service", ["", "METRICS_", "SERVER_", "CACHE_PATH_", "1_"])
+def test_what_kubernetes_sets_is_no_fault(service: str) -> None:
+    """A Service whose name begins with pluto-proxy puts variables with our prefix into every container."""
+    loaded = load(None, {f"PLUTO_PROXY_{service}{name}": value for name, value in LINKS.items()})
+    assert not loaded.sources
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PORT", "8787"),
+        ("LISTEN_PORT", "8787"),
+        ("METRICS_PORT", ""),
+        ("SERVER__PORT", "tcp://10.0.0.1:8787"),
+        ("UPSTREAM__SERVICE_HOST", "10.0.0.1"),
+        ("LISTENN", "127.0.0.1:80"),
+        ("METRICS_PORT_8787", "8787"),
+        ("METRICS_PORT_8787_TCPX", "8787"),
+        ("METRICS_SERVICE", "10.0.0.1"),
+    ],
+)
+def test_what_looks_like_a_key_of_ours_is_a_fault(name: str, value: str) -> None:
+    """A slip, or a guess at a name, isn't taken for one of Kubernetes' variables."""
+    assert faults({f"PLUTO_PROXY_{name}": value}) == [
+        f"PLUTO_PROXY_{name}: no such key; variables are called PLUTO_PROXY_<SECTION>__<KEY>"
+    ]
+
+
+TEXTS = {
+    "PLUTO_PROXY_LISTEN": "127.0.0.1:80",
+    "PLUTO_PROXY_UPSTREAM": "https://pluto.example.com",
+    "PLUTO_PROXY_CACHE": "/data/cache.sqlite",
+    "PLUTO_PROXY_CACHE__LABEL": "team",
+    "PLUTO_PROXY_CACHE__MAX_BYTES": "1GiB",
+    "PLUTO_PROXY_SERVER__ALLOWED_HOSTS": "a.example.com,b.example.com",
+    "PLUTO_PROXY_SERVER__CORS_ORIGINS": "https://grafana.example.com",
+    "PLUTO_PROXY_ACCESS__OPEN": "false",
+    "PLUTO_PROXY_ACCESS__TOKENS_FILE": "/data/tokens.json",
+    "PLUTO_PROXY_ACCESS__NETWORKS": "10.0.0.0/8,fd00::/8",
+    "PLUTO_PROXY_ACCESS__TRUSTED_PROXIES": "10.0.0.1",
+    "PLUTO_PROXY_UPSTREAM__EXTRA_PARAMS": "colour",
+    "PLUTO_PROXY_UPSTREAM__IGNORED_PARAMS": "_,t",
+    "PLUTO_PROXY_UPSTREAM__DEADLINE_S": "5.5",
+    "PLUTO_PROXY_UPSTREAM__BURST": "5",
+    "PLUTO_PROXY_LOG__LEVEL": "info",
+    "PLUTO_API_KEY_FILE": "/data/key",
+}
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_white_space_around_a_variable_is_no_part_of_it(name: str) -> None:
+    """A file with CRLF line ends, or a secret made by `echo`, sets what it seems to set."""
+    expected = load(None, {name: TEXTS[name]})
+    for text in (f"{TEXTS[name]}\r", f"{TEXTS[name]}\n", f" \t{TEXTS[name]} \r\n"):
+        assert load(None, {name: text}) == expected
+
+
+@pytest.mark.parametrize("name", TEXTS)
+@pytest.mark.parametrize("quotes", ['""', "''", "``", "\u201c\u201d", '" ', ' "'])
+def test_quotation_marks_around_a_variable_are_a_fault(name: str, quotes: str) -> None:
+    """docker's --env-file keeps them: they are told, once, rather than taken for a part of a file's or parameter's name."""
+    [fault] = faults({name: f"{quotes[0]}{TEXTS[name]}{quotes[1]}"})
+    assert fault.startswith(f"{name}: has quotation marks around its value")
+    assert "leave them out" in fault
+
+
+def test_quotation_marks_hide_no_other_fault() -> None:
+    """What is wrong between them is told as well, and what is right leads to no second fault."""
+    quoted = {"PLUTO_PROXY_ACCESS__NETWORKS": '"10.0.0.0/8"', "PLUTO_PROXY_LISTEN": "0.0.0.0:80"}
+    assert len(faults(quoted)) == 1
+    assert len(faults({"PLUTO_PROXY_LISTEN": "'80'"})) == 2
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("cache.path", "'/data/cache.sqlite'"),
+        ("cache.path", "/data/cache.sqlite "),
+        ("cache.path", "/data\r/cache.sqlite"),
+        ("access.tokens_file", '"/data/tokens.json"'),
+        ("upstream.extra_params", ['"colour"']),
+        ("upstream.extra_params", ["colour\r"]),
+        ("upstream.ignored_params", ["_", "\u201ct\u201d"]),
+        ("upstream.ignored_params", [""]),
+    ],
+)
+def test_what_no_name_holds(tmp_path: Path, key: str, value: object) -> None:
+    """In a file white space and quotation marks within TOML's own would be a part of the name: nobody means that."""
+    section, name = key.split(".")
+    path = tmp_path / "some.toml"
+    path.write_text(f"[{section}]\n{name} = {json.dumps(value)}\n")
+    [fault] = faults({}, path)
+    assert fault.startswith(key)
+    assert "quotation marks" in fault
+
+
+@pytest.mark.parametrize("text", ['["colour","size"]', "['colour']"])
+def test_a_list_of_toml_in_a_variable(text: str) -> None:
+    """It isn't taken for names with brackets and quotation marks in them."""
+    assert all("quotation marks" in fault for fault in faults({"PLUTO_PROXY_UPSTREAM__EXTRA_PARAMS": text}))
+
+
+def test_a_file_of_some_editors(tmp_path: Path) -> None:
+    """A byte order mark and CRLF line ends are no part of what it says."""
+    path = tmp_path / "some.toml"
+    path.write_bytes("[cache]\r\nlabel = 'team'\r\n".encode("utf-8-sig"))
+    assert load(path, {}).config.cache.label == "team"
+
+
+def test_a_user_without_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever lies in it is told, with the variable to set; what lies elsewhere needs none."""
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr("pwd.getpwuid", {}.__getitem__)
+    [cache] = faults({})
+    assert cache == (
+        "cache.path: ~/.cache/pluto-proxy/cache.sqlite is in the home directory, and this user has none; "
+        "set PLUTO_PROXY_CACHE, or HOME"
+    )
+    elsewhere = {"PLUTO_PROXY_CACHE": "/data/cache.sqlite"}
+    assert load(None, elsewhere).config.cache.path == Path("/data/cache.sqlite")
+    told = faults({**elsewhere, "PLUTO_PROXY_ACCESS__TOKENS_FILE": "~/tokens.json", "PLUTO_API_KEY_FILE": "~/key"})
+    assert [line.split(":")[0] for line in told] == ["access.tokens_file", "PLUTO_API_KEY_FILE"]
+    assert "(set in PLUTO_PROXY_ACCESS__TOKENS_FILE)" in told[0]
+    assert all("this user has none" in line for line in told)
+
+
+@pytest.mark.parametrize("home", ["", "home", "~"])
+def test_a_home_that_is_none(home: str) -> None:
+    """An empty HOME would be the root directory, a relative one depend on where the proxy was started."""
+    [fault] = faults({"HOME": home})
+    assert "HOME is no absolute path; set PLUTO_PROXY_CACHE, or HOME" in fault
+    load(None, {"HOME": home, "PLUTO_PROXY_CACHE": "/data/cache.sqlite"})
+
+
+def test_the_home_of_somebody_unknown() -> None:
+    """It is told along with all other faults."""
+    environ = {"PLUTO_PROXY_CACHE": "~nobody-here/x", "PLUTO_API_KEY_FILE": "~nobody-here/key", "PLUTO_PROXY_LISTEN": "80"}
+    told = faults(environ)
+    assert [line.split(":")[0] for line in told] == ["server.listen", "cache.path", "PLUTO_API_KEY_FILE"]
+    assert all("whom this machine doesn't know" in line for line in told[1:])
 
 
 @pytest.mark.parametrize("text", ["[server", "a = 1\na = 2", "\xff"])
@@ -221,8 +372,9 @@ def test_what_is_rendered_can_be_loaded(tmp_path: Path) -> None:
 def test_listen_addresses() -> None:
     """IPv6 addresses stand in brackets; loopback is told from what others can reach."""
     assert split_listen("[::1]:80") == ("::1", 80)
-    assert [is_loopback(host) for host in ("127.9.9.9", "::1", "localhost", "LOCALHOST")] == [True] * 4
-    assert [is_loopback(host) for host in ("0.0.0.0", "::", "10.0.0.1", "localhost.example.org", "")] == [False] * 5  # noqa: S104 -- texts, not bound to
+    assert [is_loopback(host) for host in ("127.9.9.9", "::1", "localhost", "LOCALHOST", "::ffff:127.0.0.1")] == [True] * 5
+    others = ("0.0.0.0", "::", "10.0.0.1", "localhost.example.org", "", "::ffff:10.0.0.1")  # noqa: S104 -- texts, not bound to
+    assert [is_loopback(host) for host in others] == [False] * 6
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import ipaddress
 
 import pytest
 
-from proxy.core.networks import Networks, client_address, household, read_address, read_network
+from proxy.core.networks import Networks, client_address, household, in_plain_form, read_address, read_network
 
 PROXIES = Networks(["10.0.0.0/24", "::1"])
 
@@ -68,6 +68,28 @@ def test_what_is_no_network(text: str) -> None:
 def test_addresses(text: str, address: str | None) -> None:
     """With or without a port; what is no address in its usual form is none."""
     assert read_address(text) == (None if address is None else ipaddress.ip_address(address))
+
+
+@pytest.mark.parametrize(
+    ("text", "plain"),
+    [
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("::FFFF:c000:201", "192.0.2.1"),
+        ("0:0:0:0:0:ffff:192.0.2.1", "192.0.2.1"),
+        ("192.0.2.1", "192.0.2.1"),
+        ("2001:db8::1", "2001:db8::1"),
+        ("::192.0.2.1", "::192.0.2.1"),
+        ("64:ff9b::192.0.2.1", "64:ff9b::192.0.2.1"),
+        ("fe80::1%eth0", "fe80::1%eth0"),
+        ("::", "::"),
+        ("[::ffff:192.0.2.1]:80", "[::ffff:192.0.2.1]:80"),
+        ("localhost", "localhost"),
+        ("", ""),
+    ],
+)
+def test_plain_form(text: str, plain: str) -> None:
+    """An IPv4 address in IPv6's form is that address (RFC 4291 section 2.5.5.2); all else stays as it is."""
+    assert in_plain_form(text) == plain
 
 
 @pytest.mark.parametrize(

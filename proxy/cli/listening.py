@@ -1,0 +1,61 @@
+"""Opening the address that clients connect to."""
+
+import errno
+import ipaddress
+import socket
+
+import structlog
+from aiohttp import web
+
+from proxy.core.networks import in_plain_form
+
+_BACKLOG = 1024
+_ADVICE = {
+    errno.EADDRINUSE: "something listens there already",
+    errno.EACCES: "ports below 1024 are for the administrator",
+    errno.EADDRNOTAVAIL: "this machine has no such address",
+    errno.EAFNOSUPPORT: "this machine has no IPv6; 0.0.0.0 is every address of IPv4",
+}
+_log = structlog.get_logger()
+
+
+async def listen(runner: web.ServerRunner, host: str, port: int) -> None:
+    """Let clients connect to an address, or to those of a host name; port 0 is one that is free.
+
+    `::` is every address of both IPv6 and IPv4, whatever the system's default is; an IPv4 address in IPv6's form is that IPv4
+    address. Raises OSError, saying what may be wrong.
+    """
+    host = in_plain_form(host)
+    try:
+        await _site(runner, host, port).start()
+    except OSError as exc:
+        raise OSError(_told(host, port, f"{exc.strerror}; {_ADVICE.get(exc.errno or 0, 'is the name right?')}")) from exc
+    except UnicodeError as exc:
+        raise OSError(_told(host, port, "no host can have this name")) from exc
+    for address in runner.addresses:
+        _log.info("server.started", url=f"http://{_joined(address[0], address[1])}")
+
+
+def _site(runner: web.ServerRunner, host: str, port: int) -> web.BaseSite:
+    if not _is_every_address(host):
+        return web.TCPSite(runner, host, port, backlog=_BACKLOG)
+    if not socket.has_dualstack_ipv6():
+        raise OSError(errno.EAFNOSUPPORT, "Address family not supported")
+    # The event loop would open it for IPv6 alone.
+    opened = socket.create_server((host, port), family=socket.AF_INET6, backlog=_BACKLOG, dualstack_ipv6=True)
+    return web.SockSite(runner, opened, backlog=_BACKLOG)
+
+
+def _is_every_address(host: str) -> bool:
+    try:
+        return ipaddress.IPv6Address(host).is_unspecified
+    except ValueError:
+        return False
+
+
+def _told(host: str, port: int, reason: str) -> str:
+    return f"cannot listen on {_joined(host, port)}: {reason}; set server.listen"
+
+
+def _joined(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,0 +1,1 @@
+"""What `make` installs, on a machine that has nothing of ours."""
