@@ -193,6 +193,17 @@ async def test_held_from_the_start(path: Path, clock: ManualClock) -> None:
             assert free.health is None
 
 
+async def test_a_transaction_that_stayed_open(path: Path, clock: ManualClock) -> None:
+    """One that could not be rolled back is no obstacle to emptying the log."""
+    async with opened(path, clock, max_bytes=QUOTA) as store:
+        async with read_elsewhere(path):
+            await held(store)
+            await run(database(store)._writer, "BEGIN IMMEDIATE")
+        clock.advance(1)
+        await store.flush()
+        assert store.health is None
+
+
 @pytest.mark.parametrize("soft", [False, True], ids=["hard", "soft"])
 async def test_a_purge_holds_meanwhile(path: Path, clock: ManualClock, soft: bool) -> None:
     """What is purged while nothing can be written isn't read as if it weren't, and is gone from the file afterwards."""
