@@ -106,7 +106,7 @@ def _taken_apart(limit: int) -> Iterator[tuple[Panel, int]]:
 async def measure(world: World) -> Section:
     """Measure with nothing else to do, and during each kind of work."""
     told = world.folder / "gaps"
-    settings = {"PLUTO_PROXY_SERIES__ENABLED": "true", "PLUTO_PROXY_SERIES__SHADOW_FRACTION": "0", "BENCH_GAPS": str(told)}
+    settings = {"PLUTO_PROXY_SERIES__ENABLED": "true", "PLUTO_PROXY_SERIES__SHADOW_S": "0", "BENCH_GAPS": str(told)}
     kept = min(world.plan.large, _MOST_KEPT)
     works = {
         "20 MB asked, checked and kept as they came": (_as_they_came(), world.plan.large),

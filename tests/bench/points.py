@@ -31,7 +31,7 @@ _COLUMNS = (
 async def measure(world: World) -> Section:
     """Have one series after the other asked for in full, and then time hits."""
     number = world.plan.metrics
-    settings = {"PLUTO_PROXY_SERIES__ENABLED": "true", "PLUTO_PROXY_SERIES__SHADOW_FRACTION": "0"}
+    settings = {"PLUTO_PROXY_SERIES__ENABLED": "true", "PLUTO_PROXY_SERIES__SHADOW_S": "0"}
     async with (
         serving(world.folder, "tests.bench.sampling_origin", cpu=world.placement.load) as origin,
         world.another_proxy(origin, **settings) as proxy,

@@ -61,7 +61,7 @@ async def measure(world: World) -> Section:
     bounds: list[Bound] = []
     settings = {
         "PLUTO_PROXY_SERIES__ENABLED": "true",
-        "PLUTO_PROXY_SERIES__SHADOW_FRACTION": "0",
+        "PLUTO_PROXY_SERIES__SHADOW_S": "0",
         "PLUTO_PROXY_SERIES__MAX_FETCH_ROWS": str(_MAX_ROWS),
         "PLUTO_PROXY_SERIES__MAX_FETCH_BYTES": str(_MAX_BYTES),
     }
