@@ -24,7 +24,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from proxy.core.extents import Extent, Extents, Known, window_of
-from proxy.core.sampling import sampled
+from proxy.core.sampling import sampled, sent
 
 # An answer of so few rows is whole whatever was seen.
 FEW_ROWS = 2
@@ -112,7 +112,7 @@ def probes(lengths: Iterable[int]) -> Sequence[int]:
 
 def _is_small(counts: Mapping[int, int], limit: int) -> bool:
     """Tell whether the answer with a limit is so small that nothing of it is left out either, rows of equal length taken."""
-    shown = {rows: len(sampled(rows, limit)) for rows in counts}
+    shown = {rows: sent(rows, limit) for rows in counts}
     probe, whole = (
         Size(
             names=sum(counts.values()),

@@ -19,6 +19,12 @@ def stride(rows: int, limit: int) -> int:
     return 1 if rows <= limit else -(-rows // limit)
 
 
+def sent(rows: int, limit: int) -> int:
+    """Return how many rows of a partition of so many are sent: up to limit + 1."""
+    every = stride(rows, limit)
+    return -(-rows // every) + bool(rows and (rows - 1) % every)
+
+
 def sampled(rows: int, limit: int) -> list[int]:
     """Return which rows of a partition are sent, counted from 0, in order; up to limit + 1 of them."""
     chosen = list(range(0, rows, stride(rows, limit)))

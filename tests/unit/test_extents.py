@@ -15,7 +15,7 @@ from proxy.core.growth import extended, none
 from proxy.core.metrics_query import MetricsQuery, metrics_query
 from proxy.core.query import read_query
 from proxy.core.routes import METRICS
-from proxy.core.sampling import is_complete, sampled
+from proxy.core.sampling import is_complete, sampled, sent
 from tests.oracle import OracleRow, permitted
 from tests.series import asked_of, row
 
@@ -279,3 +279,9 @@ def test_a_query_and_back(raw: str) -> None:
 def test_questions_that_are_not_taken_apart(raw: str) -> None:
     """Nothing is computed for questions without a run, with parameters that only the upstream knows, or with inexact steps."""
     assert metrics_query(read_query(METRICS, raw, extra=("smooth",))) is None
+
+
+@given(rows=st.integers(0, 500), limit=st.integers(1, 60))
+def test_how_many_rows_are_sent(rows: int, limit: int) -> None:
+    """Their number is that of the rows that are chosen."""
+    assert sent(rows, limit) == len(sampled(rows, limit))
