@@ -173,10 +173,11 @@ class Assembler:
         if fetched.entry.status != 200 or fetched.tenant is not tenant:
             return None
         extents = await self._series.taken_apart(fetched, question)
-        if extents is None or any(extent.known is Known.SOME for extent in extents.by_name.values()):
-            return extents
-        if self._prover.seen(fetched, extents, [] if before is None else [before]):
-            return extents
+        if extents is None:
+            return None
+        whole = self._prover.judge(fetched, extents, [] if before is None else [before])
+        if whole is not None or any(extent.known is Known.SOME for extent in extents.by_name.values()):
+            return whole or extents
         return await self._prover.prove(fetched, extents, need)
 
 

@@ -19,7 +19,7 @@ from proxy.core.pieces import Work
 from proxy.errors import AnswerTooLarge, KeyRefused, UpstreamBusy
 from proxy.flight import Flight, Flights
 from proxy.service.fetcher import Fetcher
-from proxy.service.need import Need
+from proxy.service.need import Fetched, Need
 from proxy.service.proving import Prover
 from proxy.service.series import Series
 from proxy.service.tenancy import Tenant
@@ -41,13 +41,18 @@ class Done:
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class _Refresh:
-    """One flight. `run` is the whole of its run; `asking` are the calls under way."""
+    """One flight. `run` is the whole of its run; `asking` are the calls under way, `told` what they brought.
+
+    `before`: what was known when it began.
+    """
 
     deltas: "Deltas"
     tenant: Tenant
     run: MetricsQuery
     need: Need
     asking: list[MetricsQuery] = field(default_factory=list)
+    before: list[Extents] = field(default_factory=list)
+    told: list[Extents] = field(default_factory=list)
 
     async def __call__(self) -> bool:
         return await self.deltas.carry_out(self)
@@ -118,6 +123,7 @@ class Deltas:
     async def carry_out(self, call: _Refresh) -> bool:
         """Do what a flight is for; return whether all calls brought an answer."""
         wanted = self._watched.wanted(call.tenant, call.run)
+        call.before = [one.extents for one in wanted]
         questions = self._watched.plan(wanted)
         done = False
         try:
@@ -158,12 +164,20 @@ class Deltas:
                 self._series.runs.note_hopeless(question)
             return False
         delta = await self._series.taken_apart(fetched, question)
-        if delta is not None and not self._prover.seen(fetched, delta, list(self._open_windows(fetched.tenant, question))):
-            delta = await self._prover.prove(fetched, delta, need)
+        if delta is not None:
+            delta = await self._proven(call, fetched, delta, need)
         if delta is None or not self._series.checks.trusted:
             return False
         await self._apply(fetched.tenant, delta, persist=call.need.persist)
         return True
+
+    async def _proven(self, call: _Refresh, fetched: Fetched, delta: Extents, need: Need) -> Extents | None:
+        """Return an answer if it is proven whole: by what was known before the flight, by what came in it, or by a probe."""
+        known = [*self._open_windows(fetched.tenant, delta.question), *call.before, *call.told]
+        whole = self._prover.judge(fetched, delta, known) or await self._prover.prove(fetched, delta, need)
+        if whole is not None:
+            call.told.append(whole)
+        return whole
 
     async def _apply(self, tenant: Tenant, delta: Extents, *, persist: bool) -> None:
         """Add what an answer tells to every window that it tells about."""

@@ -5,12 +5,14 @@ question with a smaller limit. Where rows came between the two, what is new is a
 """
 
 import asyncio
+import math
 from bisect import bisect_left
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 
 import structlog
+from msgspec.structs import replace as changed
 
 from proxy.clock import Clock
 from proxy.core.answers import partitions, splitting
@@ -27,6 +29,10 @@ from proxy.slices import in_slices
 
 # Proofs take turns with the clients as one of their own: everybody who waits for an answer waits for its proof.
 _CLIENT = "proofs"
+# What was known so long ago, seconds, is as good as known now.
+_JUST_S = 2.0
+# So many rows at most come to a name within that.
+_MOST_BEHIND = 200
 # For so long a proof serves those who come to need it after it was made.
 _LINGERS_S = 1.0
 # What a series is taken to have that nobody knows.
@@ -49,20 +55,23 @@ class Prover:
         self.probes = 0
         self.unproven = 0
 
-    def seen(self, fetched: Fetched, extents: Extents, known: Sequence[Extents]) -> bool:
-        """Take notice of an answer; tell whether it is whole by what was seen before, or by what is `known`.
+    def judge(self, fetched: Fetched, extents: Extents, known: Sequence[Extents]) -> Extents | None:
+        """Take notice of an answer; return it if it is whole by what was seen before, or by what is `known`, None otherwise.
 
-        `known`: windows that are known whole, of the same run and group. Where it lacks rows that they have, less is sent than
-        was seen, or they were deleted: then nothing that was seen counts any more.
+        `known`: windows that are known whole, of the same run; those of another group don't count, whose neighbours are others.
+        Where it lacks rows that they have, less is sent than was seen, or they were deleted: then nothing that was seen counts
+        any more.
         """
+        known = [window for window in known if window.question.group == extents.question.group]
         size = size_of(extents, len(fetched.entry.body))
-        sent_at_s = extents.tail_at_s
         if _lacks(extents, known):
             self._limits.forget()
-        whole = size.rows <= FEW_ROWS or self._allows(extents, size.doubled)
-        if not whole and _is_shown(extents, known):
-            whole = self._allows(extents, size.exceeded)
-        self._limits.note(extents.question, size, sent_at_s, tails_of(extents))
+        whole: Extents | None = None
+        if size.rows <= FEW_ROWS or self._allows(extents, size.doubled):
+            whole = extents
+        elif _is_shown(extents, known):
+            whole = extents if self._allows(extents, size.exceeded) else _reaching(extents, known, self._clock.now_s())
+        self._limits.note(extents.question, size, extents.tail_at_s, tails_of(extents))
         return whole
 
     def is_cheap(self, question: MetricsQuery) -> bool:
@@ -152,7 +161,7 @@ class Prover:
         question = replace(extents.question, first=first)
         came, _ = await self._fetcher.fetch(fetched.tenant, question.query, self._need(need))
         end = await self._taken_apart(came, question)
-        if end is None or came.tenant is not fetched.tenant or not self.seen(came, end, []):
+        if end is None or came.tenant is not fetched.tenant or self.judge(came, end, []) is None:
             return None
         followed = {
             name: end.by_name[name] for name, extent in rest.items() if _is_followed(extent, end.by_name.get(name), first)
@@ -171,7 +180,7 @@ class Prover:
         told = await self._taken_apart(again, question)
         if told is None or said is None or again.tenant is not fetched.tenant:
             return None
-        if self.seen(again, told, []):
+        if self.judge(again, told, []) is not None:
             return told
         if any(rows.keys() != told.by_name.keys() for _, rows in said):
             return None
@@ -283,6 +292,29 @@ def _lacks(extents: Extents, known: Sequence[Extents]) -> bool:
         for name, extent in window.by_name.items()
         if extent.known is Known.ALL and question.name in {None, name}
     )
+
+
+def _reaching(extents: Extents, known: Sequence[Extents], now_s: float) -> Extents | None:
+    """Return an answer as of when the last rows were known that it reaches to, None where that is long ago.
+
+    It was not cut before those; what came since may have been.
+    """
+    tails = [_reached(extent, known, name) for name, extent in extents.by_name.items() if extent.known is Known.ALL]
+    if not tails or (tail_at_s := min(tails)) <= now_s - _JUST_S:
+        return None
+    by_name = {name: changed(extent, tail_at_s=min(extent.tail_at_s, tail_at_s)) for name, extent in extents.by_name.items()}
+    return replace(extents, by_name=by_name, tail_at_s=min(extents.tail_at_s, tail_at_s))
+
+
+def _reached(new: Extent, known: Sequence[Extents], name: str) -> float:
+    """Return when the latest of the known last rows was asked for that is among those that came."""
+    extents = (window.by_name.get(name) for window in known if window.question.last is None)
+    ends = [
+        extent.tail_at_s
+        for extent in extents
+        if extent is not None and extent.known is Known.ALL and extent.texts(-1)[0] in set(new.texts(-_MOST_BEHIND))
+    ]
+    return max(ends, default=-math.inf)
 
 
 def _is_shown(extents: Extents, known: Sequence[Extents]) -> bool:

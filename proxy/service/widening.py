@@ -211,8 +211,9 @@ class Widening:
         self._series.runs.note_rows(metrics, max((len(extent.steps) for extent in extents.by_name.values()), default=0))
         shelves, tenant = self._series.shelves, fetched.tenant
         known = [*shelves.peek(tenant, wider.wide), *shelves.peek(tenant, replace(wider.wide, name=None))]
-        if self._prover.seen(fetched, extents, known) or _tells_nothing(extents):
-            return extents
+        whole = self._prover.judge(fetched, extents, known)
+        if whole is not None or _tells_nothing(extents):
+            return whole or extents
         proven = await self._prover.prove(fetched, extents, asked.need)
         if proven is None:
             self._series.runs.note_unproven(wider)
