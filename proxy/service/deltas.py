@@ -41,7 +41,8 @@ class Done:
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class _Refresh:
-    """One flight. `run` is the whole of its run; `asking` are the calls under way, `told` what they brought.
+    """One flight. `run` is the whole of its run; `started_s` when it began (wall time); `asking` are
+    the calls under way, `told` what they brought.
 
     `before`: what was known when it began.
     """
@@ -50,6 +51,7 @@ class _Refresh:
     tenant: Tenant
     run: MetricsQuery
     need: Need
+    started_s: float
     asking: list[MetricsQuery] = field(default_factory=list)
     before: list[Extents] = field(default_factory=list)
     told: list[Extents] = field(default_factory=list)
@@ -98,7 +100,7 @@ class Deltas:
                 continue
             joined = flight is not None
             if flight is None:
-                call = _Refresh(deltas=self, tenant=tenant, run=asked.whole, need=need)
+                call = _Refresh(deltas=self, tenant=tenant, run=asked.whole, need=need, started_s=self._clock.now_s())
                 flight = self._flights.start(key, call, now_s=self._clock.now_s())
             else:
                 self._join(flight, need)
@@ -174,7 +176,9 @@ class Deltas:
     async def _proven(self, call: _Refresh, fetched: Fetched, delta: Extents, need: Need) -> Extents | None:
         """Return an answer if it is proven whole: by what was known before the flight, by what came in it, or by a probe."""
         known = [*self._open_windows(fetched.tenant, delta.question), *call.before, *call.told]
-        whole = self._prover.judge(fetched, delta, known) or await self._prover.prove(fetched, delta, need)
+        whole = self._prover.judge(fetched, delta, known, since_s=call.started_s) or await self._prover.prove(
+            fetched, delta, need
+        )
         if whole is not None:
             call.told.append(whole)
         return whole

@@ -29,9 +29,7 @@ from proxy.slices import in_slices
 
 # Proofs take turns with the clients as one of their own: everybody who waits for an answer waits for its proof.
 _CLIENT = "proofs"
-# What was known so long ago, seconds, is as good as known now.
-_JUST_S = 2.0
-# So many rows at most come to a name within that.
+# So many rows of a name at most come between two calls of a flight.
 _MOST_BEHIND = 200
 # For so long a proof serves those who come to need it after it was made.
 _LINGERS_S = 1.0
@@ -55,12 +53,14 @@ class Prover:
         self.probes = 0
         self.unproven = 0
 
-    def judge(self, fetched: Fetched, extents: Extents, known: Sequence[Extents]) -> Extents | None:
+    def judge(
+        self, fetched: Fetched, extents: Extents, known: Sequence[Extents], *, since_s: float = math.inf
+    ) -> Extents | None:
         """Take notice of an answer; return it if it is whole by what was seen before, or by what is `known`, None otherwise.
 
         `known`: windows that are known whole, of the same run; those of another group don't count, whose neighbours are others.
         Where it lacks rows that they have, less is sent than was seen, or they were deleted: then nothing that was seen counts
-        any more.
+        any more. `since_s`: what was known since then (wall time) is as good as known now.
         """
         known = [window for window in known if window.question.group == extents.question.group]
         size = size_of(extents, len(fetched.entry.body))
@@ -70,7 +70,7 @@ class Prover:
         if size.rows <= FEW_ROWS or self._allows(extents, size.doubled):
             whole = extents
         elif _is_shown(extents, known):
-            whole = extents if self._allows(extents, size.exceeded) else _reaching(extents, known, self._clock.now_s())
+            whole = extents if self._allows(extents, size.exceeded) else _reaching(extents, known, since_s)
         self._limits.note(extents.question, size, extents.tail_at_s, tails_of(extents))
         return whole
 
@@ -294,13 +294,13 @@ def _lacks(extents: Extents, known: Sequence[Extents]) -> bool:
     )
 
 
-def _reaching(extents: Extents, known: Sequence[Extents], now_s: float) -> Extents | None:
-    """Return an answer as of when the last rows were known that it reaches to, None where that is long ago.
+def _reaching(extents: Extents, known: Sequence[Extents], since_s: float) -> Extents | None:
+    """Return an answer as of when the last rows were known that it reaches to, None where that was before `since_s`.
 
     It was not cut before those; what came since may have been.
     """
     tails = [_reached(extent, known, name) for name, extent in extents.by_name.items() if extent.known is Known.ALL]
-    if not tails or (tail_at_s := min(tails)) <= now_s - _JUST_S:
+    if not tails or (tail_at_s := min(tails)) < since_s:
         return None
     by_name = {name: changed(extent, tail_at_s=min(extent.tail_at_s, tail_at_s)) for name, extent in extents.by_name.items()}
     return replace(extents, by_name=by_name, tail_at_s=min(extents.tail_at_s, tail_at_s))

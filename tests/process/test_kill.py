@@ -84,7 +84,7 @@ async def test_series_survive_a_kill(tmp_path: Path) -> None:
 
 
 async def test_a_live_series_costs_one_delta_after_a_kill(tmp_path: Path) -> None:
-    """What was known of a running run is known again: one call asks for what is new, for every panel of it."""
+    """What was known of a running run is known again: one call asks for what is new, for every panel, another proves it."""
     standin = Standin()
     begun = datetime(2026, 1, 1, tzinfo=UTC)
     standin.rows.insert(
@@ -107,12 +107,16 @@ async def test_a_live_series_costs_one_delta_after_a_kill(tmp_path: Path) -> Non
             "PLUTO_PROXY_FRESHNESS__RUNNING_S": "0.001",
             "PLUTO_PROXY_FRESHNESS__STALE_WHILE_REVALIDATE_S": "0",
             "PLUTO_PROXY_SERIES__OVERLAP_S": "10",
+            "PLUTO_PROXY_SERIES__SHADOW_S": "0",
         }
         question = f"{METRICS}?runId=1&projectName=demo&logName=loss&limit=500"
+        another = question.replace("500", "501")
         async with proxy_process(**variables) as running:
-            async with session.get(running.url + question) as response:
-                assert response.status == 200
-            await on_disk(path, 2)
+            # At the second look all of it is asked for.
+            for target in (question, another):
+                async with session.get(running.url + target) as response:
+                    assert response.status == 200
+            await on_disk(path, 3)
             await running.kill()
         standin.counters.reset()
         async with proxy_process(**variables) as running:
@@ -121,8 +125,9 @@ async def test_a_live_series_costs_one_delta_after_a_kill(tmp_path: Path) -> Non
                 assert response.headers["X-Pluto-Complete-Through"] == "799"
             assert await running.terminate() == 0
         asked = [call.query for call in standin.counters.calls if call.path == METRICS]
-        assert len(asked) == 1
-        assert "stepMin=7" in str(asked[0])
+        assert len(asked) == 2
+        assert all("stepMin=7" in str(query) for query in asked)
+        assert "limit=10000" in str(asked[0])
 
 
 async def keep_asking(session: aiohttp.ClientSession, url: str, number: int) -> None:
