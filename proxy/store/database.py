@@ -177,7 +177,7 @@ class Database:
             for purge in batch.purges:
                 await self._purge(purge)
             await self._delete(batch)
-            await run_many(self._writer, schema.TOUCH, [(used_at_s, id_) for id_, used_at_s in batch.touches.items()])
+            await run_many(self._writer, schema.TOUCH, [(at_s, id_, at_s) for id_, at_s in batch.touches.items()])
             # Filled less than the quota, room is made even if the reckoning says that it would do.
             max_bytes = self._max_bytes if fill == quota.FILL else int(self._max_bytes * fill)
             evicted = await quota.make_room(self._writer, need_bytes, max_bytes=max_bytes)
@@ -205,7 +205,7 @@ class Database:
         named = (purge.project, purge.run, purge.metric)
         if purge.soft:
             await run(self._writer, schema.MARK_PURGED, (purge.at_s, *named))
-        taken = await run(self._writer, schema.SELECT_PURGED, (purge.at_s, *named, not purge.soft))
+        taken = await run(self._writer, schema.SELECT_PURGED, (purge.at_s, not purge.soft, *named))
         await quota.delete(self._writer, [row[0] for row in taken])
 
     async def _adopt(self, adoption: Adoption) -> None:
@@ -220,7 +220,7 @@ class Database:
             return
         outdated = await run(self._writer, schema.SELECT_OUTDATED, (ids[old], ids[new]))
         await quota.delete(self._writer, [row[0] for row in outdated])
-        await run(self._writer, schema.MOVE_ENTRIES, (ids[old], old, ids[new], new))
+        await run(self._writer, schema.MOVE_ENTRIES, (ids[new], new, ids[old], old))
         left = await run(self._writer, "SELECT id FROM entries WHERE namespace_id = ?", (ids[old],))
         await quota.delete(self._writer, [row[0] for row in left])
         await run(self._writer, "DELETE FROM namespaces WHERE id = ?", (ids[old],))
