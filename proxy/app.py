@@ -35,6 +35,7 @@ from proxy.service.tenancy import Sleep, Tenancy
 from proxy.service.tokens import Tokens
 from proxy.service.watched import Watched
 from proxy.service.widening import Widening
+from proxy.service.witnesses import Witnesses
 from proxy.store.memory import MemoryStore
 from proxy.store.sqlite import SqliteStore
 from proxy.store.tiers import TieredStore
@@ -168,6 +169,7 @@ async def open_parts(
             assembler=engine.assembler,
             deltas=engine.deltas,
             prover=engine.prover,
+            witnesses=engine.witnesses,
             statuses=engine.statuses,
             lifetimes=lifetimes,
             routes=RouteTable(routes),
@@ -203,6 +205,7 @@ class _Engine:
     series: Series
     deltas: Deltas
     prover: Prover
+    witnesses: Witnesses
     assembler: Assembler
     asker: Asker
 
@@ -226,10 +229,8 @@ def _engine(
     stack.push_async_callback(statuses.aclose)
     shelves = Shelves(store, memory_bytes=config.series.memory_bytes, overlap_s=config.series.overlap_s, purges=purges)
     stack.push_async_callback(shelves.settled)
-    checks = Checks(upstream, limits, clock, shadow_s=config.series.shadow_s)
+    checks = Checks(upstream, clock, shadow_s=config.series.shadow_s)
     stack.push_async_callback(checks.aclose)
-    watching = asyncio.create_task(checks.run(), name="checks.run")
-    stack.push_async_callback(_ended, watching)
     series = Series(
         shelves,
         Runs(clock, max_rows=config.series.max_fetch_rows),
@@ -250,6 +251,10 @@ def _engine(
         series.runs.suspect(run, project)
 
     statuses.changed = status_changed
+    witnesses = Witnesses(upstream, limits, clock, series.forget)
+    stack.push_async_callback(witnesses.aclose)
+    watching = asyncio.create_task(witnesses.run(), name="witnesses.run")
+    stack.push_async_callback(_ended, watching)
     prover = Prover(fetcher, limits, clock, overlap_s=config.series.overlap_s)
     stack.push_async_callback(prover.aclose)
     deltas = Deltas(
@@ -288,7 +293,9 @@ def _engine(
         clock=clock,
     )
     stack.push_async_callback(asker.aclose)
-    return _Engine(statuses=statuses, series=series, prover=prover, deltas=deltas, assembler=assembler, asker=asker)
+    return _Engine(
+        statuses=statuses, series=series, prover=prover, witnesses=witnesses, deltas=deltas, assembler=assembler, asker=asker
+    )
 
 
 def _statuses(config: Config, fetcher: Fetcher, clock: Clock) -> Statuses:

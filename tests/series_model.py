@@ -196,7 +196,7 @@ class SeriesModel(status_rules.StatusRules, RuleBasedStateMachine):
 
         async def advance() -> None:
             self._running.advance(seconds)
-            await self._running.parts.series.checks.settled()
+            await self._running.parts.witnesses.settled()
 
         self._run(advance())
         self._calm_s += 0.0 if self._upstream.failing else seconds

@@ -107,7 +107,7 @@ class World:
         """Let time pass, and the budget notice it: its own timer runs by real time."""
         self.clock.advance(seconds)
         self.parts.upstream.turnstile._let_through()
-        self.parts.series.checks.look_at_limits()
+        self.parts.witnesses.look()
 
     @property
     def busy(self) -> int:

@@ -1,6 +1,6 @@
-"""Whether the upstream still answers by the rule that answers are computed with, and sends as much as it was seen to.
+"""Whether the upstream still answers by the rule that answers are computed with. Nothing is computed while it doesn't.
 
-Three things are looked at. The **shadow**: while anything is computed, a computed answer is compared with what the upstream
+Two things are looked at. The **shadow**: while anything is computed, a computed answer is compared with what the upstream
 says to that very question, every `shadow_s` seconds and where an answer of the upstream's own was another one; sampled ones
 and windows in turns. Where they differ rows may have come or changed meanwhile, so the question is asked twice, and in between
 the one whose answer it was computed from: where the two are the same and still not what is computed, the rule is broken.
@@ -8,11 +8,8 @@ the one whose answer it was computed from: where the two are the same and still 
 The **canary**: a series of more than 1,000 rows is asked for in full, with a smaller limit, as two windows, and in full again,
 every ten minutes; where both full answers are the same, the others must be what is computed from them.
 
-The **witnesses**: what was taken to be whole, because the upstream had sent as much a moment before, is confirmed within a
-minute (`core.limits`); where that is not so all is forgotten, and asked for again.
-
-Nothing is computed while the rule is broken. What the shadow found broken must itself be right again before anything is
-computed. Where the canary found it, or there is nothing left to compare, a series has to tell, any that is asked for.
+What the shadow found broken must itself be right again before anything is computed. Where the canary found it, or there is
+nothing left to compare, a series has to tell, any that is asked for.
 """
 
 import asyncio
@@ -25,9 +22,8 @@ from proxy.clock import Clock
 from proxy.core.answers import splitting
 from proxy.core.budget import Priority
 from proxy.core.extents import Computed, Extents, answer
-from proxy.core.limits import Claim, Limits
 from proxy.core.metrics_query import MetricsQuery
-from proxy.core.proof import probes, size_of, tails_of
+from proxy.core.proof import probes
 from proxy.core.surrogates import LoneSurrogates
 from proxy.errors import UpstreamError
 from proxy.slices import in_slices
@@ -45,8 +41,6 @@ _PICKY_S = 10.0
 _SUSPICION_S = 5.0
 # What came so long ago at most needn't be asked for once more: a growing series has most likely stood still since.
 _JUST_S = 0.5
-# How often it is looked at whether a witness is due.
-_LOOK_S = 5.0
 _log = structlog.get_logger()
 
 
@@ -57,10 +51,9 @@ class _Refused(Exception):
 class Checks:
     """Says whether the rule holds, and sees to it that it is looked at."""
 
-    def __init__(self, upstream: Upstream, limits: Limits, clock: Clock, *, shadow_s: float) -> None:
+    def __init__(self, upstream: Upstream, clock: Clock, *, shadow_s: float) -> None:
         """`shadow_s`: seconds between two comparisons while anything is computed; 0: there are none."""
         self._upstream = upstream
-        self._limits = limits
         self._clock = clock
         self._shadow_s = shadow_s
         # What the next comparison is of: a sampled answer (True), one that has all rows of a window, or any (None); and which
@@ -72,7 +65,6 @@ class Checks:
         self._next_shadow_s = 0.0
         self._next_suspicion_s = 0.0
         self._running: asyncio.Task[None] | None = None
-        self._looking: asyncio.Task[None] | None = None
         # The series that the canary asks for, and the question and its source that the shadow found broken.
         self._suspect: MetricsQuery | None = None
         self._culprit: tuple[MetricsQuery, MetricsQuery] | None = None
@@ -147,33 +139,16 @@ class Checks:
         self._next_shadow_s = self._clock.monotonic_s() + self._shadow_s
         self._start(self._shadow(question, computed, source))
 
-    def look_at_limits(self) -> None:
-        """Ask a witness again, where one is due."""
-        claim = self._limits.due(self._clock.now_s())
-        if claim is not None and (self._looking is None or self._looking.done()):
-            look = self._guarded(self._look(claim))
-            self._looking = asyncio.get_running_loop().create_task(look, name="checks.look")
-
-    async def run(self) -> None:
-        """See to it that witnesses are asked in time, also where nobody asks anything."""
-        while True:
-            await asyncio.sleep(_LOOK_S)
-            self.look_at_limits()
-
     async def settled(self) -> None:
-        """Wait until the checks under way are done."""
-        if tasks := self._tasks:
-            await asyncio.wait(tasks)
+        """Wait until the check under way is done."""
+        if self._running is not None:
+            await asyncio.wait([self._running])
 
     async def aclose(self) -> None:
-        """End the checks under way."""
-        for task in self._tasks:
-            task.cancel()
-        await self.settled()
-
-    @property
-    def _tasks(self) -> list[asyncio.Task[None]]:
-        return [task for task in (self._running, self._looking) if task is not None]
+        """End the check under way."""
+        if self._running is not None:
+            self._running.cancel()
+            await asyncio.wait([self._running])
 
     @property
     def _idle(self) -> bool:
@@ -249,30 +224,6 @@ class Checks:
         limits = probes(len(extent.rows) for extent in extents.by_name.values())
         probed = [replace(source, limit=limit) for limit in limits]
         return all([_told(extents, probe) == await self._ask(probe) for probe in probed])
-
-    async def _look(self, claim: Claim) -> None:
-        """Ask a witness again: where it shows less than was counted on, all that was computed with may lack rows."""
-        try:
-            for question in dict.fromkeys((claim.tail, claim.witness.question)):
-                asked_s, body = self._clock.now_s(), await self._ask(question)
-                if await self._shows(claim, question, body, asked_s):
-                    return
-        except (UpstreamError, _Refused):
-            self._limits.put_off(claim, self._clock.now_s())
-            raise
-        _log.warning("series.limits_in_doubt", key=claim.witness.question.query.target, expected_rows=claim.size.rows)
-        self._limits.forget()
-        self.distrusted()
-
-    async def _shows(self, claim: Claim, question: MetricsQuery, body: bytes, asked_s: float) -> bool:
-        """Take notice of an answer; tell whether as much was sent as a claim needs."""
-        try:
-            told = await _taken_apart(body, question)
-        except LoneSurrogates:
-            return False
-        size = size_of(told, len(body))
-        self._limits.note(question, size, asked_s, tails_of(told))
-        return size.holds(claim.size)
 
     async def _ask(self, question: MetricsQuery) -> bytes:
         query = question.query

@@ -68,7 +68,7 @@ class Series:
         self._enabled = enabled
         self._overlap_s = overlap_s
         self._taking: dict[tuple[MetricsQuery, str, float], asyncio.Task[Extents | None]] = {}
-        checks.distrusted = self._forget
+        checks.distrusted = self.forget
         self.computed = 0
         self.tail_age_s = self.whole_age_s = 0.0
         """How long ago the newest rows of the last computed answer, and all of it, were asked for."""
@@ -230,7 +230,7 @@ class Series:
             _log.warning("series.not_understood", key=question.query.target, reason=str(exc))
             return None
 
-    def _forget(self) -> None:
+    def forget(self) -> None:
         """Forget what was computed, and with it everything in memory, and all that it was computed from."""
         self.shelves.forget(now_s=self._clock.now_s())
         self._memory.clear()

@@ -205,7 +205,7 @@ class Database:
             for purge in batch.purges:
                 await self._purge(purge)
             await self._delete(batch)
-            await run_many(self._writer, schema.TOUCH, [(used_at_s, id_) for id_, used_at_s in batch.touches.items()])
+            await run_many(self._writer, schema.TOUCH, [(at_s, id_, at_s) for id_, at_s in batch.touches.items()])
             # Filled less than the quota, room is made even if the reckoning says that it would do.
             max_bytes = self._max_bytes if fill == quota.FILL else int(self._max_bytes * fill)
             evicted = await quota.make_room(self._writer, need_bytes, max_bytes=max_bytes)
@@ -233,7 +233,7 @@ class Database:
         named = (purge.project, purge.run, purge.metric)
         if purge.soft:
             await self._for_ids(schema.MARK_PURGED, await run(self._writer, schema.SELECT_MARKED, (purge.at_s, *named)))
-        taken = await run(self._writer, schema.SELECT_PURGED, (purge.at_s, *named, not purge.soft))
+        taken = await run(self._writer, schema.SELECT_PURGED, (purge.at_s, not purge.soft, *named))
         await quota.delete(self._writer, [row[0] for row in taken])
 
     async def _adopt(self, adoption: Adoption) -> None:
@@ -248,16 +248,27 @@ class Database:
             return
         outdated = await run(self._writer, schema.SELECT_OUTDATED, (ids[old], ids[new]))
         await quota.delete(self._writer, [row[0] for row in outdated])
-        await self._for_ids(schema.MOVE_ENTRIES, await run(self._writer, schema.SELECT_OF, (ids[old],)), old, ids[new], new)
+        moving = await run(self._writer, schema.SELECT_OF, (ids[old],))
+        await self._for_ids(schema.MOVE_ENTRIES, moving, before=(ids[new], new), after=(old,))
         left = await run(self._writer, schema.SELECT_OF, (ids[old],))
         await quota.delete(self._writer, [row[0] for row in left])
         await run(self._writer, "DELETE FROM namespaces WHERE id = ?", (ids[old],))
 
-    async def _for_ids(self, statement: str, rows: Sequence[Sequence[int]], *parameters: object) -> None:
-        """Run a statement for the ids in these rows, some at a time: SQLite keeps in memory what one statement changes."""
+    async def _for_ids(
+        self,
+        statement: str,
+        rows: Sequence[Sequence[int]],
+        *,
+        before: Sequence[object] = (),
+        after: Sequence[object] = (),
+    ) -> None:
+        """Run a statement for the ids in these rows, some at a time: SQLite keeps in memory what one statement changes.
+
+        `before` and `after` are the parameters before and after the ids.
+        """
         for begin in range(0, len(rows), _AT_A_TIME):
             ids = json.dumps([row[0] for row in rows[begin : begin + _AT_A_TIME]])
-            await run(self._writer, statement, (ids, *parameters))
+            await run(self._writer, statement, (*before, ids, *after))
 
     async def _at_quota(self, need_bytes: int) -> bool:
         """Whether it was the quota, and not the disk, that had no more room."""

@@ -79,7 +79,8 @@ PUT_BODY = """
     WHERE namespace_id = (SELECT id FROM namespaces WHERE name = ?) AND key = ? AND seal = ?
 """
 
-TOUCH = "UPDATE entries SET used_at_s = ?1 WHERE id = ?2 AND used_at_s < ?1"
+# Parameters: the time, the id, the time again.
+TOUCH = "UPDATE entries SET used_at_s = ? WHERE id = ? AND used_at_s < ?"
 
 # Parameter: a JSON array of ids.
 DELETE_BODIES = "DELETE FROM bodies WHERE id IN (SELECT value FROM json_each(?))"
@@ -101,27 +102,27 @@ PUT_ORGANIZATION = """
 SELECT_OUTDATED = """
     SELECT CASE WHEN old.sent_at_s > new.sent_at_s THEN new.id ELSE old.id END
     FROM entries AS old JOIN entries AS new ON new.key = old.key
-    WHERE old.namespace_id = ?1 AND new.namespace_id = ?2
+    WHERE old.namespace_id = ? AND new.namespace_id = ?
 """
 # The seal covers the namespace's name, so it is made anew; but only where it was right, or a damaged row would be healed.
 SELECT_OF = "SELECT id FROM entries WHERE namespace_id = ?"
-# Parameters: a JSON array of ids, the name of the old namespace, id and name of the new one.
+# Parameters: id and name of the new namespace, a JSON array of ids, the name of the old one.
 MOVE_ENTRIES = """
     UPDATE entries
-    SET namespace_id = ?3, seal = seal_of(?4, key, sent_at_s, digest, body_bytes, blob_hash)
-    WHERE id IN (SELECT value FROM json_each(?1)) AND seal = seal_of(?2, key, sent_at_s, digest, body_bytes, blob_hash)
+    SET namespace_id = ?, seal = seal_of(?, key, sent_at_s, digest, body_bytes, blob_hash)
+    WHERE id IN (SELECT value FROM json_each(?)) AND seal = seal_of(?, key, sent_at_s, digest, body_bytes, blob_hash)
 """
 
 
-# What a purge takes, whoever it belongs to. Parameters: when it was, project, run and metric (NULL for all), and whether
-# answers are taken too, or only what they are computed from.
+# What a purge takes, whoever it belongs to. Parameters: when it was, whether answers are taken too, or only what they are
+# computed from, and project, run and metric (NULL for all).
 SELECT_PURGED = """
-    SELECT id FROM entries WHERE sent_at_s <= ?1 AND (?5 OR substr(key, 1, 1) <> '/') AND takes(key, ?2, ?3, ?4)
+    SELECT id FROM entries WHERE sent_at_s <= ? AND (? OR substr(key, 1, 1) <> '/') AND takes(key, ?, ?, ?)
 """
-# Which answers a soft purge marks. Parameters: as above, but for the last.
+# Which answers a soft purge marks. Parameters: when it was, project, run and metric.
 SELECT_MARKED = """
     SELECT id FROM entries
-    WHERE sent_at_s <= ?1 AND substr(key, 1, 1) = '/' AND substr(digest, 1, 1) <> x'21' AND takes(key, ?2, ?3, ?4)
+    WHERE sent_at_s <= ? AND substr(key, 1, 1) = '/' AND substr(digest, 1, 1) <> x'21' AND takes(key, ?, ?, ?)
 """
 # A mark before the digest says that the answer may only be used where the upstream fails. Parameter: a JSON array of ids.
 MARK_PURGED = """
@@ -130,7 +131,7 @@ MARK_PURGED = """
         (SELECT name FROM namespaces WHERE id = namespace_id),
         key, sent_at_s, CAST('!' || digest AS BLOB), body_bytes, blob_hash
     )
-    WHERE id IN (SELECT value FROM json_each(?1))
+    WHERE id IN (SELECT value FROM json_each(?))
     AND seal = seal_of(
         (SELECT name FROM namespaces WHERE id = namespace_id), key, sent_at_s, digest, body_bytes, blob_hash
     )

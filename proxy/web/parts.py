@@ -20,6 +20,7 @@ from proxy.service.series import Series
 from proxy.service.statuses import Statuses
 from proxy.service.tenancy import Tenancy
 from proxy.service.tokens import Tokens
+from proxy.service.witnesses import Witnesses
 from proxy.store.tiers import TieredStore
 from proxy.telemetry import Telemetry
 from proxy.upstream.client import Upstream
@@ -56,6 +57,7 @@ class Parts:
     assembler: Assembler
     deltas: Deltas
     prover: Prover
+    witnesses: Witnesses
     statuses: Statuses
     lifetimes: RunLifetimes
     routes: RouteTable

@@ -165,7 +165,7 @@ async def test_a_cap_that_comes_later(tmp_path: Path, of: Of, how: How) -> None:
         await look(running, "late")
         assert steps(await get(running, "logName=late&stepMin=1000&stepMax=1009")) != list(range(1_000, 1_010))
         running.advance(26)
-        await running.parts.series.checks.settled()
+        await running.parts.witnesses.settled()
         reply = await get(running, "logName=late&stepMin=1000&stepMax=1009")
         assert steps(reply) == list(range(1_000, 1_010))
         assert running.parts.series.checks.trusted
@@ -178,10 +178,10 @@ async def test_what_was_seen_is_confirmed(tmp_path: Path) -> None:
         await look(running, "long", "short")
         calls = len(upstream.asked)
         running.advance(46)
-        await running.parts.series.checks.settled()
+        await running.parts.witnesses.settled()
         assert upstream.asked[calls:] == [target("logName=long&limit=10000&stepMin=3500")]
         running.advance(100)
-        await running.parts.series.checks.settled()
+        await running.parts.witnesses.settled()
         assert len(upstream.asked) == calls + 1
 
 
@@ -193,7 +193,7 @@ async def test_a_deleted_run_raises_no_alarm(tmp_path: Path) -> None:
         for place in [place for place in upstream.rows if place[0] == "long"]:
             del upstream.rows[place]
         running.advance(46)
-        await running.parts.series.checks.settled()
+        await running.parts.witnesses.settled()
         assert running.parts.series.checks.trusted
         running.advance(1)
         for limit in (10, 11, 12):
@@ -220,12 +220,12 @@ async def test_a_witness_that_cannot_be_asked(tmp_path: Path) -> None:
         upstream.failing = True
         for _ in range(3):
             running.advance(46)
-            await running.parts.series.checks.settled()
+            await running.parts.witnesses.settled()
         assert running.parts.series.shelves.size_bytes
         assert (await running.get(target("logName=short&limit=33"))).status == 200
         upstream.failing = False
         running.advance(301)
-        await running.parts.series.checks.settled()
+        await running.parts.witnesses.settled()
         assert running.parts.series.shelves.size_bytes
 
 
