@@ -257,12 +257,13 @@ class Checks:
                 asked_s, body = self._clock.now_s(), await self._ask(question)
                 if await self._shows(claim, question, body, asked_s):
                     return
-        except (UpstreamError, _Refused):
+        except UpstreamError:
             self._limits.put_off(claim, self._clock.now_s())
             raise
+        except _Refused:
+            pass  # a witness that has gone confirms nothing any more, however often it is asked
         _log.warning("series.limits_in_doubt", key=claim.witness.question.query.target, expected_rows=claim.size.rows)
-        self._limits.forget()
-        self.distrusted()
+        self._forget()
 
     async def _shows(self, claim: Claim, question: MetricsQuery, body: bytes, asked_s: float) -> bool:
         """Take notice of an answer; tell whether as much was sent as a claim needs."""
@@ -290,10 +291,15 @@ class Checks:
             _log.warning("series.rule_holds_again", check=check)
         if self.trusted and not holds:
             self.trusted = False
-            self.distrusted()
+            self._forget()
         elif holds and check != "shadow":
             self.trusted = True
         return holds
+
+    def _forget(self) -> None:
+        """Let all be forgotten that was computed with, and what it was concluded from."""
+        self._limits.forget()
+        self.distrusted()
 
 
 async def _taken_apart(body: bytes, question: MetricsQuery) -> Extents:

@@ -53,12 +53,13 @@ class Prover:
         """Take notice of an answer; tell whether it is whole by what was seen before, or by what is `known`.
 
         `known`: windows that are known whole, of the same run and group. Where it lacks rows that they have, less is sent than
-        was seen, or they were deleted: then nothing that was seen counts any more.
+        was seen, or they were deleted: then nothing that was seen counts any more, and what was concluded from it before is
+        confirmed all the same.
         """
         size = size_of(extents, len(fetched.entry.body))
         sent_at_s = extents.tail_at_s
         if _lacks(extents, known):
-            self._limits.forget()
+            self._limits.doubt()
         whole = size.rows <= FEW_ROWS or self._allows(extents, size.doubled)
         if not whole and _is_shown(extents, known):
             whole = self._allows(extents, size.exceeded)
@@ -222,11 +223,11 @@ def _proven(extents: Extents, said: Sequence[_Said]) -> Extents | None:
 
 
 def _begun(extents: Extents, said: Sequence[_Said]) -> set[str] | None:
-    """Return the names that probes prove, None unless they show all first rows; names that came up since don't matter."""
+    """Return the names that probes prove, None unless they show the same names and all first rows."""
     proven: set[str] = set()
     for limit, rows in said:
         begun = (not extent.rows or extent.texts(0, 1) == rows.get(name, [])[:1] for name, extent in extents.by_name.items())
-        if not rows.keys() >= extents.by_name.keys() or not all(begun):
+        if rows.keys() != extents.by_name.keys() or not all(begun):
             return None
         proven |= confirmed(extents, limit, rows)
     return proven
