@@ -89,7 +89,10 @@ class Limits:
         kept = [one for one in self._seen if not seen.supersedes(one) and one.at_s > at_s - TRUST_S]
         if not any(one.supersedes(seen) for one in kept):
             kept.append(seen)
-        self._seen = sorted(kept, key=lambda one: one.size.rows)[-_MOST_KEPT:]
+        kept.sort(key=lambda one: one.size.rows)
+        # Whole runs have more rows than one metric: each kind has room of its own.
+        kinds = ([one for one in kept if (one.question.name is None) is whole] for whole in (False, True))
+        self._seen = [one for kind in kinds for one in kind[-_MOST_KEPT:]]
 
     def allow(self, question: MetricsQuery, size: Size, *, asked_s: float, now_s: float) -> bool:
         """Tell whether so much was sent a moment ago; if so, claim that the answer to a question is whole because of it.
@@ -127,8 +130,12 @@ class Limits:
             witness = replace(claim.witness, at_s=now_s - _AGAIN_S + _FAILED_S)
             self._claims[claim.witness.question] = replace(claim, witness=witness)
 
+    def doubt(self) -> None:
+        """Conclude nothing more from what was seen: less may be sent by now. What was concluded is still to be confirmed."""
+        self._seen.clear()
+
     def forget(self) -> None:
-        """Forget everything: less was sent than had been seen."""
+        """Forget everything: what was concluded is forgotten too, by whoever counted on it."""
         self._seen.clear()
         self._claims.clear()
 

@@ -52,18 +52,23 @@ class Size:
         return self.joined(other) == self
 
     def joined(self, other: "Size") -> "Size":
-        """Return the least size that is as large as both in every respect."""
+        """Return the least size that is as large as both in every respect.
+
+        Rows count beyond two a name: so many more come of each where all rows together are sampled by one stride, a last row
+        and a part of a stride. An answer with many names would show more rows to be sent than are.
+        """
+        names = max(self.names, other.names)
         return Size(
-            names=max(self.names, other.names),
+            names=names,
             most=max(self.most, other.most),
-            rows=max(self.rows, other.rows),
+            rows=2 * names + max(self.rows - 2 * self.names, other.rows - 2 * other.names),
             bytes=max(self.bytes, other.bytes),
         )
 
     @property
     def doubled(self) -> "Size":
         """What must have been sent for this to have been neither sampled nor cut."""
-        return Size(names=self.names, most=2 * self.most + 1, rows=2 * self.rows + self.names, bytes=2 * self.bytes)
+        return Size(names=self.names, most=2 * self.most + 1, rows=2 * (self.rows + self.names), bytes=2 * self.bytes)
 
     def is_whole_beside(self, other: "Size") -> bool:
         """Tell whether an answer of this size is whole where one of the other was sent at the same time."""

@@ -60,12 +60,13 @@ class Prover:
 
         `known`: windows that are known whole, of the same run; those of another group don't count, whose neighbours are others.
         Where it lacks rows that they have, less is sent than was seen, or they were deleted: then nothing that was seen counts
-        any more. `since_s`: what was known since then (wall time) is as good as known now.
+        any more, and what was concluded from it before is confirmed all the same. `since_s`: what was known since then (wall
+        time) is as good as known now.
         """
         known = [window for window in known if window.question.group == extents.question.group]
         size = size_of(extents, len(fetched.entry.body))
         if _lacks(extents, known):
-            self._limits.forget()
+            self._limits.doubt()
         whole: Extents | None = None
         if size.rows <= FEW_ROWS or self._allows(extents, size.doubled):
             whole = extents
@@ -231,11 +232,11 @@ def _proven(extents: Extents, said: Sequence[_Said]) -> Extents | None:
 
 
 def _begun(extents: Extents, said: Sequence[_Said]) -> set[str] | None:
-    """Return the names that probes prove, None unless they show all first rows; names that came up since don't matter."""
+    """Return the names that probes prove, None unless they show the same names and all first rows."""
     proven: set[str] = set()
     for limit, rows in said:
         begun = (not extent.rows or extent.texts(0, 1) == rows.get(name, [])[:1] for name, extent in extents.by_name.items())
-        if not rows.keys() >= extents.by_name.keys() or not all(begun):
+        if rows.keys() != extents.by_name.keys() or not all(begun):
             return None
         proven |= confirmed(extents, limit, rows)
     return proven

@@ -25,6 +25,10 @@ _LOOK_S = 5.0
 _log = structlog.get_logger()
 
 
+class _Gone(Exception):
+    """A witness that the upstream refuses, or answers so that nothing can be told: it confirms nothing any more."""
+
+
 class Witnesses:
     """Asks witnesses again, one at a time."""
 
@@ -62,6 +66,8 @@ class Witnesses:
     async def _hear(self, claim: Claim) -> None:
         try:
             confirmed = await self._confirms(claim, claim.tail) or await self._confirms(claim, claim.witness.question)
+        except _Gone:
+            confirmed = False
         except UpstreamError as exc:
             _log.info("series.witness_failed", code=exc.code)
             self._limits.put_off(claim, self._clock.now_s())
@@ -75,15 +81,15 @@ class Witnesses:
             self._forget()
 
     async def _confirms(self, claim: Claim, question: MetricsQuery) -> bool:
-        """Ask a question; tell whether as much was sent as a claim needs. Raises UpstreamError."""
+        """Ask a question; tell whether as much was sent as a claim needs. Raises UpstreamError, and _Gone."""
         asked_s, query = self._clock.now_s(), question.query
         reply = await self._upstream.get(query.target, self._upstream.ticket(Priority.REFRESH), query.route.check)
         if reply.status != 200:
-            return False
+            raise _Gone
         try:
             told = await in_slices(splitting(reply.body, question, sent_at_s=asked_s))
         except ValueError:
-            return False  # nothing is computed from such an answer
+            raise _Gone from None  # nothing is computed from such an answer
         size = size_of(told, len(reply.body))
         self._limits.note(question, size, asked_s, tails_of(told))
         return size.holds(claim.size)

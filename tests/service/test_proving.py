@@ -6,10 +6,11 @@ from typing import Any
 
 import msgspec
 import pytest
+from aiohttp import web
 
 from proxy.core.limits import Limits
 from tests.oracle import Asked, Cap, How, Of, permitted
-from tests.series import OracleUpstream, row, series_world
+from tests.series import OracleUpstream, moment, row, series_world
 from tests.support import METRICS, Reply, World
 
 LONG = 1_500
@@ -227,6 +228,62 @@ async def test_a_witness_that_cannot_be_asked(tmp_path: Path) -> None:
         running.advance(301)
         await running.parts.witnesses.settled()
         assert running.parts.series.shelves.size_bytes
+
+
+async def test_a_witness_that_has_gone(tmp_path: Path) -> None:
+    """One that the upstream refuses is not asked again and again: all is forgotten, and asked for again."""
+
+    def refuse(_query: Any) -> bytes:
+        raise web.HTTPNotFound(text='{"error":"Run not found"}', content_type="application/json")
+
+    async with series_world(tmp_path, limits=Limits()) as (running, upstream):
+        put_apart(upstream, long=4_000, short=100)
+        await look(running, "long", "short")
+        upstream.instead = refuse
+        calls = len(upstream.asked)
+        await pass_by(running, 300)
+        assert len(upstream.asked) == calls + 1
+        assert not running.parts.series.shelves.size_bytes
+        assert running.parts.series.checks.trusted
+
+
+async def test_witnesses_are_let_go_with_what_was_concluded(tmp_path: Path) -> None:
+    """While nothing is computed nothing is to be confirmed."""
+    async with series_world(tmp_path, limits=Limits()) as (running, upstream):
+        put_apart(upstream, long=4_000, short=100)
+        await look(running, "long", "short")
+        upstream.instead = lambda query: upstream.answer(query).replace(b'":', b'": ')
+        calls = len(upstream.asked)
+        await pass_by(running, 300)
+        assert len(upstream.asked) == calls + 1
+
+
+async def pass_by(running: World, seconds: int) -> None:
+    """Let time pass, and what is looked at every five seconds be looked at."""
+    for _ in range(seconds // 5):
+        running.advance(5)
+        await running.parts.witnesses.settled()
+
+
+async def test_rows_that_vanish_confirm_nothing(tmp_path: Path) -> None:
+    """What was concluded before rows of another series were found missing is found out within a minute all the same."""
+    async with series_world(tmp_path, limits=Limits()) as (running, upstream):
+        upstream.names_listed = 1_000
+        for name, length in (("long", 3_000), ("late", 1_500), ("loss", 1_200)):
+            for step in range(length):
+                upstream.rows[name, "", step] = row(name, step, time=moment(10.0 * step))
+        upstream.note()
+        await look(running, "long", "loss")
+        running.advance(20)
+        upstream.keep_to(Cap(of=Of.NAME, how=How.SHARES, size=1_000))
+        await look(running, "late")
+        assert steps(await get(running, "logName=late&stepMin=1000&stepMax=1009")) != list(range(1_000, 1_010))
+        upstream.remove("loss", 1_199)
+        running.advance(6)
+        await get(running, "logName=loss&limit=10")
+        running.advance(30)
+        await running.parts.witnesses.settled()
+        assert steps(await get(running, "logName=late&stepMin=1000&stepMax=1009")) == list(range(1_000, 1_010))
 
 
 async def test_nothing_seen_of_one_upstream_counts_for_another(tmp_path: Path) -> None:

@@ -114,3 +114,23 @@ def test_what_is_kept_is_bounded() -> None:
     assert len(limits._seen) == 8
     limits.note(ALL, size(100, 30), 40)
     assert len(limits._seen) == 1
+
+
+def test_each_kind_has_room() -> None:
+    """However many whole runs were seen, what was seen of one name counts."""
+    limits = Limits()
+    for number in range(20):
+        limits.note(replace(ALL, run=str(number)), size(1_000 - number, 5), number)
+    limits.note(ONE, size(100), 20)
+    assert limits.shows(ONE, size(100), now_s=21)
+    assert limits.shows(ALL, size(1_000, 5), now_s=21)
+
+
+def test_what_is_in_doubt_is_confirmed_all_the_same() -> None:
+    """Nothing more is concluded from what was seen; what was before remains a claim."""
+    limits = Limits()
+    limits.note(ALL, size(10), 0)
+    assert allowed(limits, ALL, size(3), 5)
+    limits.doubt()
+    assert not allowed(limits, ALL, size(3), 6)
+    assert limits.due(46) is not None

@@ -82,6 +82,16 @@ def test_what_is_half_of_what_was_seen_is_whole(seen: list[int], lengths: list[i
         assert now == told(rows_of(lengths), None)
 
 
+def test_many_names_show_no_more_rows_than_are_sent() -> None:
+    """Where all rows together are sampled by one stride, more come of many names than of two."""
+    cap = Cap(of=Of.ALL, how=How.STRIDE, size=100)
+    before, now = told(rows_of([600] + [20] * 20), cap), told(rows_of([55, 55]), cap)
+    assert now != told(rows_of([55, 55]), None)
+    assert not size(before).holds(size(now).doubled)
+    # Nor where two are joined, one of them with many names.
+    assert not size(before).holds(size(now).doubled.joined(Size(names=21, most=1, rows=21, bytes=1)))
+
+
 @pytest.mark.parametrize("limit", [0, 1])
 def test_a_limit_of_one_proves_nothing(limit: int) -> None:
     """It shows the first and the last row only."""
