@@ -99,7 +99,7 @@ class How(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cap:
-    """A limit that an upstream keeps to without a word. `size`: rows, at least 3; of bytes, as many rows of 100 bytes."""
+    """A limit that an upstream keeps to without a word. `size`: rows, at least 3; of bytes, as many rows of 150 bytes."""
 
     of: Of
     how: How
@@ -116,7 +116,7 @@ class Cap:
         thinned = [_thinned(partition, limit) for partition in partitions]
         rows = [row for partition in thinned for row in partition]
         weights = [1 if self.of is Of.ALL else len(row.text) + 1 for row in rows]
-        most = self.size if self.of is Of.ALL else 100 * self.size
+        most = self.size if self.of is Of.ALL else 150 * self.size
         if sum(weights) <= most:
             return rows
         if self.how in {How.SHARES, How.STRIDE}:
