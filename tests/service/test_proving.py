@@ -162,7 +162,7 @@ async def test_a_cap_that_comes_later(tmp_path: Path, of: Of, how: How) -> None:
         await look(running, "long")
         running.advance(20)
         # In the answer that is cut or sampled there are less than half of the rows that were seen before.
-        upstream.keep_to(Cap(of=of, how=how, size=700 if of is Of.BYTES else 1_000))
+        upstream.keep_to(Cap(of=of, how=how, size=600 if of is Of.BYTES else 1_000))
         await look(running, "late")
         assert steps(await get(running, "logName=late&stepMin=1000&stepMax=1009")) != list(range(1_000, 1_010))
         running.advance(26)
