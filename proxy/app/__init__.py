@@ -3,8 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 
+from proxy.app.engine import ended, open_engine
 from proxy.clock import Clock, SystemClock
 from proxy.config import Config, KeySource
 from proxy.core.freshness import Lifetimes
@@ -12,37 +12,24 @@ from proxy.core.lifetimes import LifetimeTable
 from proxy.core.limits import Limits
 from proxy.core.purge import KEEP_S, Purges
 from proxy.core.routes import ROUTES, Route, RouteTable
-from proxy.core.run_status import Ramp
 from proxy.log.lines import Lines
-from proxy.service.asking import Asker
-from proxy.service.assembling import Assembler
-from proxy.service.checks import Checks
-from proxy.service.deltas import Deltas
 from proxy.service.encoder import Encoder
 from proxy.service.fetcher import Fetcher
 from proxy.service.lifetimes import RunLifetimes
 from proxy.service.looks import Looks
 from proxy.service.memo import Memo
-from proxy.service.proving import Prover
 from proxy.service.purging import Purging
 from proxy.service.reader import Reader
-from proxy.service.runs import Runs
 from proxy.service.scopes import Scopes
-from proxy.service.series import Series
-from proxy.service.shelves import Shelves
-from proxy.service.statuses import Statuses
 from proxy.service.tenancy import Sleep, Tenancy
 from proxy.service.tokens import Tokens
-from proxy.service.watched import Watched
-from proxy.service.widening import Widening
-from proxy.service.witnesses import Witnesses
 from proxy.store.memory import MemoryStore
 from proxy.store.sqlite import SqliteStore
 from proxy.store.tiers import TieredStore
 from proxy.telemetry import Telemetry
 from proxy.upstream.client import Upstream
 from proxy.upstream.credential import Credential
-from proxy.upstream.exchange import Bounds, Exchange
+from proxy.upstream.exchange import Exchange
 from proxy.upstream.pool import open_session
 from proxy.web.cors import Cors
 from proxy.web.fast import FastPath
@@ -108,7 +95,7 @@ async def open_parts(
             max_object_bytes=config.cache.max_object_bytes,
         )
         stack.push_async_callback(fetcher.aclose)
-        engine = _engine(
+        engine = open_engine(
             stack,
             config,
             clock,
@@ -193,119 +180,8 @@ async def open_parts(
         )
         expose(parts)
         summing = asyncio.create_task(parts.summed.run(), name="summed.run")
-        stack.push_async_callback(_ended, summing)
+        stack.push_async_callback(ended, summing)
         yield parts
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Engine:
-    """What answers metric questions from what other questions brought, and asks so that others can be answered."""
-
-    statuses: Statuses
-    series: Series
-    deltas: Deltas
-    prover: Prover
-    witnesses: Witnesses
-    assembler: Assembler
-    asker: Asker
-
-
-def _engine(
-    stack: AsyncExitStack,
-    config: Config,
-    clock: Clock,
-    *,
-    upstream: Upstream,
-    store: TieredStore,
-    encoder: Encoder,
-    fetcher: Fetcher,
-    memo: Memo,
-    lifetimes: RunLifetimes,
-    purges: Purges,
-    limits: Limits,
-) -> _Engine:
-    statuses = _statuses(config, fetcher, clock)
-    lifetimes.ended_fresh_s = statuses.fresh_s
-    stack.push_async_callback(statuses.aclose)
-    shelves = Shelves(store, memory_bytes=config.series.memory_bytes, overlap_s=config.series.overlap_s, purges=purges)
-    stack.push_async_callback(shelves.settled)
-    checks = Checks(upstream, clock, shadow_s=config.series.shadow_s)
-    stack.push_async_callback(checks.aclose)
-    series = Series(
-        shelves,
-        Runs(clock, max_rows=config.series.max_fetch_rows),
-        checks,
-        memory=store.memory,
-        encoder=encoder,
-        clock=clock,
-        enabled=config.series.enabled,
-        overlap_s=config.series.overlap_s,
-    )
-    # More than can be kept would be fetched in vain.
-    bounds = Bounds(bytes=min(config.series.max_fetch_bytes, config.cache.max_object_bytes), rows=config.series.max_fetch_rows)
-    series.changed = lifetimes.changed = statuses.note_change
-    series.looked = lifetimes.note_look
-
-    def status_changed(namespace: str, run: str, project: str) -> None:
-        lifetimes.note_status(namespace, run, project)
-        series.runs.suspect(run, project)
-
-    statuses.changed = status_changed
-    witnesses = Witnesses(upstream, limits, clock, series.forget)
-    stack.push_async_callback(witnesses.aclose)
-    watching = asyncio.create_task(witnesses.run(), name="witnesses.run")
-    stack.push_async_callback(_ended, watching)
-    prover = Prover(fetcher, limits, clock, overlap_s=config.series.overlap_s)
-    stack.push_async_callback(prover.aclose)
-    deltas = Deltas(
-        fetcher,
-        series,
-        prover,
-        Watched(series, lifetimes, clock, config.series),
-        clock,
-        overlap_s=config.series.overlap_s,
-        bounds=bounds,
-    )
-    stack.push_async_callback(deltas.aclose)
-    widening = Widening(
-        fetcher=fetcher,
-        series=series,
-        prover=prover,
-        statuses=statuses,
-        store=store,
-        encoder=encoder,
-        memo=memo,
-        lifetimes=lifetimes,
-        clock=clock,
-        bounds=bounds,
-    )
-    assembler = Assembler(fetcher, series, prover, lifetimes, clock, bounds=bounds)
-    stack.push_async_callback(assembler.aclose)
-    asker = Asker(
-        fetcher=fetcher,
-        series=series,
-        deltas=deltas,
-        widening=widening,
-        assembler=assembler,
-        statuses=statuses,
-        lifetimes=lifetimes,
-        memo=memo,
-        clock=clock,
-    )
-    stack.push_async_callback(asker.aclose)
-    return _Engine(
-        statuses=statuses, series=series, prover=prover, witnesses=witnesses, deltas=deltas, assembler=assembler, asker=asker
-    )
-
-
-def _statuses(config: Config, fetcher: Fetcher, clock: Clock) -> Statuses:
-    freshness = config.freshness
-    ramp = Ramp(
-        settling_s=freshness.settling_s,
-        settling_failed_s=freshness.settling_failed_s,
-        ended_max_s=freshness.ended_max_s,
-    )
-    return Statuses(fetcher, clock, status_s=freshness.status_s, ramp=ramp)
 
 
 def _lifetimes(config: Config, routes: Sequence[Route]) -> LifetimeTable:
@@ -320,8 +196,3 @@ def _lifetimes(config: Config, routes: Sequence[Route]) -> LifetimeTable:
     configured = config.lifetimes.model_dump()
     own = {route.name: configured.get(f"{route.name}_s", route.fresh_s) for route in routes}
     return LifetimeTable(general, routes, own, moving_s=config.lifetimes.moving_s)
-
-
-async def _ended(task: "asyncio.Task[None]") -> None:
-    task.cancel()
-    await asyncio.wait([task])
