@@ -233,7 +233,7 @@ async def test_a_witness_that_cannot_be_asked(tmp_path: Path) -> None:
 async def test_a_witness_that_has_gone(tmp_path: Path) -> None:
     """One that the upstream refuses is not asked again and again: all is forgotten, and asked for again."""
 
-    def refuse(query: Any) -> bytes:
+    def refuse(_: Any) -> bytes:
         raise web.HTTPNotFound(text='{"error":"Run not found"}', content_type="application/json")
 
     async with series_world(tmp_path, limits=Limits()) as (running, upstream):

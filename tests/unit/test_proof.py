@@ -83,7 +83,7 @@ def test_what_is_half_of_what_was_seen_is_whole(seen: list[int], lengths: list[i
 
 
 def test_many_names_show_no_more_rows_than_are_sent() -> None:
-    """Where all rows together are sampled by one stride, more come of many names than of two: that shows nothing about these."""
+    """Where all rows together are sampled by one stride, more come of many names than of two."""
     cap = Cap(of=Of.ALL, how=How.STRIDE, size=100)
     before, now = told(rows_of([600] + [20] * 20), cap), told(rows_of([55, 55]), cap)
     assert now != told(rows_of([55, 55]), None)
