@@ -212,10 +212,13 @@ class Widening:
         shelves, tenant = self._series.shelves, fetched.tenant
         known = [*shelves.peek(tenant, wider.wide), *shelves.peek(tenant, replace(wider.wide, name=None))]
         if self._prover.seen(fetched, extents, known) or _tells_nothing(extents):
+            self._series.runs.note_proven(wider)
             return extents
         proven = await self._prover.prove(fetched, extents, asked.need)
         if proven is None:
             self._series.runs.note_unproven(wider)
+        else:
+            self._series.runs.note_proven(wider)
         return proven
 
     async def learn_size(self, asked: Asked, metrics: MetricsQuery) -> None:

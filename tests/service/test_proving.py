@@ -230,6 +230,23 @@ async def test_a_witness_that_cannot_be_asked(tmp_path: Path) -> None:
         assert running.parts.series.shelves.size_bytes
 
 
+async def test_what_cannot_be_proven_is_tried_less_and_less_often(tmp_path: Path) -> None:
+    """Where a cap stays, all of a series that is polled is asked for in vain a few times, and after it is lifted once."""
+    async with series_world(tmp_path, limits=Limits()) as (running, upstream):
+        upstream.put(row("loss", step) for step in range(950))
+        upstream.keep_to(Cap(of=Of.NAME, how=How.LAST, size=900))
+        for _ in range(60):  # five minutes
+            await get(running, "logName=loss&limit=10")
+            running.advance(5)
+        assert upstream.asked.count(FIRST) == 4
+        upstream.keep_to(None)
+        running.advance(240)
+        for _ in range(3):
+            await get(running, "logName=loss&limit=10")
+            running.advance(5)
+        assert upstream.asked.count(FIRST) == 5
+
+
 async def test_a_witness_that_has_gone(tmp_path: Path) -> None:
     """One that the upstream refuses is not asked again and again: all is forgotten, and asked for again."""
 
