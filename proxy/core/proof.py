@@ -169,3 +169,27 @@ def lost(known: Extent, new: Extent | None, first: int, last: int | None) -> boo
     if new is None:
         return bool(steps)
     return new.steps[: len(steps)] != steps and not set(steps) <= set(new.steps)
+
+
+def lacks(extents: Extents, known: Sequence[Extents]) -> bool:
+    """Tell whether an answer lacks rows that are known."""
+    question = extents.question
+    return any(
+        lost(extent, extents.by_name.get(name), question.first, question.last)
+        for window in known
+        for name, extent in window.by_name.items()
+        if extent.known is Known.ALL and question.name in {None, name}
+    )
+
+
+def all_shown(extents: Extents, known: Sequence[Extents]) -> bool:
+    """Tell whether known rows show of every name that nothing is left out between its rows.
+
+    Where the rows of a name are shown, the upstream sends as many of each, so that half as many of another one are all of them.
+    """
+    first = extents.question.first
+    known_by_name = {name: extent for window in known for name, extent in window.by_name.items() if extent.known is Known.ALL}
+    complete = {name: extent for name, extent in extents.by_name.items() if extent.known is Known.ALL}
+    seen = {name for name, extent in complete.items() if name in known_by_name and shown(known_by_name[name], extent, first)}
+    most = max((len(complete[name].rows) for name in seen), default=0)
+    return bool(seen) and all(name in seen or 2 * len(extent.rows) <= most for name, extent in complete.items())

@@ -159,7 +159,7 @@ class Deltas:
             return False
         delta = await self._series.taken_apart(fetched, question)
         if delta is not None and not self._prover.seen(fetched, delta, list(self._open_windows(fetched.tenant, question))):
-            delta = await self._prover.prove(fetched, delta, need)
+            delta = await self._prover.prove(fetched, delta, call.need)
         if delta is None or not self._series.checks.trusted:
             return False
         await self._apply(fetched.tenant, delta, persist=call.need.persist)
@@ -216,6 +216,7 @@ class Deltas:
             flight.call.need = replace(flight.call.need, urgent=True, client=need.client, deadline_s=need.deadline_s)
             for question in flight.call.asking:
                 self._fetcher.urge(flight.call.tenant, question.query, need)
+            self._prover.urge(flight.call.tenant, flight.call.run, need)
 
 
 def _is_lost(known: Known, old: Extents, name: str) -> bool:

@@ -19,8 +19,8 @@ _MOST_WATCHED = 200
 VAIN_S = 3600.0
 # What failed may have been too much for the upstream; most likely that had other reasons, which pass.
 _FAILED_S = 300.0
-# What could not be proven whole may be later: more rows may have come, or a limit been lifted. The next time that is less likely:
-# each doubles the time, up to the second one.
+# What could not be proven whole may be later: more rows may have come, or a limit been lifted. That is ever less likely: each
+# time doubles the wait, up to the second one.
 _UNPROVEN_S, _MOST_UNPROVEN_S = 30.0, 240.0
 # Until a series of the run has come, what one is taken to have.
 _USUAL_ROWS = 1_000
