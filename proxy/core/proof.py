@@ -18,10 +18,14 @@ same. What is trusted instead is what was seen. Three things prove that nothing 
 
 Nothing is concluded about an upstream that sends fewer than 3 rows. At most 2 rows are therefore always all of them."""
 
+import math
 from array import array
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from msgspec.structs import replace as changed
 
 from proxy.core.extents import Extent, Extents, Known, window_of
 from proxy.core.sampling import sampled, sent
@@ -169,3 +173,53 @@ def lost(known: Extent, new: Extent | None, first: int, last: int | None) -> boo
     if new is None:
         return bool(steps)
     return new.steps[: len(steps)] != steps and not set(steps) <= set(new.steps)
+
+
+def lacks(extents: Extents, known: Sequence[Extents]) -> bool:
+    """Tell whether an answer lacks rows that are known."""
+    question = extents.question
+    return any(
+        lost(extent, extents.by_name.get(name), question.first, question.last)
+        for window in known
+        for name, extent in window.by_name.items()
+        if extent.known is Known.ALL and question.name in {None, name}
+    )
+
+
+def all_shown(extents: Extents, known: Sequence[Extents]) -> bool:
+    """Tell whether known rows show of every name that nothing is left out between its rows.
+
+    Where the rows of a name are shown, the upstream sends as many of each, so that half as many of another one are all of them.
+    """
+    first = extents.question.first
+    complete = {name: extent for name, extent in extents.by_name.items() if extent.known is Known.ALL}
+    seen = {name for name, new in complete.items() if any(shown(old, new, first) for old in _of(known, name))}
+    most = max((len(complete[name].rows) for name in seen), default=0)
+    return bool(seen) and all(name in seen or 2 * len(extent.rows) <= most for name, extent in complete.items())
+
+
+def reaching(extents: Extents, known: Sequence[Extents], since_s: float) -> Extents | None:
+    """Return an answer as of when the last rows were known that it reaches to, None where that was before `since_s`.
+
+    It was not cut before those; what came since may have been.
+    """
+    ends = [window for window in known if window.question.last is None]
+    complete = {name: extent for name, extent in extents.by_name.items() if extent.known is Known.ALL}
+    reached = ([old.tail_at_s for old in _of(ends, name) if _reaches(new, old)] for name, new in complete.items())
+    tail_at_s = min((max(tails, default=-math.inf) for tails in reached), default=-math.inf)
+    if tail_at_s < since_s:
+        return None
+    by_name = {name: changed(extent, tail_at_s=min(extent.tail_at_s, tail_at_s)) for name, extent in extents.by_name.items()}
+    return replace(extents, by_name=by_name, tail_at_s=min(extents.tail_at_s, tail_at_s))
+
+
+def _reaches(new: Extent, known: Extent) -> bool:
+    """Tell whether the last row that is known is among those that came."""
+    place = bisect_left(new.steps, known.steps[-1])
+    return new.texts(place, place + 1) == known.texts(-1)
+
+
+def _of(windows: Sequence[Extents], name: str) -> list[Extent]:
+    """Return what is known whole of a name."""
+    found = (window.by_name.get(name) for window in windows)
+    return [extent for extent in found if extent is not None and extent.known is Known.ALL]

@@ -4,6 +4,7 @@ Two things are looked at. The **shadow**: while anything is computed, a computed
 says to that very question, every `shadow_s` seconds and where an answer of the upstream's own was another one; sampled ones
 and windows in turns. Where they differ rows may have come or changed meanwhile, so the question is asked twice, and in between
 the one whose answer it was computed from: where the two are the same and still not what is computed, the rule is broken.
+Where they aren't, a stretch in which no rows come any more tells, or a part of what one answer cannot hold (`core.stretch`).
 
 The **canary**: a series of more than 1,000 rows is asked for in full, with a smaller limit, as two windows, and in full again,
 every ten minutes; where both full answers are the same, the others must be what is computed from them.
@@ -21,9 +22,10 @@ import structlog
 from proxy.clock import Clock
 from proxy.core.answers import splitting
 from proxy.core.budget import Priority
-from proxy.core.extents import Computed, Extents, answer
+from proxy.core.extents import Computed, Extents, Known, answer, window_of
 from proxy.core.metrics_query import MetricsQuery
 from proxy.core.proof import probes
+from proxy.core.stretch import stretch
 from proxy.core.surrogates import LoneSurrogates
 from proxy.errors import UpstreamError
 from proxy.slices import in_slices
@@ -37,6 +39,8 @@ CANARY_S = 600.0
 AGAIN_S = 300.0
 # A shadow that is due waits so long at most for an answer of the kind whose turn it is, made of rows that have just come.
 _PICKY_S = 10.0
+# Where sampled answers and windows take turns, a comparison comes after this share of the usual time.
+_SHARE = 0.75
 # What differed from the upstream's own answer is looked at no more often than this.
 _SUSPICION_S = 5.0
 # What came so long ago at most needn't be asked for once more: a growing series has most likely stood still since.
@@ -118,11 +122,13 @@ class Checks:
         if not self._shadow_s or now_s < self._next_shadow_s or not self._idle:
             return
         # What is made of older rows most likely differs, and takes two calls more.
-        fits = self._turn in {None, sampled} and self._clock.now_s() - computed.tail_at_s <= _JUST_S
-        if fits or now_s >= self._next_shadow_s + _PICKY_S:
+        late_s = now_s - self._next_shadow_s
+        just = self._clock.now_s() - computed.tail_at_s <= _JUST_S or late_s >= _PICKY_S / 2
+        if (just and self._turn in {None, sampled}) or late_s >= _PICKY_S:
             self._turn = None if self._met == {sampled} else not sampled
             self._met.clear()
-            self._begin_shadow(question, computed.body, source)
+            # Both kinds are to be looked at within a minute.
+            self._begin_shadow(question, computed.body, source, share=1.0 if self._turn is None else _SHARE)
 
     def suspect(self, question: MetricsQuery, computed: bytes, source: MetricsQuery) -> None:
         """Take notice that an answer of the upstream is not what would have been computed: look at it at once."""
@@ -135,8 +141,8 @@ class Checks:
         """Whether an answer of the upstream's own is worth a comparison now."""
         return self.trusted and self._idle and bool(self._shadow_s) and self._clock.monotonic_s() >= self._next_suspicion_s
 
-    def _begin_shadow(self, question: MetricsQuery, computed: bytes, source: MetricsQuery) -> None:
-        self._next_shadow_s = self._clock.monotonic_s() + self._shadow_s
+    def _begin_shadow(self, question: MetricsQuery, computed: bytes, source: MetricsQuery, *, share: float = 1.0) -> None:
+        self._next_shadow_s = self._clock.monotonic_s() + share * self._shadow_s
         self._start(self._shadow(question, computed, source))
 
     async def settled(self) -> None:
@@ -195,34 +201,62 @@ class Checks:
         if said == computed:
             self._judge(True, check="shadow")
             return
-        full = await self._ask(source)
-        if await self._ask(question) != said:
+        full = await _taken_apart(await self._ask(source), source)
+        still, computed_now = await self._ask(question) == said, _told(full, question)
+        if not still or computed_now is None:
+            if (narrower := stretch(full, question)) is not None:
+                await self._shadow_of_stretch(*narrower)
             return
         self._culprit = question, source
-        computed_now = _told(await _taken_apart(full, source), question)
-        if computed_now is None or self._judge(computed_now == said, check="shadow"):
+        if self._judge(computed_now == said, check="shadow"):
             self._culprit = None
+
+    async def _shadow_of_stretch(self, question: MetricsQuery, source: MetricsQuery) -> None:
+        """Compare where no rows come any more: a series that grows all the time would never tell, nor one that is too long."""
+        holds = await self._holds(question, await _taken_apart(await self._ask(source), source))
+        if holds is None:
+            return
+        self._culprit = None if holds else (question, source)
+        self._judge(holds, check="shadow")
+
+    async def _holds(self, question: MetricsQuery, full: Extents) -> bool | None:
+        """Tell whether a question is answered as it is computed from an answer that has just come.
+
+        None where the answer that it is computed from has changed in this respect meanwhile, or nothing can be computed.
+        """
+        said, computed = await self._ask(question), _told(full, question)
+        if computed in {None, said}:
+            return None if computed is None else True
+        source = full.question
+        return False if _told(await _taken_apart(await self._ask(source), source), question) == computed else None
 
     async def _again(self, question: MetricsQuery, source: MetricsQuery) -> None:
         """Ask once more what the shadow found broken: another series could follow the rule all the while."""
-        full = await self._ask(source)
-        said = await self._ask(question)
-        if await self._ask(source) != full:
-            return
-        extents = await _taken_apart(full, source)
-        computed_now = _told(extents, question) if extents.by_name else None
+        extents = await _taken_apart(await self._ask(source), source)
+        # Behind the last step rows may come all the time.
+        question, _ = stretch(extents, question) or (question, source)
         # Where there is nothing, or it isn't computed any more, it is for the canary to tell.
-        if computed_now not in {None, said} and await self._is_whole(extents, source):
+        if not extents.by_name or _told(extents, question) is None:
+            self._culprit = None
+            return
+        holds = await self._holds(question, extents)
+        if holds is None:
+            return
+        if not holds and await self._is_whole(extents, question.last):
             self._judge(False, check="again")
             return
         self._culprit = None
-        if computed_now == said:
+        if holds:
             self._judge(True, check="again")
 
-    async def _is_whole(self, extents: Extents, source: MetricsQuery) -> bool:
-        """Tell whether probes are answered as they are computed: else nothing is computed from it any more."""
-        limits = probes(len(extent.rows) for extent in extents.by_name.values())
-        probed = [replace(source, limit=limit) for limit in limits]
+    async def _is_whole(self, extents: Extents, last: int | None) -> bool:
+        """Tell whether probes are answered as they are computed: else nothing is computed from it any more.
+
+        `last`: up to which step; behind it rows may come.
+        """
+        ends = (window_of(extent.steps, 0, last)[1] for extent in extents.by_name.values() if extent.known is Known.ALL)
+        source = replace(extents.question, last=extents.question.last if last is None else last)
+        probed = [replace(source, limit=limit) for limit in probes(ends)]
         return all([_told(extents, probe) == await self._ask(probe) for probe in probed])
 
     async def _ask(self, question: MetricsQuery) -> bytes:

@@ -167,17 +167,17 @@ class Deltas:
             return False
         delta = await self._series.taken_apart(fetched, question)
         if delta is not None:
-            delta = await self._proven(call, fetched, delta, need)
+            delta = await self._proven(call, fetched, delta)
         if delta is None or not self._series.checks.trusted:
             return False
         await self._apply(fetched.tenant, delta, persist=call.need.persist)
         return True
 
-    async def _proven(self, call: _Refresh, fetched: Fetched, delta: Extents, need: Need) -> Extents | None:
+    async def _proven(self, call: _Refresh, fetched: Fetched, delta: Extents) -> Extents | None:
         """Return an answer if it is proven whole: by what was known before the flight, by what came in it, or by a probe."""
         known = [*self._open_windows(fetched.tenant, delta.question), *call.before, *call.told]
         whole = self._prover.judge(fetched, delta, known, since_s=call.started_s) or await self._prover.prove(
-            fetched, delta, need
+            fetched, delta, call.need
         )
         if whole is not None:
             call.told.append(whole)
@@ -234,6 +234,7 @@ class Deltas:
             flight.call.need = replace(flight.call.need, urgent=True, client=need.client, deadline_s=need.deadline_s)
             for question in flight.call.asking:
                 self._fetcher.urge(flight.call.tenant, question.query, need)
+            self._prover.urge(flight.call.tenant, flight.call.run, need)
 
 
 def _is_lost(known: Known, old: Extents, name: str) -> bool:

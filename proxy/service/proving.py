@@ -8,11 +8,10 @@ import asyncio
 import math
 from bisect import bisect_left
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import structlog
-from msgspec.structs import replace as changed
 
 from proxy.clock import Clock
 from proxy.core.answers import partitions, splitting
@@ -21,16 +20,27 @@ from proxy.core.growth import continued, not_yet
 from proxy.core.limits import Limits
 from proxy.core.metrics_query import MetricsQuery
 from proxy.core.pieces import Work
-from proxy.core.proof import FEW_ROWS, SHOWING, Size, confirmed, lost, probes, proven_by, shown, size_of, tails_of
+from proxy.core.proof import (
+    FEW_ROWS,
+    SHOWING,
+    Size,
+    all_shown,
+    confirmed,
+    lacks,
+    probes,
+    proven_by,
+    reaching,
+    size_of,
+    tails_of,
+)
 from proxy.errors import KeyRefused, UpstreamBusy, UpstreamError
 from proxy.service.fetcher import Fetcher
 from proxy.service.need import Fetched, Need
+from proxy.service.tenancy import Tenant
 from proxy.slices import in_slices
 
 # Proofs take turns with the clients as one of their own: everybody who waits for an answer waits for its proof.
 _CLIENT = "proofs"
-# So many rows of a name at most come between two calls of a flight.
-_MOST_BEHIND = 200
 # For so long a proof serves those who come to need it after it was made.
 _LINGERS_S = 1.0
 # What a series is taken to have that nobody knows.
@@ -39,6 +49,16 @@ _log = structlog.get_logger()
 _Place = tuple[MetricsQuery, float, str]
 # A probe's limit, and what was said to it by name.
 _Said = tuple[int, dict[str, list[bytes]]]
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class _Proof:
+    """A proof under way: what is needed of its calls, which questions they ask, and of what it is."""
+
+    fetched: Fetched
+    extents: Extents
+    need: Need
+    asking: list[MetricsQuery] = field(default_factory=list)
 
 
 class Prover:
@@ -50,6 +70,7 @@ class Prover:
         self._clock = clock
         self._overlap_s = overlap_s
         self._proving: dict[_Place, asyncio.Task[Extents | None]] = {}
+        self._proofs: set[_Proof] = set()
         self.probes = 0
         self.unproven = 0
 
@@ -65,13 +86,13 @@ class Prover:
         """
         known = [window for window in known if window.question.group == extents.question.group]
         size = size_of(extents, len(fetched.entry.body))
-        if _lacks(extents, known):
+        if lacks(extents, known):
             self._limits.doubt()
         whole: Extents | None = None
         if size.rows <= FEW_ROWS or self._allows(extents, size.doubled):
             whole = extents
-        elif _is_shown(extents, known):
-            whole = extents if self._allows(extents, size.exceeded) else _reaching(extents, known, since_s)
+        elif all_shown(extents, known):
+            whole = extents if self._allows(extents, size.exceeded) else reaching(extents, known, since_s)
         self._limits.note(extents.question, size, extents.tail_at_s, tails_of(extents))
         return whole
 
@@ -87,14 +108,26 @@ class Prover:
         """Return an answer of which the upstream's own answer to a probe says that it is whole, None where it doesn't.
 
         Names of which that could not be found out are marked as to be asked for. Everybody who waits for the same answer
-        shares the probe. Raises UpstreamBusy and KeyRefused.
+        shares the probe; where somebody has nothing in hand it goes first. Raises UpstreamBusy and KeyRefused.
         """
         place = (extents.question, extents.tail_at_s, fetched.entry.digest)
         if (task := self._proving.get(place)) is None:
-            task = asyncio.get_running_loop().create_task(self._prove(fetched, extents, need), name="proving.run")
+            proof = _Proof(fetched=fetched, extents=extents, need=need)
+            self._proofs.add(proof)
+            task = asyncio.get_running_loop().create_task(self._prove(proof), name="proving.run")
             self._proving[place] = task
-            task.add_done_callback(partial(self._ended, place))
+            task.add_done_callback(partial(self._ended, place, proof))
+        elif need.urgent:
+            self.urge(fetched.tenant, extents.question, need)
         return await asyncio.shield(task)
+
+    def urge(self, tenant: Tenant, question: MetricsQuery, need: Need) -> None:
+        """Let what proves answers about a question's run go first, since somebody waits for it now. Raises UpstreamBusy."""
+        for proof in self._proofs:
+            if proof.fetched.tenant is tenant and proof.extents.question.whole == question.whole and not proof.need.urgent:
+                proof.need = replace(proof.need, urgent=True, deadline_s=need.deadline_s)
+                for asked in proof.asking:
+                    self._fetcher.urge(tenant, asked.query, self._need(proof.need))
 
     async def aclose(self) -> None:
         """End what is under way."""
@@ -104,20 +137,22 @@ class Prover:
         if tasks:
             await asyncio.wait(tasks)
 
-    def _ended(self, place: _Place, task: "asyncio.Task[Extents | None]") -> None:
+    def _ended(self, place: _Place, proof: _Proof, task: "asyncio.Task[Extents | None]") -> None:
+        self._proofs.discard(proof)
         # Some who wait for the same answer are still taking it apart.
         asyncio.get_running_loop().call_later(_LINGERS_S, self._proving.pop, place, None)
         if not task.cancelled():
             task.exception()  # whoever waited was told; perhaps nobody does any more
 
-    async def _prove(self, fetched: Fetched, extents: Extents, need: Need) -> Extents | None:
+    async def _prove(self, proof: _Proof) -> Extents | None:
+        extents = proof.extents
         try:
-            said = await self._ask_probes(fetched, extents, need)
+            said = await self._ask_probes(proof)
             proven = None if said is None else _proven(extents, said)
             if proven is None and said is not None:
-                proven = await self._followed(fetched, extents, said, need)
+                proven = await self._followed(proof, said)
             if proven is None and said is not None:
-                proven = await self._once_more(fetched, extents, need)
+                proven = await self._once_more(proof)
         except (UpstreamBusy, KeyRefused):
             raise
         except UpstreamError as exc:
@@ -128,17 +163,16 @@ class Prover:
             _log.info("series.not_proven", key=extents.question.query.target, reason="the upstream answers a probe otherwise")
         return proven
 
-    async def _ask_probes(self, fetched: Fetched, extents: Extents, need: Need) -> list[_Said] | None:
+    async def _ask_probes(self, proof: _Proof) -> list[_Said] | None:
         """Return what is said to the probes of an answer, None where nothing can be told from it."""
-        size = size_of(extents, len(fetched.entry.body))
-        asking = (self._ask_probe(fetched, extents.question, limit, size, need) for limit in _limits_for(extents))
+        asking = (self._ask_probe(proof, limit) for limit in _limits_for(proof.extents))
         said = await asyncio.gather(*asking)
         return None if any(one is None for one in said) else [one for one in said if one is not None]
 
-    async def _ask_probe(self, fetched: Fetched, question: MetricsQuery, limit: int, size: Size, need: Need) -> _Said | None:
+    async def _ask_probe(self, proof: _Proof, limit: int) -> _Said | None:
         self.probes += 1
-        said, _ = await self._fetcher.fetch(fetched.tenant, replace(question, limit=limit).query, self._need(need))
-        if said.entry.status != 200 or said.tenant is not fetched.tenant:
+        said = await self._fetch(proof, replace(proof.extents.question, limit=limit))
+        if said.entry.status != 200 or said.tenant is not proof.fetched.tenant:
             return None
         try:
             rows = await in_slices(_by_name(said.entry.body))
@@ -146,21 +180,22 @@ class Prover:
             return None
         lengths = [len(texts) for texts in rows.values()]
         probe = Size(names=len(rows), most=max(lengths, default=0), rows=sum(lengths), bytes=len(said.entry.body))
-        return (limit, rows) if probe.is_whole_beside(size) else None
+        return (limit, rows) if probe.is_whole_beside(size_of(proof.extents, len(proof.fetched.entry.body))) else None
 
-    async def _followed(self, fetched: Fetched, extents: Extents, said: Sequence[_Said], need: Need) -> Extents | None:
+    async def _followed(self, proof: _Proof, said: Sequence[_Said]) -> Extents | None:
         """Prove an answer to which rows have come meanwhile by its end, asked for again, which brings them too.
 
         The probes must still show its first rows and all of its names. The end is so much less than what came before that it
         is whole; where it holds the last rows that are known one after the other, nothing was left out between the others.
         """
+        fetched, extents = proof.fetched, proof.extents
         if extents.question.last is not None or (proven := _begun(extents, said)) is None:
             return None
         rest = {name: extent for name, extent in extents.by_name.items() if extent.known is Known.ALL and name not in proven}
         if (first := _end_of(extents, rest.values())) is None:
             return None
         question = replace(extents.question, first=first)
-        came, _ = await self._fetcher.fetch(fetched.tenant, question.query, self._need(need))
+        came = await self._fetch(proof, question)
         end = await self._taken_apart(came, question)
         if end is None or came.tenant is not fetched.tenant or self.judge(came, end, []) is None:
             return None
@@ -173,11 +208,10 @@ class Prover:
             by_name[name] = continued(by_name[name], later, first, overlap_s=self._overlap_s)
         return replace(extents, by_name=by_name)
 
-    async def _once_more(self, fetched: Fetched, extents: Extents, need: Need) -> Extents | None:
+    async def _once_more(self, proof: _Proof) -> Extents | None:
         """Ask for all of it again, together with its probes: what came between them before hardly does again."""
-        question = extents.question
-        asking = self._fetcher.fetch(fetched.tenant, question.query, self._need(need))
-        (again, _), said = await asyncio.gather(asking, self._ask_probes(fetched, extents, need))
+        fetched, question = proof.fetched, proof.extents.question
+        again, said = await asyncio.gather(self._fetch(proof, question), self._ask_probes(proof))
         told = await self._taken_apart(again, question)
         if told is None or said is None or again.tenant is not fetched.tenant:
             return None
@@ -197,6 +231,11 @@ class Prover:
             )
         except ValueError:
             return None
+
+    async def _fetch(self, proof: _Proof, question: MetricsQuery) -> Fetched:
+        proof.asking.append(question)
+        fetched, _ = await self._fetcher.fetch(proof.fetched.tenant, question.query, self._need(proof.need))
+        return fetched
 
     def _need(self, need: Need) -> Need:
         return replace(
@@ -282,50 +321,3 @@ def _by_name(body: bytes) -> Work[dict[str, list[bytes]]]:
             by_name[one.name] = one.texts
         yield None
     return by_name
-
-
-def _lacks(extents: Extents, known: Sequence[Extents]) -> bool:
-    """Tell whether an answer lacks rows that are known."""
-    question = extents.question
-    return any(
-        lost(extent, extents.by_name.get(name), question.first, question.last)
-        for window in known
-        for name, extent in window.by_name.items()
-        if extent.known is Known.ALL and question.name in {None, name}
-    )
-
-
-def _reaching(extents: Extents, known: Sequence[Extents], since_s: float) -> Extents | None:
-    """Return an answer as of when the last rows were known that it reaches to, None where that was before `since_s`.
-
-    It was not cut before those; what came since may have been.
-    """
-    tails = [_reached(extent, known, name) for name, extent in extents.by_name.items() if extent.known is Known.ALL]
-    if not tails or (tail_at_s := min(tails)) < since_s:
-        return None
-    by_name = {name: changed(extent, tail_at_s=min(extent.tail_at_s, tail_at_s)) for name, extent in extents.by_name.items()}
-    return replace(extents, by_name=by_name, tail_at_s=min(extents.tail_at_s, tail_at_s))
-
-
-def _reached(new: Extent, known: Sequence[Extents], name: str) -> float:
-    """Return when the latest of the known last rows was asked for that is among those that came."""
-    extents = (window.by_name.get(name) for window in known if window.question.last is None)
-    ends = [
-        extent.tail_at_s
-        for extent in extents
-        if extent is not None and extent.known is Known.ALL and extent.texts(-1)[0] in set(new.texts(-_MOST_BEHIND))
-    ]
-    return max(ends, default=-math.inf)
-
-
-def _is_shown(extents: Extents, known: Sequence[Extents]) -> bool:
-    """Tell whether known rows show of every name that nothing is left out between its rows.
-
-    Where the rows of a name are shown, the upstream sends as many of each, so that half as many of another one are all of them.
-    """
-    first = extents.question.first
-    known_by_name = {name: extent for window in known for name, extent in window.by_name.items() if extent.known is Known.ALL}
-    complete = {name: extent for name, extent in extents.by_name.items() if extent.known is Known.ALL}
-    seen = {name for name, extent in complete.items() if name in known_by_name and shown(known_by_name[name], extent, first)}
-    most = max((len(complete[name].rows) for name in seen), default=0)
-    return bool(seen) and all(name in seen or 2 * len(extent.rows) <= most for name, extent in complete.items())

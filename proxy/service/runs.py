@@ -19,8 +19,9 @@ _MOST_WATCHED = 200
 VAIN_S = 3600.0
 # What failed may have been too much for the upstream; most likely that had other reasons, which pass.
 _FAILED_S = 300.0
-# What could not be proven whole may be later: more rows may have come, or a limit been lifted.
-_UNPROVEN_S = 30.0
+# What could not be proven whole may be later: more rows may have come, or a limit been lifted. That is ever less likely: each
+# time doubles the wait, up to the second one.
+_UNPROVEN_S, _MOST_UNPROVEN_S = 30.0, 240.0
 # Until a series of the run has come, what one is taken to have.
 _USUAL_ROWS = 1_000
 
@@ -60,7 +61,8 @@ class Runs:
         self._expected: LRUCache[str, Expecting] = LRUCache(_MOST_RUNS)
         self._vain: TTLCache[tuple[MetricsQuery, str | None], None] = TTLCache(_MOST_VAIN, VAIN_S, timer=clock.monotonic_s)
         self._hopeless: TTLCache[MetricsQuery, None] = TTLCache(_MOST_VAIN, VAIN_S, timer=clock.monotonic_s)
-        self._unproven: TTLCache[MetricsQuery, None] = TTLCache(_MOST_VAIN, _UNPROVEN_S, timer=clock.monotonic_s)
+        # Until when, and for how long that is.
+        self._unproven: TTLCache[MetricsQuery, tuple[float, float]] = TTLCache(_MOST_VAIN, VAIN_S, timer=clock.monotonic_s)
         self._failed: TTLCache[MetricsQuery, None] = TTLCache(_MOST_VAIN, _FAILED_S, timer=clock.monotonic_s)
         # By series in full: the shortest window of which even the densest answer was of no use.
         self._too_long: TTLCache[MetricsQuery, float] = TTLCache(_MOST_VAIN, VAIN_S, timer=clock.monotonic_s)
@@ -124,8 +126,9 @@ class Runs:
 
     def is_promising(self, wider: MetricsQuery, question: MetricsQuery) -> bool:
         """Tell whether nothing is known that speaks against asking a wider question for another one."""
-        useless = (self._hopeless, self._failed, self._unproven)
-        return (wider, question.name) not in self._vain and not any(wider in questions for questions in useless)
+        if self._unproven.get(wider, (0.0, 0.0))[0] > self._clock.monotonic_s():
+            return False
+        return (wider, question.name) not in self._vain and wider not in self._hopeless and wider not in self._failed
 
     def _wider(self, question: MetricsQuery) -> list[MetricsQuery]:
         run = self.run(question)
@@ -191,7 +194,15 @@ class Runs:
 
     def note_unproven(self, asked: MetricsQuery) -> None:
         """Note that a wider question's answer could not be proven whole."""
-        self._unproven[asked] = None
+        until_s, before_s = self._unproven.get(asked, (0.0, _UNPROVEN_S / 2))
+        # Everybody who waited for the answer notes it.
+        if (now_s := self._clock.monotonic_s()) >= until_s:
+            again_s = min(2 * before_s, _MOST_UNPROVEN_S)
+            self._unproven[asked] = now_s + again_s, again_s
+
+    def note_proven(self, asked: MetricsQuery) -> None:
+        """Note that a wider question's answer is whole."""
+        self._unproven.pop(asked, None)
 
 
 def _span(question: MetricsQuery) -> float:

@@ -213,10 +213,13 @@ class Widening:
         known = [*shelves.peek(tenant, wider.wide), *shelves.peek(tenant, replace(wider.wide, name=None))]
         whole = self._prover.judge(fetched, extents, known)
         if whole is not None or _tells_nothing(extents):
+            self._series.runs.note_proven(wider)
             return whole or extents
         proven = await self._prover.prove(fetched, extents, asked.need)
         if proven is None:
             self._series.runs.note_unproven(wider)
+        else:
+            self._series.runs.note_proven(wider)
         return proven
 
     async def learn_size(self, asked: Asked, metrics: MetricsQuery) -> None:

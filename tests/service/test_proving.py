@@ -1,6 +1,7 @@
 """Nothing is computed from an answer that isn't proven whole, whatever the upstream silently leaves out."""
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,10 @@ import msgspec
 import pytest
 from aiohttp import web
 
+from proxy.core.budget import Ended, Priority
 from proxy.core.limits import Limits
+from proxy.core.metrics_query import MetricsQuery
+from proxy.service.need import Need
 from tests.oracle import Asked, Cap, How, Of, permitted
 from tests.series import OracleUpstream, moment, row, series_world
 from tests.support import METRICS, Reply, World
@@ -230,10 +234,27 @@ async def test_a_witness_that_cannot_be_asked(tmp_path: Path) -> None:
         assert running.parts.series.shelves.size_bytes
 
 
+async def test_what_cannot_be_proven_is_tried_less_and_less_often(tmp_path: Path) -> None:
+    """Where a cap stays, all of a series that is polled is asked for in vain a few times, and after it is lifted once."""
+    async with series_world(tmp_path, limits=Limits()) as (running, upstream):
+        upstream.put(row("loss", step) for step in range(950))
+        upstream.keep_to(Cap(of=Of.NAME, how=How.LAST, size=900))
+        for _ in range(60):  # five minutes
+            await get(running, "logName=loss&limit=10")
+            running.advance(5)
+        assert upstream.asked.count(FIRST) == 4
+        upstream.keep_to(None)
+        running.advance(240)
+        for _ in range(3):
+            await get(running, "logName=loss&limit=10")
+            running.advance(5)
+        assert upstream.asked.count(FIRST) == 5
+
+
 async def test_a_witness_that_has_gone(tmp_path: Path) -> None:
     """One that the upstream refuses is not asked again and again: all is forgotten, and asked for again."""
 
-    def refuse(_query: Any) -> bytes:
+    def refuse(_: Any) -> bytes:
         raise web.HTTPNotFound(text='{"error":"Run not found"}', content_type="application/json")
 
     async with series_world(tmp_path, limits=Limits()) as (running, upstream):
@@ -294,3 +315,29 @@ async def test_nothing_seen_of_one_upstream_counts_for_another(tmp_path: Path) -
             upstream.keep_to(Cap(of=Of.NAME, how=How.SHARES, size=1_000))
             await look(running, "loss")
             assert steps(await get(running, "logName=loss&stepMin=100&stepMax=109")) == list(range(100, 110))
+
+
+@pytest.mark.parametrize("how", ["joined", "urged"])
+async def test_a_proof_goes_first_for_who_has_nothing_in_hand(tmp_path: Path, how: str) -> None:
+    """Whoever comes to a proof that only a refresh has needed so far does not stand in the refreshes' line."""
+    async with series_world(tmp_path, limits=Limits(), upstream__max_concurrency=1) as (running, upstream):
+        upstream.put(row("loss", step) for step in range(900))
+        prover, turnstile, tenant = running.parts.prover, running.parts.upstream.turnstile, running.parts.tenancy.current()
+        question = MetricsQuery(run="1", project="p", name="loss", group=None, limit=10_000, first=0, last=None)
+        refresh = Need(not_before_s=0.0, persist=True, landings=0)
+        fetched, _ = await running.parts.fetcher.fetch(tenant, question.query, refresh)
+        extents = await running.parts.series.taken_apart(fetched, question)
+        assert extents is not None
+        busy = running.parts.upstream.ticket(Priority.PERSON)
+        await turnstile.enter(busy)
+        proofs = [asyncio.ensure_future(prover.prove(fetched, extents, refresh))]
+        await asyncio.sleep(0.01)
+        assert [ticket.priority for ticket in turnstile._waiting] == [Priority.REFRESH]
+        if how == "joined":
+            proofs.append(asyncio.ensure_future(prover.prove(fetched, extents, replace(refresh, urgent=True))))
+        else:
+            prover.urge(tenant, question, replace(refresh, urgent=True))
+        await asyncio.sleep(0.01)
+        assert [ticket.priority for ticket in turnstile._waiting] == [Priority.PERSON]
+        turnstile.leave(busy, Ended.ANSWERED)
+        assert all(await asyncio.gather(*proofs))

@@ -122,6 +122,7 @@ def test_each_kind_has_room() -> None:
     for number in range(20):
         limits.note(replace(ALL, run=str(number)), size(1_000 - number, 5), number)
     limits.note(ONE, size(100), 20)
+    limits.note(ALL, size(300, 5), 20)
     assert limits.shows(ONE, size(100), now_s=21)
     assert limits.shows(ALL, size(1_000, 5), now_s=21)
 
