@@ -308,6 +308,24 @@ async def test_rows_that_vanish_confirm_nothing(tmp_path: Path) -> None:
         assert steps(await get(running, "logName=late&stepMin=1000&stepMax=1009")) == list(range(1_000, 1_010))
 
 
+async def test_a_cap_that_goes_before_it_is_noticed(tmp_path: Path) -> None:
+    """What was sampled for a moment, while it was taken to be whole, is found out by the next rows of a live run."""
+    async with series_world(tmp_path, limits=Limits(), freshness__stale_while_revalidate_s=0) as (running, upstream):
+        upstream.names_listed = 1_000
+        for name, length in (("long", 3_000), ("late", 1_500)):
+            for step in range(length):
+                upstream.rows[name, "", step] = row(name, step, time=moment(5.0 * step))
+        upstream.note()
+        await look(running, "long")
+        running.advance(5)
+        upstream.keep_to(Cap(of=Of.NAME, how=How.SHARES, size=1_000))
+        await look(running, "late")
+        upstream.keep_to(None)
+        running.advance(6)
+        await get(running, "logName=late&limit=10")
+        assert steps(await get(running, "logName=late&stepMin=1000&stepMax=1009")) == list(range(1_000, 1_010))
+
+
 async def test_nothing_seen_of_one_upstream_counts_for_another(tmp_path: Path) -> None:
     """After a restart with another URL, or the same, the first long answers are proven by probes again."""
     for _ in range(2):
