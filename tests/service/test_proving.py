@@ -9,10 +9,13 @@ import msgspec
 import pytest
 from aiohttp import web
 
+from proxy.core.answers import split
 from proxy.core.budget import Ended, Priority
+from proxy.core.extents import Extent
 from proxy.core.limits import Limits
 from proxy.core.metrics_query import MetricsQuery
 from proxy.service.need import Need
+from proxy.service.proving import _is_followed
 from tests.oracle import Asked, Cap, How, Of, permitted
 from tests.series import OracleUpstream, moment, row, series_world
 from tests.support import METRICS, Reply, World
@@ -360,3 +363,20 @@ async def test_a_proof_goes_first_for_who_has_nothing_in_hand(tmp_path: Path, ho
         assert [ticket.priority for ticket in turnstile._waiting] == [Priority.PERSON]
         turnstile.leave(busy, Ended.ANSWERED)
         assert all(await asyncio.gather(*proofs))
+
+
+@pytest.mark.parametrize(
+    ("came", "first", "followed"), [([0, 2, 4, 6, 8, 9], 8, False), ([5, 6, 7, 8, 9], 7, True), ([8, 9], 8, True)]
+)
+def test_two_rows_in_sequence_show_nothing(came: list[int], first: int, followed: bool) -> None:
+    """The last row of a sampled name may be the next one: it takes three, or all there are."""
+    question = MetricsQuery(run="1", project="p", name="loss", group=None, limit=10_000, first=0, last=None)
+
+    def extent(steps: list[int], **more: Any) -> Extent:
+        rows = [row("loss", step, **more) for step in steps]
+        return split(next(permitted(rows, Asked())), question, sent_at_s=0).by_name["loss"]
+
+    end = list(range(first, 12))
+    assert _is_followed(extent(came), extent(end), first) is followed
+    assert not _is_followed(extent(came), extent(end, more=1), first)
+    assert not _is_followed(extent(came), extent(end, value=2), first)
