@@ -10,6 +10,7 @@ windows where they overlap. A name of which that isn't so is no longer known (`K
 from array import array
 from bisect import bisect_left
 from dataclasses import replace
+from itertools import pairwise
 
 from msgspec.structs import replace as changed
 
@@ -19,6 +20,8 @@ from proxy.core.pieces import Work, finished
 
 NOTHING: "array[int]" = array("q")
 _ALL = slice(0, None)
+# Fewer known rows say nothing about whether they are all.
+_LEAST_KNOWN = 4
 
 
 def overlap_from(extent: Extent) -> int:
@@ -188,7 +191,7 @@ def _grown(old: Extent, new: Extent | None, first: int, sent_at_s: float, overla
         return not_yet(old)
     if new.known is not Known.ALL:
         return not_yet(old, new.known)  # nor would all of it prove to be complete
-    if new.shape != old.shape or not _holds(new, old, kept):
+    if new.shape != old.shape or not _holds(new, old, kept) or _is_sparse(old.steps[kept:], new.steps):
         return not_yet(old)
     return changed(_concatenated(old, new, kept), tail_at_s=sent_at_s, seen=_seen(old, new, kept, first, overlap_s))
 
@@ -212,6 +215,15 @@ def _holds(new: Extent, old: Extent, kept: int) -> bool:
     if old.agrees(new, slice(kept, None), slice(0, len(old.rows) - kept)):
         return True
     return set(old.texts(kept)) <= set(new.texts())
+
+
+def _is_sparse(known: "array[int]", steps: "array[int]") -> bool:
+    """Tell whether rows lie between all that were known, as where these were only some: late ones hardly fill every gap.
+
+    The last gap is no part of that, since the last row of a sampled name comes in addition.
+    """
+    places = [bisect_left(steps, step) for step in known[:-1]]
+    return len(known) >= _LEAST_KNOWN and all(after - before > 1 for before, after in pairwise(places))
 
 
 def _concatenated(old: Extent, new: Extent, kept: int) -> Extent:

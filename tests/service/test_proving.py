@@ -9,10 +9,13 @@ import msgspec
 import pytest
 from aiohttp import web
 
+from proxy.core.answers import split
 from proxy.core.budget import Ended, Priority
+from proxy.core.extents import Extent
 from proxy.core.limits import Limits
 from proxy.core.metrics_query import MetricsQuery
 from proxy.service.need import Need
+from proxy.service.proving import _is_followed
 from tests.oracle import Asked, Cap, How, Of, permitted
 from tests.series import OracleUpstream, moment, row, series_world
 from tests.support import METRICS, Reply, World
@@ -307,6 +310,24 @@ async def test_rows_that_vanish_confirm_nothing(tmp_path: Path) -> None:
         assert steps(await get(running, "logName=late&stepMin=1000&stepMax=1009")) == list(range(1_000, 1_010))
 
 
+async def test_a_cap_that_goes_before_it_is_noticed(tmp_path: Path) -> None:
+    """What was sampled for a moment, while it was taken to be whole, is found out by the next rows of a live run."""
+    async with series_world(tmp_path, limits=Limits(), freshness__stale_while_revalidate_s=0) as (running, upstream):
+        upstream.names_listed = 1_000
+        for name, length in (("long", 3_000), ("late", 1_500)):
+            for step in range(length):
+                upstream.rows[name, "", step] = row(name, step, time=moment(5.0 * step))
+        upstream.note()
+        await look(running, "long")
+        running.advance(5)
+        upstream.keep_to(Cap(of=Of.NAME, how=How.SHARES, size=1_000))
+        await look(running, "late")
+        upstream.keep_to(None)
+        running.advance(6)
+        await get(running, "logName=late&limit=10")
+        assert steps(await get(running, "logName=late&stepMin=1000&stepMax=1009")) == list(range(1_000, 1_010))
+
+
 async def test_nothing_seen_of_one_upstream_counts_for_another(tmp_path: Path) -> None:
     """After a restart with another URL, or the same, the first long answers are proven by probes again."""
     for _ in range(2):
@@ -341,3 +362,20 @@ async def test_a_proof_goes_first_for_who_has_nothing_in_hand(tmp_path: Path, ho
         assert [ticket.priority for ticket in turnstile._waiting] == [Priority.PERSON]
         turnstile.leave(busy, Ended.ANSWERED)
         assert all(await asyncio.gather(*proofs))
+
+
+@pytest.mark.parametrize(
+    ("came", "first", "followed"), [([0, 2, 4, 6, 8, 9], 8, False), ([5, 6, 7, 8, 9], 7, True), ([8, 9], 8, True)]
+)
+def test_two_rows_in_sequence_show_nothing(came: list[int], first: int, followed: bool) -> None:
+    """The last row of a sampled name may be the next one: it takes three, or all there are."""
+    question = MetricsQuery(run="1", project="p", name="loss", group=None, limit=10_000, first=0, last=None)
+
+    def extent(steps: list[int], **more: Any) -> Extent:
+        rows = [row("loss", step, **more) for step in steps]
+        return split(next(permitted(rows, Asked())), question, sent_at_s=0).by_name["loss"]
+
+    end = list(range(first, 12))
+    assert _is_followed(extent(came), extent(end), first) is followed
+    assert not _is_followed(extent(came), extent(end, more=1), first)
+    assert not _is_followed(extent(came), extent(end, value=2), first)

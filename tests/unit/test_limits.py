@@ -135,3 +135,12 @@ def test_what_is_in_doubt_is_confirmed_all_the_same() -> None:
     limits.doubt()
     assert not allowed(limits, ALL, size(3), 6)
     assert limits.due(46) is not None
+
+
+def test_what_is_old_takes_no_room() -> None:
+    """What was seen longer ago than counts is let go for what was seen just now, however much it was."""
+    limits = Limits()
+    for number in range(20):
+        limits.note(ONE, Size(names=1, most=900 - number, rows=900 - number, bytes=10_000 + number), number)
+    limits.note(ONE, size(100), 100)
+    assert limits.shows(ONE, size(100), now_s=101)

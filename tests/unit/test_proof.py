@@ -1,5 +1,7 @@
 """What proves an answer whole, against an upstream that silently keeps to smaller limits."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -148,3 +150,12 @@ def test_tails() -> None:
     extents = split(told(rows_of([16, 3]), None), QUESTION, sent_at_s=0)
     assert tails_of(extents) == ((2, 14), (4, 12), (8, 8))
     assert tails_of(split(b'{"metrics":[]}', QUESTION, sent_at_s=0)) == ()
+
+
+@pytest.mark.parametrize("respect", ["most", "rows", "bytes"])
+def test_as_much_as_was_seen_may_be_cut(respect: str) -> None:
+    """Only what is less in every respect was not."""
+    came = Size(names=2, most=5, rows=8, bytes=800)
+    seen = Size(names=2, most=6, rows=9, bytes=1_200)
+    assert seen.holds(came.exceeded)
+    assert not replace(seen, **{respect: getattr(came, respect)}).holds(came.exceeded)
