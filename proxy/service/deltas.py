@@ -176,9 +176,9 @@ class Deltas:
     async def _proven(self, call: _Refresh, fetched: Fetched, delta: Extents) -> Extents | None:
         """Return an answer if it is proven whole: by what was known before the flight, by what came in it, or by a probe."""
         known = [*self._open_windows(fetched.tenant, delta.question), *call.before, *call.told]
-        whole = self._prover.judge(fetched, delta, known, since_s=call.started_s) or await self._prover.prove(
-            fetched, delta, call.need
-        )
+        whole = self._prover.judge(fetched, delta, known, since_s=call.started_s)
+        if whole is None:
+            whole = await self._prover.prove(fetched, delta, call.need)
         if whole is not None:
             call.told.append(whole)
         return whole
