@@ -6,29 +6,24 @@ question with a smaller limit. Where rows came between the two, what is new is a
 
 import asyncio
 import math
-from bisect import bisect_left
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
 import structlog
 
 from proxy.clock import Clock
-from proxy.core.answers import partitions, splitting
-from proxy.core.extents import Extent, Extents, Known
-from proxy.core.growth import continued, not_yet
+from proxy.core.answers import splitting
+from proxy.core.extents import Extents, Known
+from proxy.core.growth import continued
 from proxy.core.limits import Limits
 from proxy.core.metrics_query import MetricsQuery
-from proxy.core.pieces import Work
 from proxy.core.proof import (
     FEW_ROWS,
-    SHOWING,
     Size,
     all_shown,
     confirmed,
     lacks,
-    probes,
-    proven_by,
     reaching,
     size_of,
     tails_of,
@@ -36,6 +31,7 @@ from proxy.core.proof import (
 from proxy.errors import KeyRefused, UpstreamBusy, UpstreamError
 from proxy.service.fetcher import Fetcher
 from proxy.service.need import Fetched, Need
+from proxy.service.probed import Said, begun_of, by_name_in, end_of, is_followed, limits_for, only, proven_of
 from proxy.service.tenancy import Tenant
 from proxy.slices import in_slices
 
@@ -47,8 +43,6 @@ _LINGERS_S = 1.0
 _USUAL_ROWS = 1_000
 _log = structlog.get_logger()
 _Place = tuple[MetricsQuery, float, str]
-# A probe's limit, and what was said to it by name.
-_Said = tuple[int, dict[str, list[bytes]]]
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -148,7 +142,7 @@ class Prover:
         extents = proof.extents
         try:
             said = await self._ask_probes(proof)
-            proven = None if said is None else _proven(extents, said)
+            proven = None if said is None else proven_of(extents, said)
             if proven is None and said is not None:
                 proven = await self._followed(proof, said)
             if proven is None and said is not None:
@@ -163,36 +157,36 @@ class Prover:
             _log.info("series.not_proven", key=extents.question.query.target, reason="the upstream answers a probe otherwise")
         return proven
 
-    async def _ask_probes(self, proof: _Proof) -> list[_Said] | None:
+    async def _ask_probes(self, proof: _Proof) -> list[Said] | None:
         """Return what is said to the probes of an answer, None where nothing can be told from it."""
-        asking = (self._ask_probe(proof, limit) for limit in _limits_for(proof.extents))
+        asking = (self._ask_probe(proof, limit) for limit in limits_for(proof.extents))
         said = await asyncio.gather(*asking)
         return None if any(one is None for one in said) else [one for one in said if one is not None]
 
-    async def _ask_probe(self, proof: _Proof, limit: int) -> _Said | None:
+    async def _ask_probe(self, proof: _Proof, limit: int) -> Said | None:
         self.probes += 1
         said = await self._fetch(proof, replace(proof.extents.question, limit=limit))
         if said.entry.status != 200 or said.tenant is not proof.fetched.tenant:
             return None
         try:
-            rows = await in_slices(_by_name(said.entry.body))
+            rows = await in_slices(by_name_in(said.entry.body))
         except ValueError:
             return None
         lengths = [len(texts) for texts in rows.values()]
         probe = Size(names=len(rows), most=max(lengths, default=0), rows=sum(lengths), bytes=len(said.entry.body))
         return (limit, rows) if probe.is_whole_beside(size_of(proof.extents, len(proof.fetched.entry.body))) else None
 
-    async def _followed(self, proof: _Proof, said: Sequence[_Said]) -> Extents | None:
+    async def _followed(self, proof: _Proof, said: Sequence[Said]) -> Extents | None:
         """Prove an answer to which rows have come meanwhile by its end, asked for again, which brings them too.
 
         The probes must still show its first rows and all of its names. The end is so much less than what came before that it
         is whole; where it holds the last rows that are known one after the other, nothing was left out between the others.
         """
         fetched, extents = proof.fetched, proof.extents
-        if extents.question.last is not None or (proven := _begun(extents, said)) is None:
+        if extents.question.last is not None or (proven := begun_of(extents, said)) is None:
             return None
         rest = {name: extent for name, extent in extents.by_name.items() if extent.known is Known.ALL and name not in proven}
-        if (first := _end_of(extents, rest.values())) is None:
+        if (first := end_of(extents, rest.values())) is None:
             return None
         question = replace(extents.question, first=first)
         came = await self._fetch(proof, question)
@@ -200,10 +194,10 @@ class Prover:
         if end is None or came.tenant is not fetched.tenant or self.judge(came, end, []) is None:
             return None
         followed = {
-            name: end.by_name[name] for name, extent in rest.items() if _is_followed(extent, end.by_name.get(name), first)
+            name: end.by_name[name] for name, extent in rest.items() if is_followed(extent, end.by_name.get(name), first)
         }
         proven |= followed.keys()
-        by_name = dict(_only(extents, proven).by_name)
+        by_name = dict(only(extents, proven).by_name)
         for name, later in followed.items():
             by_name[name] = continued(by_name[name], later, first, overlap_s=self._overlap_s)
         return replace(extents, by_name=by_name)
@@ -220,7 +214,7 @@ class Prover:
         if any(rows.keys() != told.by_name.keys() for _, rows in said):
             return None
         proven = set().union(*(confirmed(told, limit, rows) for limit, rows in said))
-        return _only(told, proven) if proven else None
+        return only(told, proven) if proven else None
 
     async def _taken_apart(self, came: Fetched, question: MetricsQuery) -> Extents | None:
         if came.entry.status != 200:
@@ -248,76 +242,3 @@ class Prover:
             serves=None,
             taking=None,
         )
-
-
-def _limits_for(extents: Extents) -> Sequence[int]:
-    """Return the limits to probe an answer with."""
-    lengths = {len(extent.rows) for extent in extents.by_name.values() if extent.known is Known.ALL}
-    # Where nothing can be proven but which names there are, their first and last rows tell.
-    return probes(lengths) or [1]
-
-
-def _proven(extents: Extents, said: Sequence[_Said]) -> Extents | None:
-    """Return an answer as its probes prove it, None unless they agree; names that they cannot prove are to be asked for."""
-    proven: set[str] = set()
-    provable: set[int] = set()
-    complete = {name: len(extent.rows) for name, extent in extents.by_name.items() if extent.known is Known.ALL}
-    for limit, rows in said:
-        if rows.keys() != extents.by_name.keys():
-            return None
-        proven |= confirmed(extents, limit, rows)
-        provable |= proven_by(complete.values(), limit)
-    return None if any(rows in provable and name not in proven for name, rows in complete.items()) else _only(extents, proven)
-
-
-def _begun(extents: Extents, said: Sequence[_Said]) -> set[str] | None:
-    """Return the names that probes prove, None unless they show the same names and all first rows."""
-    proven: set[str] = set()
-    for limit, rows in said:
-        begun = (not extent.rows or extent.texts(0, 1) == rows.get(name, [])[:1] for name, extent in extents.by_name.items())
-        if rows.keys() != extents.by_name.keys() or not all(begun):
-            return None
-        proven |= confirmed(extents, limit, rows)
-    return proven
-
-
-def _only(extents: Extents, proven: Collection[str]) -> Extents:
-    """Return an answer of which some names are proven, the others to be asked for."""
-    return replace(
-        extents,
-        by_name={
-            name: extent if name in proven or extent.known is not Known.ALL else not_yet(extent)
-            for name, extent in extents.by_name.items()
-        },
-    )
-
-
-def _end_of(extents: Extents, names: Iterable[Extent]) -> int | None:
-    """Return from which step on the last rows of most names lie, but less than half of all rows; None if there is none."""
-    every = [extent.steps for extent in extents.by_name.values()]
-    rows = sum(map(len, every))
-    firsts = sorted({_third_last(extent) for extent in names})
-    return next((first for first in firsts if 2 * sum(len(steps) - bisect_left(steps, first) for steps in every) < rows), None)
-
-
-def _third_last(extent: Extent) -> int:
-    return extent.steps[max(0, len(extent.steps) - SHOWING)]
-
-
-def _is_followed(known: Extent, end: Extent | None, first: int) -> bool:
-    """Tell whether what came from a step on begins with all rows that are known from there, three or all there are."""
-    begin = bisect_left(known.steps, first)
-    count = len(known.steps) - begin
-    enough = count >= SHOWING or not begin
-    if end is None or end.known is not Known.ALL or end.shape != known.shape or not enough:
-        return False
-    return known.agrees(end, slice(begin, None), slice(0, count))
-
-
-def _by_name(body: bytes) -> Work[dict[str, list[bytes]]]:
-    by_name: dict[str, list[bytes]] = {}
-    for one in partitions(body):
-        if one is not None:
-            by_name[one.name] = one.texts
-        yield None
-    return by_name
