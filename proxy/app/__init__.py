@@ -95,12 +95,13 @@ async def open_parts(
             max_object_bytes=config.cache.max_object_bytes,
         )
         stack.push_async_callback(fetcher.aclose)
-        engine = open_engine(
+        engine = await open_engine(
             stack,
             config,
             clock,
             upstream=upstream,
             store=store,
+            tenancy=tenancy,
             encoder=encoder,
             fetcher=fetcher,
             memo=memo,

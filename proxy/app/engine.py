@@ -22,6 +22,7 @@ from proxy.service.runs import Runs
 from proxy.service.series import Series
 from proxy.service.shelves import Shelves
 from proxy.service.statuses import Statuses
+from proxy.service.tenancy import Tenancy
 from proxy.service.watched import Watched
 from proxy.service.widening import Widening
 from proxy.service.witnesses import Witnesses
@@ -43,13 +44,14 @@ class Engine:
     asker: Asker
 
 
-def open_engine(
+async def open_engine(
     stack: AsyncExitStack,
     config: Config,
     clock: Clock,
     *,
     upstream: Upstream,
     store: TieredStore,
+    tenancy: Tenancy,
     encoder: Encoder,
     fetcher: Fetcher,
     memo: Memo,
@@ -85,7 +87,8 @@ def open_engine(
         series.runs.suspect(run, project)
 
     statuses.changed = status_changed
-    witnesses = Witnesses(upstream, limits, clock, series.forget)
+    witnesses = Witnesses(upstream, limits, clock, tenancy=tenancy, disk=store.disk, forget=series.forget)
+    await witnesses.open()
     stack.push_async_callback(witnesses.aclose)
     watching = asyncio.create_task(witnesses.run(), name="witnesses.run")
     stack.push_async_callback(ended, watching)

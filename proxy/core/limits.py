@@ -8,7 +8,7 @@ that is lowered is therefore found out within `TRUST_S`.
 Questions about one name and about all of them are two kinds: what is sent to one says nothing about the other.
 """
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from proxy.core.metrics_query import MetricsQuery
@@ -111,6 +111,11 @@ class Limits:
         self._claims[witness.question] = claim
         return True
 
+    def resume(self, question: MetricsQuery, size: Size, now_s: float) -> None:
+        """Take up a claim of an earlier process: its witness is to be asked at once."""
+        witness = Seen(question=question, size=size, at_s=now_s - TRUST_S)
+        self._claims[question] = Claim(witness=witness, size=size, until_s=now_s)
+
     def shows(self, question: MetricsQuery, size: Size, *, now_s: float) -> bool:
         """Tell whether so much was sent a moment ago, without claiming anything because of it."""
         return bool(self._showing(question, size, now_s))
@@ -140,6 +145,6 @@ class Limits:
         self._claims.clear()
 
     @property
-    def pending(self) -> Iterable[Claim]:
-        """The claims that are to be confirmed."""
-        return tuple(self._claims.values())
+    def pending(self) -> Mapping[MetricsQuery, Size]:
+        """What is to be confirmed: how much must be sent to which witness."""
+        return {question: claim.size for question, claim in self._claims.items()}

@@ -11,14 +11,15 @@ from aiohttp import web
 
 from proxy.core.answers import split
 from proxy.core.budget import Ended, Priority
+from proxy.core.entry import Entry, digest_of
 from proxy.core.extents import Extent
 from proxy.core.limits import Limits
 from proxy.core.metrics_query import MetricsQuery
 from proxy.service.need import Need
-from proxy.service.proving import _is_followed
+from proxy.service.probed import is_followed
 from tests.oracle import Asked, Cap, How, Of, permitted
-from tests.series import OracleUpstream, moment, row, series_world
-from tests.support import METRICS, Reply, World
+from tests.series import OracleUpstream, moment, proxied, row, series_world
+from tests.support import METRICS, ManualClock, Reply, World
 
 LONG = 1_500
 WHOLE, FIRST = f"{METRICS}?runId=1&projectName=p&limit=10000", f"{METRICS}?runId=1&projectName=p&logName=loss&limit=10000"
@@ -376,6 +377,73 @@ def test_two_rows_in_sequence_show_nothing(came: list[int], first: int, followed
         return split(next(permitted(rows, Asked())), question, sent_at_s=0).by_name["loss"]
 
     end = list(range(first, 12))
-    assert _is_followed(extent(came), extent(end), first) is followed
-    assert not _is_followed(extent(came), extent(end, more=1), first)
-    assert not _is_followed(extent(came), extent(end, value=2), first)
+    assert is_followed(extent(came), extent(end), first) is followed
+    assert not is_followed(extent(came), extent(end, more=1), first)
+    assert not is_followed(extent(came), extent(end, value=2), first)
+
+
+async def test_what_was_concluded_is_confirmed_after_a_restart(tmp_path: Path) -> None:
+    """What was taken for whole because of what was seen is on disk; so is that it is still to be confirmed."""
+    upstream = OracleUpstream(clock=ManualClock())
+    async with upstream.serve() as url:
+        async with proxied(tmp_path, upstream, url, limits=Limits()) as running:
+            put_apart(upstream, long=3_000, late=1_500)
+            await look(running, "long")
+            running.advance(20)
+            upstream.keep_to(Cap(of=Of.NAME, how=How.SHARES, size=1_000))
+            await look(running, "late")
+            running.advance(1)
+            await running.flushed()
+        async with proxied(tmp_path, upstream, url, limits=Limits()) as running:
+            running.advance(1)
+            await running.parts.witnesses.settled()
+            reply = await get(running, "logName=late&stepMin=1000&stepMax=1009")
+            assert steps(reply) == list(range(1_000, 1_010))
+            # Once it was told, there is nothing to be told again.
+            upstream.keep_to(None)
+            calls = len(upstream.asked)
+            await running.flushed()
+        async with proxied(tmp_path, upstream, url, limits=Limits()) as running:
+            running.advance(1)
+            await running.parts.witnesses.settled()
+            assert len(upstream.asked) == calls
+
+
+async def test_windows_of_a_long_series_are_proven(tmp_path: Path) -> None:
+    """What one answer cannot hold is put together of windows that are proven whole each, or not at all."""
+    async with series_world(tmp_path, limits=Limits()) as (running, upstream):
+        put_apart(upstream, long=12_000)
+        await look(running, "long")
+        running.advance(61)
+        upstream.keep_to(Cap(of=Of.NAME, how=How.SHARES, size=1_000))
+        for limit in range(20, 30):
+            await get(running, f"logName=long&limit={limit}")
+            await running.settled()
+        for first in (100, 6_000, 11_000):
+            assert steps(await get(running, f"logName=long&stepMin={first}&stepMax={first + 9}")) == list(
+                range(first, first + 10)
+            )
+
+
+@pytest.mark.parametrize("kept", [b"no JSON", b'[{"question":{},"size":{}}]'])
+async def test_what_was_left_to_be_confirmed_cannot_be_read(tmp_path: Path, kept: bytes) -> None:
+    """Then all that was computed with is forgotten: it may lack rows."""
+    upstream = OracleUpstream(clock=ManualClock())
+    async with upstream.serve() as url:
+        async with proxied(tmp_path, upstream, url, limits=Limits()) as running:
+            put_apart(upstream, loss=900)
+            await look(running, "loss")
+            running.advance(1)
+            entry = Entry(body=kept, sent_at_s=upstream.clock.now_s(), digest=digest_of(kept))
+            running.parts.store.disk.put(running.parts.tenancy.current().namespace, "witnesses to be asked", entry)
+            await running.flushed()
+        running.clock.advance(1)
+        async with proxied(tmp_path, upstream, url, limits=Limits()) as running:
+            calls = len(upstream.asked)
+            assert steps(await get(running, "logName=loss&limit=12")) == steps_of(900, 12)
+            assert len(upstream.asked) > calls
+
+
+def steps_of(rows: int, limit: int) -> list[int]:
+    every = -(-rows // limit)
+    return sorted({*range(0, rows, every), rows - 1})

@@ -76,7 +76,7 @@ def test_few_witnesses() -> None:
         limits.note(replace(ALL, run=str(number)), size(rows), 3 - number)
     assert allowed(limits, ALL, size(50), 5)
     assert allowed(limits, ALL, size(5), 5)
-    assert [claim.witness.question.run for claim in limits.pending] == ["1"]
+    assert [question.run for question in limits.pending] == ["1"]
 
 
 def test_a_witness_that_fails_is_asked_again() -> None:
@@ -90,7 +90,7 @@ def test_a_witness_that_fails_is_asked_again() -> None:
     assert limits.due(54) is None
     assert limits.due(55) is not None
     limits.forget()
-    assert (limits.due(1_000), list(limits.pending), allowed(limits, ALL, size(1), 6)) == (None, [], False)
+    assert (limits.due(1_000), dict(limits.pending), allowed(limits, ALL, size(1), 6)) == (None, {}, False)
     limits.put_off(claim, 60)
     assert limits.due(1_000) is None
 
@@ -144,3 +144,15 @@ def test_what_is_old_takes_no_room() -> None:
         limits.note(ONE, Size(names=1, most=900 - number, rows=900 - number, bytes=10_000 + number), number)
     limits.note(ONE, size(100), 100)
     assert limits.shows(ONE, size(100), now_s=101)
+
+
+def test_what_another_process_left() -> None:
+    """It is due at once, and confirmed by as much that is asked for from then on."""
+    limits = Limits()
+    limits.resume(ALL, size(10), 100)
+    assert (claim := limits.due(100)) is not None
+    assert (claim.tail, limits.pending) == (ALL, {ALL: size(10)})
+    limits.note(ALL, size(10), 99)
+    assert limits.due(100) is not None
+    limits.note(ALL, size(10), 100)
+    assert limits.due(1_000) is None
