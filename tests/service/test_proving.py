@@ -447,3 +447,18 @@ async def test_what_was_left_to_be_confirmed_cannot_be_read(tmp_path: Path, kept
 def steps_of(rows: int, limit: int) -> list[int]:
     every = -(-rows // limit)
     return sorted({*range(0, rows, every), rows - 1})
+
+
+@pytest.mark.parametrize("of", [Of.ALL, Of.BYTES])
+@pytest.mark.parametrize("how", How)
+@pytest.mark.parametrize("rows", [7, 60])
+async def test_a_whole_run_within_a_cap_on_all_rows(tmp_path: Path, of: Of, how: How, rows: int) -> None:
+    """Metrics that a cut answer leaves out aren't taken for empty, nor those for whole that are sampled, as is their probe."""
+    async with series_world(tmp_path, limits=Limits()) as (running, upstream):
+        upstream.put(row(name, step) for name in "abcd" for step in range(rows))
+        upstream.keep_to(Cap(of=of, how=how, size=2 * rows))
+        for name in ("a", "b", "c", "d", "a", "c"):
+            for first in (0, 3):
+                reply = await get(running, f"logName={name}&stepMin={first}&stepMax={first + 3}")
+                assert steps(reply) == list(range(first, first + 4))
+            running.advance(1)
