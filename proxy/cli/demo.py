@@ -20,7 +20,9 @@ pluto-proxy demo: runs 1001 and 1002 of the project "demo" grow by a row a secon
   curl -i 'http://{listen}/api/runs/metrics?runId=1001&projectName=demo&logName=train/loss&limit=5'
 
 Ask twice within 5 seconds, then with other limits or a stepMin, and look at Cache-Status and Age: at the second look all of
-the metric is asked for, proven to be all of it, and serves every other one. The other routes that read are there as well; /openapi.json lists them:
+the metric is asked for, and proven to be all; it serves the others.
+
+The other routes that read are there as well; /openapi.json lists them:
 
   curl -i 'http://{listen}/api/runs/list?projectName=demo'
 
