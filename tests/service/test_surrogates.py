@@ -111,6 +111,6 @@ async def test_a_comparison_with_them(tmp_path: Path) -> None:
         asked = len(upstream.asked)
         await running.get(target("logName=loss&limit=7"))
         await running.parts.series.checks.settled()
-        assert len(upstream.asked) == asked + 3
+        assert len(upstream.asked) == asked + 2
         assert running.parts.series.checks.trusted
         assert not running.parts.series.checks.failed

@@ -7,8 +7,21 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from proxy.core.answers import split
+from proxy.core.extents import Extents
 from proxy.core.metrics_query import MetricsQuery
-from proxy.core.proof import FEW_ROWS, Size, confirmed, is_probed_by, lost, probes, proven_by, shown, size_of, tails_of
+from proxy.core.proof import (
+    FEW_ROWS,
+    Size,
+    confirmed,
+    is_probed_by,
+    lost,
+    probes,
+    proven_by,
+    reaching,
+    shown,
+    size_of,
+    tails_of,
+)
 from tests.oracle import Asked, Cap, How, Of, OracleRow, permitted
 from tests.series import row
 
@@ -173,3 +186,21 @@ def test_few_long_rows_may_be_as_much_as_many_short_ones(seen: int, now: int, lo
     before, after = told(rows_of([seen]), limit), told(rows, limit)
     if size(before).holds(size(after).doubled):
         assert after == told(rows, None)
+
+
+def test_an_answer_reaches_as_far_as_what_is_known() -> None:
+    """One that holds the last row that another call brought is whole as of then; what came later may be cut off."""
+
+    def part(steps: range, at_s: float, name: str = "n0", first: int = 0, last: int | None = None) -> Extents:
+        question = replace(QUESTION, first=first, last=last)
+        return split(told([row(name, step) for step in steps], None), question, sent_at_s=at_s)
+
+    came, end = part(range(9), 20), part(range(5, 8), 12, first=5)
+    reached = reaching(came, [end, part(range(3), 5)], 10)
+    assert reached is not None
+    assert (reached.tail_at_s, reached.by_name["n0"].tail_at_s, reached.whole_at_s) == (12, 12, 20)
+    assert reaching(came, [end], 13) is None
+    assert reaching(came, [part(range(5, 11), 12, first=5)], 10) is None
+    assert reaching(came, [part(range(5, 8), 12, first=5, last=7)], 10) is None
+    assert reaching(came, [part(range(5), 12, name="n1")], 10) is None
+    assert reaching(part(range(0), 20), [end], 10) is None
