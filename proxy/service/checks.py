@@ -112,8 +112,8 @@ class Checks:
         self._again_s = min(2 * self._again_s, CANARY_S) if self.trusted else AGAIN_S
         self._start(check)
 
-    def compare(self, question: MetricsQuery, computed: Computed, source: MetricsQuery, *, sampled: bool) -> None:
-        """Perhaps compare an answer computed from the one to `source` with the upstream's own, in the background.
+    def compare(self, question: MetricsQuery, computed: Computed, extents: Extents, *, sampled: bool) -> None:
+        """Perhaps compare an answer computed from extents with the upstream's own, in the background.
 
         `sampled`: whether it lacks rows of its window.
         """
@@ -128,7 +128,9 @@ class Checks:
             self._turn = None if self._met == {sampled} else not sampled
             self._met.clear()
             # Both kinds are to be looked at within a minute.
-            self._begin_shadow(question, computed.body, source, share=1.0 if self._turn is None else _SHARE)
+            share = 1.0 if self._turn is None else _SHARE
+            closed, body = _closed(question, computed, extents)
+            self._begin_shadow(closed, body, extents.question, share=share)
 
     def suspect(self, question: MetricsQuery, computed: bytes, source: MetricsQuery) -> None:
         """Take notice that an answer of the upstream is not what would have been computed: look at it at once."""
@@ -279,6 +281,16 @@ class Checks:
         elif holds and check != "shadow":
             self.trusted = True
         return holds
+
+
+def _closed(question: MetricsQuery, computed: Computed, extents: Extents) -> tuple[MetricsQuery, bytes]:
+    """Return a question about the same rows, behind which none can come, and its answer: a series that grows tells by it."""
+    last = computed.through
+    if last is not None and (question.last is None or question.last > last >= question.first):
+        closed = replace(question, last=last)
+        if (body := _told(extents, closed)) is not None:
+            return closed, body
+    return question, computed.body
 
 
 async def _taken_apart(body: bytes, question: MetricsQuery) -> Extents:

@@ -108,7 +108,7 @@ class Series:
         self.computed += 1
         self.tail_age_s = self._clock.now_s() - computed.tail_at_s
         self.whole_age_s = self._clock.now_s() - computed.whole_at_s
-        self.checks.compare(plan.query, computed, extents.question, sampled=plan.is_sampled)
+        self.checks.compare(plan.query, computed, extents, sampled=plan.is_sampled)
         entry = Entry(
             body=computed.body,
             sent_at_s=computed.tail_at_s,

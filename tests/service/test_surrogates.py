@@ -107,7 +107,7 @@ async def test_a_comparison_with_them(tmp_path: Path) -> None:
         await right(running, upstream, WIDE)
         await running.parts.series.checks.settled()
         running.advance(71)
-        upstream.put([odd(40, name="loss", flag=r'"valueFlag":"\ude00"')])
+        upstream.put([odd(6, name="loss", flag=r'"valueFlag":"\ude00"')])
         asked = len(upstream.asked)
         await running.get(target("logName=loss&limit=7"))
         await running.parts.series.checks.settled()
