@@ -74,7 +74,7 @@ async def test_series_survive_a_kill(tmp_path: Path) -> None:
             before = await read_all(session, running.url)
             # One call for all of them, and the canary's five.
             assert standin.counters.by_path[METRICS] <= 6
-            await on_disk(path, 1)
+            await extents_on_disk(path)
             await running.kill()
         async with proxy_process(**variables) as running:
             after = await read_all(session, running.url)
@@ -116,7 +116,7 @@ async def test_a_live_series_costs_one_delta_after_a_kill(tmp_path: Path) -> Non
             for target in (question, another):
                 async with session.get(running.url + target) as response:
                     assert response.status == 200
-            await on_disk(path, 3)
+            await extents_on_disk(path)
             await running.kill()
         standin.counters.reset()
         async with proxy_process(**variables) as running:
@@ -139,6 +139,20 @@ async def keep_asking(session: aiohttp.ClientSession, url: str, number: int) -> 
                 await response.read()
     except aiohttp.ClientError:
         return
+
+
+async def extents_on_disk(path: Path) -> None:
+    """Wait until series are committed, with what lists them, and for a moment nothing more is."""
+    check = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+    heads: list[tuple[str, float]] = []
+    async with asyncio.timeout(20):
+        while True:
+            before = heads
+            heads = check.execute("SELECT key, sent_at_s FROM entries WHERE key LIKE 'extents of %' ORDER BY key").fetchall()
+            if heads and heads == before:
+                break
+            await asyncio.sleep(0.5)
+    check.close()
 
 
 async def on_disk(path: Path, entries: int) -> None:
