@@ -22,7 +22,7 @@ import structlog
 from proxy.clock import Clock
 from proxy.core.answers import splitting
 from proxy.core.budget import Priority
-from proxy.core.extents import Computed, Extents, Known, answer, window_of
+from proxy.core.extents import Computed, Extents, Known, answer, computing, plan_of, window_of
 from proxy.core.metrics_query import MetricsQuery
 from proxy.core.proof import probes
 from proxy.core.stretch import stretch
@@ -129,23 +129,20 @@ class Checks:
             self._met.clear()
             # Both kinds are to be looked at within a minute.
             share = 1.0 if self._turn is None else _SHARE
-            closed, body = _closed(question, computed, extents)
-            self._begin_shadow(closed, body, extents.question, share=share)
+            self._next_shadow_s = now_s + share * self._shadow_s
+            self._start(self._shadow_closed(question, computed, extents))
 
     def suspect(self, question: MetricsQuery, computed: bytes, source: MetricsQuery) -> None:
         """Take notice that an answer of the upstream is not what would have been computed: look at it at once."""
         if self.is_curious:
             self._next_suspicion_s = self._clock.monotonic_s() + _SUSPICION_S
-            self._begin_shadow(question, computed, source)
+            self._next_shadow_s = self._clock.monotonic_s() + self._shadow_s
+            self._start(self._shadow(question, computed, source))
 
     @property
     def is_curious(self) -> bool:
         """Whether an answer of the upstream's own is worth a comparison now."""
         return self.trusted and self._idle and bool(self._shadow_s) and self._clock.monotonic_s() >= self._next_suspicion_s
-
-    def _begin_shadow(self, question: MetricsQuery, computed: bytes, source: MetricsQuery, *, share: float = 1.0) -> None:
-        self._next_shadow_s = self._clock.monotonic_s() + share * self._shadow_s
-        self._start(self._shadow(question, computed, source))
 
     async def settled(self) -> None:
         """Wait until the check under way is done."""
@@ -197,6 +194,15 @@ class Checks:
             self._next_canary_s, self._again_s = self._clock.monotonic_s() + CANARY_S, AGAIN_S
         else:
             self._suspect = None  # perhaps not all of it is sent: another one may tell better
+
+    async def _shadow_closed(self, question: MetricsQuery, computed: Computed, extents: Extents) -> None:
+        """Compare an answer up to the last step that all of its series have: behind it rows may come all the time."""
+        last, body = computed.through, computed.body
+        if last is not None and last >= question.first and (question.last is None or question.last > last):
+            closed = replace(question, last=last)
+            if (plan := plan_of(extents, closed)) is not None:
+                question, body = closed, (await in_slices(computing(plan))).body
+        await self._shadow(question, body, extents.question)
 
     async def _shadow(self, question: MetricsQuery, computed: bytes, source: MetricsQuery) -> None:
         said = await self._ask(question)
@@ -281,16 +287,6 @@ class Checks:
         elif holds and check != "shadow":
             self.trusted = True
         return holds
-
-
-def _closed(question: MetricsQuery, computed: Computed, extents: Extents) -> tuple[MetricsQuery, bytes]:
-    """Return a question about the same rows, behind which none can come, and its answer: a series that grows tells by it."""
-    last = computed.through
-    if last is not None and (question.last is None or question.last > last >= question.first):
-        closed = replace(question, last=last)
-        if (body := _told(extents, closed)) is not None:
-            return closed, body
-    return question, computed.body
 
 
 async def _taken_apart(body: bytes, question: MetricsQuery) -> Extents:

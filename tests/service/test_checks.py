@@ -202,3 +202,12 @@ async def test_distrust_while_an_answer_is_taken_apart(tmp_path: Path, monkeypat
         series.checks._judge(True, check="canary")
         said = await running.get(target("logName=loss&stepMin=1000&limit=10000"))
         assert len(rows_in(said.body)) == LONG - 1000
+
+
+async def test_a_comparison_behind_the_end_of_a_series(tmp_path: Path) -> None:
+    """A question that begins behind the last step of one of its series is compared as it came, not with an empty window."""
+    async with series_world(tmp_path, series__shadow_s=60) as (running, upstream):
+        upstream.put([*(row("a", step) for step in range(10)), *(row("b", step) for step in range(100))])
+        await ask(running, "limit=9&stepMin=50")
+        assert upstream.asked[-1] == target("limit=9&stepMin=50")
+        assert running.parts.series.checks.passed == 1
