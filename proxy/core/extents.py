@@ -114,6 +114,11 @@ class Extents:
         )
 
     @property
+    def complete(self) -> dict[str, Extent]:
+        """The names of which all rows are there."""
+        return {name: extent for name, extent in self.by_name.items() if extent.known is Known.ALL}
+
+    @property
     def rows(self) -> int:
         """How many rows there are."""
         return sum(len(extent.rows) for extent in self.by_name.values())

@@ -19,7 +19,6 @@ same. What is trusted instead is what was seen. Three things prove that nothing 
 Nothing is concluded about an upstream that sends fewer than 3 rows. At most 2 rows are therefore always all of them."""
 
 import math
-from array import array
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -28,6 +27,7 @@ from dataclasses import dataclass, replace
 from msgspec.structs import replace as changed
 
 from proxy.core.extents import Extent, Extents, Known, window_of
+from proxy.core.growth import NOTHING
 from proxy.core.sampling import sampled, sent
 
 # An answer of so few rows is whole whatever was seen.
@@ -35,7 +35,6 @@ FEW_ROWS = 2
 # So many known rows at the beginning of an answer show that none is left out.
 SHOWING = 3
 Tails = tuple[tuple[int, int], ...]
-NO_STEPS: "array[int]" = array("q")
 _MOST_PROBES = 2
 _MOST_LIMIT = 64
 # What a cut answer may lack of the bytes that would be sent, in rows of the usual length.
@@ -93,7 +92,7 @@ def size_of(extents: Extents, body_bytes: int) -> Size:
 
 def tails_of(extents: Extents) -> Tails:
     """Return from which steps on an eighth, a quarter and half of the rows of the longest name lie, with their number."""
-    steps = max((extent.steps for extent in extents.by_name.values()), key=len, default=NO_STEPS)
+    steps = max((extent.steps for extent in extents.by_name.values()), key=len, default=NOTHING)
     counts = [len(steps) // 8, len(steps) // 4, len(steps) // 2]
     return tuple((count, steps[-count]) for count in counts if count)
 
@@ -150,7 +149,7 @@ def confirmed(extents: Extents, limit: int, said: Mapping[str, Sequence[bytes]])
 
     `said` are its rows by name.
     """
-    complete = {name: extent for name, extent in extents.by_name.items() if extent.known is Known.ALL}
+    complete = extents.complete
     right = {name for name, extent in complete.items() if _sampled(extent, limit) == list(said.get(name, ()))}
     lengths = proven_by((len(complete[name].rows) for name in right), limit)
     return {name for name in right if len(complete[name].rows) in lengths}
@@ -192,7 +191,7 @@ def all_shown(extents: Extents, known: Sequence[Extents]) -> bool:
     Where the rows of a name are shown, the upstream sends as many of each, so that half as many of another one are all of them.
     """
     first = extents.question.first
-    complete = {name: extent for name, extent in extents.by_name.items() if extent.known is Known.ALL}
+    complete = extents.complete
     seen = {name for name, new in complete.items() if any(shown(old, new, first) for old in _of(known, name))}
     most = max((len(complete[name].rows) for name in seen), default=0)
     return bool(seen) and all(name in seen or 2 * len(extent.rows) <= most for name, extent in complete.items())
@@ -204,7 +203,7 @@ def reaching(extents: Extents, known: Sequence[Extents], since_s: float) -> Exte
     It was not cut before those; what came since may have been.
     """
     ends = [window for window in known if window.question.last is None]
-    complete = {name: extent for name, extent in extents.by_name.items() if extent.known is Known.ALL}
+    complete = extents.complete
     reached = ([old.tail_at_s for old in _of(ends, name) if _reaches(new, old)] for name, new in complete.items())
     tail_at_s = min((max(tails, default=-math.inf) for tails in reached), default=-math.inf)
     if tail_at_s < since_s:

@@ -16,7 +16,7 @@ Said = tuple[int, dict[str, list[bytes]]]
 
 def limits_for(extents: Extents) -> Sequence[int]:
     """Return the limits to probe an answer with."""
-    lengths = [len(extent.rows) for extent in extents.by_name.values() if extent.known is Known.ALL]
+    lengths = [len(extent.rows) for extent in extents.complete.values()]
     # Where nothing can be proven but which names there are, their first and last rows tell.
     return probes(lengths) or [1]
 
@@ -35,7 +35,7 @@ def proven_of(extents: Extents, said: Sequence[Said]) -> Extents | None:
     """Return an answer as its probes prove it, None unless they agree; names that they cannot prove are to be asked for."""
     proven: set[str] = set()
     provable: set[int] = set()
-    complete = {name: len(extent.rows) for name, extent in extents.by_name.items() if extent.known is Known.ALL}
+    complete = {name: len(extent.rows) for name, extent in extents.complete.items()}
     for limit, rows in said:
         if rows.keys() != extents.by_name.keys():
             return None

@@ -14,7 +14,7 @@ import structlog
 
 from proxy.clock import Clock
 from proxy.core.answers import splitting
-from proxy.core.extents import Extents, Known
+from proxy.core.extents import Extents
 from proxy.core.growth import continued
 from proxy.core.limits import Limits
 from proxy.core.metrics_query import MetricsQuery
@@ -185,7 +185,7 @@ class Prover:
         fetched, extents = proof.fetched, proof.extents
         if extents.question.last is not None or (proven := begun_of(extents, said)) is None:
             return None
-        rest = {name: extent for name, extent in extents.by_name.items() if extent.known is Known.ALL and name not in proven}
+        rest = {name: extent for name, extent in extents.complete.items() if name not in proven}
         if (first := end_of(extents, rest.values())) is None:
             return None
         question = replace(extents.question, first=first)
