@@ -39,8 +39,7 @@ class Seen:
 
     def supersedes(self, other: "Seen") -> bool:
         """Tell whether the other one is of no use beside this one."""
-        alike = (self.question.name is None) is (other.question.name is None)
-        return alike and self.at_s >= other.at_s and self.size.holds(other.size)
+        return _are_alike(self.question, other.question) and self.at_s >= other.at_s and self.size.holds(other.size)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +52,7 @@ class Claim:
 
     def is_confirmed_by(self, seen: Seen) -> bool:
         """Tell whether an answer confirms it."""
-        alike = (self.witness.question.name is None) is (seen.question.name is None)
+        alike = _are_alike(self.witness.question, seen.question)
         return alike and seen.at_s >= self.until_s and seen.size.holds(self.size)
 
     @property
@@ -121,9 +120,8 @@ class Limits:
         return bool(self._showing(question, size, now_s))
 
     def _showing(self, question: MetricsQuery, size: Size, now_s: float) -> list[Seen]:
-        named = question.name is not None
         lately = [seen for seen in self._seen if seen.at_s > now_s - TRUST_S]
-        return [seen for seen in lately if (seen.question.name is not None) is named and seen.size.holds(size)]
+        return [seen for seen in lately if _are_alike(question, seen.question) and seen.size.holds(size)]
 
     def due(self, now_s: float) -> Claim | None:
         """Return a claim whose witness is to be asked again now, None where there is none."""
@@ -148,3 +146,8 @@ class Limits:
     def pending(self) -> Mapping[MetricsQuery, Size]:
         """What is to be confirmed: how much must be sent to which witness."""
         return {question: claim.size for question, claim in self._claims.items()}
+
+
+def _are_alike(one: MetricsQuery, other: MetricsQuery) -> bool:
+    """Tell whether two questions are of one kind: about one name both, or about all."""
+    return (one.name is None) is (other.name is None)
