@@ -31,7 +31,8 @@
     StoreError                           the SQLite file cannot be used now; never fails a request
 
 Each error is raised where it is noticed, translated once from the library's own (`raise … from exc`), and turned into an
-`application/problem+json` document in one place, `proxy.web.problem`. Messages may be shown to clients: no secrets in them.
+`application/problem+json` document in one place, `proxy.web.reply.problem`. Messages may be shown to clients: no secrets in
+them.
 """
 
 from dataclasses import dataclass

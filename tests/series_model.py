@@ -26,8 +26,8 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
-from proxy.core import metrics_query
-from proxy.core.limits import Limits
+from proxy.core.proof.limits import Limits
+from proxy.core.series import metrics_query
 from tests import status_rules
 from tests.oracle import Asked, Cap, How, Of, OracleRow, permitted
 from tests.promise import is_kept

@@ -16,11 +16,11 @@ from proxy.app import open_parts
 from proxy.cli.serve import running
 from proxy.clock import Clock
 from proxy.config import KeySource, load
-from proxy.core.limits import Limits
-from proxy.core.metrics_query import MetricsQuery
-from proxy.core.proof import Size
-from proxy.core.routes import ROUTES, Route
-from proxy.service.tenancy import Sleep
+from proxy.core.proof.limits import Limits
+from proxy.core.proof.wholeness import Size
+from proxy.core.question.routes import ROUTES, Route
+from proxy.core.series.metrics_query import MetricsQuery
+from proxy.service.fetching.tenancy import Sleep
 from proxy.standin import Row, Standin, StandinConfig
 from proxy.standin.auth import DEFAULT_KEYS
 from proxy.web.parts import Parts

@@ -7,22 +7,22 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from proxy.app.engine import ended, open_engine
 from proxy.clock import Clock, SystemClock
 from proxy.config import Config, KeySource
-from proxy.core.freshness import Lifetimes
-from proxy.core.lifetimes import LifetimeTable
-from proxy.core.limits import Limits
-from proxy.core.purge import KEEP_S, Purges
-from proxy.core.routes import ROUTES, Route, RouteTable
+from proxy.core.freshness.lifetimes import LifetimeTable
+from proxy.core.freshness.purge import KEEP_S, Purges
+from proxy.core.freshness.verdict import Lifetimes
+from proxy.core.proof.limits import Limits
+from proxy.core.question.routes import ROUTES, Route, RouteTable
 from proxy.log.lines import Lines
-from proxy.service.encoder import Encoder
-from proxy.service.fetcher import Fetcher
-from proxy.service.lifetimes import RunLifetimes
-from proxy.service.looks import Looks
-from proxy.service.memo import Memo
+from proxy.service.access.scopes import Scopes
+from proxy.service.access.tokens import Tokens
+from proxy.service.fetching.encoder import Encoder
+from proxy.service.fetching.fetcher import Fetcher
+from proxy.service.fetching.memo import Memo
+from proxy.service.fetching.tenancy import Sleep, Tenancy
 from proxy.service.purging import Purging
 from proxy.service.reader import Reader
-from proxy.service.scopes import Scopes
-from proxy.service.tenancy import Sleep, Tenancy
-from proxy.service.tokens import Tokens
+from proxy.service.status.lifetimes import RunLifetimes
+from proxy.service.status.looks import Looks
 from proxy.store.memory import MemoryStore
 from proxy.store.sqlite import SqliteStore
 from proxy.store.tiers import TieredStore
@@ -31,18 +31,18 @@ from proxy.upstream.client import Upstream
 from proxy.upstream.credential import Credential
 from proxy.upstream.exchange import Exchange
 from proxy.upstream.pool import open_session
-from proxy.web.cors import Cors
-from proxy.web.fast import FastPath
-from proxy.web.gauges import expose
-from proxy.web.guard import Guard
-from proxy.web.ids import RequestIds
-from proxy.web.limits import ClientLimits
-from proxy.web.openapi import document
+from proxy.web.gate.cors import Cors
+from proxy.web.gate.guard import Guard
+from proxy.web.gate.limits import ClientLimits
+from proxy.web.pages.gauges import expose
+from proxy.web.pages.openapi import document
 from proxy.web.parts import Parts
-from proxy.web.queries import QueryReader
-from proxy.web.seen import SeenRequests
-from proxy.web.summed import SummedLog
-from proxy.web.unknown import UnknownParameters
+from proxy.web.reply.ids import RequestIds
+from proxy.web.reply.queries import QueryReader
+from proxy.web.reply.summed import SummedLog
+from proxy.web.reply.unknown import UnknownParameters
+from proxy.web.shortcut.fast import FastPath
+from proxy.web.shortcut.seen import SeenRequests
 
 
 @asynccontextmanager

@@ -15,7 +15,7 @@ from proxy.clock import SystemClock
 from proxy.config import Loaded, load
 from proxy.config.render import render
 from proxy.errors import ConfigError, StoreError, TokenFileError
-from proxy.service.tokens import Tokens
+from proxy.service.access.tokens import Tokens
 from proxy.upstream.credential import Credential
 from proxy.upstream.tls import trust
 

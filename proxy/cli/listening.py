@@ -7,7 +7,7 @@ import socket
 import structlog
 from aiohttp import web
 
-from proxy.core.networks import in_plain_form
+from proxy.core.access.networks import in_plain_form
 
 _BACKLOG = 1024
 _ADVICE = {

@@ -19,8 +19,8 @@ from proxy.cli.signals import outlasted
 from proxy.config import Config, KeySource
 from proxy.config.model import split_listen
 from proxy.log.lines import Lines
+from proxy.web.connection.server import Server
 from proxy.web.parts import Parts
-from proxy.web.server import Server
 
 # What a request under way may take beyond the upstream's deadline until it counts as stuck.
 DRAIN_MARGIN_S = 5.0

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from proxy.config import Config
-from proxy.core.access import digest_of_token
+from proxy.core.access.grants import digest_of_token
 from proxy.errors import ConfigError, TokenFileError
 from proxy.store.token_file import Token, Tokens, edit_tokens, new_secret, read_tokens
 

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from proxy.config.forward import VARIABLES
 from proxy.config.homes import at_home
 from proxy.config.model import Config, is_loopback, split_listen
-from proxy.core.key import QUOTES, read_key
+from proxy.core.access.key import QUOTES, read_key
 from proxy.errors import ConfigError
 
 PREFIX = "PLUTO_PROXY_"

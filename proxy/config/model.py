@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ByteSize, ConfigDict, Field, create_model, model_validator
 
 from proxy.config.forward import ForwardProxy, read_proxy
-from proxy.core.key import QUOTES
-from proxy.core.networks import in_plain_form, read_network
-from proxy.core.routes import ROUTES
+from proxy.core.access.key import QUOTES
+from proxy.core.access.networks import in_plain_form, read_network
+from proxy.core.question.routes import ROUTES
 
 Seconds = Annotated[float, Field(ge=0, le=366 * 86_400)]
 PositiveSeconds = Annotated[float, Field(gt=0, le=86_400)]

@@ -1,16 +1,17 @@
 """Purging: what is stored, known, computed or under way about something is gone, or counts as stale, everywhere at once.
 
 Everything but the file happens before anybody else has a turn. Whoever was being answered meanwhile looks again afterwards
-(`web.handler`), whatever comes in later is held against `core.purge.Purges`, and the file is purged in one transaction.
+(`web.handler`), whatever comes in later is held against `core.freshness.purge.Purges`, and the file is purged in one
+transaction.
 """
 
 from dataclasses import dataclass
 
-from proxy.core.purge import Purge, Purges
-from proxy.service.fetcher import Fetcher
-from proxy.service.memo import Memo
-from proxy.service.scopes import Scopes
-from proxy.service.shelves import Shelves
+from proxy.core.freshness.purge import Purge, Purges
+from proxy.service.access.scopes import Scopes
+from proxy.service.fetching.fetcher import Fetcher
+from proxy.service.fetching.memo import Memo
+from proxy.service.series.shelves import Shelves
 from proxy.store.tiers import TieredStore
 
 

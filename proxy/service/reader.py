@@ -1,6 +1,7 @@
 """One question answered: look up, judge, then serve, fetch or refresh.
 
-`read` finds the entry, lets `core.plan` decide, and carries the plan out; the upstream is reached through the fetcher alone.
+`read` finds the entry, lets `core.freshness.plan` decide, and carries the plan out; the upstream is reached through the fetcher
+alone.
 """
 
 import asyncio
@@ -9,23 +10,23 @@ from typing import assert_never
 
 from proxy.clock import Clock
 from proxy.core.budget import Priority
-from proxy.core.directives import NO_DEMAND, Demand
-from proxy.core.entry import Entry
-from proxy.core.freshness import Lifetimes, Verdict, age_s, judge, stale_s
-from proxy.core.metrics_query import MetricsQuery
-from proxy.core.outcome import REVALIDATING, Forward, Made, Outcome
-from proxy.core.plan import Condition, Plan, decide
-from proxy.core.query import Query
+from proxy.core.freshness.directives import NO_DEMAND, Demand
+from proxy.core.freshness.entry import Entry
+from proxy.core.freshness.outcome import REVALIDATING, Forward, Made, Outcome
+from proxy.core.freshness.plan import Condition, Plan, decide
+from proxy.core.freshness.verdict import Lifetimes, Verdict, age_s, judge, stale_s
+from proxy.core.question.query import Query
+from proxy.core.series.metrics_query import MetricsQuery
 from proxy.errors import NothingStored, UpstreamError
-from proxy.service.asking import Asker
-from proxy.service.fetcher import Fetcher
-from proxy.service.lifetimes import RunLifetimes
-from proxy.service.memo import Failure, Memo
-from proxy.service.need import Need
-from proxy.service.question import Question
-from proxy.service.series import Series
-from proxy.service.tenancy import Tenancy, Tenant
-from proxy.service.widening import Asked
+from proxy.service.fetching.fetcher import Fetcher
+from proxy.service.fetching.memo import Failure, Memo
+from proxy.service.fetching.need import Need
+from proxy.service.fetching.question import Question
+from proxy.service.fetching.tenancy import Tenancy, Tenant
+from proxy.service.series.asking import Asker
+from proxy.service.series.series import Series
+from proxy.service.series.widening import Asked
+from proxy.service.status.lifetimes import RunLifetimes
 from proxy.store.tiers import TieredStore
 from proxy.upstream.client import Upstream
 

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from proxy.core.entry import Entry
-from proxy.core.purge import Purge, bounded, judged_by
+from proxy.core.freshness.entry import Entry
+from proxy.core.freshness.purge import Purge, bounded, judged_by
 from proxy.store import codec
 from proxy.store.database import Adoption, Batch
 from proxy.store.pending import Pending, Place, says_gone

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from types import MappingProxyType
 
-from proxy.core.entry import Coding, Entry
+from proxy.core.freshness.entry import Coding, Entry
 
 if sys.version_info >= (3, 14):
     from compression import zstd

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from proxy.core.entry import Entry
+from proxy.core.freshness.entry import Entry
 
 
 class Store(Protocol):

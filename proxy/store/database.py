@@ -10,7 +10,7 @@ from pathlib import Path
 
 import aiosqlite
 
-from proxy.core.purge import Purge
+from proxy.core.freshness.purge import Purge
 from proxy.store import codec, connections, files, quota, schema
 from proxy.store.connections import run, run_many
 from proxy.store.faults import LogHeldError, MovedError

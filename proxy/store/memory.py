@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 from cachetools import LRUCache
 
-from proxy.core.entry import Entry
-from proxy.core.purge import Purge, Purges
+from proxy.core.freshness.entry import Entry
+from proxy.core.freshness.purge import Purge, Purges
 
 Place = tuple[str, str]
 # Questions that name a point in time are new ones every time they are asked.

@@ -3,8 +3,8 @@
 import dataclasses
 from collections.abc import Mapping
 
-from proxy.core.entry import Entry
-from proxy.core.purge import Purge, is_answer
+from proxy.core.freshness.entry import Entry
+from proxy.core.freshness.purge import Purge, is_answer
 
 Place = tuple[str, str]
 

@@ -10,7 +10,7 @@ be once for every use that is noted down, and for every rename of a namespace.
 
 from pathlib import Path
 
-from proxy.core.purge import Purge
+from proxy.core.freshness.purge import Purge
 
 APPLICATION_ID = 0x506C7550  # "PluP"
 SCHEMA_VERSION = 1

@@ -7,9 +7,9 @@ from pathlib import Path
 import structlog
 
 from proxy.clock import Clock
-from proxy.core.entry import Entry
-from proxy.core.freshness import CLOCK_SKEW_S
-from proxy.core.purge import Purge, Purges
+from proxy.core.freshness.entry import Entry
+from proxy.core.freshness.purge import Purge, Purges
+from proxy.core.freshness.verdict import CLOCK_SKEW_S
 from proxy.store import codec
 from proxy.store.backlog import Backlog
 from proxy.store.counters import StoreCounters, StoreSizes

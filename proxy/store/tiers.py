@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from proxy.core.entry import Entry
-from proxy.core.keeping import Keeping
+from proxy.core.freshness.entry import Entry
+from proxy.core.question.keeping import Keeping
 from proxy.store.memory import MemoryStore
 from proxy.store.sqlite import SqliteStore
 

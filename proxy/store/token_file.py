@@ -18,7 +18,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from proxy.core.access import PREFIX
+from proxy.core.access.grants import PREFIX
 from proxy.errors import TokenFileError
 
 _MOST_BYTES = 16 * 2**20

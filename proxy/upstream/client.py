@@ -10,11 +10,11 @@ from typing import Protocol
 from proxy.clock import Clock
 from proxy.config import model
 from proxy.core.budget import Ended, Limits, Priority, Ticket
-from proxy.core.extents import Extents
+from proxy.core.freshness.plan import Condition
+from proxy.core.http.retry_after import LEAST_S, read_retry_after
 from proxy.core.pieces import Work, pieces
-from proxy.core.plan import Condition
 from proxy.core.raised import let_go
-from proxy.core.retry_after import LEAST_S, read_retry_after
+from proxy.core.series.extents import Extents
 from proxy.errors import (
     AnswerTooLarge,
     KeyRefused,

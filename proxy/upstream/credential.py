@@ -7,8 +7,8 @@ from pathlib import Path
 import structlog
 
 from proxy.config import KeySource
-from proxy.core.key import read_key
-from proxy.core.namespace import fingerprint
+from proxy.core.access.key import read_key
+from proxy.core.freshness.namespace import fingerprint
 from proxy.errors import ConfigError
 
 _LONGEST = 10_000

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from proxy.core.extents import Extents
+from proxy.core.series.extents import Extents
 from proxy.core.surrogates import read_json
 from proxy.errors import KeyRefused, UpstreamError, UpstreamFailed
 from proxy.upstream.refusal import MESSAGE

@@ -9,29 +9,29 @@ from aiohttp import web
 from multidict import CIMultiDictProxy
 
 from proxy.config.model import Freshness
-from proxy.core.directives import Demand, read_demand
-from proxy.core.form import shown
-from proxy.core.negotiation import acceptable
-from proxy.core.networks import household
-from proxy.core.query import Query
+from proxy.core.access.networks import household
+from proxy.core.freshness.directives import Demand, read_demand
+from proxy.core.http.negotiation import acceptable
+from proxy.core.question.form import shown
+from proxy.core.question.query import Query
 from proxy.errors import BadRequest, MethodNotAllowed, NotAcceptable, NotFound, ProxyError, ScopeRefused, Unauthorized
 from proxy.service.reader import Answer
 from proxy.telemetry import caused_by
-from proxy.web.admin import PREFIX as ADMIN_PREFIX
-from proxy.web.admin import admin
-from proxy.web.answer import CACHE_CONTROL, Representation, respond
-from proxy.web.cors import is_preflight
-from proxy.web.fast import Text
-from proxy.web.guard import Visit, told
-from proxy.web.health import HEALTH, is_open
-from proxy.web.hosts import check_host
-from proxy.web.openapi import PATH as OPENAPI_PATH
+from proxy.web.gate.cors import is_preflight
+from proxy.web.gate.guard import Visit, told
+from proxy.web.gate.hosts import check_host
+from proxy.web.gate.targets import read_target
+from proxy.web.pages.admin import PREFIX as ADMIN_PREFIX
+from proxy.web.pages.admin import admin
+from proxy.web.pages.health import HEALTH, is_open
+from proxy.web.pages.openapi import PATH as OPENAPI_PATH
 from proxy.web.parts import Parts
-from proxy.web.problem import problem
-from proxy.web.ready import ReadyResponse
-from proxy.web.seen import Seen
-from proxy.web.summed import is_ordinary
-from proxy.web.targets import read_target
+from proxy.web.reply.answer import CACHE_CONTROL, Representation, respond
+from proxy.web.reply.problem import problem
+from proxy.web.reply.summed import is_ordinary
+from proxy.web.shortcut.fast import Text
+from proxy.web.shortcut.prepared import ReadyResponse
+from proxy.web.shortcut.seen import Seen
 
 _READING = frozenset({"GET", "HEAD"})
 # The upstream's client shows the first 500 characters of an error's document.

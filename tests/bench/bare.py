@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from proxy.core.coding import encode
-from proxy.core.entry import Coding
+from proxy.core.freshness.entry import Coding
+from proxy.core.http.coding import encode
 from tests.bench.bodies import LARGE, SMALL, answer_to
 from tests.bench.serving import listen
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from proxy.core.entry import Coding
+from proxy.core.freshness.entry import Coding
 from tests.bench.bare import ETAG, ready_path
 from tests.bench.bodies import SMALL, answer_to, question
 from tests.bench.exchange import Reply, UnexpectedError, ask, get

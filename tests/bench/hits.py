@@ -9,8 +9,8 @@ from itertools import repeat
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from proxy.core.access import digest_of_token
-from proxy.core.entry import Coding
+from proxy.core.access.grants import digest_of_token
+from proxy.core.freshness.entry import Coding
 from proxy.store.token_file import Token, edit_tokens, new_secret
 from tests.bench.bodies import LARGE, SMALL
 from tests.bench.contestants import BARE, NGINX, PROXY, Bare, Case, Contestant, Packaged, Proxy, Ready

@@ -7,8 +7,8 @@ import asyncio
 
 from aiohttp import web
 
-from proxy.core.coding import encode
-from proxy.core.entry import Coding
+from proxy.core.freshness.entry import Coding
+from proxy.core.http.coding import encode
 from tests.bench.bodies import METRICS_PATH, VALIDATE_PATH, VALIDATED, answer, read_project
 from tests.bench.serving import listen
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from structlog.testing import capture_logs
 
 from proxy.clock import SystemClock
-from proxy.core.entry import Coding, Entry, digest_of
+from proxy.core.freshness.entry import Coding, Entry, digest_of
 from proxy.store.sqlite import SqliteStore
 from tests.bench.exchange import ask, get
 from tests.bench.processes import end, pinned

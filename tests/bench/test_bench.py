@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.core.entry import Coding
+from proxy.core.freshness.entry import Coding
 from tests.bench import __main__ as command
 from tests.bench.contestants import Bare, Case
 from tests.bench.exchange import UnexpectedError

@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 from yarl import URL
 
-from proxy.core.access import digest_of_token
+from proxy.core.access.grants import digest_of_token
 from proxy.standin import Fault, FaultKind, Key, Standin
 from proxy.standin.auth import DEMO
 from tests.process.support import proxy_process, run

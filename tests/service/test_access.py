@@ -13,8 +13,8 @@ from aiohttp import web
 from structlog.testing import capture_logs
 from yarl import URL
 
-from proxy.core.access import PREFIX, digest_of_token
-from proxy.core.routes import ROUTES
+from proxy.core.access.grants import PREFIX, digest_of_token
+from proxy.core.question.routes import ROUTES
 from proxy.errors import ConfigError
 from proxy.standin import Fault, FaultKind, Row, Standin, StandinConfig
 from proxy.standin.faults import ANY_PATH

@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 from yarl import URL
 
 from proxy.core.budget import Priority
-from proxy.service.tenancy import VALIDATE_TARGET
+from proxy.service.fetching.tenancy import VALIDATE_TARGET
 from proxy.standin import Fault, FaultKind, Row
 from proxy.standin.faults import ANY_PATH
 from tests.service.test_access import (

@@ -7,7 +7,7 @@ from unittest.mock import patch
 
 import pytest
 
-from proxy.core import metrics_query
+from proxy.core.series import metrics_query
 from tests.oracle import OracleRow
 from tests.series import OracleUpstream, row, series_world
 from tests.service.test_series import right

@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from proxy.core import growth
-from proxy.service import series as series_module
+from proxy.core.series import growth
+from proxy.service.series import series as series_module
 from tests.oracle import permitted
 from tests.series import OracleUpstream, asked_of, row, series_world
 from tests.support import METRICS, World

@@ -14,9 +14,9 @@ import pytest
 from aiohttp import web
 
 from proxy.config import KeySource
-from proxy.core import metrics_query
 from proxy.core.budget import Priority
-from proxy.service import watched
+from proxy.core.series import metrics_query
+from proxy.service.series import watched
 from tests.oracle import permitted
 from tests.series import OracleUpstream, asked_of, proxied, series_world
 from tests.service.test_series import right, target

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from proxy.core.routes import ROUTES
+from proxy.core.question.routes import ROUTES
 from tests.support import METRICS, World, world
 
 MAX_BYTES = 2**21

@@ -28,11 +28,11 @@ from structlog.testing import capture_logs
 from yarl import URL
 
 from proxy.config import KeySource
-from proxy.core.entry import Entry
+from proxy.core.freshness.entry import Entry
 from proxy.standin import Fault, FaultKind, Row
 from proxy.web import handler
-from proxy.web.ready import Ready, ReadyResponse
-from proxy.web.server import _Connection
+from proxy.web.connection.server import _Connection
+from proxy.web.shortcut.prepared import Ready, ReadyResponse
 from tests.support import KEY, METRICS, ManualClock, World, world
 
 LARGE = f"{METRICS}?runId=1&projectName=demo&logName=loss"

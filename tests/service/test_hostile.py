@@ -13,7 +13,7 @@ from aiohttp import web
 from yarl import URL
 
 from proxy.config import model
-from proxy.web.server import Crowd, Server
+from proxy.web.connection.server import Crowd, Server
 from tests.support import METRICS, World, served, world
 
 LINE = f"GET {METRICS}?runId=1&projectName=demo HTTP/1.1\r\nHost: 127.0.0.1\r\n".encode()

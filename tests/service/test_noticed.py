@@ -8,8 +8,8 @@ from unittest.mock import patch
 
 import pytest
 
-from proxy.core import metrics_query
-from proxy.core.limits import Limits
+from proxy.core.proof.limits import Limits
+from proxy.core.series import metrics_query
 from tests.oracle import permitted
 from tests.series import OracleUpstream, asked_of, moment, row, series_world
 from tests.service.test_checks import printed, rows_in, target

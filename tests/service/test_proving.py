@@ -9,14 +9,14 @@ import msgspec
 import pytest
 from aiohttp import web
 
-from proxy.core.answers import split
 from proxy.core.budget import Ended, Priority
-from proxy.core.entry import Entry, digest_of
-from proxy.core.extents import Extent
-from proxy.core.limits import Limits
-from proxy.core.metrics_query import MetricsQuery
-from proxy.service.need import Need
-from proxy.service.probed import is_followed
+from proxy.core.freshness.entry import Entry, digest_of
+from proxy.core.proof.limits import Limits
+from proxy.core.series.answers import split
+from proxy.core.series.extents import Extent
+from proxy.core.series.metrics_query import MetricsQuery
+from proxy.service.fetching.need import Need
+from proxy.service.proof.probed import is_followed
 from tests.oracle import Asked, Cap, How, Of, permitted
 from tests.series import OracleUpstream, moment, proxied, row, series_world
 from tests.support import METRICS, ManualClock, Reply, World

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from proxy.core.coding import encode
-from proxy.core.entry import Coding
-from proxy.service import encoder
+from proxy.core.freshness.entry import Coding
+from proxy.core.http.coding import encode
+from proxy.service.fetching import encoder
 from proxy.standin import Fault, FaultKind, Row, Standin
 from tests.support import METRICS, Reply, World, world
 

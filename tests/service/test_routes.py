@@ -11,8 +11,8 @@ import msgspec
 import pytest
 from aiohttp import web
 
-from proxy.core.parameters import Parameter, Text, Whole
-from proxy.core.routes import FILES, LIST, ROUTES, Route
+from proxy.core.question.parameters import Parameter, Text, Whole
+from proxy.core.question.routes import FILES, LIST, ROUTES, Route
 from tests.support import World, served, world
 
 

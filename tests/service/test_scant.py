@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from proxy.core.routes import ROUTES
+from proxy.core.question.routes import ROUTES
 from proxy.standin import Standin
 from tests.series import OracleUpstream, proxied, series_world
 from tests.service.test_backdated_runs import YEAR_S, import_run

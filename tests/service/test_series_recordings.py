@@ -5,8 +5,8 @@ from urllib.parse import quote
 
 import pytest
 
-from proxy.core.query import read_query
-from proxy.core.routes import METRICS as METRICS_ROUTE
+from proxy.core.question.query import read_query
+from proxy.core.question.routes import METRICS as METRICS_ROUTE
 from proxy.standin import Fault, FaultKind, Standin, StandinConfig, StepMode
 from tests.service.test_recordings import REFUSED, TIES, typed, wanted
 from tests.support import DATA, METRICS, world

@@ -11,14 +11,14 @@ import pytest
 from aiohttp import web
 
 from proxy.config import KeySource
-from proxy.core import metrics_query
-from proxy.core.answers import splitting
 from proxy.core.budget import Priority
-from proxy.core.extents import Extents
-from proxy.core.metrics_query import MetricsQuery
 from proxy.core.pieces import Work
-from proxy.service import series
-from proxy.service.runs import Runs
+from proxy.core.series import metrics_query
+from proxy.core.series.answers import splitting
+from proxy.core.series.extents import Extents
+from proxy.core.series.metrics_query import MetricsQuery
+from proxy.service.series import series
+from proxy.service.series.runs import Runs
 from tests.oracle import Asked, permitted
 from tests.series import OracleUpstream, asked_of, proxied, row, series_world
 from tests.service.test_checks import LONG, ask, no_last_row, printed, rows_in

@@ -9,13 +9,13 @@ from urllib.parse import parse_qsl
 import pytest
 from structlog.testing import capture_logs
 
-from proxy.core import metrics_query
-from proxy.core.entry import Entry, digest_of
-from proxy.core.metrics_query import MetricsQuery
-from proxy.core.purge import Purge
-from proxy.service.deltas import Deltas, _Refresh
-from proxy.service.need import Fetched, Need
-from proxy.service.widening import Asked, Widening
+from proxy.core.freshness.entry import Entry, digest_of
+from proxy.core.freshness.purge import Purge
+from proxy.core.series import metrics_query
+from proxy.core.series.metrics_query import MetricsQuery
+from proxy.service.fetching.need import Fetched, Need
+from proxy.service.series.deltas import Deltas, _Refresh
+from proxy.service.series.widening import Asked, Widening
 from tests.oracle import permitted
 from tests.series import OracleUpstream, asked_of, proxied, row, series_world
 from tests.service.test_deltas import WIDE, begin, live, settle, since

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from proxy.core.query import read_query
-from proxy.core.routes import METRICS
+from proxy.core.question.query import read_query
+from proxy.core.question.routes import METRICS
 from proxy.errors import BadQuery
 from proxy.standin import Row, Standin
 from proxy.standin import params as oracle

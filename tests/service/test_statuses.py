@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from proxy.config import KeySource
-from proxy.core.query import read_query
-from proxy.core.routes import DETAILS, LIST
+from proxy.core.question.query import read_query
+from proxy.core.question.routes import DETAILS, LIST
 from proxy.core.run_status import PAGE_ROWS, Ramp
-from proxy.service.statuses import Statuses
-from proxy.service.tenancy import Tenant
+from proxy.service.fetching.tenancy import Tenant
+from proxy.service.status.statuses import Statuses
 from proxy.standin import Fault, FaultKind, RunStatus, Standin, StandinConfig
 from tests.support import ManualClock, World, until, world
 

@@ -6,7 +6,7 @@ from urllib.parse import parse_qsl
 import pytest
 from aiohttp import web
 
-from proxy.core.document import Check
+from proxy.core.question.document import Check
 from tests.oracle import OracleRow, permitted
 from tests.series import OracleUpstream, asked_of, row, series_world
 from tests.service.test_series import right, target

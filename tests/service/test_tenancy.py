@@ -4,7 +4,7 @@ import asyncio
 from pathlib import Path
 
 from proxy.config import KeySource
-from proxy.core.plan import Condition
+from proxy.core.freshness.plan import Condition
 from proxy.standin import Fault, FaultKind, Standin
 from tests.support import KEY, METRICS, QUESTION, ManualClock, World, world
 

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from proxy import log
 from proxy.standin import Fault, FaultKind
-from proxy.web.summed import SummedLog
+from proxy.web.reply.summed import SummedLog
 from tests.support import METRICS, QUESTION, ManualClock, world
 
 

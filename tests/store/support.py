@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from proxy.core.entry import Entry, digest_of
+from proxy.core.freshness.entry import Entry, digest_of
 from proxy.store import SqliteStore
 from proxy.store.database import Database
 

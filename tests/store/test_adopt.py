@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.core.purge import Purge
+from proxy.core.freshness.purge import Purge
 from proxy.store import SqliteStore
 from proxy.store.database import Batch
 from tests.store.support import MIB, NOW_S, database, edit, entry, fetch, opened, same

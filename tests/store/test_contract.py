@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.core.entry import Entry
+from proxy.core.freshness.entry import Entry
 from proxy.store import MemoryStore, SqliteStore, Store, keeper
 from tests.store.support import MIB, NOW_S, entry, noise, opened, same, until
 

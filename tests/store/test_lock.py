@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from proxy.core.purge import Purge
+from proxy.core.freshness.purge import Purge
 from proxy.errors import StoreError
 from proxy.store.connections import run
 from proxy.store.files import FileLock, LockLostError

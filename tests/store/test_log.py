@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from proxy.core.entry import tombstone
-from proxy.core.purge import MOST, Purge
+from proxy.core.freshness.entry import tombstone
+from proxy.core.freshness.purge import MOST, Purge
 from proxy.store import SqliteStore
 from proxy.store.backlog import MOST_GONE
 from proxy.store.connections import run

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from proxy.core.entry import OVERHEAD_BYTES, Coding
+from proxy.core.freshness.entry import OVERHEAD_BYTES, Coding
 from proxy.store import MemoryStore
 from tests.store.support import NOW_S, entry
 

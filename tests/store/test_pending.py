@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from proxy.core.entry import Coding, tombstone
-from proxy.core.purge import MOST, Purge
+from proxy.core.freshness.entry import Coding, tombstone
+from proxy.core.freshness.purge import MOST, Purge
 from proxy.store.backlog import Backlog
 from proxy.store.pending import Pending, newest
 from tests.store.support import NOW_S, entry

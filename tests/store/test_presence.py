@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.core.purge import Purge
+from proxy.core.freshness.purge import Purge
 from proxy.store import SqliteStore, quota
 from proxy.store import presence as module
 from proxy.store.connections import run

@@ -5,8 +5,8 @@ import signal
 import sys
 from pathlib import Path
 
-from proxy.core.entry import Coding
-from proxy.core.freshness import CLOCK_SKEW_S
+from proxy.core.freshness.entry import Coding
+from proxy.core.freshness.verdict import CLOCK_SKEW_S
 from tests.store.support import NOW_S, ManualClock, edit, entry, fetch, noise, opened, same
 
 # Writes for ever; says after each flush how far it is.
@@ -15,7 +15,7 @@ import asyncio, sys
 import structlog
 from pathlib import Path
 from proxy.clock import SystemClock
-from proxy.core.entry import Entry, digest_of
+from proxy.core.freshness.entry import Entry, digest_of
 from proxy.store import SqliteStore
 
 structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from proxy.core.access import digest_of_token, read_bearer
+from proxy.core.access.grants import digest_of_token, read_bearer
 from proxy.errors import TokenFileError
 from proxy.store.token_file import Token, Tokens, edit_tokens, new_secret, read_tokens
 

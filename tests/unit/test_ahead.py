@@ -6,15 +6,15 @@ from typing import cast
 
 import pytest
 
-from proxy.core.entry import Entry, digest_of
-from proxy.core.freshness import Lifetimes
-from proxy.core.metrics_query import MetricsQuery
-from proxy.service.ahead import Ahead
-from proxy.service.lifetimes import RunLifetimes
-from proxy.service.need import Need
-from proxy.service.runs import Runs
-from proxy.service.tenancy import Tenant
-from proxy.service.widening import Asked
+from proxy.core.freshness.entry import Entry, digest_of
+from proxy.core.freshness.verdict import Lifetimes
+from proxy.core.series.metrics_query import MetricsQuery
+from proxy.service.fetching.need import Need
+from proxy.service.fetching.tenancy import Tenant
+from proxy.service.series.ahead import Ahead
+from proxy.service.series.runs import Runs
+from proxy.service.series.widening import Asked
+from proxy.service.status.lifetimes import RunLifetimes
 from tests.support import ManualClock
 
 # 40 ms after it was asked for an answer is refreshed: 0.6 of the time in which it is handed out stale have passed.

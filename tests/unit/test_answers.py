@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.answers import split
-from proxy.core.extents import Known
-from proxy.core.metrics_query import MetricsQuery
+from proxy.core.series.answers import split
+from proxy.core.series.extents import Known
+from proxy.core.series.metrics_query import MetricsQuery
 from tests.oracle import OracleRow, permitted
 from tests.series import asked_of, row
 

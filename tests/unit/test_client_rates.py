@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.client_rates import ClientRates
+from proxy.core.access.client_rates import ClientRates
 
 GAPS = st.lists(st.floats(min_value=0, max_value=3), max_size=60)
 

@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace as changed
 
-from proxy.core.answers import split
-from proxy.core.deltas import deltas
-from proxy.core.extents import Extents, Known
-from proxy.core.growth import extended, none, overlap_from, replaced
-from proxy.core.metrics_query import MetricsQuery
-from proxy.core.routes import MAX_LIMIT
+from proxy.core.question.routes import MAX_LIMIT
+from proxy.core.series.answers import split
+from proxy.core.series.deltas import deltas
+from proxy.core.series.extents import Extents, Known
+from proxy.core.series.growth import extended, none, overlap_from, replaced
+from proxy.core.series.metrics_query import MetricsQuery
 from tests.oracle import OracleRow, permitted
 from tests.series import asked_of, row
 

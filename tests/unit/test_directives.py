@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from proxy.core.directives import NO_DEMAND, Demand, read_demand
+from proxy.core.freshness.directives import NO_DEMAND, Demand, read_demand
 
 
 def read(cache_control: str, pragma: str = "", *, floor_s: float = 0.0) -> Demand:

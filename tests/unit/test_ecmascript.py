@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.ecmascript import WHITESPACE, to_number
+from proxy.core.question.ecmascript import WHITESPACE, to_number
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """Whether further series of a run will be asked for, as the last runs of its project were."""
 
-from proxy.core.expecting import Expecting
+from proxy.core.series.expecting import Expecting
 
 
 def test_nothing_is_expected_at_first() -> None:

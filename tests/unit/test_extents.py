@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace as changed
 
-from proxy.core.answers import split
-from proxy.core.extents import Extents, Known, answer, may_hold
-from proxy.core.growth import extended, none
-from proxy.core.metrics_query import MetricsQuery, metrics_query
-from proxy.core.query import read_query
-from proxy.core.routes import METRICS
-from proxy.core.sampling import is_complete, sampled, sent
+from proxy.core.question.query import read_query
+from proxy.core.question.routes import METRICS
+from proxy.core.series.answers import split
+from proxy.core.series.extents import Extents, Known, answer, may_hold
+from proxy.core.series.growth import extended, none
+from proxy.core.series.metrics_query import MetricsQuery, metrics_query
+from proxy.core.series.sampling import is_complete, sampled, sent
 from tests.oracle import OracleRow, permitted
 from tests.series import asked_of, row
 

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from proxy.core.entry import Entry, digest_of, is_scant
-from proxy.core.freshness import Lifetimes, Verdict, age_s, judge, stale_s
+from proxy.core.freshness.entry import Entry, digest_of, is_scant
+from proxy.core.freshness.verdict import Lifetimes, Verdict, age_s, judge, stale_s
 
 LIFETIMES = Lifetimes(fresh_s=5, stale_while_revalidate_s=3, stale_if_error_s=60, negative_s=5)
 SENT_S = 1_000.0

@@ -10,11 +10,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec.structs import replace as changed
 
-from proxy.core.answers import split
-from proxy.core.extents import Extent, Extents, Known, answer
-from proxy.core.growth import extended, merged, none, overlap_from, replaced
-from proxy.core.metrics_query import MetricsQuery
-from proxy.core.sampling import is_complete
+from proxy.core.series.answers import split
+from proxy.core.series.extents import Extent, Extents, Known, answer
+from proxy.core.series.growth import extended, merged, none, overlap_from, replaced
+from proxy.core.series.metrics_query import MetricsQuery
+from proxy.core.series.sampling import is_complete
 from tests.oracle import OracleRow, permitted
 from tests.series import asked_of, row
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.key import read_key
+from proxy.core.access.key import read_key
 
 KEY = "mlpi_0123456789abcdefABCDEF"
 

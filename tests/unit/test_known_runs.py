@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.core.run_status import Ended, Listing, Page, Ramp, Terminal
-from proxy.service.known_runs import CHAIN_S, KnownRuns, Place
+from proxy.service.status.known_runs import CHAIN_S, KnownRuns, Place
 from tests.support import ManualClock
 
 STATUS_S = 15.0

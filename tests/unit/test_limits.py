@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from proxy.core.limits import TRUST_S, Limits
-from proxy.core.metrics_query import MetricsQuery
-from proxy.core.proof import Size
+from proxy.core.proof.limits import TRUST_S, Limits
+from proxy.core.proof.wholeness import Size
+from proxy.core.series.metrics_query import MetricsQuery
 
 ALL = MetricsQuery(run="1", project="p", name=None, group=None, limit=10_000, first=0, last=None)
 ONE = replace(ALL, name="loss")

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 
 import pytest
 
-from proxy.core.metrics_query import metrics_query
-from proxy.core.query import read_query
-from proxy.core.routes import METRICS
-from proxy.service.looks import Looks
+from proxy.core.question.query import read_query
+from proxy.core.question.routes import METRICS
+from proxy.core.series.metrics_query import metrics_query
+from proxy.service.status.looks import Looks
 from tests.support import ManualClock
 
 

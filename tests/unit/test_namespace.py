@@ -2,8 +2,8 @@
 
 from itertools import combinations
 
-from proxy.core.entry import OVERHEAD_BYTES, Coding, Entry, digest_of
-from proxy.core.namespace import fingerprint, fingerprint_namespace, organization_namespace
+from proxy.core.freshness.entry import OVERHEAD_BYTES, Coding, Entry, digest_of
+from proxy.core.freshness.namespace import fingerprint, fingerprint_namespace, organization_namespace
 
 
 def test_namespaces_are_apart() -> None:

@@ -5,10 +5,10 @@ import sys
 
 import pytest
 
-from proxy.core.coding import encode
-from proxy.core.entry import Coding, Entry, digest_of
-from proxy.core.negotiation import acceptable
-from proxy.core.validators import etag, matched
+from proxy.core.freshness.entry import Coding, Entry, digest_of
+from proxy.core.http.coding import encode
+from proxy.core.http.negotiation import acceptable
+from proxy.core.http.validators import etag, matched
 
 if sys.version_info >= (3, 14):
     from compression import zstd

@@ -4,7 +4,7 @@ import ipaddress
 
 import pytest
 
-from proxy.core.networks import Networks, client_address, household, in_plain_form, read_address, read_network
+from proxy.core.access.networks import Networks, client_address, household, in_plain_form, read_address, read_network
 
 PROXIES = Networks(["10.0.0.0/24", "::1"])
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from proxy.core.outcome import Forward, Outcome, cache_status
+from proxy.core.freshness.outcome import Forward, Outcome, cache_status
 
 
 @pytest.mark.parametrize(

@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace as with_
 
-from proxy.core.answers import partitions, split
-from proxy.core.entry import digest_of
-from proxy.core.extents import Extent, Extents, Known
-from proxy.core.growth import extended, none, overlap_from, replaced
-from proxy.core.metrics_query import MetricsQuery
-from proxy.core.packs import Pack, Written, head_of, packs_of, read, written
+from proxy.core.freshness.entry import digest_of
+from proxy.core.series.answers import partitions, split
+from proxy.core.series.extents import Extent, Extents, Known
+from proxy.core.series.growth import extended, none, overlap_from, replaced
+from proxy.core.series.metrics_query import MetricsQuery
+from proxy.core.series.packs import Pack, Written, head_of, packs_of, read, written
 from tests.oracle import OracleRow, permitted
 from tests.series import asked_of, row
 

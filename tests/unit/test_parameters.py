@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.compound import Json, NameSet, RunIds
-from proxy.core.ecmascript import WHITESPACE, to_number
-from proxy.core.parameters import Choice, Flag, Kind, Text, Unread, Whole
-from proxy.core.query import read_query
-from proxy.core.routes import COMPARE, DETAILS, DETAILS_BY_DISPLAY_ID, LIST, METRIC_NAMES, ROUTES, Route, RouteTable
+from proxy.core.question.compound import Json, NameSet, RunIds
+from proxy.core.question.ecmascript import WHITESPACE, to_number
+from proxy.core.question.parameters import Choice, Flag, Kind, Text, Unread, Whole
+from proxy.core.question.query import read_query
+from proxy.core.question.routes import COMPARE, DETAILS, DETAILS_BY_DISPLAY_ID, LIST, METRIC_NAMES, ROUTES, Route, RouteTable
 from proxy.errors import BadQuery
 
 LISTS = st.text(alphabet="ab ,\t\u00a0", max_size=12)

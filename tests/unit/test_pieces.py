@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core import answers, extents
-from proxy.core.answers import split
-from proxy.core.document import check_metrics, check_raw
-from proxy.core.extents import Extents, answer
-from proxy.core.metrics_query import MetricsQuery
-from proxy.core.packs import head_of, read, written
 from proxy.core.pieces import Work, finished, pieces
+from proxy.core.question.document import check_metrics, check_raw
+from proxy.core.series import answers, extents
+from proxy.core.series.answers import split
+from proxy.core.series.extents import Extents, answer
+from proxy.core.series.metrics_query import MetricsQuery
+from proxy.core.series.packs import head_of, read, written
 from tests.oracle import OracleRow, permitted
 from tests.series import asked_of, row
 
@@ -184,7 +184,7 @@ def test_small_pieces_all_the_way() -> None:
     ],
 )
 def test_rows_that_are_not_documented(fields: dict[str, Any]) -> None:
-    """Where what is taken apart has to have the documented shape, it has it as `core.document` says."""
+    """Where what is taken apart has to have the documented shape, it has it as `core.question.document` says."""
     all_fields = {"logName": "a", "logGroup": "", "value": 1, "time": "t", "step": 1, **fields}
     right = printed({"metrics": [{"logName": "a", "logGroup": "", "value": 1.5, "time": "t", "step": 1}]})
     wrong = printed({"metrics": [{name: value for name, value in all_fields.items() if value is not ...}]})

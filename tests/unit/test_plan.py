@@ -4,8 +4,8 @@ from itertools import product
 
 import pytest
 
-from proxy.core.freshness import Verdict
-from proxy.core.plan import Condition, Plan, decide
+from proxy.core.freshness.plan import Condition, Plan, decide
+from proxy.core.freshness.verdict import Verdict
 
 FRESH, REVALIDATE, ON_ERROR, EXPIRED = Verdict
 OPEN, RESTING, REFUSED = Condition

@@ -6,10 +6,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from proxy.core.answers import split
-from proxy.core.extents import Extents
-from proxy.core.metrics_query import MetricsQuery
-from proxy.core.proof import (
+from proxy.core.proof.wholeness import (
     FEW_ROWS,
     Size,
     confirmed,
@@ -22,6 +19,9 @@ from proxy.core.proof import (
     size_of,
     tails_of,
 )
+from proxy.core.series.answers import split
+from proxy.core.series.extents import Extents
+from proxy.core.series.metrics_query import MetricsQuery
 from tests.oracle import Asked, Cap, How, Of, OracleRow, permitted
 from tests.series import row
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from proxy.core.entry import Entry, digest_of
-from proxy.core.purge import MOST, Purge, Purges
+from proxy.core.freshness.entry import Entry, digest_of
+from proxy.core.freshness.purge import MOST, Purge, Purges
 
 METRICS = "/api/runs/metrics?runId=5&projectName=a%26b&logName=train/loss&limit=9"
 TAKEN: list[tuple[dict[str, Any], str, bool]] = [

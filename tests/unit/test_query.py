@@ -4,8 +4,8 @@ from urllib.parse import parse_qsl, quote
 
 import pytest
 
-from proxy.core.query import MAX_TARGET_BYTES, Query, read_query
-from proxy.core.routes import METRICS
+from proxy.core.question.query import MAX_TARGET_BYTES, Query, read_query
+from proxy.core.question.routes import METRICS
 from proxy.errors import BadQuery, QueryTooLong
 
 BASE = "projectName=demo&logName=loss"

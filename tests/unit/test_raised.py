@@ -17,8 +17,8 @@ from proxy.errors import (
     UpstreamBusy,
     UpstreamFailed,
 )
-from proxy.service.memo import Failure, Memo
-from proxy.service.question import Question
+from proxy.service.fetching.memo import Failure, Memo
+from proxy.service.fetching.question import Question
 
 ERRORS = [
     UpstreamFailed("no", upstream_status=500, transient=True),

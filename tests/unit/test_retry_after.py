@@ -2,7 +2,7 @@
 
 import pytest
 
-from proxy.core.retry_after import read_retry_after
+from proxy.core.http.retry_after import read_retry_after
 
 DATE = "Mon, 23 Nov 2026 08:00:00 GMT"
 

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from proxy.core.answers import split
-from proxy.core.extents import Extents
-from proxy.core.metrics_query import MetricsQuery
-from proxy.core.stretch import stretch
+from proxy.core.proof.stretch import stretch
+from proxy.core.series.answers import split
+from proxy.core.series.extents import Extents
+from proxy.core.series.metrics_query import MetricsQuery
 from tests.oracle import Asked, permitted
 from tests.series import row
 

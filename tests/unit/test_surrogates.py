@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core import document
-from proxy.core.answers import split
-from proxy.core.document import Check
-from proxy.core.metrics_query import MetricsQuery
-from proxy.core.projects import only_projects, project_of
+from proxy.core.access.projects import only_projects, project_of
+from proxy.core.question import document
+from proxy.core.question.document import Check
 from proxy.core.run_status import read_ended, read_page
+from proxy.core.series.answers import split
+from proxy.core.series.metrics_query import MetricsQuery
 from proxy.core.surrogates import read_json, without_surrogates
 
 _anything = msgspec.json.Decoder(Any)

@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.windows import divided, fewer, planned
+from proxy.core.series.windows import divided, fewer, planned
 
 STEPS = st.lists(st.integers(0, 200), min_size=1, max_size=40, unique=True).map(sorted)
 

@@ -1,0 +1,71 @@
+"""A stored answer: the bytes that the upstream sent, when they were asked for, and the forms they can be handed out in."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+
+from xxhash import xxh3_128_hexdigest
+
+# What an entry costs in memory beside its bodies: the objects, the key, and their places in the tables. Measured at 10,000
+# entries (docs/benchmarks.md), rounded up.
+OVERHEAD_BYTES = 1_500
+
+
+class Coding(StrEnum):
+    """A content coding by its registered name (RFC 9110 section 8.4.1)."""
+
+    IDENTITY = "identity"
+    GZIP = "gzip"
+    ZSTD = "zstd"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, weakref_slot=True)
+class Entry:
+    """One answer of the upstream to one question.
+
+    `body` is the body as it came, never re-serialised. `sent_at_s` is the wall time (seconds since the epoch) at which the
+    request was sent: what the upstream said is at least as new as that, so age counts from there. `digest` is the body's XXH3
+    of 128 bits in lower-case hex: it tells bodies apart, and promises nothing against someone who looks for two that agree.
+    `encoded` holds the compressed forms made so far. `status` is 200, or the 4xx that the upstream itself answered.
+    `whole_at_s` is when all of it was last asked for, where only its newest rows were asked for at `sent_at_s`; `through` the
+    last step up to which all of its series are known, where they are. `purged`: it was purged softly (`core.freshness.purge`).
+    `elements`: how many its list has, None where it is no list or nobody has counted. `scant`: it is empty, or was shorter than
+    the answer before it: there may be more in a moment.
+    """
+
+    body: bytes
+    sent_at_s: float
+    digest: str
+    status: int = 200
+    encoded: Mapping[Coding, bytes] = field(default_factory=lambda: MappingProxyType({}))
+    whole_at_s: float | None = None
+    through: int | None = None
+    purged: bool = False
+    elements: int | None = None
+    scant: bool = False
+
+    @property
+    def oldest_s(self) -> float:
+        """When the oldest part of it was asked for (wall time)."""
+        return self.sent_at_s if self.whole_at_s is None else min(self.sent_at_s, self.whole_at_s)
+
+    @property
+    def size_bytes(self) -> int:
+        """What holding this entry costs in memory."""
+        return OVERHEAD_BYTES + len(self.body) + sum(map(len, self.encoded.values()))
+
+
+def is_scant(elements: int | None, before: int | None) -> bool:
+    """Tell whether a list of so many elements is empty, or shorter than the one before it; None: nobody knows."""
+    return elements == 0 or (elements is not None and before is not None and elements < before)
+
+
+def digest_of(body: bytes) -> str:
+    """Return the digest that an Entry with this body carries (32 hex digits)."""
+    return xxh3_128_hexdigest(body)
+
+
+def tombstone(sent_at_s: float) -> Entry:
+    """Return what is put in place of an entry that is no longer what the upstream says: stores keep nothing under its key."""
+    return Entry(body=b"", sent_at_s=sent_at_s, digest="", status=404)

@@ -1,0 +1,65 @@
+"""What to do about one request: a table from the state of the entry, the upstream and the request to a plan.
+
+The README's table "What a client sees" is this one, told from outside.
+"""
+
+from enum import Enum
+from typing import assert_never
+
+from proxy.core.freshness.verdict import Verdict
+
+
+class Condition(Enum):
+    """Whether asking the upstream has any prospect."""
+
+    OPEN = "open"
+    RESTING = "resting"
+    """In a cool-down, or the last fetch of this very question failed a moment ago."""
+    KEY_REFUSED = "key-refused"
+
+
+class Plan(Enum):
+    """What to do."""
+
+    SERVE = "serve"
+    SERVE_AND_REFRESH = "serve-and-refresh"
+    SERVE_STALE = "serve-stale"
+    """Serve at once, although it is stale: the upstream has just failed, or wants to be left alone."""
+    FETCH_BRIEFLY = "fetch-briefly"
+    """Fetch, and fall back on what is there where that fails or takes longer than freshness.stale_wait_s."""
+    FETCH = "fetch"
+    """Fetch; there is nothing to fall back on."""
+    UNUSABLE = "unusable"
+    """Nothing usable is stored and the request forbids asking: 504 (RFC 9111 section 5.2.1.7)."""
+
+
+def decide(verdict: Verdict | None, *, satisfied: bool, only_if_cached: bool, condition: Condition) -> Plan:
+    """Return the plan.
+
+    `verdict` is None where nothing is stored; `satisfied` tells whether the entry is new enough for what the request itself
+    demands.
+    """
+    if condition is Condition.KEY_REFUSED:
+        # Whoever revoked the key may have meant to end the reading: nothing stale, but the promised freshness holds.
+        return Plan.SERVE if verdict is Verdict.FRESH else _ask(only_if_cached)
+    match verdict:
+        case None | Verdict.EXPIRED:
+            return _ask(only_if_cached)
+        case Verdict.FRESH | Verdict.STALE_WHILE_REVALIDATE | Verdict.STALE_IF_ERROR:
+            return _decide_usable(verdict, satisfied=satisfied, only_if_cached=only_if_cached, condition=condition)
+        case _:
+            assert_never(verdict)
+
+
+def _decide_usable(verdict: Verdict, *, satisfied: bool, only_if_cached: bool, condition: Condition) -> Plan:
+    if verdict is Verdict.FRESH and satisfied:
+        return Plan.SERVE
+    if condition is Condition.RESTING:
+        return Plan.SERVE_STALE
+    if verdict is Verdict.STALE_WHILE_REVALIDATE and satisfied:
+        return Plan.SERVE_AND_REFRESH
+    return Plan.UNUSABLE if only_if_cached else Plan.FETCH_BRIEFLY
+
+
+def _ask(only_if_cached: bool) -> Plan:
+    return Plan.UNUSABLE if only_if_cached else Plan.FETCH

@@ -1,0 +1,131 @@
+"""A raw query string read into a `Query`: the question that it asks, in one canonical form.
+
+Two raw queries get the same canonical text exactly where the upstream answers both from the same parameters: its spelling of
+numbers, its defaults, its empty-is-unset, and no regard to order. The canonical text is what the cache is keyed by and what
+the upstream is sent, so that an answer always belongs to the question it is stored under.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from proxy.core.question.form import read_segment, shown, split_query
+from proxy.core.question.keeping import Keeping
+from proxy.core.question.parameters import Flag, Parameter
+from proxy.core.question.routes import Route
+from proxy.errors import BadQuery, Fault, QueryTooLong
+
+# The upstream answers 431 from about 16 kB of URL on; the rest is room for its host name and the request line.
+MAX_TARGET_BYTES = 15_000
+# What `_quoted` leaves as it is.
+_SAFE = re.compile(r"[A-Za-z0-9_.~/:@!$'()*,;?-]*")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Query:
+    """One question to the upstream.
+
+    `target` is the canonical path and query, printable ASCII; equal targets are equal questions. `values` are the canonical
+    texts of the row's parameters, and `further` the (name, value) pairs that only the upstream understands. `unknown` are the
+    names of parameters that were dropped because neither the upstream's documents nor the configuration name them; they are no
+    part of the question. `moving`: it names a point in time, so that it will hardly be asked again.
+    """
+
+    route: Route
+    target: str
+    values: Mapping[str, str]
+    further: tuple[tuple[str, str], ...] = ()
+    unknown: tuple[str, ...] = ()
+    moving: bool = False
+
+    @property
+    def keeping(self) -> Keeping:
+        """Where the answer may be kept."""
+        return Keeping.FEW if self.moving else self.route.keeping
+
+
+def read_query(
+    route: Route, raw: str, *, segment: str = "", ignored: Collection[str] = (), extra: Collection[str] = ()
+) -> Query:
+    """Read a raw query string (without the `?`) as the upstream would, and the raw last segment of an open path.
+
+    `ignored` names cache busters, dropped without a word; `extra` names further parameters that are forwarded as they are
+    and are part of the question. Raises BadQuery naming every faulty parameter, QueryTooLong for what upstream is too long.
+    """
+    place = "" if route.segment is None else _segment(route.segment, segment)
+    pairs = split_query(raw)
+    values = _known(route, pairs)
+    further = tuple(sorted(((name, value) for name, value in pairs if name in extra), key=lambda pair: pair[0]))
+    known = {parameter.name for parameter in route.parameters}
+    unknown = tuple(dict.fromkeys(name for name, _ in pairs if name not in known and name not in ignored and name not in extra))
+    return question(route, values, segment=place, further=further, unknown=unknown)
+
+
+def question(
+    route: Route,
+    values: Mapping[str, str],
+    *,
+    segment: str = "",
+    further: tuple[tuple[str, str], ...] = (),
+    unknown: tuple[str, ...] = (),
+) -> Query:
+    """Return the question that a row asks with these canonical texts (those left out are unset). Raises QueryTooLong."""
+    path = route.path if route.segment is None else route.stem + segment
+    named = [(parameter.name, values[parameter.name]) for parameter in route.parameters if parameter.name in values]
+    asked = "&".join(f"{_quoted(name)}={_quoted(value)}" for name, value in [*named, *further])
+    target = f"{path}?{asked}" if asked else path
+    if len(target) > MAX_TARGET_BYTES:
+        raise QueryTooLong(
+            f"the query is longer than the {MAX_TARGET_BYTES} bytes that the upstream accepts; ask for less at once"
+        )
+    moving = any(
+        parameter.moving is not None and parameter.moving.search(values[parameter.name]) is not None
+        for parameter in route.parameters
+        if parameter.name in values
+    )
+    return Query(route=route, target=target, values=values, further=further, unknown=unknown, moving=moving)
+
+
+def _segment(parameter: Parameter, raw: str) -> str:
+    try:
+        canonical = parameter.kind.canonical(read_segment(raw))
+    except ValueError as exc:
+        raise BadQuery((Fault(parameter=parameter.name, message=str(exc)),)) from None
+    return quote(canonical or "", safe=":@!$'()*,;")
+
+
+def _quoted(text: str) -> str:
+    """Percent-encode what has a meaning in a query or may not stand there raw, and nothing else: names are full of slashes."""
+    return text if _SAFE.fullmatch(text) else quote(text, safe="/:@!$'()*,;?")
+
+
+def _known(route: Route, pairs: list[tuple[str, str]]) -> dict[str, str]:
+    counts = Counter(name for name, _ in pairs)
+    texts = dict(pairs)
+    faults: list[Fault] = []
+    canonical: dict[str, str] = {}
+    for parameter in route.parameters:
+        try:
+            value = _value(parameter, texts, counts[parameter.name])
+        except ValueError as exc:
+            faults.append(Fault(parameter=shown(parameter.name), message=str(exc)))
+        else:
+            if value is not None:
+                canonical[parameter.name] = value
+    if faults:
+        raise BadQuery(tuple(faults))
+    return canonical
+
+
+def _value(parameter: Parameter, texts: dict[str, str], count: int) -> str | None:
+    if count > 1 and isinstance(parameter.kind, Flag):
+        return parameter.kind.canonical("an array, which is true whatever is in it")
+    if count > 1:
+        raise ValueError("given more than once")
+    if count == 0:
+        if parameter.required:
+            raise ValueError("required")
+        return parameter.default
+    return parameter.kind.canonical(texts[parameter.name])

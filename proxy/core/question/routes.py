@@ -1,0 +1,275 @@
+"""The read API as a table: what may be asked, with which parameters, how long it lives, and what an answer must look like.
+
+A further route is one further row of `ROUTES`: parsing, caching, coalescing, the stale rules, metrics, the setting for its
+lifetime and `/openapi.json` follow from it.
+"""
+
+import math
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from proxy.core.question.compound import Json, NameSet, RunIds
+from proxy.core.question.document import (
+    check_details,
+    check_files,
+    check_history,
+    check_list,
+    check_logs,
+    check_metric_names,
+    check_metrics,
+    check_projects,
+    check_raw,
+    check_runs,
+    check_statistics,
+)
+from proxy.core.question.keeping import Keeping
+from proxy.core.question.parameters import Choice, Flag, Parameter, Text, Unread, Whole
+from proxy.core.question.scope import Scope
+
+DEFAULT_LIMIT = 2000
+MAX_LIMIT = 10_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """One row of the read API.
+
+    `name` is a word for logs, metrics and the configuration. `path` is matched exactly; where it is open, its last segment
+    stands for the parameter `segment`, whose name it has in braces. `check` raises ValueError where a body does not have the
+    documented shape; its message must hold nothing of the body. What it returns is how many elements an answer's list has, None
+    where it is none. `fresh_s` is the freshness lifetime where the configuration names none, None for freshness.running_s; an
+    empty list, or one that is shorter than the one before, lives no longer than that in any case. Nothing older than `oldest_s`
+    is handed out, whatever the configuration and the upstream's state. `scope` is what its answers are about, for tokens that
+    are limited to projects.
+    """
+
+    name: str
+    path: str
+    summary: str
+    parameters: tuple[Parameter, ...]
+    check: Callable[[bytes], int | None]
+    fresh_s: float | None = None
+    oldest_s: float = math.inf
+    keeping: Keeping = Keeping.DISK
+    segment: Parameter | None = None
+    scope: Scope = Scope.NAMED
+
+    def __post_init__(self) -> None:
+        if (self.segment is None) != ("{" not in self.path) or "{" in self.stem:
+            raise ValueError(f"{self.path}: only the last segment may be open, and then needs a parameter of its own")
+
+    @property
+    def stem(self) -> str:
+        """The path up to its last slash, included."""
+        return self.path.rpartition("/")[0] + "/"
+
+
+METRICS = Route(
+    name="metrics",
+    path="/api/runs/metrics",
+    summary="Rows of a run's series, sampled down to `limit` rows for each metric",
+    parameters=(
+        # Published as optional, though the running code answers 400 without it: forwarded as it is.
+        Parameter(name="runId", kind=Whole(minimum=0)),
+        Parameter(name="projectName", kind=Text(empty_is_unset=False), required=True),
+        Parameter(name="logName", kind=Text(empty_is_unset=True)),
+        Parameter(name="logGroup", kind=Text(empty_is_unset=True)),
+        Parameter(name="limit", kind=Whole(minimum=1, maximum=MAX_LIMIT), default=str(DEFAULT_LIMIT)),
+        Parameter(name="stepMin", kind=Whole(minimum=0, zero_is_unset=True)),
+        Parameter(name="stepMax", kind=Whole(minimum=0)),
+    ),
+    check=check_metrics,
+)
+
+_RUN = Parameter(name="runId", kind=Whole(minimum=0), required=True)
+# Looked for among the runs, where a negative one is simply not found; elsewhere it is more than the upstream's database reads.
+_RUN_LOOKED_FOR = Parameter(name="runId", kind=Whole(minimum=-(2**53)), required=True)
+_PROJECT = Parameter(name="projectName", kind=Text(empty_is_unset=False), required=True)
+_METRIC = Parameter(name="logName", kind=Text(empty_is_unset=False), required=True)
+_TEXT = Text(empty_is_unset=True)
+_OFFSET = Whole(minimum=0, zero_is_unset=True)
+# Filters that name a moment: `{"heartbeat_at": {"$lt": ...}}` with an hour ago is another question at every poll.
+_DATED = re.compile(r"heartbeat|created_?at|updated_?at|\"date\"", re.IGNORECASE)
+_ANY = re.compile("")
+_STATUSES = frozenset({"RUNNING", "COMPLETED", "FAILED", "TERMINATED", "CANCELLED"})
+# Upstream these are reckoned every 5 minutes: a minute more makes them little older.
+_DERIVED_S = 60.0
+
+LIST = Route(
+    name="list",
+    path="/api/runs/list",
+    summary="Runs of a project, filtered, sorted and paged",
+    parameters=(
+        Parameter(name="projectName", kind=_TEXT),
+        Parameter(name="search", kind=Text(empty_is_unset=True, trimmed=True)),
+        Parameter(name="tags", kind=NameSet()),
+        Parameter(name="limit", kind=Whole(minimum=1, maximum=200), default="50"),
+        Parameter(name="konduktorJobPrefix", kind=_TEXT, spans=True),
+        Parameter(name="includeFieldValues", kind=Flag()),
+        Parameter(name="visibleColumns", kind=Json()),
+        Parameter(name="fieldFilters", kind=Json(), moving=_DATED),
+        Parameter(name="sort", kind=_TEXT),
+        Parameter(name="offset", kind=Whole(minimum=0, maximum=100_000, zero_is_unset=True)),
+        Parameter(name="status", kind=NameSet(among=_STATUSES)),
+        Parameter(name="heartbeatAfter", kind=Text(empty_is_unset=False), moving=_ANY),
+        Parameter(name="heartbeatBefore", kind=Text(empty_is_unset=False), moving=_ANY),
+        Parameter(name="filter", kind=Json(), moving=_DATED),
+    ),
+    check=check_list,
+)
+PROJECTS = Route(
+    name="projects",
+    path="/api/runs/projects",
+    summary="The organization's projects",
+    parameters=(),
+    check=check_projects,
+    fresh_s=30.0,
+    scope=Scope.PROJECTS,
+)
+DETAILS = Route(
+    name="details",
+    path="/api/runs/details/{runId}",
+    segment=_RUN_LOOKED_FOR,
+    summary="A run by its number, whatever its project",
+    parameters=(Parameter(name="projectName", kind=Unread()),),
+    check=check_details,
+    scope=Scope.RUN,
+)
+DETAILS_BY_DISPLAY_ID = Route(
+    name="details_by_display_id",
+    path="/api/runs/details/by-display-id/{displayId}",
+    segment=Parameter(name="displayId", kind=Text(empty_is_unset=False)),
+    summary="A run by its display id, such as MMP-42",
+    parameters=(Parameter(name="projectName", kind=_TEXT),),
+    check=check_details,
+)
+METRICS_RAW = Route(
+    name="metrics_raw",
+    path="/api/runs/metrics/raw",
+    summary="Every write of one series, duplicates included",
+    parameters=(
+        _RUN,
+        _PROJECT,
+        _METRIC,
+        Parameter(name="stepMin", kind=_OFFSET),
+        Parameter(name="stepMax", kind=Whole(minimum=0)),
+        Parameter(name="limit", kind=Whole(minimum=1, maximum=50_000), default="50000"),
+    ),
+    check=check_raw,
+)
+STATISTICS = Route(
+    name="statistics",
+    path="/api/runs/statistics",
+    summary="Count, least, greatest, mean and last value of a run's series",
+    parameters=(
+        _RUN_LOOKED_FOR,
+        _PROJECT,
+        Parameter(name="logName", kind=_TEXT),
+        # Here, unlike everywhere else, an empty group means the names that are in none.
+        Parameter(name="logGroup", kind=Text(empty_is_unset=False)),
+    ),
+    check=check_statistics,
+    fresh_s=_DERIVED_S,
+)
+COMPARE = Route(
+    name="compare",
+    path="/api/runs/compare",
+    summary="One metric's statistics in several runs",
+    parameters=(Parameter(name="runIds", kind=RunIds(ordered=True, most=100), required=True), _PROJECT, _METRIC),
+    check=check_runs,
+    fresh_s=_DERIVED_S,
+)
+LEADERBOARD = Route(
+    name="leaderboard",
+    path="/api/runs/leaderboard",
+    summary="Runs ranked by a metric",
+    parameters=(
+        _PROJECT,
+        _METRIC,
+        Parameter(name="aggregation", kind=Choice(options=("MIN", "MAX", "AVG", "LAST", "VARIANCE")), default="LAST"),
+        Parameter(name="direction", kind=Choice(options=("ASC", "DESC")), default="ASC"),
+        Parameter(name="limit", kind=Whole(minimum=0, cap=100), default="20"),
+        Parameter(name="offset", kind=_OFFSET),
+    ),
+    check=check_runs,
+    fresh_s=_DERIVED_S,
+)
+METRIC_NAMES = Route(
+    name="metric_names",
+    path="/api/runs/metric-names",
+    summary="The names of a project's metrics",
+    parameters=(
+        _PROJECT,
+        Parameter(name="search", kind=Text(empty_is_unset=True, trimmed=True)),
+        Parameter(name="runIds", kind=RunIds(ordered=False)),
+        Parameter(name="limit", kind=Whole(minimum=0, cap=500), default="500"),
+    ),
+    check=check_metric_names,
+    fresh_s=_DERIVED_S,
+)
+LOGS = Route(
+    name="logs",
+    path="/api/runs/logs",
+    summary="A run's console lines",
+    parameters=(
+        _RUN,
+        _PROJECT,
+        Parameter(name="logType", kind=Choice(options=("INFO", "ERROR", "WARNING", "DEBUG", "PRINT"))),
+        Parameter(name="limit", kind=Whole(minimum=1, maximum=10_000), default="1000"),
+        Parameter(name="offset", kind=_OFFSET),
+    ),
+    check=check_logs,
+)
+FILES = Route(
+    name="files",
+    path="/api/runs/files",
+    summary="A run's files, with addresses that anybody can download them from for some days",
+    parameters=(_RUN, _PROJECT, Parameter(name="logName", kind=_TEXT), Parameter(name="logGroup", kind=_TEXT)),
+    check=check_files,
+    fresh_s=60.0,
+    oldest_s=3600.0,
+    keeping=Keeping.MEMORY,
+)
+STATUS_HISTORY = Route(
+    name="status_history",
+    path="/api/runs/status/history",
+    summary="The transitions of a run's status, whatever its project",
+    parameters=(_RUN_LOOKED_FOR,),
+    check=check_history,
+    fresh_s=15.0,
+    scope=Scope.RUN,
+)
+
+ROUTES: tuple[Route, ...] = (
+    METRICS,
+    LIST,
+    PROJECTS,
+    DETAILS,
+    DETAILS_BY_DISPLAY_ID,
+    METRICS_RAW,
+    STATISTICS,
+    COMPARE,
+    LEADERBOARD,
+    METRIC_NAMES,
+    LOGS,
+    FILES,
+    STATUS_HISTORY,
+)
+
+
+class RouteTable:
+    """Finds the row of a raw path. Nothing is decoded or normalised: what is spelled otherwise is another path."""
+
+    def __init__(self, routes: Iterable[Route]) -> None:
+        self.routes = tuple(routes)
+        self._closed = {route.path: route for route in self.routes if route.segment is None}
+        self._open = {route.stem: route for route in self.routes if route.segment is not None}
+
+    def match(self, path: str) -> tuple[Route, str] | None:
+        """Return the row and, where its path is open, the raw last segment; None where there is none."""
+        if (route := self._closed.get(path)) is not None:
+            return route, ""
+        stem, slash, segment = path.rpartition("/")
+        route = self._open.get(stem + slash)
+        return None if route is None or not segment else (route, segment)

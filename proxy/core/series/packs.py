@@ -1,0 +1,215 @@
+"""How extents are kept: as packs of rows that are never written again, and a head that lists them.
+
+A **pack** is laid out like an answer of the upstream. The first one of some extents holds their rows as they came; what comes
+later becomes a pack of its own, so that growth costs what is new. When what is new has grown to half of the pack before it, the
+two become one: there are few packs, and each row is written a few times at most. A pack's key is the digest of its bytes, and
+the head names packs by their keys: a pack that is lost makes the extents be lost, never be others."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import msgspec
+from msgspec.structs import replace as changed
+
+from proxy.core.freshness.entry import digest_of
+from proxy.core.pieces import Work, finished
+from proxy.core.series.answers import Partition, extent_of, partitions
+from proxy.core.series.extents import Extent, Extents, Known, laying_out
+from proxy.core.series.growth import none
+from proxy.core.series.metrics_query import MetricsQuery
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pack:
+    """A pack that was written: its digest, its size in bytes, and how many rows of each name it and those before it hold."""
+
+    digest: str
+    size_bytes: int
+    counts: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """Extents, and the packs that they are written in."""
+
+    extents: Extents
+    packs: tuple[Pack, ...]
+
+
+class _Head(msgspec.Struct, frozen=True):
+    """One window as its head tells it: `unknown` are the names that aren't known in full, `ages` those that differ."""
+
+    first: int
+    last: int | None
+    tail_at_s: float
+    whole_at_s: float
+    packs: list[str]
+    unknown: dict[str, Known]
+    ages: dict[str, tuple[float, float]]
+
+
+class _Heads(msgspec.Struct, frozen=True):
+    # Another layout gets another number: what is read with a wrong one is as good as not there.
+    layout: int
+    windows: list[_Head]
+
+
+# 2: only what was proven whole (`core.proof.wholeness`).
+_LAYOUT = 2
+_heads = msgspec.json.Decoder(_Heads)
+
+
+def written(extents: Extents, before: Written | None) -> tuple[Written, list[tuple[Pack, bytes]]]:
+    """Return extents as they are to be written after what was written `before`, with the packs that are new in it."""
+    return finished(writing(extents, before))
+
+
+def writing(extents: Extents, before: Written | None) -> Work[tuple[Written, list[tuple[Pack, bytes]]]]:
+    """Do what `written` does, a name at a time."""
+    rows = {name: extent for name, extent in extents.by_name.items() if extent.known is Known.ALL}
+    counts = {name: len(extent.rows) for name, extent in rows.items()}
+    kept = [] if before is None else (yield from _still_right(before, rows))
+    if (counts == kept[-1].counts) if kept else not rows:
+        return Written(extents=extents, packs=tuple(kept)), []
+    body = yield from _body(rows, kept)
+    while kept and _size(kept) <= 2 * len(body):
+        kept.pop()
+        body = yield from _body(rows, kept)
+    pack = Pack(digest=digest_of(body), size_bytes=len(body), counts=counts)
+    return Written(extents=extents, packs=(*kept, pack)), [(pack, body)]
+
+
+def head_of(windows: Sequence[Written]) -> bytes:
+    """Return the head of the windows of one scope."""
+    return finished(heading(windows))
+
+
+def heading(windows: Sequence[Written]) -> Work[bytes]:
+    """Do what `head_of` does, a window at a time."""
+    heads: list[_Head] = []
+    for window in windows:
+        heads.append(_head(window))
+        yield None
+    return msgspec.json.encode(_Heads(layout=_LAYOUT, windows=heads))
+
+
+def packs_of(head: bytes) -> list[str]:
+    """Return the digests of the packs that a head lists. Raises ValueError where it cannot be read."""
+    return [digest for window in _decoded(head).windows for digest in window.packs]
+
+
+def read(head: bytes, packs: Mapping[str, bytes], scope: MetricsQuery, *, overlap_s: float) -> list[Written]:
+    """Return the windows of a scope, of which all packs were found. Raises ValueError where something doesn't fit."""
+    return finished(reading(head, packs, scope, overlap_s=overlap_s))
+
+
+def reading(head: bytes, packs: Mapping[str, bytes], scope: MetricsQuery, *, overlap_s: float) -> Work[list[Written]]:
+    """Do what `read` does, piece by piece."""
+    windows: list[Written] = []
+    for window in _decoded(head).windows:
+        windows.append((yield from _window(window, packs, scope, overlap_s)))  # noqa: PERF401 -- no comprehension can yield
+    return windows
+
+
+def _decoded(head: bytes) -> _Heads:
+    try:
+        heads = _heads.decode(head)
+    except msgspec.DecodeError as exc:
+        raise ValueError(f"not a head of extents: {exc}") from None
+    if heads.layout != _LAYOUT:
+        raise ValueError("the head of another version")
+    return heads
+
+
+def _head(window: Written) -> _Head:
+    extents = window.extents
+    general = (extents.tail_at_s, extents.whole_at_s)
+    ages = {name: (extent.tail_at_s, extent.whole_at_s) for name, extent in extents.by_name.items()}
+    return _Head(
+        first=extents.question.first,
+        last=extents.question.last,
+        tail_at_s=extents.tail_at_s,
+        whole_at_s=extents.whole_at_s,
+        packs=[pack.digest for pack in window.packs],
+        unknown={name: extent.known for name, extent in extents.by_name.items() if extent.known is not Known.ALL},
+        ages={name: age for name, age in ages.items() if age != general},
+    )
+
+
+def _still_right(before: Written, rows: Mapping[str, Extent]) -> Work[list[Pack]]:
+    """Return the packs, from the first on, whose rows are all among these and come before all others."""
+    same: dict[str, int] = {}
+    for name, extent in before.extents.by_name.items():
+        same[name] = _common(extent, rows[name]) if name in rows else 0
+        yield None
+    kept: list[Pack] = []
+    for pack in before.packs:
+        if any(count > same.get(name, 0) for name, count in pack.counts.items()):
+            break
+        kept.append(pack)
+    return kept
+
+
+def _common(one: Extent, other: Extent) -> int:
+    """Return how many rows both begin with."""
+    if one.agrees(other, slice(0, None), slice(0, len(one.rows))):
+        return len(one.rows)
+    pairs = enumerate(zip(one.texts(), other.texts(), strict=False))
+    return next((place for place, (a, b) in pairs if a != b), min(len(one.rows), len(other.rows)))
+
+
+def _size(kept: list[Pack]) -> int:
+    return kept[-1].size_bytes
+
+
+def _body(rows: Mapping[str, Extent], kept: list[Pack]) -> Work[bytes]:
+    counts: Mapping[str, int] = kept[-1].counts if kept else {}
+    return laying_out((extent.head, extent.rows[counts.get(name, 0) :]) for name, extent in rows.items())
+
+
+def _window(head: _Head, packs: Mapping[str, bytes], scope: MetricsQuery, overlap_s: float) -> Work[Written]:
+    gathered: dict[str, Partition] = {}
+    counted: list[Pack] = []
+    for digest in head.packs:
+        for one in partitions(packs[digest]):
+            if one is None:
+                yield None
+            elif (before := gathered.get(one.name)) is None:
+                gathered[one.name] = one
+            else:
+                before.join(one)
+        counts = {name: len(one.texts) for name, one in gathered.items()}
+        counted.append(Pack(digest=digest, size_bytes=len(packs[digest]), counts=counts))
+    by_name: dict[str, Extent] = {}
+    for name, one in gathered.items():
+        by_name[name] = extent_of(
+            one,
+            complete=True,
+            first=head.first,
+            sent_at_s=head.ages.get(name, (head.tail_at_s,))[0],
+            overlap_s=overlap_s,
+        )
+        if by_name[name].known is not Known.ALL or name in head.unknown:
+            raise ValueError("the packs hold rows that don't belong together")
+        yield None
+    by_name |= {name: _unknown(known, head) for name, known in head.unknown.items()}
+    ordered: dict[str, Extent] = {}
+    for name in sorted(by_name, key=str.encode):
+        ordered[name] = _aged(by_name[name], name, head)
+        yield None
+    extents = Extents(
+        question=replace(scope, first=head.first, last=head.last),
+        by_name=ordered,
+        tail_at_s=head.tail_at_s,
+        whole_at_s=head.whole_at_s,
+    )
+    return Written(extents=extents, packs=tuple(counted))
+
+
+def _aged(extent: Extent, name: str, head: _Head) -> Extent:
+    tail_at_s, whole_at_s = head.ages.get(name, (head.tail_at_s, head.whole_at_s))
+    return changed(extent, tail_at_s=tail_at_s, whole_at_s=whole_at_s)
+
+
+def _unknown(known: Known, head: _Head) -> Extent:
+    return changed(none(head.whole_at_s), known=known)

@@ -1,0 +1,178 @@
+"""Whose data the shared key reads, and so which namespace entries live in.
+
+Only the upstream can tell which organization a key belongs to. Until it has (or where it can't be asked), entries live under
+the key's fingerprint; what it told is remembered on disk, so that a restart without the upstream finds its entries. A rotated
+key of the same organization keeps the cache; another organization's key never sees it.
+"""
+
+import asyncio
+from typing import Annotated, Protocol
+
+import msgspec
+import structlog
+
+from proxy.core.budget import Priority
+from proxy.core.freshness.namespace import fingerprint_namespace, organization_namespace
+from proxy.core.surrogates import STAND_IN, read_json
+from proxy.errors import UpstreamError
+from proxy.store.tiers import TieredStore
+from proxy.upstream.client import Upstream
+
+VALIDATE_TARGET = "/api/runs/auth/validate"
+RETRY_S = 30.0
+_log = structlog.get_logger()
+
+
+class _Organization(msgspec.Struct):
+    id: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+
+
+class _Validated(msgspec.Struct):
+    valid: bool
+    organization: _Organization
+
+
+_validated = msgspec.json.Decoder(_Validated)
+_object = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+def _organization_of(body: bytes) -> str:
+    """Return the organization's id. Raises ValueError unless the body says that the key is valid and whose it is."""
+    try:
+        said = read_json(_validated, body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
+        raise ValueError(f"the answer to {VALIDATE_TARGET} does not have the documented shape: {exc}") from None
+    if said.valid is not True:
+        raise ValueError(f"the answer to {VALIDATE_TARGET} does not say that the key is valid")
+    if STAND_IN in said.organization.id:
+        raise ValueError(f"the answer to {VALIDATE_TARGET} names an organization that others could not be told from")
+    return said.organization.id
+
+
+def _check(body: bytes) -> None:
+    """Raise ValueError where this isn't the API at all.
+
+    An answer of another form than expected is no fault of the upstream's: held against it, one every half a minute would keep
+    everybody else's questions waiting.
+    """
+    try:
+        read_json(_object, body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
+        raise ValueError(f"not a JSON object: {exc}") from None
+
+
+class Tenant:
+    """One key's place. Its namespace changes once, when the organization becomes known: look at it when storing, not before."""
+
+    def __init__(self, fingerprint: str, namespace: str) -> None:
+        self.fingerprint = fingerprint
+        self.namespace = namespace
+        self.known = False
+        self.remembered: asyncio.Task[None] | None = None
+
+
+class Sleep(Protocol):
+    """Waits for some seconds; tests bring one of their own."""
+
+    async def __call__(self, seconds: float, /) -> None:
+        """Wait."""
+
+
+class Tenancy:
+    """Keeps the tenant of the key in use, and finds out its organization in the background."""
+
+    def __init__(self, upstream: Upstream, store: TieredStore, *, label: str, sleep: Sleep = asyncio.sleep) -> None:
+        self._upstream = upstream
+        self._store = store
+        self._label = label
+        self._sleep = sleep
+        self._tenants: dict[str, Tenant] = {}
+        self._tenant: Tenant | None = None
+        self._finding: asyncio.Task[None] | None = None
+
+    def current(self) -> Tenant:
+        """Return the tenant of the key in use now. A new key begins under its fingerprint."""
+        fingerprint = self._upstream.key().fingerprint
+        if self._tenant is None or self._tenant.fingerprint != fingerprint:
+            self._tenant = self._take_up(fingerprint)
+        return self._tenant
+
+    def of(self, fingerprint: str) -> Tenant:
+        """Return the tenant of a key that something was fetched with, which need not be the one in use any more."""
+        return self._tenants.get(fingerprint) or self.current()
+
+    async def open(self) -> None:
+        """Take up the key in use now; return once the disk has said what it remembers of it."""
+        if (remembering := self.current().remembered) is not None:
+            await asyncio.shield(remembering)
+
+    async def found(self) -> None:
+        """Wait until the upstream has said whose the key in use is."""
+        self.current()
+        if self._finding is not None:
+            await asyncio.shield(self._finding)
+
+    async def aclose(self) -> None:
+        """Stop finding out."""
+        tasks = [tenant.remembered for tenant in self._tenants.values() if tenant.remembered is not None]
+        tasks += [self._finding] if self._finding is not None else []
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    def _take_up(self, fingerprint: str) -> Tenant:
+        loop = asyncio.get_running_loop()
+        tenant = self._tenants.get(fingerprint)
+        if tenant is None:
+            tenant = Tenant(fingerprint, fingerprint_namespace(self._upstream.url, self._label, fingerprint))
+            tenant.remembered = loop.create_task(self._remember(tenant), name="tenancy.remember")
+            self._tenants[fingerprint] = tenant
+        if self._finding is not None:
+            self._finding.cancel()
+        self._finding = loop.create_task(self._find(tenant), name="tenancy.find")
+        return tenant
+
+    async def _remember(self, tenant: Tenant) -> None:
+        organization = await self._store.disk.organization_of(self._upstream.url, tenant.fingerprint)
+        if organization is not None:
+            await self._adopt(tenant, organization)
+
+    async def _find(self, tenant: Tenant) -> None:
+        """Take what the disk remembers first, then what the upstream says, asked until it answers."""
+        if tenant.remembered is not None:
+            await tenant.remembered
+        while self._upstream.key().fingerprint == tenant.fingerprint:
+            organization = await self._ask(tenant)
+            if organization is not None:
+                await self._adopt(tenant, organization)
+                return
+            await self._sleep(RETRY_S)
+
+    async def _ask(self, tenant: Tenant) -> str | None:
+        # With refreshed_s 0 it goes first among refreshes: prefetch would never come to its turn while copies always wait.
+        ticket = self._upstream.ticket(Priority.REFRESH)
+        try:
+            reply = await self._upstream.get(VALIDATE_TARGET, ticket, _check)
+            organization = _organization_of(reply.body)
+        except (UpstreamError, ValueError) as exc:
+            _log.warning("organization.not_found", reason=str(exc), retry_s=RETRY_S)
+            return None
+        # A key that was changed meanwhile says nothing about this one.
+        return organization if reply.fingerprint == tenant.fingerprint else None
+
+    async def _adopt(self, tenant: Tenant, organization: str) -> None:
+        """Move the tenant to its organization. Only what was stored under the key itself moves along with it."""
+        namespace = organization_namespace(self._upstream.url, self._label, organization)
+        if tenant.namespace == namespace:
+            return
+        tenant.namespace = namespace
+        tenant.known = True
+        await self._store.adopt(
+            self._upstream.url,
+            tenant.fingerprint,
+            organization,
+            old_namespace=fingerprint_namespace(self._upstream.url, self._label, tenant.fingerprint),
+            new_namespace=namespace,
+        )
+        _log.info("organization.found", organization=organization, fingerprint=tenant.fingerprint)

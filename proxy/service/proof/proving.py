@@ -1,0 +1,244 @@
+"""Answers of the upstream proven whole before anything is computed from them: `core.proof.wholeness` has the theory.
+
+What was seen of the upstream lately proves most answers at no cost (`core.proof.limits`). Others are proven by a probe, the
+same question with a smaller limit. Where rows came between the two, what is new is asked for as well, which proves the rest.
+"""
+
+import asyncio
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+import structlog
+
+from proxy.clock import Clock
+from proxy.core.proof.limits import Limits
+from proxy.core.proof.wholeness import (
+    FEW_ROWS,
+    Size,
+    all_shown,
+    confirmed,
+    lacks,
+    reaching,
+    size_of,
+    tails_of,
+)
+from proxy.core.series.answers import splitting
+from proxy.core.series.extents import Extents
+from proxy.core.series.growth import continued
+from proxy.core.series.metrics_query import MetricsQuery
+from proxy.errors import KeyRefused, UpstreamBusy, UpstreamError
+from proxy.service.fetching.fetcher import Fetcher
+from proxy.service.fetching.need import Fetched, Need
+from proxy.service.fetching.tenancy import Tenant
+from proxy.service.proof.probed import Said, begun_of, by_name_in, end_of, is_followed, limits_for, only, proven_of
+from proxy.slices import in_slices
+
+# Proofs take turns with the clients as one of their own: everybody who waits for an answer waits for its proof.
+_CLIENT = "proofs"
+# For so long a proof serves those who come to need it after it was made.
+_LINGERS_S = 1.0
+# What a series is taken to have that nobody knows.
+_USUAL_ROWS = 1_000
+_log = structlog.get_logger()
+_Place = tuple[MetricsQuery, float, str]
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class _Proof:
+    """A proof under way: what is needed of its calls, which questions they ask, and of what it is."""
+
+    fetched: Fetched
+    extents: Extents
+    need: Need
+    asking: list[MetricsQuery] = field(default_factory=list)
+
+
+class Prover:
+    """Proves answers whole."""
+
+    def __init__(self, fetcher: Fetcher, limits: Limits, clock: Clock, *, overlap_s: float) -> None:
+        self._fetcher = fetcher
+        self._limits = limits
+        self._clock = clock
+        self._overlap_s = overlap_s
+        self._proving: dict[_Place, asyncio.Task[Extents | None]] = {}
+        self._proofs: set[_Proof] = set()
+        self.probes = 0
+        self.unproven = 0
+
+    def judge(
+        self, fetched: Fetched, extents: Extents, known: Sequence[Extents], *, since_s: float = math.inf
+    ) -> Extents | None:
+        """Take notice of an answer; return it if it is whole by what was seen before, or by what is `known`, None otherwise.
+
+        `known`: windows that are known whole, of the same run; those of another group don't count, whose neighbours are others.
+        Where it lacks rows that they have, less is sent than was seen, or they were deleted: then nothing that was seen counts
+        any more, and what was concluded from it before is confirmed all the same. `since_s`: what was known since then (wall
+        time) is as good as known now.
+        """
+        known = [window for window in known if window.question.group == extents.question.group]
+        size = size_of(extents, len(fetched.entry.body))
+        if lacks(extents, known):
+            self._limits.doubt()
+        whole: Extents | None = None
+        if size.rows <= FEW_ROWS or self._allows(extents, size.doubled):
+            whole = extents
+        elif all_shown(extents, known):
+            whole = extents if self._allows(extents, size.exceeded) else reaching(extents, known, since_s)
+        self._limits.note(extents.question, size, extents.tail_at_s, tails_of(extents))
+        return whole
+
+    def is_cheap(self, question: MetricsQuery) -> bool:
+        """Tell whether the answer to a question is likely to be proven by what was seen lately."""
+        size = Size(names=1, most=_USUAL_ROWS, rows=_USUAL_ROWS, bytes=_USUAL_ROWS)
+        return self._limits.shows(question, size.doubled, now_s=self._clock.now_s())
+
+    def _allows(self, extents: Extents, size: Size) -> bool:
+        return self._limits.allow(extents.question, size, asked_s=extents.tail_at_s, now_s=self._clock.now_s())
+
+    async def prove(self, fetched: Fetched, extents: Extents, need: Need) -> Extents | None:
+        """Return an answer of which the upstream's own answer to a probe says that it is whole, None where it doesn't.
+
+        Names of which that could not be found out are marked as to be asked for. Everybody who waits for the same answer
+        shares the probe; where somebody has nothing in hand it goes first. Raises UpstreamBusy and KeyRefused.
+        """
+        place = (extents.question, extents.tail_at_s, fetched.entry.digest)
+        if (task := self._proving.get(place)) is None:
+            proof = _Proof(fetched=fetched, extents=extents, need=need)
+            self._proofs.add(proof)
+            task = asyncio.get_running_loop().create_task(self._prove(proof), name="proving.run")
+            self._proving[place] = task
+            task.add_done_callback(partial(self._ended, place, proof))
+        elif need.urgent:
+            self.urge(fetched.tenant, extents.question, need)
+        return await asyncio.shield(task)
+
+    def urge(self, tenant: Tenant, question: MetricsQuery, need: Need) -> None:
+        """Let what proves answers about a question's run go first, since somebody waits for it now. Raises UpstreamBusy."""
+        for proof in self._proofs:
+            if proof.fetched.tenant is tenant and proof.extents.question.whole == question.whole and not proof.need.urgent:
+                proof.need = replace(proof.need, urgent=True, deadline_s=need.deadline_s)
+                for asked in proof.asking:
+                    self._fetcher.urge(tenant, asked.query, self._need(proof.need))
+
+    async def aclose(self) -> None:
+        """End what is under way."""
+        tasks = list(self._proving.values())
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    def _ended(self, place: _Place, proof: _Proof, task: "asyncio.Task[Extents | None]") -> None:
+        self._proofs.discard(proof)
+        # Some who wait for the same answer are still taking it apart.
+        asyncio.get_running_loop().call_later(_LINGERS_S, self._proving.pop, place, None)
+        if not task.cancelled():
+            task.exception()  # whoever waited was told; perhaps nobody does any more
+
+    async def _prove(self, proof: _Proof) -> Extents | None:
+        extents = proof.extents
+        try:
+            said = await self._ask_probes(proof)
+            proven = None if said is None else proven_of(extents, said)
+            if proven is None and said is not None:
+                proven = await self._followed(proof, said)
+            if proven is None and said is not None:
+                proven = await self._once_more(proof)
+        except (UpstreamBusy, KeyRefused):
+            raise
+        except UpstreamError as exc:
+            _log.info("series.not_proven", key=extents.question.query.target, reason=exc.code)
+            return None
+        if proven is None:
+            self.unproven += 1
+            _log.info("series.not_proven", key=extents.question.query.target, reason="the upstream answers a probe otherwise")
+        return proven
+
+    async def _ask_probes(self, proof: _Proof) -> list[Said] | None:
+        """Return what is said to the probes of an answer, None where nothing can be told from it."""
+        asking = (self._ask_probe(proof, limit) for limit in limits_for(proof.extents))
+        said = await asyncio.gather(*asking)
+        return None if any(one is None for one in said) else [one for one in said if one is not None]
+
+    async def _ask_probe(self, proof: _Proof, limit: int) -> Said | None:
+        self.probes += 1
+        said = await self._fetch(proof, replace(proof.extents.question, limit=limit))
+        if said.entry.status != 200 or said.tenant is not proof.fetched.tenant:
+            return None
+        try:
+            rows = await in_slices(by_name_in(said.entry.body))
+        except ValueError:
+            return None
+        lengths = [len(texts) for texts in rows.values()]
+        probe = Size(names=len(rows), most=max(lengths, default=0), rows=sum(lengths), bytes=len(said.entry.body))
+        return (limit, rows) if probe.is_whole_beside(size_of(proof.extents, len(proof.fetched.entry.body))) else None
+
+    async def _followed(self, proof: _Proof, said: Sequence[Said]) -> Extents | None:
+        """Prove an answer to which rows have come meanwhile by its end, asked for again, which brings them too.
+
+        The probes must still show its first rows and all of its names. The end is so much less than what came before that it
+        is whole; where it holds the last rows that are known one after the other, nothing was left out between the others.
+        """
+        fetched, extents = proof.fetched, proof.extents
+        if extents.question.last is not None or (proven := begun_of(extents, said)) is None:
+            return None
+        rest = {name: extent for name, extent in extents.complete.items() if name not in proven}
+        if (first := end_of(extents, rest.values())) is None:
+            return None
+        question = replace(extents.question, first=first)
+        came = await self._fetch(proof, question)
+        end = await self._taken_apart(came, question)
+        if end is None or came.tenant is not fetched.tenant or self.judge(came, end, []) is None:
+            return None
+        followed = {
+            name: end.by_name[name] for name, extent in rest.items() if is_followed(extent, end.by_name.get(name), first)
+        }
+        proven |= followed.keys()
+        by_name = dict(only(extents, proven).by_name)
+        for name, later in followed.items():
+            by_name[name] = continued(by_name[name], later, first, overlap_s=self._overlap_s)
+        return replace(extents, by_name=by_name)
+
+    async def _once_more(self, proof: _Proof) -> Extents | None:
+        """Ask for all of it again, together with its probes: what came between them before hardly does again."""
+        fetched, question = proof.fetched, proof.extents.question
+        again, said = await asyncio.gather(self._fetch(proof, question), self._ask_probes(proof))
+        told = await self._taken_apart(again, question)
+        if told is None or said is None or again.tenant is not fetched.tenant:
+            return None
+        if self.judge(again, told, []) is not None:
+            return told
+        if any(rows.keys() != told.by_name.keys() for _, rows in said):
+            return None
+        proven = set().union(*(confirmed(told, limit, rows) for limit, rows in said))
+        return only(told, proven) if proven else None
+
+    async def _taken_apart(self, came: Fetched, question: MetricsQuery) -> Extents | None:
+        if came.entry.status != 200:
+            return None
+        try:
+            return await in_slices(
+                splitting(came.entry.body, question, sent_at_s=came.entry.sent_at_s, overlap_s=self._overlap_s)
+            )
+        except ValueError:
+            return None
+
+    async def _fetch(self, proof: _Proof, question: MetricsQuery) -> Fetched:
+        proof.asking.append(question)
+        fetched, _ = await self._fetcher.fetch(proof.fetched.tenant, question.query, self._need(proof.need))
+        return fetched
+
+    def _need(self, need: Need) -> Need:
+        return replace(
+            need,
+            client=_CLIENT,
+            keep=False,
+            persist=False,
+            not_before_s=self._clock.now_s(),
+            in_vain=None,
+            serves=None,
+            taking=None,
+        )

@@ -1,0 +1,149 @@
+"""Whether the upstream still sends as much as it was seen to.
+
+What was taken to be whole, because as much was sent a moment before, is a claim (`core.proof.limits`). Its witness, the
+question that showed how much is sent, is asked again within a minute. Where less comes by now, whatever was computed with may
+lack rows: all of it is forgotten, and asked for again.
+
+What was computed with outlives the process, and so does what is to be confirmed: it lies in the cache file, and is looked at
+first thing after a restart.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+
+import msgspec
+import structlog
+
+from proxy.clock import Clock
+from proxy.core.budget import Priority
+from proxy.core.freshness.entry import Entry, digest_of
+from proxy.core.proof.limits import Claim, Limits
+from proxy.core.proof.wholeness import Size, size_of, tails_of
+from proxy.core.series.answers import splitting
+from proxy.core.series.metrics_query import MetricsQuery
+from proxy.errors import UpstreamError
+from proxy.service.fetching.tenancy import Tenancy
+from proxy.slices import in_slices
+from proxy.store.sqlite import SqliteStore
+from proxy.upstream.client import Upstream
+
+# How often it is looked at whether a witness is due, and what is to be confirmed is kept.
+_LOOK_S = 1.0
+_KEY = "witnesses to be asked"
+_log = structlog.get_logger()
+
+
+class _Claim(msgspec.Struct, frozen=True):
+    """What is to be confirmed, as it is kept: how much must be sent to a question."""
+
+    question: MetricsQuery
+    size: Size
+
+
+_claims = msgspec.json.Decoder(tuple[_Claim, ...])
+
+
+class _Gone(Exception):
+    """A witness that the upstream refuses, or answers so that nothing can be told: it confirms nothing any more."""
+
+
+class Witnesses:
+    """Asks witnesses again, one at a time."""
+
+    def __init__(
+        self,
+        upstream: Upstream,
+        limits: Limits,
+        clock: Clock,
+        *,
+        tenancy: Tenancy,
+        disk: SqliteStore,
+        forget: Callable[[], None],
+    ) -> None:
+        """`forget` is called where less is sent than was counted on: forgets all that was computed with."""
+        self._upstream = upstream
+        self._tenancy = tenancy
+        self._disk = disk
+        self._kept: Mapping[MetricsQuery, Size] = {}
+        self._limits = limits
+        self._clock = clock
+        self._forget = forget
+        self._asking: asyncio.Task[None] | None = None
+
+    async def run(self) -> None:
+        """See to it that witnesses are asked in time, also where nobody asks anything."""
+        while True:
+            await asyncio.sleep(_LOOK_S)
+            self.look()
+
+    async def open(self) -> None:
+        """Take up what an earlier process left to be confirmed."""
+        entry = await self._disk.get(self._tenancy.current().namespace, _KEY)
+        try:
+            kept = () if entry is None else _claims.decode(entry.body)
+        except msgspec.DecodeError as exc:
+            # Another version's, or damaged: what was computed with may lack rows.
+            _log.warning("series.limits_in_doubt", reason=str(exc))
+            self._forget()
+            return
+        for claim in kept:
+            self._limits.resume(claim.question, claim.size, self._clock.now_s())
+        self._kept = self._limits.pending
+
+    def look(self) -> None:
+        """Ask a witness again, where one is due; keep what is to be confirmed."""
+        self._keep()
+        claim = self._limits.due(self._clock.now_s())
+        if claim is not None and (self._asking is None or self._asking.done()):
+            self._asking = asyncio.get_running_loop().create_task(self._hear(claim), name="witnesses.hear")
+
+    def _keep(self) -> None:
+        if (pending := self._limits.pending) == self._kept:
+            return
+        self._kept = pending
+        body = msgspec.json.encode([_Claim(question=question, size=size) for question, size in pending.items()])
+        entry = Entry(body=body, sent_at_s=self._clock.now_s(), digest=digest_of(body))
+        self._disk.put(self._tenancy.current().namespace, _KEY, entry)
+
+    async def settled(self) -> None:
+        """Wait until the witness that is being asked has answered."""
+        if self._asking is not None:
+            await asyncio.wait([self._asking])
+
+    async def aclose(self) -> None:
+        """End what is under way, and keep what is to be confirmed."""
+        if self._asking is not None:
+            self._asking.cancel()
+            await asyncio.wait([self._asking])
+        self._keep()
+
+    async def _hear(self, claim: Claim) -> None:
+        try:
+            confirmed = await self._confirms(claim, claim.tail) or await self._confirms(claim, claim.witness.question)
+        except _Gone:
+            confirmed = False
+        except UpstreamError as exc:
+            _log.info("series.witness_failed", code=exc.code)
+            self._limits.put_off(claim, self._clock.now_s())
+            return
+        except Exception:  # noqa: BLE001 -- nobody waits for it who could tell
+            _log.exception("series.witness_crashed", key=claim.witness.question.query.target)
+            confirmed = False
+        if not confirmed:
+            _log.warning("series.limits_in_doubt", key=claim.witness.question.query.target, expected_rows=claim.size.rows)
+            self._limits.forget()
+            self._forget()
+
+    async def _confirms(self, claim: Claim, question: MetricsQuery) -> bool:
+        """Ask a question; tell whether as much was sent as a claim needs. Raises UpstreamError, and _Gone."""
+        asked_s, query = self._clock.now_s(), question.query
+        reply = await self._upstream.get(query.target, self._upstream.ticket(Priority.REFRESH), query.route.check)
+        if reply.status != 200:
+            raise _Gone
+        try:
+            told = await in_slices(splitting(reply.body, question, sent_at_s=asked_s))
+        except ValueError:
+            raise _Gone from None  # nothing is computed from such an answer
+        size = size_of(told, len(reply.body))
+        self._limits.note(question, size, asked_s, tails_of(told))
+        return size.holds(claim.size)

@@ -1,0 +1,135 @@
+"""Who asks, and whether they may ask at all: judged for every request anew, before anything else is done about it.
+
+Where neither networks nor tokens are configured nothing is looked at: what a client sends in `Authorization` plays no part.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from aiohttp import web
+from multidict import CIMultiDict
+
+from proxy.clock import Clock
+from proxy.config.model import Access
+from proxy.core.access.grants import ANYBODY, Grant, read_bearer
+from proxy.core.access.networks import Address, Networks, client_address, read_address
+from proxy.core.question.form import shown
+from proxy.errors import AdminRefused, BadRequest, NetworkRefused, Unauthorized
+from proxy.service.access.tokens import Tokens
+
+# What something that forwards a request adds to it: one of these, or a field whose name begins so.
+_FORWARDED = frozenset({"forwarded", "via", "x-real-ip"})
+_FORWARDED_STEM = "x-forwarded-"
+_MISSING = (
+    "this proxy answers those who send one of its tokens, as `Authorization: Bearer ppt_...`; its operator gives them out"
+)
+_NOT_KNOWN = "the token is not one of this proxy's, or was revoked; its operator gives out new ones"
+_EXPIRED = "the token has expired; the proxy's operator gives out new ones"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Visit:
+    """A request as it is judged: by whom, from where (`""`: nobody looked), and why it is refused, None where it isn't."""
+
+    grant: Grant = ANYBODY
+    address: str = ""
+    refusal: BadRequest | None = None
+
+    def check(self) -> None:
+        """Raise what it is refused with."""
+        if self.refusal is not None:
+            raise self.refusal
+
+    def check_network(self) -> None:
+        """Raise NetworkRefused if that is what it is refused with."""
+        if isinstance(self.refusal, NetworkRefused):
+            raise self.refusal
+
+
+_ANY_VISIT = Visit()
+
+
+class Guard:
+    """Judges requests by address and token."""
+
+    def __init__(self, settings: Access, tokens: Tokens | None, clock: Clock) -> None:
+        self._networks = Networks(settings.networks)
+        self._trusted = Networks(settings.trusted_proxies)
+        self._tokens = tokens
+        self._clock = clock
+        self._looks_at_addresses = bool(self._networks or self._trusted)
+        self._open = tokens is None and not self._looks_at_addresses
+
+    def judge(self, request: web.BaseRequest) -> Visit:
+        """Judge a request."""
+        if self._open:
+            return _ANY_VISIT
+        address = ""
+        if self._looks_at_addresses:
+            found = self._address(request)
+            if self._networks and found not in self._networks:
+                told = "an address that cannot be told" if found is None else str(found)
+                return Visit(refusal=NetworkRefused(f"the request comes from {told}, which is in none of access.networks"))
+            address = "" if found is None else str(found)
+        try:
+            return Visit(grant=self._grant(request.headers.getall("Authorization", ())), address=address)
+        except Unauthorized as exc:
+            return Visit(address=address, refusal=exc)
+
+    def check_admin(self, visit: Visit, request: web.BaseRequest) -> None:
+        """Raise AdminRefused unless the one who asks may manage the proxy: an admin, or anybody on this machine without tokens.
+
+        What came by way of something that forwards is not from this machine, whoever vouches for it: such a proxy is believed
+        about who may read, and one that passes on what a client wrote would let in anybody.
+        """
+        if self._tokens is not None:
+            if not visit.grant.admin or visit.grant.projects is not None:
+                raise AdminRefused("managing the proxy takes a token made with --admin, and without --project")
+            return
+        peer = read_address(request.remote or "")
+        if peer is None or not peer.is_loopback or any(map(_tells_of_forwarding, request.headers)):
+            raise AdminRefused("without tokens the proxy is managed from its own machine only, and directly")
+
+    def dress(self, headers: "CIMultiDict[str]") -> None:
+        """Say in a response's headers that it depends on the token."""
+        if self._tokens is not None:
+            vary = headers.get("Vary")
+            headers["Vary"] = "Authorization" if vary is None else f"{vary}, Authorization"
+
+    @property
+    def generation(self) -> int:
+        """A number that is another one whenever a token may grant something else."""
+        return 0 if self._tokens is None else self._tokens.generation
+
+    def stands(self, visit: Visit) -> bool:
+        """Tell whether what was judged before would be judged alike, while the generation is the same."""
+        return visit.refusal is None and visit.grant.expires_at_s > self._clock.now_s()
+
+    def _grant(self, lines: Sequence[str]) -> Grant:
+        if self._tokens is None:
+            return ANYBODY
+        try:
+            token = read_bearer(lines)
+        except ValueError as exc:
+            raise Unauthorized(str(exc), given=True) from None
+        if token is None:
+            raise Unauthorized(_MISSING, given=False)
+        grant = self._tokens.grant(token)
+        if grant is None:
+            raise Unauthorized(_NOT_KNOWN, given=True)
+        if grant.expires_at_s <= self._clock.now_s():
+            raise Unauthorized(_EXPIRED, given=True)
+        return grant
+
+    def _address(self, request: web.BaseRequest) -> Address | None:
+        return client_address(request.remote or "", request.headers.getall("X-Forwarded-For", ()), self._trusted)
+
+
+def _tells_of_forwarding(name: str) -> bool:
+    name = name.lower()
+    return name in _FORWARDED or name.startswith(_FORWARDED_STEM)
+
+
+def told(visit: Visit) -> dict[str, str]:
+    """Return what a log line says about who asked."""
+    return {"token": shown(visit.grant.name)} if visit.grant.name else {}

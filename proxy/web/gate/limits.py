@@ -1,0 +1,109 @@
+"""How often (`core.access.client_rates`) and how much at once one client may ask. Beyond that it waits, then it is refused."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from proxy.clock import Clock
+from proxy.config.model import Access
+from proxy.core.access.client_rates import ClientRates
+from proxy.errors import ClientLimited, TooManyRequests
+
+# Somebody who waits holds a connection: of one client so many do at most.
+_MOST_WAITING = 1_000
+
+
+class ClientLimits:
+    """The limits of all clients; a client is a token's name, or an address where there are no tokens."""
+
+    def __init__(self, settings: Access, clock: Clock) -> None:
+        rate_per_s, self._concurrency = settings.client_rate_per_s, settings.client_concurrency
+        self._rates = None if rate_per_s is None else ClientRates(rate_per_s=rate_per_s, burst=settings.client_burst)
+        self._error = ClientLimited if settings.client_limit_status == ClientLimited.status else TooManyRequests
+        self._clock = clock
+        self._under_way: dict[str, int] = {}
+        self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
+        self.enabled = rate_per_s is not None or self._concurrency is not None
+        self.delayed = self.refused = 0
+
+    def take_at_once(self, client: str, now_s: float) -> bool:
+        """Account for a request that takes no time, unless it would have to wait (`now_s`: monotonic clock)."""
+        return self._rates is None or self._rates.take(client, now_s, patience_s=0.0) is not None
+
+    @asynccontextmanager
+    async def admitted(self, client: str, *, deadline_s: float) -> AsyncIterator[None]:
+        """Wait for a client's turn, and hold it.
+
+        Raises ClientLimited, saying when to come again, where that would take until after `deadline_s` (monotonic clock).
+        """
+        await self._keep_to_rate(client, deadline_s)
+        if self._concurrency is None:
+            yield
+            return
+        await self._enter(client, self._concurrency, deadline_s)
+        try:
+            yield
+        finally:
+            self._leave(client)
+
+    async def _keep_to_rate(self, client: str, deadline_s: float) -> None:
+        if self._rates is None:
+            return
+        now_s = self._clock.monotonic_s()
+        wait_s = self._rates.take(client, now_s, patience_s=deadline_s - now_s)
+        if wait_s is None:
+            raise self._refuse("rate", max(0.0, self._rates.wait_s(client, now_s) - (deadline_s - now_s)))
+        if wait_s > 0:
+            self.delayed += 1
+            await asyncio.sleep(wait_s)
+
+    async def _enter(self, client: str, most: int, deadline_s: float) -> None:
+        under_way = self._under_way.get(client, 0)
+        if under_way < most:
+            self._under_way[client] = under_way + 1
+            return
+        line = self._waiting.setdefault(client, deque())
+        if len(line) >= _MOST_WAITING:
+            raise self._refuse("concurrency", 1.0)
+        self.delayed += 1
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        line.append(turn)
+        try:
+            async with asyncio.timeout(max(0.0, deadline_s - self._clock.monotonic_s())):
+                await turn
+        except BaseException as exc:
+            if turn.done() and not turn.cancelled():
+                self._leave(client)  # its turn had come, but it has gone
+            elif turn in line:
+                line.remove(turn)
+            self._tidy(client)
+            if isinstance(exc, TimeoutError):
+                raise self._refuse("concurrency", 1.0) from None
+            raise
+
+    def _leave(self, client: str) -> None:
+        """Hand the turn to whoever waits, or give it back."""
+        line = self._waiting.get(client, ())
+        while line:
+            turn = self._waiting[client].popleft()
+            if not turn.done():
+                turn.set_result(None)
+                self._tidy(client)
+                return
+        self._under_way[client] -= 1
+        self._tidy(client)
+
+    def _tidy(self, client: str) -> None:
+        if not self._waiting.get(client, True):
+            del self._waiting[client]
+        if not self._under_way.get(client, True):
+            del self._under_way[client]
+
+    def _refuse(self, policy: str, retry_after_s: float) -> ClientLimited:
+        self.refused += 1
+        return self._error(
+            f"this client asks for more than the proxy's operator allows it ({policy}); it would have waited too long",
+            policy=policy,
+            retry_after_s=retry_after_s,
+        )

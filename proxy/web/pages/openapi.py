@@ -1,0 +1,160 @@
+"""`/openapi.json`: the proxy's own surface, made from the table of routes (OpenAPI 3.1)."""
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from proxy import __version__
+from proxy.core.question.parameters import Parameter, Schema
+from proxy.core.question.routes import Route
+from proxy.errors import (
+    AnswerTooLarge,
+    BadQuery,
+    BadRequest,
+    ClientLimited,
+    KeyRefused,
+    MethodNotAllowed,
+    NetworkRefused,
+    NotAcceptable,
+    NotFound,
+    NothingStored,
+    OriginRefused,
+    ProxyError,
+    QueryTooLong,
+    ScopeRefused,
+    TooManyRequests,
+    Unauthorized,
+    UpstreamBadAnswer,
+    UpstreamBusy,
+    UpstreamFailed,
+    UpstreamStalled,
+    UpstreamTimeout,
+    WrongHost,
+)
+from proxy.web.reply.problem import CONTENT_TYPE
+
+PATH = "/openapi.json"
+_ERRORS: tuple[type[ProxyError], ...] = (
+    BadRequest,
+    BadQuery,
+    Unauthorized,
+    OriginRefused,
+    NetworkRefused,
+    ScopeRefused,
+    NotFound,
+    MethodNotAllowed,
+    NotAcceptable,
+    QueryTooLong,
+    TooManyRequests,
+    WrongHost,
+    ProxyError,
+    UpstreamFailed,
+    UpstreamBadAnswer,
+    AnswerTooLarge,
+    KeyRefused,
+    ClientLimited,
+    UpstreamBusy,
+    UpstreamTimeout,
+    UpstreamStalled,
+    NothingStored,
+)
+_TEXT: Schema = {"type": "string"}
+_HEADERS = {
+    "Age": ("integer", "seconds since pluto-api was asked"),
+    "Cache-Status": ("string", "how the answer came about (RFC 9211)"),
+    "ETag": ("string", "strong entity tag of this representation"),
+    "X-Request-ID": ("string", "the request's own, or a new one"),
+}
+
+
+_TOKEN = {"token": {"type": "http", "scheme": "bearer", "description": "one of the proxy's own, `ppt_...`"}}
+_NEEDED: Sequence[Schema] = [{"token": []}]
+
+
+def document(routes: Iterable[Route], *, tokens: bool) -> bytes:
+    """Return the document as JSON; `tokens`: whether they are needed."""
+    paths = {route.path: {"get": _operation(route)} for route in routes}
+    schemas = {"schemas": {"Problem": _problem()}, "responses": _error_responses()}
+    return msgspec.json.encode(
+        {
+            "openapi": "3.1.0",
+            "info": {
+                "title": "pluto-proxy",
+                "version": __version__,
+                "description": "A caching proxy in front of pluto-api that only reads. HEAD works wherever GET does.",
+            },
+            "paths": {**paths, **_own_paths(tokens=tokens)},
+            "components": {**schemas, "securitySchemes": _TOKEN} if tokens else schemas,
+            **({"security": _NEEDED} if tokens else {}),
+        }
+    )
+
+
+def _operation(route: Route) -> dict[str, object]:
+    parameters = [_parameter(parameter, "query") for parameter in route.parameters]
+    if route.segment is not None:
+        parameters.insert(0, _parameter(route.segment, "path"))
+    headers = {name: {"schema": {"type": kind}, "description": told} for name, (kind, told) in _HEADERS.items()}
+    return {
+        "operationId": route.name,
+        "summary": route.summary,
+        "parameters": parameters,
+        "responses": {
+            "200": {
+                "description": "What pluto-api answered, byte for byte",
+                "headers": headers,
+                "content": {"application/json": {"schema": {"type": "object"}}},
+            },
+            "304": {"description": "If-None-Match names what the client has already"},
+            **{status: {"$ref": f"#/components/responses/{status}"} for status in _error_responses()},
+        },
+    }
+
+
+def _parameter(parameter: Parameter, where: str) -> dict[str, object]:
+    schema = dict(parameter.kind.schema)
+    if parameter.default is not None:
+        schema["default"] = int(parameter.default) if schema.get("type") == "integer" else parameter.default
+    required = parameter.required or where == "path"
+    return {"name": parameter.name, "in": where, "required": required, "schema": schema}
+
+
+def _error_responses() -> dict[str, object]:
+    """Return a response for each status; errors that share one are told together."""
+    by_status: dict[int, list[str]] = {}
+    for error in _ERRORS:
+        by_status.setdefault(error.status, []).append(f"`{error.code}`: {error.title}")
+    content = {CONTENT_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    return {str(status): {"description": "; ".join(told), "content": content} for status, told in sorted(by_status.items())}
+
+
+def _problem() -> Schema:
+    fault = {"type": "object", "properties": {"parameter": _TEXT, "message": _TEXT}}
+    texts = dict.fromkeys(("type", "title", "detail", "error", "code", "request_id"), _TEXT)
+    return {
+        "type": "object",
+        "description": "RFC 9457, with `error` as pluto-api's own errors have it",
+        "properties": {**texts, "status": {"type": "integer"}, "faults": {"type": "array", "items": fault}},
+        "required": ["type", "title", "status", "detail", "error", "code", "request_id"],
+    }
+
+
+def _own_paths(*, tokens: bool) -> dict[str, object]:
+    told = {
+        "/livez": "200 while the process lives",
+        "/readyz": "200 while requests are taken; names what is wrong. With `?verbose` as JSON",
+        "/metrics": "for Prometheus",
+        PATH: "this document",
+    }
+    # With `?verbose` it is needed for this one.
+    open_: dict[str, Sequence[Schema]] = {"/livez": [], "/readyz": [{}, *_NEEDED]} if tokens else {}
+    return {
+        path: {
+            "get": {
+                "summary": text,
+                "responses": {"200": {"description": text}},
+                **({"security": open_[path]} if path in open_ else {}),
+            }
+        }
+        for path, text in told.items()
+    }

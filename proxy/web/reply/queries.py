@@ -1,0 +1,32 @@
+"""Raw query strings and what they mean, remembered: dashboards send the same few over and over."""
+
+from cachetools import LRUCache
+
+from proxy.config import model
+from proxy.core.question.query import Query, read_query
+from proxy.core.question.routes import Route
+
+# A query read is some hundred bytes; longer ones are rare, and a client that invents them must not fill the memory.
+_MOST = 10_000
+_LONGEST = 1_000
+
+
+class QueryReader:
+    """Reads queries as `core.question.query.read_query` does, each text once."""
+
+    def __init__(self, settings: model.Upstream) -> None:
+        self._ignored = frozenset(settings.ignored_params)
+        self._extra = frozenset(settings.extra_params)
+        self._read: LRUCache[tuple[str, str, str], Query] = LRUCache(_MOST)
+
+    def read(self, route: Route, segment: str, raw: str) -> Query:
+        """Return the question that a raw query asks, and the raw last segment of the path where that is open.
+
+        Raises BadQuery and QueryTooLong, which are not remembered.
+        """
+        query = self._read.get((route.name, segment, raw))
+        if query is None:
+            query = read_query(route, raw, segment=segment, ignored=self._ignored, extra=self._extra)
+            if len(raw) + len(segment) <= _LONGEST:
+                self._read[route.name, segment, raw] = query
+        return query

@@ -1,0 +1,65 @@
+"""Answers that nobody need read about one by one, summed up once a second: a line each would be most of the log.
+
+They are those for which the upstream was not asked, and nothing is wrong: hits, computed ones, stale ones that are being
+refreshed, and those that another request's call brought. For a hit, and for each of a herd, the line was also most of the cost.
+"""
+
+import asyncio
+from collections import Counter
+
+import structlog
+
+from proxy.clock import Clock
+from proxy.core.freshness.outcome import REVALIDATING, Outcome
+
+_log = structlog.get_logger()
+PERIOD_S = 1.0
+
+
+def is_ordinary(outcome: Outcome, status: int) -> bool:
+    """Tell whether an answer is one of those that are summed up."""
+    return status == 200 and outcome.kind != "miss" and outcome.stale in {None, REVALIDATING}
+
+
+class SummedLog:
+    """Sums up the answers of a period and writes one line for them, none where there were none."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._since_s = clock.monotonic_s()
+        self._kinds: Counter[str] = Counter()
+        self._not_modified = 0
+        self._slowest_s = self._oldest_s = 0.0
+
+    def note(self, kind: str, duration_s: float, age_s: float, *, not_modified: bool) -> None:
+        """Count one answer by its outcome's kind. `age_s`: how old it was."""
+        self._kinds[kind] += 1
+        self._not_modified += not_modified
+        self._slowest_s = max(self._slowest_s, duration_s)
+        self._oldest_s = max(self._oldest_s, age_s)
+
+    def flush(self) -> None:
+        """Write the line and begin anew."""
+        now_s = self._clock.monotonic_s()
+        if self._kinds:
+            _log.info(
+                "answers.summed",
+                **self._kinds,
+                not_modified=self._not_modified,
+                slowest_ms=round(self._slowest_s * 1000, 1),
+                oldest_s=round(self._oldest_s, 1),
+                period_s=round(now_s - self._since_s, 1),
+            )
+        self._since_s = now_s
+        self._kinds.clear()
+        self._not_modified = 0
+        self._slowest_s = self._oldest_s = 0.0
+
+    async def run(self) -> None:
+        """Flush once a second until cancelled, and a last time then."""
+        try:
+            while True:
+                await asyncio.sleep(PERIOD_S)
+                self.flush()
+        finally:
+            self.flush()
