@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 from yarl import URL
 
 from proxy.core.budget import Priority
-from proxy.service.fetching.tenancy import VALIDATE_TARGET
+from proxy.service.tenancy import VALIDATE_TARGET
 from proxy.standin import Fault, FaultKind, Row
 from proxy.standin.faults import ANY_PATH
 from tests.service.test_access import (
@@ -297,7 +297,7 @@ async def test_computed_answers_and_tags(tmp_path: Path) -> None:
     async with guarded(tmp_path, series__enabled="true", series__shadow_s=0) as running:
         panel = f"{METRICS}?runId={THEIRS}&projectName={{}}&logName=loss&limit={{}}"
         tags = [(await running.get(panel.format("theirs", limit), **bearer(ALL))).headers["ETag"] for limit in (10, 9, 3, 10)]
-        assert running.parts.series.computed > 1
+        assert running.parts.series.computer.computed > 1
         for limit in (10, 9, 3, 2):
             for tag in (*tags, "*"):
                 assert (await running.get(panel.format("theirs", limit), If_None_Match=tag, **bearer(TEAM))).status == 404
@@ -326,7 +326,7 @@ async def test_tokens_wait_in_turns(tmp_path: Path) -> None:
             await running.arrived(number)
         await running.standin.counters.reached(lambda seen: seen.by_path[METRICS] == 1)
         async with asyncio.timeout(10):
-            while running.parts.upstream.turnstile.budget.line.waiting(Priority.PERSON) < 6:  # noqa: ASYNC110 -- no event tells it
+            while running.parts.turnstile.budget.line.waiting(Priority.PERSON) < 6:  # noqa: ASYNC110 -- no event tells it
                 await asyncio.sleep(0.001)
         gate.set()
         assert {(await reply).status for reply in asking} == {200}

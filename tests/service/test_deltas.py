@@ -102,8 +102,8 @@ async def test_how_it_is_told(tmp_path: Path) -> None:
         running.advance(6)
         reply = await right(running, upstream, "logName=loss&limit=10")
         assert reply.cache_status == 'pluto-proxy; fwd=stale; fwd-status=200; stored; ttl=5; detail="delta"'
-        deltas = running.parts.deltas
-        assert (deltas.calls, deltas.misfits) == (1, 0)
+        deltas = running.parts.series.deltas
+        assert (deltas.calls, running.parts.series.learner.misfits) == (1, 0)
 
 
 async def test_the_overlap_moves_on(tmp_path: Path) -> None:
@@ -265,7 +265,7 @@ async def test_who_joins_may_be_in_a_hurry(tmp_path: Path) -> None:
         await until(upstream.arrived)
         running.advance(6)
         assert "stale" in (await running.get(target("logName=loss&limit=10"))).cache_status
-        line = running.parts.upstream.turnstile.budget.line
+        line = running.parts.turnstile.budget.line
         await _waiting(lambda: line.waiting(Priority.REFRESH) == 1)
         running.advance(6)
         urgent = asyncio.create_task(right(running, upstream, "logName=loss&limit=10"))
@@ -678,7 +678,7 @@ async def test_the_key_changes_during_a_delta(tmp_path: Path) -> None:
         running.advance(6)
         upstream.log("loss", [100])
         delta = asyncio.create_task(running.get(target("logName=loss&limit=10")))
-        line = running.parts.upstream.turnstile.budget.line
+        line = running.parts.turnstile.budget.line
         await _waiting(lambda: bool(line.waiting(Priority.REFRESH)))
         path.write_text("mlpi_now_B")
         upstream.asked.clear()
@@ -758,7 +758,7 @@ async def test_what_may_be_stored_after_all(tmp_path: Path) -> None:
 
 async def _stored(running: World) -> int:
     """Return how many windows of the series another proxy would find on disk."""
-    shelves, tenant = running.parts.series.shelves, running.parts.tenancy.current()
+    shelves, tenant = running.parts.shelves, running.parts.tenancy.current()
     shelves._shelves.clear()
     shelves._absent.clear()
     loss = metrics_query.MetricsQuery(run="1", project="p", name="loss", group=None, limit=10_000, first=0, last=None)

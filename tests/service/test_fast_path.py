@@ -148,7 +148,7 @@ class Watched:
     async def warm(self, raw: bytes) -> Raw:
         """Ask until it goes the fast way, which must be soon."""
         for _ in range(4):
-            await self.running.parts.encoder.settled()
+            await self.running.parts.fetching.encoder.settled()
             reply, was_fast = await self.ask(raw)
             if was_fast:
                 return reply
@@ -158,7 +158,7 @@ class Watched:
         """Wait until nothing goes on that could change an answer."""
         await self.running.parts.tenancy.found()
         await self.running.settled()
-        await self.running.parts.encoder.settled()
+        await self.running.parts.fetching.encoder.settled()
 
     @property
     def entry(self) -> Entry:
@@ -458,7 +458,7 @@ async def test_a_better_coding_is_taken_up(tmp_path: Path) -> None:
     async with watched(tmp_path) as seen:
         raw = request(LARGE, "Accept-Encoding: gzip")
         await seen.warm(request())
-        with patch.object(seen.running.parts.encoder, "_make"):
+        with patch.object(seen.running.parts.fetching.encoder, "_make"):
             for _ in range(2):
                 reply, was_fast = await seen.ask(raw)
                 assert reply.header("Content-Encoding") is None

@@ -218,7 +218,7 @@ async def test_one_call_while_the_organization_becomes_known(tmp_path: Path) -> 
 
 
 async def frames(running: World) -> int:
-    said = running.parts.reader._memo.get(next(iter(running.parts.reader._memo._said)))
+    said = next(iter(running.parts.fetching.memo._said.values()))
     count, traceback = 0, said.error.__traceback__  # type: ignore[union-attr]  # a Failure in this test
     while traceback is not None:
         count, traceback = count + 1, traceback.tb_next

@@ -17,8 +17,9 @@ from proxy.core.series import metrics_query
 from proxy.core.series.answers import splitting
 from proxy.core.series.extents import Extents
 from proxy.core.series.metrics_query import MetricsQuery
-from proxy.service.series import series
-from proxy.service.series.runs import Runs
+from proxy.service.proof import proving
+from proxy.service.series.interest import Interest
+from proxy.service.series.widening_policy import WideningPolicy
 from tests.oracle import Asked, permitted
 from tests.series import OracleUpstream, asked_of, proxied, row, series_world
 from tests.service.test_checks import LONG, ask, no_last_row, printed, rows_in
@@ -107,7 +108,7 @@ async def test_a_key_that_changes_on_the_way(tmp_path: Path) -> None:
         first = asyncio.create_task(running.get(target("x").replace("runId=1", "runId=2")))
         await until(upstream.arrived)
         second = asyncio.create_task(running.get(target("logName=loss&limit=10")))
-        line = running.parts.upstream.turnstile.budget.line
+        line = running.parts.turnstile.budget.line
         while not line.waiting(Priority.PERSON):  # noqa: ASYNC110 -- no event tells it
             await asyncio.sleep(0)
         path.write_text("mlpi_now_B")
@@ -127,7 +128,7 @@ async def test_an_answer_cut_off_in_full_only(tmp_path: Path) -> None:
             return printed(rows if "logName" in query else rows[:700])
 
         upstream.instead = capped
-        checks = running.parts.series.checks
+        checks = running.parts.proof.checks
         for name, seconds in (("a", 40), ("b", 31), ("d", 0)):
             await ask(running, f"logName={name}&limit=10")
             running.advance(seconds)
@@ -148,7 +149,7 @@ async def test_the_canary_is_a_series_that_can_be_one(tmp_path: Path) -> None:
         upstream.put(row("too/long", step) for step in range(5_001))
         await ask(running, "logName=none")
         await ask(running, "logName=loss")
-        checks = running.parts.series.checks
+        checks = running.parts.proof.checks
         assert (checks.trusted, checks.passed) == (True, 1)
 
 
@@ -158,7 +159,7 @@ async def test_trust_comes_back_though_the_canary_outgrew_its_cage(tmp_path: Pat
         upstream.put(row("loss", step, value=step / 7) for step in range(LONG))
         upstream.instead = no_last_row(upstream)
         await ask(running, "logName=loss&limit=10")
-        checks = running.parts.series.checks
+        checks = running.parts.proof.checks
         assert not checks.trusted
         upstream.instead = None
         upstream.put(row("loss", step) for step in range(LONG, 5_001))
@@ -179,7 +180,7 @@ async def test_trust_comes_back_after_a_short_series(tmp_path: Path, raw: str) -
         await ask(running, raw)
         running.advance(11)
         await ask(running, raw)
-        checks = running.parts.series.checks
+        checks = running.parts.proof.checks
         assert not checks.trusted
         running.advance(301)
         await ask(running, raw)
@@ -196,7 +197,7 @@ async def test_what_broke_trust_may_be_gone(tmp_path: Path) -> None:
         upstream.put(row("loss", step) for step in range(90))
         upstream.instead = no_last_row(upstream)
         await ask(running, "logName=loss&limit=10")
-        checks = running.parts.series.checks
+        checks = running.parts.proof.checks
         assert not checks.trusted
 
         upstream.instead = None
@@ -214,7 +215,7 @@ async def test_trust_comes_back_by_a_series_that_grows(tmp_path: Path) -> None:
         upstream.put(row("loss", step) for step in range(90))
         upstream.instead = no_last_row(upstream)
         await ask(running, "logName=loss&limit=10")
-        checks = running.parts.series.checks
+        checks = running.parts.proof.checks
         assert not checks.trusted
 
         def growing(query: Any) -> bytes:
@@ -242,7 +243,7 @@ async def test_a_check_that_is_refused(tmp_path: Path) -> None:
 
         upstream.instead = refusing
         await ask(running, "logName=loss&limit=10")
-        checks = running.parts.series.checks
+        checks = running.parts.proof.checks
         assert (checks.trusted, checks.passed, checks.failed) == (True, 0, 0)
 
 
@@ -250,16 +251,15 @@ async def test_trust_lost_while_an_answer_is_computed(tmp_path: Path, monkeypatc
     """Nothing is computed any more, not even what was begun before."""
     async with series_world(tmp_path) as (running, upstream):
         upstream.put(row("loss", step) for step in range(900))
-        checks = running.parts.series.checks
 
         def losing(body: bytes, question: MetricsQuery, **further: Any) -> Work[Extents]:
-            checks.trusted = False
+            running.parts.shelves.close()
             return splitting(body, question, **further)
 
-        monkeypatch.setattr(series, "splitting", losing)
+        monkeypatch.setattr(proving, "splitting", losing)
         await right(running, upstream, "logName=loss&limit=10")
         assert upstream.asked[-1] == target("logName=loss&limit=10")
-        assert running.parts.series.computed == 0
+        assert running.parts.series.computer.computed == 0
 
 
 async def test_a_refresh_in_the_background_that_is_too_large(tmp_path: Path) -> None:
@@ -362,7 +362,7 @@ async def test_a_wide_answer_is_taken_apart_once(tmp_path: Path, monkeypatch: py
             taken += 1
             return splitting(body, question, **further)
 
-        monkeypatch.setattr(series, "splitting", counted)
+        monkeypatch.setattr(proving, "splitting", counted)
         await asyncio.gather(*(right(running, upstream, f"logName=loss&limit={limit}") for limit in range(100, 110)))
         assert upstream.asked == [WIDE]
         assert taken == 1
@@ -390,7 +390,7 @@ async def test_what_is_too_old_is_not_computed_with(tmp_path: Path) -> None:
         running.advance(7200)
         upstream.failing = True
         assert (await running.get(target("logName=loss&limit=11"))).status == 502
-        assert running.parts.series.computed == 1
+        assert running.parts.series.computer.computed == 1
 
 
 @pytest.mark.parametrize("step", [-1, -(10**22)])
@@ -423,23 +423,24 @@ async def test_trust_does_not_come_back_for_nothing(tmp_path: Path) -> None:
         for _ in range(3):
             running.advance(301)
             await ask(running, "logName=loss&limit=10")
-            assert not running.parts.series.checks.trusted
+            assert not running.parts.proof.checks.trusted
 
 
 def test_what_is_watched_is_bounded() -> None:
     """A client that asks for a million names of a run leaves some behind, for a minute."""
     clock = ManualClock()
-    runs = Runs(clock, max_rows=1000)
+    interest = Interest(clock)
+    policy = WideningPolicy(interest, clock, max_rows=1000)
     questions = [
         MetricsQuery(run="1", project="p", name=str(number), group=None, limit=5, first=0, last=None) for number in range(1000)
     ]
     for question in questions:
-        runs.watch(question)
-    assert len(runs.run(questions[0]).watched) == 200 == len(runs.watched(questions[0]))
-    assert runs.needs_size(questions[0])
+        interest.note(question)
+    assert len(interest.watched(questions[0])) == 200
+    assert policy.needs_size(questions[0])
     clock.advance(61)
-    runs.watch(questions[0])
-    assert runs.watched(questions[0]) == [("0", None)]
+    interest.note(questions[0])
+    assert interest.watched(questions[0]) == [("0", None)]
 
 
 @pytest.mark.parametrize("enabled", ["true", "false"])

@@ -14,8 +14,9 @@ from proxy.core.freshness.purge import Purge
 from proxy.core.series import metrics_query
 from proxy.core.series.metrics_query import MetricsQuery
 from proxy.service.fetching.need import Fetched, Need
+from proxy.service.series.asked import AskedSeries
 from proxy.service.series.deltas import Deltas, _Refresh
-from proxy.service.series.widening import Asked, Widening
+from proxy.service.series.run_sizes import RunSizes
 from tests.oracle import permitted
 from tests.series import OracleUpstream, asked_of, proxied, row, series_world
 from tests.service.test_deltas import WIDE, begin, live, settle, since
@@ -74,15 +75,15 @@ async def test_all_of_it_is_demanded_while_a_delta_lands(tmp_path: Path, monkeyp
         await right(running, upstream, PANEL)
         running.advance(6)
         upstream.log("loss", [3, 100], value=7)
-        learning = Widening.learn_size
+        learning = RunSizes.learn
 
-        async def slowly(self: Widening, asked: Asked, metrics: MetricsQuery) -> None:
+        async def slowly(self: RunSizes, asked: AskedSeries) -> None:
             if asked.whole:
                 running.advance(1)
                 await running.get(target(other))
-            await learning(self, asked, metrics)
+            await learning(self, asked)
 
-        monkeypatch.setattr(Widening, "learn_size", slowly)
+        monkeypatch.setattr(RunSizes, "learn", slowly)
         upstream.asked.clear()
         await right_now(running, upstream, PANEL)
         assert upstream.asked == [since(50), WIDE]
@@ -138,7 +139,7 @@ async def test_questions_about_a_long_series_are_not_hoarded(tmp_path: Path) -> 
             for first in range(100, 140):
                 await right(running, upstream, f"logName=loss&limit=5&stepMin={first}")
                 running.advance(6)
-            (questions,) = running.parts.assembler._asked.values()
+            (questions,) = running.parts.series.assembler._asked.values()
             assert len(questions) <= 11
 
 
@@ -182,7 +183,7 @@ async def test_what_was_found_out_while_the_rule_was_broken_is_forgotten_on_disk
             await right(running, upstream, PANEL)
             await running.flushed()
             running.advance(1)
-            running.parts.series.checks._judge(False, check="canary")
+            running.parts.proof.checks._judge(False, check="canary")
             if purged is not None:
                 running.advance(1)
                 await running.parts.purging.purge(Purge(at_s=upstream.clock.now_s(), run=purged))
@@ -203,7 +204,7 @@ async def test_what_must_not_be_stored_moves_to_its_organization_unstored(tmp_pa
         await running.get(target(PANEL), Cache_Control="no-store")
         tenant = running.parts.tenancy.current()
         old, tenant.namespace = tenant.namespace, "elsewhere"
-        running.parts.series.shelves._rename(old, "elsewhere")
+        running.parts.shelves.rename(old, "elsewhere")
         await running.flushed()
         assert running.parts.store.disk.sizes.entries == 0
         running.advance(6)
@@ -244,17 +245,27 @@ async def test_who_joins_a_flight_in_the_moment_of_its_landing_is_not_caught_in_
         running.advance(6)
         await right(running, upstream, PANEL)
         running.advance(6)
-        deltas, tenant = running.parts.deltas, running.parts.tenancy.current()
+        deltas, tenant = running.parts.series.deltas, running.parts.tenancy.current()
         asked = MetricsQuery(run="1", project="p", name="loss", group=None, limit=10, first=0, last=None)
         need = Need(not_before_s=-math.inf, persist=True, landings=0)
-        call = _Refresh(deltas=deltas, tenant=tenant, run=asked.whole, need=need, started_s=0)
+        call = _Refresh(tenant=tenant, run=asked.whole, need=need, started_s=0)
 
         async def nothing(_: _Refresh) -> bool:
             return True
 
-        with patch.object(deltas, "carry_out", nothing):
+        question = AskedSeries(
+            tenant=tenant,
+            query=asked.query,
+            need=need,
+            lifetimes=running.parts.lifetimes.of(asked.query, tenant),
+            whole=False,
+            patience_s=1,
+            metrics=asked,
+            known=running.parts.shelves.look(tenant, asked),
+        )
+        with patch.object(deltas._flights, "_carry_out", nothing):
             deltas._flights.start((tenant.fingerprint, "1", "p"), call, now_s=upstream.clock.now_s())
-            asking = asyncio.create_task(deltas.refreshed(tenant, asked, need))
+            asking = asyncio.create_task(deltas.refreshed(question))
             await asyncio.sleep(0)
         assert await asking is not None
 
@@ -262,7 +273,7 @@ async def test_who_joins_a_flight_in_the_moment_of_its_landing_is_not_caught_in_
 async def test_who_joins_a_call_in_the_moment_of_its_landing_is_not_caught_in_it(tmp_path: Path) -> None:
     """As above, where somebody else's call served an entry that is too old for this caller."""
     async with live(tmp_path) as (running, _):
-        fetcher, tenant, now_s = running.parts.fetcher, running.parts.tenancy.current(), running.clock.now_s()
+        fetcher, tenant, now_s = running.parts.fetching.fetcher, running.parts.tenancy.current(), running.clock.now_s()
         query = MetricsQuery(run="1", project="p", name="loss", group=None, limit=10, first=0, last=None).query
         need = Need(not_before_s=now_s, persist=True, landings=0)
         entry = Entry(body=b"", sent_at_s=now_s - 1, digest=digest_of(b""))
@@ -271,7 +282,7 @@ async def test_who_joins_a_call_in_the_moment_of_its_landing_is_not_caught_in_it
         async def carry_out(_: object) -> Fetched:
             return brought.pop(0)
 
-        with patch.object(fetcher, "carry_out", carry_out):
+        with patch.object(fetcher._flights, "_carry_out", carry_out):
             fetcher.refresh(tenant, query, need)
             fetched, joined = await asyncio.create_task(fetcher.fetch(tenant, query, need))
         assert (fetched.asked, joined) == (True, False)

@@ -17,8 +17,8 @@ from proxy.errors import (
     UpstreamBusy,
     UpstreamFailed,
 )
+from proxy.service.fetching.call_key import CallKey
 from proxy.service.fetching.memo import Failure, Memo
-from proxy.service.fetching.question import Question
 
 ERRORS = [
     UpstreamFailed("no", upstream_status=500, transient=True),
@@ -83,7 +83,7 @@ def test_errors_that_arose_from_each_other() -> None:
 
 def test_what_is_remembered_of_a_failure() -> None:
     """It holds nothing, neither of where it was raised first nor of those who raise it again."""
-    memo, question = Memo(SystemClock(), negative_s=60), Question("fingerprint", "/api/runs/metrics")
+    memo, question = Memo(SystemClock(), negative_s=60), CallKey("fingerprint", "/api/runs/metrics")
     error = raised(UpstreamFailed("no"), Body())
     assert isinstance(error, UpstreamFailed)
     memo.remember(question, error)
