@@ -18,7 +18,7 @@ from proxy.config import KeySource, load
 from proxy.config.model import split_listen
 from proxy.standin import Row, Standin
 from proxy.web.parts import Parts
-from tests.support import KEY, QUESTION
+from tests.support.world import KEY, QUESTION
 
 V4, V6 = "127.0.0.1", "::1"
 

@@ -17,8 +17,8 @@ from proxy.core.series.answers import split
 from proxy.core.series.extents import Extents, answer
 from proxy.core.series.metrics_query import MetricsQuery
 from proxy.core.series.packs import head_of, read, written
-from tests.oracle import OracleRow, permitted
-from tests.series import asked_of, row
+from tests.support.oracle import OracleRow, permitted
+from tests.support.oracle_upstream import asked_of, row
 
 WHOLE = MetricsQuery(run="1", project="p", name=None, group=None, limit=10_000, first=0, last=None)
 # What would be mistaken for the end of a row, in a text and as rows of its own.

@@ -10,9 +10,9 @@ import pytest
 from yarl import URL
 
 from proxy.standin import Row, Standin, StandinConfig
-from tests.process.support import Running, proxy_process
-from tests.service.test_hostile import CASES, LINE
-from tests.support import KEY, METRICS
+from tests.support.processes import Running, proxy_process
+from tests.support.world import KEY, METRICS
+from tests.web.connection.test_hostile import CASES, LINE
 
 ROUNDS = 9
 # Beside what is refused: what is answered, many times over, and not read.

@@ -4,10 +4,9 @@
 
 A run grows at its end and behind it, gains names and groups, changes its rows; its upstream changes its step form or fails;
 time passes; between, questions are asked of the running proxy. What an answer's Age claims must be so: the upstream could have
-given that answer at that moment, or one that is promised of live series (`tests.promise`).
+given that answer at that moment, or one that is promised of live series (`tests.series_model.promise`).
 """
 
-import argparse
 import asyncio
 import math
 import sys
@@ -22,17 +21,16 @@ from unittest.mock import patch
 from urllib.parse import quote
 
 import structlog
-from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from proxy.core.proof.limits import Limits
 from proxy.core.series import metrics_query
-from tests import status_rules
-from tests.oracle import Asked, Cap, How, Of, OracleRow, permitted
-from tests.promise import is_kept
-from tests.series import moment, row, series_world
-from tests.support import METRICS, Reply
+from tests.series_model import status_rules
+from tests.series_model.promise import is_kept
+from tests.support.oracle import Asked, Cap, How, Of, OracleRow, permitted
+from tests.support.oracle_upstream import moment, row, series_world
+from tests.support.world import METRICS, Reply
 
 # Small enough that series of a dozen rows meet every threshold; 10,000 in earnest.
 MOST = 20
@@ -320,32 +318,3 @@ def _kind(reply: Reply) -> str:
 def _made(reply: Reply) -> str | None:
     status = reply.headers.get("Cache-Status", "")
     return next((word for word in ("series", "delta", "window") if f'"{word}' in status), None)
-
-
-def main() -> None:
-    """Run the model until enough answers were checked."""
-    parser = argparse.ArgumentParser(prog="python -m tests.series_model", description="Check the series engine for long.")
-    parser.add_argument("--answers", type=int, default=200_000, metavar="N", help="how many to check, default 200000")
-    parser.add_argument("--fast", action="store_true", help="don't look for the shortest way to a fault")
-    arguments = parser.parse_args()
-    wanted = arguments.answers
-    long = settings(
-        max_examples=200,
-        stateful_step_count=50,
-        deadline=None,
-        database=None,
-        suppress_health_check=list(HealthCheck),
-        phases=[Phase.generate] if arguments.fast else list(Phase),
-    )
-    while outcomes.total() < wanted:
-        run_state_machine_as_test(SeriesModel, settings=long)
-        total = outcomes.total()
-        shares = ", ".join(f"{kind} {100 * count / total:.0f} %" for kind, count in outcomes.most_common())
-        share = 100 * from_extents.total() / total
-        sys.stdout.write(f"{total} answers checked, {share:.0f} % from extents: {shares}; {mixed.total()} of two moments\n")
-        sys.stdout.write(f"{dict(outcomes_of_deltas)}; the greatest ages {dict(longest)}\n")
-        sys.stdout.flush()
-
-
-if __name__ == "__main__":
-    main()

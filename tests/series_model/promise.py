@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tests.oracle import Asked, OracleRow
+from tests.support.oracle import Asked, OracleRow
 
 State = tuple[OracleRow, ...]
 Row = tuple[int, str]

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
-from tests.oracle import Asked
-from tests.series import OracleUpstream, Told
+from tests.support.oracle import Asked
+from tests.support.oracle_upstream import OracleUpstream, Told
 
 # Short enough that runs settle, and are believed to stand still, within an example.
 STATUS_S, SETTLING_S, ENDED_MAX_S = 5.0, 20.0, 150.0

@@ -2,7 +2,7 @@
 
 from hypothesis import settings
 
-from tests.series_model import SeriesModel
+from tests.series_model.model import SeriesModel
 
 TestSeries = SeriesModel.TestCase
 # The same examples every time: what is new is for the long run to find.

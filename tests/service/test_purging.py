@@ -15,9 +15,9 @@ from aiohttp import web
 from structlog.testing import capture_logs
 
 from proxy.clock import SystemClock
-from tests.series import row
-from tests.service.test_access import ALL, ROOT, TEAM, bearer, guarded
-from tests.support import METRICS, ManualClock, Reply, World, served, world
+from tests.service.access.test_access import ALL, ROOT, TEAM, bearer, guarded
+from tests.support.oracle_upstream import row
+from tests.support.world import METRICS, ManualClock, Reply, World, served, world
 
 if sys.version_info >= (3, 14):
     from compression import zstd

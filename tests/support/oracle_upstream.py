@@ -10,8 +10,8 @@ from typing import Any
 
 from aiohttp import web
 
-from tests.oracle import Asked, Cap, OracleRow, permitted, printed
-from tests.support import ManualClock, World, served, world
+from tests.support.oracle import Asked, Cap, OracleRow, permitted, printed
+from tests.support.world import ManualClock, World, served, world
 
 State = tuple[OracleRow, ...]
 

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.support import KEY
+from tests.support.world import KEY
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 30

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support import KEY
+from tests.support.world import KEY
 
 
 @pytest.fixture(autouse=True)

@@ -28,7 +28,7 @@ from proxy.web.parts import Parts
 KEY = DEFAULT_KEYS[0].text
 METRICS = "/api/runs/metrics"
 QUESTION = f"{METRICS}?runId=1&projectName=demo&logName=loss&limit=2"
-DATA = Path(__file__).parent / "data"
+DATA = Path(__file__).parents[1] / "data"
 
 
 class ManualClock:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from proxy.clock import SystemClock
 from proxy.standin import Fault, FaultKind, Standin, StandinConfig
-from tests.support import METRICS, QUESTION, Reply, World, world
+from tests.support.world import METRICS, QUESTION, Reply, World, world
 
 
 def others(count: int) -> list[str]:

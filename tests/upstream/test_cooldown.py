@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from proxy.config import KeySource
 from proxy.standin import Fault, FaultKind
-from tests.support import KEY, METRICS, QUESTION, World, world
+from tests.support.world import KEY, METRICS, QUESTION, World, world
 
 
 def others(count: int) -> list[str]:

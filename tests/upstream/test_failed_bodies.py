@@ -14,7 +14,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from proxy.core.question.routes import ROUTES
-from tests.support import METRICS, World, world
+from tests.support.world import METRICS, World, world
 
 MAX_BYTES = 2**21
 AT_ONCE = 4

@@ -10,7 +10,7 @@ import pytest
 
 from proxy.standin import Fault, FaultKind, Standin
 from proxy.upstream.coding import _gunzipped
-from tests.support import METRICS, QUESTION, Reply, World, world
+from tests.support.world import METRICS, QUESTION, Reply, World, world
 
 Send = Callable[[str, asyncio.StreamWriter], Awaitable[None]]
 ROW = '{"logName":"%s","logGroup":"","value":1,"valueFlag":"","time":"2026-01-01 00:00:00.000","step":1}'

@@ -12,9 +12,9 @@ from structlog.testing import capture_logs
 from proxy.errors import ConfigError
 from proxy.standin import Fault, FaultKind
 from proxy.upstream import tls
-from tests.certificates import Authority
-from tests.service.test_odd_upstreams import VALID, answer_body, response
-from tests.support import KEY, METRICS, world
+from tests.support.certificates import Authority
+from tests.support.world import KEY, METRICS, world
+from tests.upstream.test_odd_upstreams import VALID, answer_body, response
 
 
 @asynccontextmanager

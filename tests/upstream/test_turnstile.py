@@ -8,7 +8,7 @@ from proxy.core.budget import Ended, Limits, Priority, Ticket
 from proxy.errors import UpstreamBusy
 from proxy.upstream import turnstile as module
 from proxy.upstream.turnstile import Turnstile
-from tests.support import ManualClock
+from tests.support.world import ManualClock
 
 PERSON, REFRESH, PREFETCH = Priority
 

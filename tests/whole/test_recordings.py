@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from proxy.standin import Fault, FaultKind, Standin, StandinConfig, StepMode
-from tests.support import DATA, METRICS, world
+from tests.support.world import DATA, METRICS, world
 
 # Their queries are malformed percent-encoding or hold NUL: refused here, a deliberate difference.
 REFUSED = {91, 93}

@@ -13,7 +13,7 @@ from aiohttp import web
 
 from proxy.core.question.parameters import Parameter, Text, Whole
 from proxy.core.question.routes import FILES, LIST, ROUTES, Route
-from tests.support import World, served, world
+from tests.support.world import World, served, world
 
 
 def anything(body: bytes) -> None:

@@ -14,8 +14,8 @@ from proxy.standin import Row, Standin
 from proxy.standin import params as oracle
 from proxy.standin.querystring import decode
 from proxy.standin.rows import Rows
-from tests.support import METRICS as PATH
-from tests.support import world
+from tests.support.world import METRICS as PATH
+from tests.support.world import world
 
 SPELLED = """
     1 1.0 1e0 %201%20 +1 %2B1 0x1 0X01 0b1 0o1 .1e1 01 1. %EF%BB%BF1 1%C2%A0 %E2%80%A81 1%20 %31

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from proxy.standin import Fault, FaultKind
-from tests.support import METRICS, Reply, World, world
+from tests.support.world import METRICS, Reply, World, world
 
 OTHER = f"{METRICS}?runId=2&projectName=demo"
 AGES_S = {"none": None, "fresh": 1, "revalidate": 6, "on error": 30, "expired": 100}

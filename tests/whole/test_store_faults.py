@@ -23,11 +23,11 @@ from proxy.store.connections import run
 from proxy.store.database import Database
 from proxy.store.files import log_of
 from proxy.store.quota import Room
-from tests.process.support import PATIENCE_S, proxy_process
 from tests.store.support import aside, entry, noise, opened, scribble
 from tests.store.test_faults import locked
 from tests.store.test_log import read_elsewhere
-from tests.support import KEY, METRICS, World, world
+from tests.support.processes import PATIENCE_S, proxy_process
+from tests.support.world import KEY, METRICS, World, world
 
 QUESTIONS = [f"{METRICS}?runId=1&projectName=demo&logName=loss&limit=400&stepMin={number}" for number in range(16)]
 LARGE = entry(noise(200_000))

@@ -7,12 +7,12 @@ import pytest
 from aiohttp import web
 
 from proxy.core.question.document import Check
-from tests.oracle import OracleRow, permitted
-from tests.series import OracleUpstream, asked_of, row, series_world
-from tests.service.test_series import right, target
-from tests.service.test_tenancy import VALIDATE
-from tests.support import World, served, world
-from tests.unit.test_surrogates import BODIES
+from tests.core.test_surrogates import BODIES
+from tests.service.fetching.test_tenancy import VALIDATE
+from tests.service.series.test_series import right, target
+from tests.support.oracle import OracleRow, permitted
+from tests.support.oracle_upstream import OracleUpstream, asked_of, row, series_world
+from tests.support.world import World, served, world
 
 WIDE = "logName=loss&limit=10000"
 

@@ -8,8 +8,8 @@ from proxy.core.proof.stretch import stretch
 from proxy.core.series.answers import split
 from proxy.core.series.extents import Extents
 from proxy.core.series.metrics_query import MetricsQuery
-from tests.oracle import Asked, permitted
-from tests.series import row
+from tests.support.oracle import Asked, permitted
+from tests.support.oracle_upstream import row
 
 ALL = MetricsQuery(run="1", project="p", name=None, group=None, limit=10_000, first=0, last=None)
 ONE = replace(ALL, name="n0", limit=1_000)

@@ -22,8 +22,8 @@ from proxy.core.proof.wholeness import (
 from proxy.core.series.answers import split
 from proxy.core.series.extents import Extents
 from proxy.core.series.metrics_query import MetricsQuery
-from tests.oracle import Asked, Cap, How, Of, OracleRow, permitted
-from tests.series import row
+from tests.support.oracle import Asked, Cap, How, Of, OracleRow, permitted
+from tests.support.oracle_upstream import row
 
 QUESTION = MetricsQuery(run="1", project="p", name=None, group=None, limit=10_000, first=0, last=None)
 CAPS = st.builds(Cap, of=st.sampled_from(Of), how=st.sampled_from(How), size=st.integers(4, 90))

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from proxy.core.series.answers import split
 from proxy.core.series.extents import Known
 from proxy.core.series.metrics_query import MetricsQuery
-from tests.oracle import OracleRow, permitted
-from tests.series import asked_of, row
+from tests.support.oracle import OracleRow, permitted
+from tests.support.oracle_upstream import asked_of, row
 
 WHOLE = MetricsQuery(run="1", project="p", name=None, group=None, limit=10_000, first=0, last=None)
 NAMES = ("a", "b", "\u00e9", "\uffee", "\U0001f600")

@@ -14,8 +14,8 @@ from proxy.core.series.deltas import deltas
 from proxy.core.series.extents import Extents, Known
 from proxy.core.series.growth import extended, none, overlap_from, replaced
 from proxy.core.series.metrics_query import MetricsQuery
-from tests.oracle import OracleRow, permitted
-from tests.series import asked_of, row
+from tests.support.oracle import OracleRow, permitted
+from tests.support.oracle_upstream import asked_of, row
 
 NAMES = tuple("abcdefghijklmnop")
 WHOLE = MetricsQuery(run="1", project="p", name=None, group=None, limit=10_000, first=0, last=None)

@@ -16,8 +16,8 @@ from proxy.core.series.extents import Extents, Known, answer, may_hold
 from proxy.core.series.growth import extended, none
 from proxy.core.series.metrics_query import MetricsQuery, metrics_query
 from proxy.core.series.sampling import is_complete, sampled, sent
-from tests.oracle import OracleRow, permitted
-from tests.series import asked_of, row
+from tests.support.oracle import OracleRow, permitted
+from tests.support.oracle_upstream import asked_of, row
 
 NAMES = ("a", "b", "\u00e9", "\uffee", "\U0001f600", "train/loss")
 GROUPS = ("", "g1", "g2")

@@ -15,8 +15,8 @@ from proxy.core.series.extents import Extent, Extents, Known, answer
 from proxy.core.series.growth import extended, merged, none, overlap_from, replaced
 from proxy.core.series.metrics_query import MetricsQuery
 from proxy.core.series.sampling import is_complete
-from tests.oracle import OracleRow, permitted
-from tests.series import asked_of, row
+from tests.support.oracle import OracleRow, permitted
+from tests.support.oracle_upstream import asked_of, row
 
 # The last two are in another order where they are compared by UTF-16.
 NAMES = ("a", "b", "\uffee", "\U0001f600")

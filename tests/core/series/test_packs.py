@@ -18,8 +18,8 @@ from proxy.core.series.extents import Extent, Extents, Known
 from proxy.core.series.growth import extended, none, overlap_from, replaced
 from proxy.core.series.metrics_query import MetricsQuery
 from proxy.core.series.packs import Pack, Written, head_of, packs_of, read, written
-from tests.oracle import OracleRow, permitted
-from tests.series import asked_of, row
+from tests.support.oracle import OracleRow, permitted
+from tests.support.oracle_upstream import asked_of, row
 
 NAMES = ("a", "b", "\u00e9\n", "\U0001f600")
 WHOLE = MetricsQuery(run="1", project="p", name=None, group=None, limit=10_000, first=0, last=None)

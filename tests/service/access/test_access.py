@@ -19,8 +19,8 @@ from proxy.errors import ConfigError
 from proxy.standin import Fault, FaultKind, Row, Standin, StandinConfig
 from proxy.standin.faults import ANY_PATH
 from proxy.store.token_file import Token, edit_tokens
-from tests.service.test_fast_path import Wire
-from tests.support import METRICS, Reply, World, served, world
+from tests.support.world import METRICS, Reply, World, served, world
+from tests.web.shortcut.test_fast_path import Wire
 
 OURS, THEIRS, UNKNOWN = 1, 2, 77
 TEAM, ALL, ROOT = (f"{PREFIX}{name}" for name in ("team", "all", "root"))

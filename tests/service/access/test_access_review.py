@@ -12,7 +12,7 @@ from proxy.core.budget import Priority
 from proxy.service.fetching.tenancy import VALIDATE_TARGET
 from proxy.standin import Fault, FaultKind, Row
 from proxy.standin.faults import ANY_PATH
-from tests.service.test_access import (
+from tests.service.access.test_access import (
     ALL,
     OURS,
     ROOT,
@@ -31,9 +31,9 @@ from tests.service.test_access import (
     told,
     write,
 )
-from tests.service.test_fast_path import Wire
-from tests.service.test_purge import purge
-from tests.support import METRICS, world
+from tests.service.test_purging import purge
+from tests.support.world import METRICS, world
+from tests.web.shortcut.test_fast_path import Wire
 
 
 @pytest.mark.parametrize("stored", [False, True])

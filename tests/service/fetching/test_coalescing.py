@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from proxy.standin import Fault, FaultKind
-from tests.support import METRICS, QUESTION, Reply, World, world
+from tests.support.world import METRICS, QUESTION, Reply, World, world
 
 HERD = 500
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from proxy.config import KeySource
 from proxy.core.freshness.plan import Condition
 from proxy.standin import Fault, FaultKind, Standin
-from tests.support import KEY, METRICS, QUESTION, ManualClock, World, world
+from tests.support.world import KEY, METRICS, QUESTION, ManualClock, World, world
 
 ROTATED = "mlps_standin_rotated"
 OTHER = "mlpi_standin_other"

@@ -10,10 +10,10 @@ import pytest
 
 from proxy.core.proof.limits import Limits
 from proxy.core.series import metrics_query
-from tests.oracle import permitted
-from tests.series import OracleUpstream, asked_of, moment, row, series_world
-from tests.service.test_checks import printed, rows_in, target
-from tests.support import World
+from tests.service.proof.test_checks import printed, rows_in, target
+from tests.support.oracle import permitted
+from tests.support.oracle_upstream import OracleUpstream, asked_of, moment, row, series_world
+from tests.support.world import World
 
 Rule = Callable[[OracleUpstream], Callable[[Any], bytes]]
 NOTICED_S = 60

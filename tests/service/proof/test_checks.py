@@ -11,9 +11,9 @@ import pytest
 
 from proxy.core.series import growth
 from proxy.service.series import series as series_module
-from tests.oracle import permitted
-from tests.series import OracleUpstream, asked_of, row, series_world
-from tests.support import METRICS, World
+from tests.support.oracle import permitted
+from tests.support.oracle_upstream import OracleUpstream, asked_of, row, series_world
+from tests.support.world import METRICS, World
 
 LONG = 1_300
 

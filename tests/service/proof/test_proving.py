@@ -17,9 +17,9 @@ from proxy.core.series.extents import Extent
 from proxy.core.series.metrics_query import MetricsQuery
 from proxy.service.fetching.need import Need
 from proxy.service.proof.probed import is_followed
-from tests.oracle import Asked, Cap, How, Of, permitted
-from tests.series import OracleUpstream, moment, proxied, row, series_world
-from tests.support import METRICS, ManualClock, Reply, World
+from tests.support.oracle import Asked, Cap, How, Of, permitted
+from tests.support.oracle_upstream import OracleUpstream, moment, proxied, row, series_world
+from tests.support.world import METRICS, ManualClock, Reply, World
 
 LONG = 1_500
 WHOLE, FIRST = f"{METRICS}?runId=1&projectName=p&limit=10000", f"{METRICS}?runId=1&projectName=p&logName=loss&limit=10000"

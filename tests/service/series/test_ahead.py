@@ -15,7 +15,7 @@ from proxy.service.series.ahead import Ahead
 from proxy.service.series.runs import Runs
 from proxy.service.series.widening import Asked
 from proxy.service.status.lifetimes import RunLifetimes
-from tests.support import ManualClock
+from tests.support.world import ManualClock
 
 # 40 ms after it was asked for an answer is refreshed: 0.6 of the time in which it is handed out stale have passed.
 LIFETIMES = Lifetimes(fresh_s=0.01, stale_while_revalidate_s=0.05, stale_if_error_s=1, negative_s=1)

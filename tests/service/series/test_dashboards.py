@@ -12,7 +12,7 @@ import aiohttp
 from yarl import URL
 
 from proxy.standin import Row, RunStatus, Standin, StandinConfig
-from tests.support import KEY, METRICS, World, world
+from tests.support.world import KEY, METRICS, World, world
 
 RUNS = range(101, 111)
 NAMES = ("loss", "lr", "train/acc", "train/loss", "train/grad", "val/acc", "val/loss", "sys/gpu.0")

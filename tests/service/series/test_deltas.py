@@ -17,11 +17,11 @@ from proxy.config import KeySource
 from proxy.core.budget import Priority
 from proxy.core.series import metrics_query
 from proxy.service.series import watched
-from tests.oracle import permitted
-from tests.series import OracleUpstream, asked_of, proxied, series_world
-from tests.service.test_series import right, target
-from tests.service.test_series_review import REFUSAL, HeldUpstream
-from tests.support import ManualClock, World, until
+from tests.service.series.test_series import right, target
+from tests.service.series.test_series_review import REFUSAL, HeldUpstream
+from tests.support.oracle import permitted
+from tests.support.oracle_upstream import OracleUpstream, asked_of, proxied, series_world
+from tests.support.world import ManualClock, World, until
 
 
 @pytest.fixture(autouse=True)

@@ -6,9 +6,9 @@ from urllib.parse import parse_qsl
 
 import pytest
 
-from tests.oracle import permitted
-from tests.series import OracleUpstream, asked_of, proxied, row, series_world
-from tests.support import METRICS, ManualClock, Reply, World
+from tests.support.oracle import permitted
+from tests.support.oracle_upstream import OracleUpstream, asked_of, proxied, row, series_world
+from tests.support.world import METRICS, ManualClock, Reply, World
 
 
 def target(raw: str = "") -> str:

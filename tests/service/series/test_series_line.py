@@ -10,11 +10,11 @@ import pytest
 
 from proxy.clock import SystemClock
 from proxy.standin import Fault, Row, Standin, StandinConfig
-from tests.oracle import OracleRow
-from tests.series import row, series_world
-from tests.service.test_series import right, target
-from tests.service.test_series_wall import runs_called
-from tests.support import METRICS, world
+from tests.service.series.test_dashboards import runs_called
+from tests.service.series.test_series import right, target
+from tests.support.oracle import OracleRow
+from tests.support.oracle_upstream import row, series_world
+from tests.support.world import METRICS, world
 
 RUNS = range(101, 109)
 NAMES = [f"m{number}" for number in range(8)]

@@ -19,11 +19,11 @@ from proxy.core.series.extents import Extents
 from proxy.core.series.metrics_query import MetricsQuery
 from proxy.service.series import series
 from proxy.service.series.runs import Runs
-from tests.oracle import Asked, permitted
-from tests.series import OracleUpstream, asked_of, proxied, row, series_world
-from tests.service.test_checks import LONG, ask, no_last_row, printed, rows_in
-from tests.service.test_series import right, target
-from tests.support import ManualClock, World, until
+from tests.service.proof.test_checks import LONG, ask, no_last_row, printed, rows_in
+from tests.service.series.test_series import right, target
+from tests.support.oracle import Asked, permitted
+from tests.support.oracle_upstream import OracleUpstream, asked_of, proxied, row, series_world
+from tests.support.world import ManualClock, World, until
 
 WIDE = target("logName=loss&limit=10000")
 WHOLE = target("limit=10000")

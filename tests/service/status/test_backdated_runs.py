@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from proxy.standin import Row, RunStatus, Standin
-from tests.series import OracleUpstream, proxied, series_world
-from tests.service.test_deltas import HOUR_S, PROMPT, live, settle
-from tests.service.test_series import right, target
-from tests.support import ManualClock, World, world
+from tests.service.series.test_deltas import HOUR_S, PROMPT, live, settle
+from tests.service.series.test_series import right, target
+from tests.support.oracle_upstream import OracleUpstream, proxied, series_world
+from tests.support.world import ManualClock, World, world
 
 PANEL = "logName=loss&limit=10"
 OTHER = "logName=other&limit=10"

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.series import OracleUpstream, proxied
-from tests.service.test_deltas import HOUR_S, PROMPT, WIDE, begin, later, live, since
-from tests.service.test_series import right, target
-from tests.support import ManualClock, World
+from tests.service.series.test_deltas import HOUR_S, PROMPT, WIDE, begin, later, live, since
+from tests.service.series.test_series import right, target
+from tests.support.oracle_upstream import OracleUpstream, proxied
+from tests.support.world import ManualClock, World
 
 PANEL = "logName=loss&limit=10"
 DETAILS = "/api/runs/details/1"

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from proxy.core.run_status import Ended, Listing, Page, Ramp, Terminal
 from proxy.service.status.known_runs import CHAIN_S, KnownRuns, Place
-from tests.support import ManualClock
+from tests.support.world import ManualClock
 
 STATUS_S = 15.0
 RAMP = Ramp(settling_s=20, settling_failed_s=100, ended_max_s=3600)

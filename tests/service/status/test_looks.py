@@ -8,7 +8,7 @@ from proxy.core.question.query import read_query
 from proxy.core.question.routes import METRICS
 from proxy.core.series.metrics_query import metrics_query
 from proxy.service.status.looks import Looks
-from tests.support import ManualClock
+from tests.support.world import ManualClock
 
 
 def values(raw: str) -> Mapping[str, str]:

@@ -17,7 +17,7 @@ from proxy.core.run_status import PAGE_ROWS, Ramp
 from proxy.service.fetching.tenancy import Tenant
 from proxy.service.status.statuses import Statuses
 from proxy.standin import Fault, FaultKind, RunStatus, Standin, StandinConfig
-from tests.support import ManualClock, World, until, world
+from tests.support.world import ManualClock, World, until, world
 
 LISTS = "/api/runs/list"
 RAMP = Ramp(settling_s=300, settling_failed_s=1800, ended_max_s=3600)

@@ -14,7 +14,7 @@ from yarl import URL
 
 from proxy.config import model
 from proxy.web.connection.server import Crowd, Server
-from tests.support import METRICS, World, served, world
+from tests.support.world import METRICS, World, served, world
 
 LINE = f"GET {METRICS}?runId=1&projectName=demo HTTP/1.1\r\nHost: 127.0.0.1\r\n".encode()
 CASES: dict[str, bytes] = {

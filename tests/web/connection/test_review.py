@@ -7,9 +7,9 @@ import pytest
 from yarl import URL
 
 from proxy.standin import GrowthConfig, Standin, StandinConfig
-from tests.process.support import run
 from tests.standin.support import Clock
-from tests.support import KEY, QUESTION, World, world
+from tests.support.processes import run
+from tests.support.world import KEY, QUESTION, World, world
 
 HOST = "Host: 127.0.0.1\r\n"
 GET = f"GET {QUESTION} HTTP/1.1\r\n{HOST}"

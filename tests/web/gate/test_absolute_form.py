@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.service.test_access import ALL, bearer, guarded
-from tests.service.test_fast_path import LARGE, MIDDLE, Wire, request, watched
+from tests.service.access.test_access import ALL, bearer, guarded
+from tests.web.shortcut.test_fast_path import LARGE, MIDDLE, Wire, request, watched
 
 NAMED = "metrics.example.org"
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import Reply, world
+from tests.support.world import Reply, world
 
 LISTED = "https://grafana.example.com"
 OTHER = "https://evil.example.com"

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from yarl import URL
 
-from tests.support import World, world
+from tests.support.world import World, world
 
 GOOD = "/api/runs/metrics?runId=1&projectName=demo"
 HOST = "Host: 127.0.0.1\r\n"

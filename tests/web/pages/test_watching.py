@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from proxy import log
 from proxy.standin import Fault, FaultKind
 from proxy.web.reply.summed import SummedLog
-from tests.support import METRICS, QUESTION, ManualClock, world
+from tests.support.world import METRICS, QUESTION, ManualClock, world
 
 
 async def test_metrics(tmp_path: Path) -> None:

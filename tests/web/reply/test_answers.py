@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from proxy.standin import Fault, FaultKind, Standin
-from tests.support import KEY, METRICS, QUESTION, world
+from tests.support.world import KEY, METRICS, QUESTION, world
 
 
 async def test_a_miss_then_a_hit(tmp_path: Path) -> None:

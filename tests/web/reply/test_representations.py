@@ -11,7 +11,7 @@ from proxy.core.freshness.entry import Coding
 from proxy.core.http.coding import encode
 from proxy.service.fetching import encoder
 from proxy.standin import Fault, FaultKind, Row, Standin
-from tests.support import METRICS, Reply, World, world
+from tests.support.world import METRICS, Reply, World, world
 
 if sys.version_info >= (3, 14):
     from compression import zstd

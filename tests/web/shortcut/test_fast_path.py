@@ -33,7 +33,7 @@ from proxy.standin import Fault, FaultKind, Row
 from proxy.web import handler
 from proxy.web.connection.server import _Connection
 from proxy.web.shortcut.prepared import Ready, ReadyResponse
-from tests.support import KEY, METRICS, ManualClock, World, world
+from tests.support.world import KEY, METRICS, ManualClock, World, world
 
 LARGE = f"{METRICS}?runId=1&projectName=demo&logName=loss"
 SMALL = f"{METRICS}?runId=1&projectName=demo&logName=nope"
