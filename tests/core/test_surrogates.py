@@ -15,6 +15,7 @@ from proxy.core.run_status import read_ended, read_page
 from proxy.core.series.answers import split
 from proxy.core.series.metrics_query import MetricsQuery
 from proxy.core.surrogates import read_json, without_surrogates
+from tests.support.surrogates import BODIES, LONE, ROW
 
 _anything = msgspec.json.Decoder(Any)
 _characters = st.characters(categories=["L", "N", "P", "Z", "S", "C"], exclude_characters="\0")
@@ -22,8 +23,6 @@ _texts = st.text(st.one_of(_characters, st.sampled_from(["\ud83d", "\ude00", "\\
 _documents = st.recursive(
     _texts | st.integers(0, 9) | st.none(), lambda inner: st.lists(inner) | st.dictionaries(_texts, inner)
 )
-LONE = r"\ud83d"
-ROW = r'{"logName":"%s","logGroup":"%s","value":1,"valueFlag":"%s","time":"%s","step":1}'
 
 
 def mended(value: Any) -> Any:
@@ -71,23 +70,6 @@ def test_each_spelling() -> None:
     text = rb'["\uD83D","\udE00","x\ud83d","\ud83d\ud83d\ude00","\\ud83d","\\\ud83d","\ud83d\n","\ud83d\u0041"]'
     read: Any = read_json(_anything, text)
     assert read == ["\0", "\0", "x\0", "\0😀", "\\ud83d", "\\\0", "\0\n", "\0A"]
-
-
-BODIES: dict[Check, str] = {
-    document.check_metrics: '{"metrics":[' + ROW % (LONE, LONE, LONE, LONE) + "]}",
-    document.check_list: r'{"runs":[{"id":1,"name":"\ud83d","status":"\ude00"}],"total":1,"\ud83d":2}',
-    document.check_projects: r'{"projects":[{"name":"\ud83d"}]}',
-    document.check_details: (
-        r'{"id":1,"name":"\ud83d","status":"x","projectName":"p","logNames":[{"logName":"\ud83d"}],"config":{"a":"\ud83d"}}'
-    ),
-    document.check_raw: r'{"rows":[{"step":1,"time":"\ud83d","value":1}],"truncated":false}',
-    document.check_statistics: r'{"metrics":[{"logName":"\ud83d"}]}',
-    document.check_runs: r'{"runs":["\ud83d"]}',
-    document.check_metric_names: r'{"metricNames":["\ud83d","\ude00\ud83d"]}',
-    document.check_logs: r'{"logs":[{"message":"\ud83d"}],"total":"1"}',
-    document.check_files: r'{"files":[{"fileName":"\ud83d"}]}',
-    document.check_history: r'{"events":["\ud83d"]}',
-}
 
 
 @pytest.mark.parametrize("check", BODIES)

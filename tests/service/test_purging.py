@@ -2,7 +2,6 @@
 
 import asyncio
 import gzip
-import json
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -15,8 +14,8 @@ from aiohttp import web
 from structlog.testing import capture_logs
 
 from proxy.clock import SystemClock
-from tests.service.access.test_access import ALL, ROOT, TEAM, bearer, guarded
 from tests.support.oracle_upstream import row
+from tests.support.tokens import ALL, JSON, ROOT, TEAM, bearer, guarded, purge
 from tests.support.world import METRICS, ManualClock, Reply, World, served, world
 
 if sys.version_info >= (3, 14):
@@ -24,7 +23,6 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-JSON = {"Content-Type": "application/json"}
 LOSS = f"{METRICS}?runId=1&projectName=p&logName=loss"
 PURGES: list[dict[str, object]] = [
     {"project": "p"},
@@ -72,15 +70,6 @@ async def versioned(folder: Path, upstream: Versions, **settings: Any) -> AsyncI
             stack.callback(setattr, upstream, "url", None)
             upstream.url = await stack.enter_async_context(served(upstream.answer))
         yield await stack.enter_async_context(world(folder, upstream=upstream.url, **settings))
-
-
-async def purge(running: World, what: dict[str, object], *, status: int = 200, **headers: Any) -> Reply:
-    sent = JSON | {name.replace("_", "-"): value for name, value in headers.items()}
-    url = f"{running.url}/admin/purge"
-    async with running.session.post(url, data=json.dumps(what), headers=sent) as response:
-        reply = Reply(status=response.status, headers=response.headers, body=await response.read())
-    assert reply.status == status, reply.body
-    return reply
 
 
 def versions(reply: Reply) -> set[int]:

@@ -1,5 +1,6 @@
 """An upstream that answers from the oracle alone, and the proxy in front of it: for tests of the series engine."""
 
+import asyncio
 import math
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -7,13 +8,16 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 from aiohttp import web
 
 from tests.support.oracle import Asked, Cap, OracleRow, permitted, printed
-from tests.support.world import ManualClock, World, served, world
+from tests.support.world import METRICS, ManualClock, Reply, World, served, until, world
 
 State = tuple[OracleRow, ...]
+
+REFUSAL = '{"success":false,"error":{"issues":[],"name":"ZodError"}}'
 
 
 def row(name: str, step: int, *, group: str = "", value: float = 1, quoted: bool = False, **more: object) -> OracleRow:
@@ -227,3 +231,36 @@ async def proxied(folder: Path, upstream: OracleUpstream, url: str, **settings: 
     async with world(folder, upstream=url, clock=upstream.clock, **settings) as running:
         await running.parts.tenancy.found()
         yield running
+
+
+def target(raw: str = "") -> str:
+    return f"{METRICS}?runId=1&projectName=p" + (f"&{raw}" if raw else "")
+
+
+async def right(running: World, upstream: OracleUpstream, raw: str = "") -> Reply:
+    """Ask, and see to it that the answer is what the upstream says now."""
+    reply = await running.get(target(raw))
+    assert reply.status == 200, reply.body
+    expected = list(permitted(upstream.rows.values(), asked_of(dict(parse_qsl(raw)))))
+    assert reply.body in expected
+    return reply
+
+
+@dataclass
+class HeldUpstream(OracleUpstream):
+    """Answers what `holds` says only once the gate is open; keys that end in B see an organization without rows."""
+
+    gate: asyncio.Event = field(default_factory=asyncio.Event)
+    arrived: asyncio.Event = field(default_factory=asyncio.Event)
+    holds: Callable[[str], bool] = lambda _: False
+
+    async def handle(self, request: web.Request) -> web.Response:
+        key = request.headers["Authorization"]
+        if request.path.endswith("/auth/validate"):
+            return web.json_response({"valid": True, "organization": {"id": key[-1], "slug": "o"}, "user": {"id": "u"}})
+        if self.holds(request.raw_path):
+            self.arrived.set()
+            await until(self.gate)
+        if key.endswith("B"):
+            return web.json_response({"metrics": []}, dumps=lambda _: '{"metrics":[]}')
+        return await super().handle(request)

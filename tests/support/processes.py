@@ -121,3 +121,8 @@ async def _read(running: Running, listening: "asyncio.Future[str]") -> None:
             listening.set_result(found.group(1) or found.group(2))
     if not listening.done():
         listening.set_exception(AssertionError(f"it ended without listening:\n{running.log}"))
+
+
+def resident_kb(running: Running) -> int:
+    status = Path(f"/proc/{running.process.pid}/status").read_text()
+    return int(status.partition("VmRSS:")[2].split()[0])

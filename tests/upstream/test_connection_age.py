@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from proxy.upstream import pool
+from tests.support.raw_upstream import VALID, answer_body, response
 from tests.support.world import METRICS, QUESTION, until, world
-from tests.upstream.test_odd_upstreams import VALID, answer_body, response
 
 
 @dataclass(slots=True)

@@ -15,8 +15,8 @@ from structlog.testing import capture_logs
 from proxy.standin import Standin, StandinConfig
 from tests.support.certificates import Authority
 from tests.support.processes import proxy_process, run
+from tests.support.raw_upstream import encrypted
 from tests.support.world import KEY, QUESTION, world
-from tests.upstream.test_tls import encrypted
 
 PASSWORD = "pa/ss:wörd@%"
 LOGIN = "us%40er:pa%2Fss%3Aw%C3%B6rd%40%25"

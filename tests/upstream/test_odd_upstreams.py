@@ -2,59 +2,15 @@
 
 import asyncio
 import gzip
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from proxy.standin import Fault, FaultKind, Standin
 from proxy.upstream.coding import _gunzipped
+from tests.support.raw_upstream import answer, answer_body, response, upstream
 from tests.support.world import METRICS, QUESTION, Reply, World, world
-
-Send = Callable[[str, asyncio.StreamWriter], Awaitable[None]]
-ROW = '{"logName":"%s","logGroup":"","value":1,"valueFlag":"","time":"2026-01-01 00:00:00.000","step":1}'
-VALID = '{"valid":true,"organization":{"id":"o","slug":"o"},"user":{"id":"u"}}'
-
-
-def response(body: str | bytes, *, status: str = "200 OK", headers: str = "", length: int | None = None) -> bytes:
-    raw = body if isinstance(body, bytes) else body.encode()
-    size = len(raw) if length is None else length
-    return f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\n{headers}Content-Length: {size}\r\n\r\n".encode() + raw
-
-
-@asynccontextmanager
-async def upstream(send: Send) -> AsyncIterator[str]:
-    """Serve raw bytes: `send` gets each metrics request's target and the connection."""
-
-    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while True:
-                head = await reader.readuntil(b"\r\n\r\n")
-                target = head.split(b" ", 2)[1].decode()
-                if target.startswith(METRICS):
-                    await send(target, writer)
-                else:
-                    writer.write(response(VALID))
-                await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
-        finally:
-            writer.close()
-
-    server = await asyncio.start_server(connected, "127.0.0.1", 0)
-    try:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    finally:
-        server.close()
-
-
-def answer_body(name: str) -> bytes:
-    return ('{"metrics":[' + ROW % name + "]}").encode()
-
-
-def answer(name: str) -> bytes:
-    return response(answer_body(name))
 
 
 async def test_a_second_response_is_never_read_as_the_next_answer(tmp_path: Path) -> None:

@@ -13,8 +13,8 @@ import pytest
 from proxy.clock import SystemClock
 from proxy.core.budget import Priority, State
 from proxy.errors import UpstreamStalled
+from tests.support.raw_upstream import answer, response, upstream
 from tests.support.world import METRICS, QUESTION, world
-from tests.upstream.test_odd_upstreams import answer, response, upstream
 
 STALL_S = 0.4
 # Longer than a test may take: what ends sooner did not end by it.

@@ -1,9 +1,6 @@
 """Upstreams with certificates: whom the proxy believes, and what it says of those whom it doesn't."""
 
-import asyncio
 import ssl
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -13,35 +10,8 @@ from proxy.errors import ConfigError
 from proxy.standin import Fault, FaultKind
 from proxy.upstream import tls
 from tests.support.certificates import Authority
-from tests.support.world import KEY, METRICS, world
-from tests.upstream.test_odd_upstreams import VALID, answer_body, response
-
-
-@asynccontextmanager
-async def encrypted(context: ssl.SSLContext | bytes, heads: list[str] | None = None) -> AsyncIterator[int]:
-    """Answer every question over TLS, noting its head, or say these bytes to whatever comes, and end."""
-
-    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            if isinstance(context, bytes):
-                await reader.read(1)
-                writer.write(context)
-                return
-            while head := await reader.readuntil(b"\r\n\r\n"):
-                if heads is not None:
-                    heads.append(head.decode())
-                writer.write(response(answer_body("loss") if METRICS.encode() in head else VALID))
-                await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError, ssl.SSLError):
-            pass
-        finally:
-            writer.close()
-
-    server = await asyncio.start_server(connected, "127.0.0.1", 0, ssl=None if isinstance(context, bytes) else context)
-    try:
-        yield server.sockets[0].getsockname()[1]
-    finally:
-        server.close()
+from tests.support.raw_upstream import encrypted
+from tests.support.world import KEY, world
 
 
 @pytest.fixture

@@ -23,9 +23,7 @@ from proxy.store.connections import run
 from proxy.store.database import Database
 from proxy.store.files import log_of
 from proxy.store.quota import Room
-from tests.store.support import aside, entry, noise, opened, scribble
-from tests.store.test_faults import locked
-from tests.store.test_log import read_elsewhere
+from tests.store.support import aside, entry, locked, noise, opened, read_elsewhere, scribble
 from tests.support.processes import PATIENCE_S, proxy_process
 from tests.support.world import KEY, METRICS, World, world
 

@@ -7,11 +7,10 @@ import pytest
 from aiohttp import web
 
 from proxy.core.question.document import Check
-from tests.core.test_surrogates import BODIES
-from tests.service.fetching.test_tenancy import VALIDATE
-from tests.service.series.test_series import right, target
+from proxy.service.fetching.tenancy import VALIDATE_TARGET
 from tests.support.oracle import OracleRow, permitted
-from tests.support.oracle_upstream import OracleUpstream, asked_of, row, series_world
+from tests.support.oracle_upstream import OracleUpstream, asked_of, right, row, series_world, target
+from tests.support.surrogates import BODIES
 from tests.support.world import World, served, world
 
 WIDE = "logName=loss&limit=10000"
@@ -29,7 +28,7 @@ async def test_every_route(tmp_path: Path, check: Check) -> None:
     body = BODIES[check].encode()
 
     async def handle(request: web.Request) -> web.Response:
-        if request.path == VALIDATE:
+        if request.path == VALIDATE_TARGET:
             return web.Response(body=rb'{"valid":true,"organization":{"id":"o"},"user":{"name":"\ud83d"}}')
         if "runId=2" in request.query_string:
             return web.Response(status=404, body=rb'{"error":"no \ud83d"}', content_type="application/json")

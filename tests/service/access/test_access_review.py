@@ -12,7 +12,7 @@ from proxy.core.budget import Priority
 from proxy.service.fetching.tenancy import VALIDATE_TARGET
 from proxy.standin import Fault, FaultKind, Row
 from proxy.standin.faults import ANY_PATH
-from tests.service.access.test_access import (
+from tests.support.tokens import (
     ALL,
     OURS,
     ROOT,
@@ -25,15 +25,15 @@ from tests.service.access.test_access import (
     by_run,
     filled,
     guarded,
+    purge,
     targets,
     token,
     tokens_file,
     told,
     write,
 )
-from tests.service.test_purging import purge
+from tests.support.wire import Wire
 from tests.support.world import METRICS, world
-from tests.web.shortcut.test_fast_path import Wire
 
 
 @pytest.mark.parametrize("stored", [False, True])

@@ -13,9 +13,8 @@ from aiohttp import web
 
 from proxy.core.question.routes import ROUTES
 from proxy.standin import Standin
-from tests.service.series.test_series import target
-from tests.service.status.test_backdated_runs import YEAR_S, import_run
-from tests.support.oracle_upstream import OracleUpstream, proxied, series_world
+from tests.support.live_runs import YEAR_S, import_run
+from tests.support.oracle_upstream import OracleUpstream, proxied, series_world, target
 from tests.support.world import ManualClock, World, served, world
 
 # running_s and stale_while_revalidate_s.

@@ -10,9 +10,9 @@ import pytest
 
 from proxy.core.proof.limits import Limits
 from proxy.core.series import metrics_query
-from tests.service.proof.test_checks import printed, rows_in, target
+from tests.support.broken_rules import printed, rows_in
 from tests.support.oracle import permitted
-from tests.support.oracle_upstream import OracleUpstream, asked_of, moment, row, series_world
+from tests.support.oracle_upstream import OracleUpstream, asked_of, moment, row, series_world, target
 from tests.support.world import World
 
 Rule = Callable[[OracleUpstream], Callable[[Any], bytes]]

@@ -6,29 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 
 from proxy.core.series import growth
 from proxy.service.series import series as series_module
+from tests.support.broken_rules import LONG, ask, no_last_row, printed, rows_in
 from tests.support.oracle import permitted
-from tests.support.oracle_upstream import OracleUpstream, asked_of, row, series_world
-from tests.support.world import METRICS, World
-
-LONG = 1_300
-
-
-def target(raw: str) -> str:
-    return f"{METRICS}?runId=1&projectName=p&{raw}"
-
-
-def rows_in(body: bytes) -> list[Any]:
-    rows: list[Any] = msgspec.json.decode(body)["metrics"]
-    return rows
-
-
-def printed(rows: list[Any]) -> bytes:
-    return msgspec.json.encode({"metrics": rows})
+from tests.support.oracle_upstream import OracleUpstream, asked_of, row, series_world, target
 
 
 def capped(upstream: OracleUpstream) -> Callable[[Any], bytes]:
@@ -45,24 +29,6 @@ def other_stride(upstream: OracleUpstream) -> Callable[[Any], bytes]:
         return printed(rows[1:] if len(rows) > 1 and len(rows) <= asked.limit // 2 + 1 else rows)
 
     return answer
-
-
-def no_last_row(upstream: OracleUpstream) -> Callable[[Any], bytes]:
-    """The last row of what is sampled is left out."""
-
-    def answer(query: Any) -> bytes:
-        asked = asked_of(query)
-        rows = rows_in(next(permitted(upstream.rows.values(), asked)))
-        return printed(rows[:-1] if asked.limit < len(upstream.rows) else rows)
-
-    return answer
-
-
-async def ask(running: World, raw: str) -> bytes:
-    reply = await running.get(target(raw))
-    assert reply.status == 200
-    await running.parts.series.checks.settled()
-    return reply.body
 
 
 async def test_the_canary_passes(tmp_path: Path) -> None:

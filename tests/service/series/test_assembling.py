@@ -8,9 +8,8 @@ from unittest.mock import patch
 import pytest
 
 from proxy.core.series import metrics_query
-from tests.service.series.test_series import right
 from tests.support.oracle import OracleRow
-from tests.support.oracle_upstream import OracleUpstream, row, series_world
+from tests.support.oracle_upstream import OracleUpstream, right, row, series_world
 from tests.support.world import World
 
 MOST = 40

@@ -2,8 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,10 +16,9 @@ from proxy.config import KeySource
 from proxy.core.budget import Priority
 from proxy.core.series import metrics_query
 from proxy.service.series import watched
-from tests.service.series.test_series import right, target
-from tests.service.series.test_series_review import REFUSAL, HeldUpstream
+from tests.support.live_runs import PROMPT, WHOLE, WIDE, begin, later, live, settle, since
 from tests.support.oracle import permitted
-from tests.support.oracle_upstream import OracleUpstream, asked_of, proxied, series_world
+from tests.support.oracle_upstream import REFUSAL, HeldUpstream, OracleUpstream, asked_of, proxied, right, target
 from tests.support.world import ManualClock, World, until
 
 
@@ -29,52 +27,6 @@ def on_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let what is due at some time between two be due at the later one."""
     monkeypatch.setattr(watched, "_EARLIEST", 1.0)
     monkeypatch.setattr(watched, "_LATEST", 1.0)
-
-
-WIDE = target("logName=loss&limit=10000")
-WHOLE = target("limit=10000")
-# Nobody is given anything older than its lifetime where something newer can be had.
-PROMPT = {"freshness__stale_while_revalidate_s": 0, "freshness__stale_wait_s": 30}
-HOUR_S = 3600.0
-
-
-def since(step: int, name: str | None = "loss", *, group: str | None = None) -> str:
-    """Return the question for what is new from a step on."""
-    pairs = {"logName": name, "logGroup": group, "limit": 10_000, "stepMin": step}
-    return target("&".join(f"{key}={value}" for key, value in pairs.items() if value is not None))
-
-
-@asynccontextmanager
-async def live(folder: Path, **settings: Any) -> AsyncIterator[tuple[World, OracleUpstream]]:
-    """Run a proxy in front of a live run; nothing older than a lifetime will do."""
-    async with series_world(folder, **PROMPT | settings) as (running, upstream):
-        yield running, upstream
-
-
-def begin(upstream: OracleUpstream, *names: str, **more: Any) -> None:
-    """Log 100 rows of each name, the last 50 of them within the overlap."""
-    for name in names or ("loss",):
-        upstream.log(name, range(50), ago_s=HOUR_S, **more)
-        upstream.log(name, range(50, 100), **more)
-
-
-def settle(upstream: OracleUpstream, name: str, steps: Iterable[int], **more: Any) -> None:
-    """Log rows so far apart and so long ago that no others can come between them but the last one is asked for again."""
-    for number, step in enumerate(steps):
-        upstream.log(name, [step], ago_s=1000 * HOUR_S - 100 * number, **more)
-
-
-async def later(
-    running: World, upstream: OracleUpstream, *raws: str, seconds: float = 6, grow: Callable[[], None] | None = None
-) -> list[str]:
-    """Let time pass and rows come, then ask some questions one after the other; return what the upstream was asked."""
-    running.advance(seconds)
-    if grow is not None:
-        grow()
-    upstream.asked.clear()
-    for raw in raws or ("logName=loss&limit=10",):
-        await right(running, upstream, raw)
-    return list(upstream.asked)
 
 
 # What is asked.

@@ -8,8 +8,8 @@ import pytest
 from proxy.core.question.query import read_query
 from proxy.core.question.routes import METRICS as METRICS_ROUTE
 from proxy.standin import Fault, FaultKind, Standin, StandinConfig, StepMode
+from tests.support.recordings import REFUSED, TIES, typed, wanted
 from tests.support.world import DATA, METRICS, world
-from tests.whole.test_recordings import REFUSED, TIES, typed, wanted
 
 # What whole runs cannot tell, so that the upstream is asked:
 # `train/loss` of run 2 has 25,000 rows, more than any answer holds: it is never complete in one of the whole run. (Recording

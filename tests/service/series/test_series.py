@@ -2,27 +2,11 @@
 
 import asyncio
 from pathlib import Path
-from urllib.parse import parse_qsl
 
 import pytest
 
-from tests.support.oracle import permitted
-from tests.support.oracle_upstream import OracleUpstream, asked_of, proxied, row, series_world
-from tests.support.world import METRICS, ManualClock, Reply, World
-
-
-def target(raw: str = "") -> str:
-    return f"{METRICS}?runId=1&projectName=p" + (f"&{raw}" if raw else "")
-
-
-async def right(running: World, upstream: OracleUpstream, raw: str = "") -> Reply:
-    """Ask, and see to it that the answer is what the upstream says now."""
-    reply = await running.get(target(raw))
-    assert reply.status == 200, reply.body
-    expected = list(permitted(upstream.rows.values(), asked_of(dict(parse_qsl(raw)))))
-    assert reply.body in expected
-    return reply
-
+from tests.support.oracle_upstream import OracleUpstream, proxied, right, row, series_world, target
+from tests.support.world import ManualClock
 
 PANELS = [
     "limit=2000",

@@ -11,9 +11,8 @@ import pytest
 from proxy.clock import SystemClock
 from proxy.standin import Fault, Row, Standin, StandinConfig
 from tests.service.series.test_dashboards import runs_called
-from tests.service.series.test_series import right, target
 from tests.support.oracle import OracleRow
-from tests.support.oracle_upstream import row, series_world
+from tests.support.oracle_upstream import right, row, series_world, target
 from tests.support.world import METRICS, world
 
 RUNS = range(101, 109)

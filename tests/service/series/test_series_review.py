@@ -1,8 +1,6 @@
 """What a review of the series engine tried to break: what is asked in vain, checks that never end, answers in wrong places."""
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -19,35 +17,23 @@ from proxy.core.series.extents import Extents
 from proxy.core.series.metrics_query import MetricsQuery
 from proxy.service.series import series
 from proxy.service.series.runs import Runs
-from tests.service.proof.test_checks import LONG, ask, no_last_row, printed, rows_in
-from tests.service.series.test_series import right, target
+from tests.support.broken_rules import LONG, ask, no_last_row, printed, rows_in
 from tests.support.oracle import Asked, permitted
-from tests.support.oracle_upstream import OracleUpstream, asked_of, proxied, row, series_world
+from tests.support.oracle_upstream import (
+    REFUSAL,
+    HeldUpstream,
+    OracleUpstream,
+    asked_of,
+    proxied,
+    right,
+    row,
+    series_world,
+    target,
+)
 from tests.support.world import ManualClock, World, until
 
 WIDE = target("logName=loss&limit=10000")
 WHOLE = target("limit=10000")
-REFUSAL = '{"success":false,"error":{"issues":[],"name":"ZodError"}}'
-
-
-@dataclass
-class HeldUpstream(OracleUpstream):
-    """Answers what `holds` says only once the gate is open; keys that end in B see an organization without rows."""
-
-    gate: asyncio.Event = field(default_factory=asyncio.Event)
-    arrived: asyncio.Event = field(default_factory=asyncio.Event)
-    holds: Callable[[str], bool] = lambda _: False
-
-    async def handle(self, request: web.Request) -> web.Response:
-        key = request.headers["Authorization"]
-        if request.path.endswith("/auth/validate"):
-            return web.json_response({"valid": True, "organization": {"id": key[-1], "slug": "o"}, "user": {"id": "u"}})
-        if self.holds(request.raw_path):
-            self.arrived.set()
-            await until(self.gate)
-        if key.endswith("B"):
-            return web.json_response({"metrics": []}, dumps=lambda _: '{"metrics":[]}')
-        return await super().handle(request)
 
 
 async def polled(running: World, upstream: OracleUpstream, raws: list[str], *, times: int, every_s: float = 11) -> int:

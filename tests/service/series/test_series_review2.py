@@ -16,11 +16,9 @@ from proxy.core.series.metrics_query import MetricsQuery
 from proxy.service.fetching.need import Fetched, Need
 from proxy.service.series.deltas import Deltas, _Refresh
 from proxy.service.series.widening import Asked, Widening
-from tests.service.series.test_deltas import WIDE, begin, live, settle, since
-from tests.service.series.test_series import right, target
-from tests.service.series.test_series_review import HeldUpstream
+from tests.support.live_runs import WIDE, begin, live, settle, since
 from tests.support.oracle import permitted
-from tests.support.oracle_upstream import OracleUpstream, asked_of, proxied, row, series_world
+from tests.support.oracle_upstream import HeldUpstream, OracleUpstream, asked_of, proxied, right, row, series_world, target
 from tests.support.world import ManualClock, World, until
 
 PANEL = "logName=loss&limit=10"

@@ -6,24 +6,15 @@ from pathlib import Path
 import pytest
 
 from proxy.standin import Row, RunStatus, Standin
-from tests.service.series.test_deltas import HOUR_S, PROMPT, live, settle
-from tests.service.series.test_series import right, target
-from tests.support.oracle_upstream import OracleUpstream, proxied, series_world
+from tests.support.live_runs import HOUR_S, PROMPT, YEAR_S, import_run, live, settle
+from tests.support.oracle_upstream import OracleUpstream, proxied, right, series_world, target
 from tests.support.world import ManualClock, World, world
 
 PANEL = "logName=loss&limit=10"
 OTHER = "logName=other&limit=10"
 DETAILS = "/api/runs/details/1"
-YEAR_S = 365 * 24 * HOUR_S
 # By default an answer is fresh for 5 s, and for 5 s more it is handed out while it is refreshed.
 AS_RUNNING_S = 10
-
-
-def import_run(upstream: OracleUpstream, *, written: bool = False, status: str = "COMPLETED") -> None:
-    """Let the run say that it ended a year ago, by a write to its record that is told or not."""
-    now_s = upstream.clock.now_s()
-    upstream.status, upstream.status_since_s = status, now_s - YEAR_S
-    upstream.written_s = now_s if written else None
 
 
 def log(standin: Standin, steps: Iterable[int]) -> None:

@@ -4,9 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.service.series.test_deltas import HOUR_S, PROMPT, WIDE, begin, later, live, since
-from tests.service.series.test_series import right, target
-from tests.support.oracle_upstream import OracleUpstream, proxied
+from tests.support.live_runs import HOUR_S, PROMPT, WIDE, begin, later, live, since
+from tests.support.oracle_upstream import OracleUpstream, proxied, right, target
 from tests.support.world import ManualClock, World
 
 PANEL = "logName=loss&limit=10"

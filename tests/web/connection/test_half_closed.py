@@ -9,8 +9,8 @@ from yarl import URL
 
 from proxy.standin import Fault, FaultKind, Standin, StandinConfig
 from tests.support.processes import proxy_process
+from tests.support.wire import KINDS, LARGE, SMALL, Raw, Watched, Wire, request, watched
 from tests.support.world import KEY, METRICS, QUESTION, World, world
-from tests.web.shortcut.test_fast_path import KINDS, LARGE, SMALL, Raw, Watched, Wire, request, watched
 
 INTERIM = b"HTTP/1.1 100 Continue\r\n\r\n"
 MISS = f"{METRICS}?runId=1&projectName=demo&logName=loss&stepMin=%d"

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.service.access.test_access import ALL, bearer, guarded
-from tests.web.shortcut.test_fast_path import LARGE, MIDDLE, Wire, request, watched
+from tests.support.tokens import ALL, bearer, guarded
+from tests.support.wire import LARGE, MIDDLE, Wire, request, watched
 
 NAMED = "metrics.example.org"
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from proxy.standin import Fault, FaultKind
-from tests.service.access.test_access import ALL, OURS, ROOT, bearer, guarded
+from tests.support.tokens import ALL, OURS, ROOT, bearer, guarded
 from tests.support.world import METRICS, QUESTION, world
 
 OF_OURS = f"{METRICS}?runId={OURS}&projectName=ours&logName=loss"

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from proxy.telemetry import Usage
-from tests.service.access.test_access import ALL, OURS, ROOT, TEAM, THEIRS, bearer, guarded
+from tests.support.tokens import ALL, OURS, ROOT, TEAM, THEIRS, bearer, guarded
 from tests.support.world import METRICS, World, world
 
 QUESTION = f"{METRICS}?runId={OURS}&projectName=ours&logName=loss"
