@@ -12,8 +12,8 @@ WIDE = target("logName=loss&limit=10000")
 WHOLE = target("limit=10000")
 # Nobody is given anything older than its lifetime where something newer can be had.
 PROMPT = {"freshness__stale_while_revalidate_s": 0, "freshness__stale_wait_s": 30}
+PANEL = "logName=loss&limit=10"
 HOUR_S = 3600.0
-
 YEAR_S = 365 * 24 * HOUR_S
 
 

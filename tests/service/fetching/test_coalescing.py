@@ -2,10 +2,15 @@
 
 import asyncio
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
+from proxy.core.freshness.entry import Entry, digest_of
+from proxy.core.series.metrics_query import MetricsQuery
+from proxy.service.fetching.need import Fetched, Need
 from proxy.standin import Fault, FaultKind
+from tests.support.live_runs import live
 from tests.support.world import METRICS, QUESTION, Reply, World, world
 
 HERD = 500
@@ -86,3 +91,21 @@ async def test_everyone_leaving_leaves_an_entry_behind(tmp_path: Path) -> None:
         gate.set()
         assert (await running.get()).status == 200
         assert running.metrics_calls == 1
+
+
+async def test_who_joins_a_call_in_the_moment_of_its_landing_is_not_caught_in_it(tmp_path: Path) -> None:
+    """As above, where somebody else's call served an entry that is too old for this caller."""
+    async with live(tmp_path) as (running, _):
+        fetcher, tenant, now_s = running.parts.fetcher, running.parts.tenancy.current(), running.clock.now_s()
+        query = MetricsQuery(run="1", project="p", name="loss", group=None, limit=10, first=0, last=None).query
+        need = Need(not_before_s=now_s, persist=True, landings=0)
+        entry = Entry(body=b"", sent_at_s=now_s - 1, digest=digest_of(b""))
+        brought = [Fetched(tenant=tenant, entry=entry, stored=True, asked=asked) for asked in (False, True)]
+
+        async def carry_out(_: object) -> Fetched:
+            return brought.pop(0)
+
+        with patch.object(fetcher, "carry_out", carry_out):
+            fetcher.refresh(tenant, query, need)
+            fetched, joined = await asyncio.create_task(fetcher.fetch(tenant, query, need))
+        assert (fetched.asked, joined) == (True, False)

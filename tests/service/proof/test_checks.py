@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from proxy.core.series import growth
 from proxy.service.series import series as series_module
 from tests.support.broken_rules import LONG, ask, no_last_row, printed, rows_in
 from tests.support.oracle import permitted
-from tests.support.oracle_upstream import OracleUpstream, asked_of, row, series_world, target
+from tests.support.oracle_upstream import REFUSAL, OracleUpstream, asked_of, row, series_world, target
 
 
 def capped(upstream: OracleUpstream) -> Callable[[Any], bytes]:
@@ -177,3 +178,33 @@ async def test_a_comparison_behind_the_end_of_a_series(tmp_path: Path) -> None:
         await ask(running, "limit=9&stepMin=50")
         assert upstream.asked[-1] == target("limit=9&stepMin=50")
         assert running.parts.series.checks.passed == 1
+
+
+async def test_the_canary_is_a_series_that_can_be_one(tmp_path: Path) -> None:
+    """The longest series of a run may be too long to prove anything; the longest that is complete is asked for."""
+    async with series_world(tmp_path) as (running, upstream):
+        upstream.put(row("loss", step) for step in range(LONG))
+        upstream.put(row("too/long", step) for step in range(5_001))
+        await ask(running, "logName=none")
+        await ask(running, "logName=loss")
+        checks = running.parts.series.checks
+        assert (checks.trusted, checks.passed) == (True, 1)
+
+
+async def test_a_check_that_is_refused(tmp_path: Path) -> None:
+    """The upstream's own 4xx to a check says nothing about its rule."""
+    async with series_world(tmp_path) as (running, upstream):
+        upstream.put(row("loss", step) for step in range(LONG))
+        seen = 0
+
+        def refusing(query: Any) -> bytes:
+            nonlocal seen
+            seen += 1
+            if seen > 1:
+                raise web.HTTPBadRequest(text=REFUSAL, content_type="application/json")
+            return upstream.answer(query)
+
+        upstream.instead = refusing
+        await ask(running, "logName=loss&limit=10")
+        checks = running.parts.series.checks
+        assert (checks.trusted, checks.passed, checks.failed) == (True, 0, 0)

@@ -8,6 +8,7 @@ from unittest.mock import patch
 import pytest
 
 from proxy.core.series import metrics_query
+from tests.support.live_runs import WIDE, live
 from tests.support.oracle import OracleRow
 from tests.support.oracle_upstream import OracleUpstream, right, row, series_world
 from tests.support.world import World
@@ -111,3 +112,27 @@ async def test_what_cannot_be_put_together(tmp_path: Path) -> None:
             for name in ("long", "tied"):
                 await poll(running, upstream, range(4, 5), name)
             assert upstream.metrics_calls == calls + 2
+
+
+async def test_questions_about_a_long_series_are_not_hoarded(tmp_path: Path) -> None:
+    """A panel whose window moves on with every poll is a new question each time: only the last minute's count, and few."""
+    with patch.object(metrics_query, "MAX_LIMIT", 20):
+        async with live(tmp_path, series__max_fetch_rows=30) as (running, upstream):
+            upstream.log("loss", range(400))
+            for first in range(100, 140):
+                await right(running, upstream, f"logName=loss&limit=5&stepMin={first}")
+                running.advance(6)
+            (questions,) = running.parts.assembler._asked.values()
+            assert len(questions) <= 11
+
+
+async def test_an_empty_window_of_a_long_series(tmp_path: Path) -> None:
+    """Whoever waits for rows beyond the end of a series that is too long to be complete costs a call a time, and no rows."""
+    with patch.object(metrics_query, "MAX_LIMIT", 20):
+        async with live(tmp_path, series__max_fetch_rows=60) as (running, upstream):
+            upstream.log("loss", range(400))
+            for _ in range(10):
+                await right(running, upstream, "logName=loss&limit=5&stepMin=500&stepMax=600")
+                running.advance(61)
+            assert upstream.asked.count(WIDE.replace("10000", "20")) <= 1
+            assert upstream.metrics_calls <= 11

@@ -2,11 +2,21 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.support.oracle_upstream import OracleUpstream, proxied, right, row, series_world, target
-from tests.support.world import ManualClock
+from proxy.config import KeySource
+from proxy.core.budget import Priority
+from proxy.core.pieces import Work
+from proxy.core.series.answers import splitting
+from proxy.core.series.extents import Extents
+from proxy.core.series.metrics_query import MetricsQuery
+from proxy.service.series import series
+from tests.support.live_runs import WIDE
+from tests.support.oracle import Asked, permitted
+from tests.support.oracle_upstream import HeldUpstream, OracleUpstream, proxied, right, row, series_world, target
+from tests.support.world import ManualClock, until
 
 PANELS = [
     "limit=2000",
@@ -202,3 +212,87 @@ async def test_other_layouts_are_not_computed_with(tmp_path: Path) -> None:
             reply = await running.get(target(f"logName=a&limit={limit}"))
             assert reply.body.startswith(b'{"metrics": [')
             assert upstream.asked[-1] == target(f"logName=a&limit={limit}")
+
+
+async def test_a_key_that_changes_on_the_way(tmp_path: Path) -> None:
+    """What is computed from an answer belongs to the key that it was fetched with, whoever began to ask for it."""
+    path = tmp_path / "key"
+    path.write_text("mlpi_A")
+    upstream = HeldUpstream(clock=ManualClock(), holds=lambda path: "runId=2" in path)
+    upstream.put(row("loss", step) for step in range(50))
+    settings = {"key": KeySource(path=path), "upstream__max_concurrency": 1}
+    async with upstream.serve() as url, proxied(tmp_path, upstream, url, **settings) as running:
+        first = asyncio.create_task(running.get(target("x").replace("runId=1", "runId=2")))
+        await until(upstream.arrived)
+        second = asyncio.create_task(running.get(target("logName=loss&limit=10")))
+        line = running.parts.upstream.turnstile.budget.line
+        while not line.waiting(Priority.PERSON):  # noqa: ASYNC110 -- no event tells it
+            await asyncio.sleep(0)
+        path.write_text("mlpi_now_B")
+        upstream.gate.set()
+        await asyncio.gather(first, second)
+        path.write_text("mlpi_A")
+        await right(running, upstream, "logName=loss&limit=10")
+
+
+async def test_a_wide_answer_is_taken_apart_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many panels wait for it."""
+    async with series_world(tmp_path) as (running, upstream):
+        upstream.put(row("loss", step) for step in range(900))
+        taken = 0
+
+        def counted(body: bytes, question: MetricsQuery, **further: Any) -> Work[Extents]:
+            nonlocal taken
+            taken += 1
+            return splitting(body, question, **further)
+
+        monkeypatch.setattr(series, "splitting", counted)
+        await asyncio.gather(*(right(running, upstream, f"logName=loss&limit={limit}") for limit in range(100, 110)))
+        assert upstream.asked == [WIDE]
+        assert taken == 1
+
+
+async def test_what_is_too_old_is_not_computed_with(tmp_path: Path) -> None:
+    """What no client may get isn't taken apart, and nothing made of it takes room."""
+    async with series_world(tmp_path) as (running, upstream):
+        upstream.put(row("loss", step) for step in range(50))
+        await right(running, upstream, "logName=loss&limit=10")
+        running.advance(7200)
+        upstream.failing = True
+        assert (await running.get(target("logName=loss&limit=11"))).status == 502
+        assert running.parts.series.computed == 1
+
+
+@pytest.mark.parametrize("step", [-1, -(10**22)])
+async def test_steps_below_zero_pass(tmp_path: Path, step: int) -> None:
+    """Steps that the upstream's type doesn't have are passed on, and nothing is computed with them."""
+    async with series_world(tmp_path) as (running, upstream):
+        upstream.put([row("loss", step)])
+        upstream.instead = lambda _: next(permitted(upstream.rows.values(), Asked(first=step)))
+        assert (await running.get(target("logName=loss&limit=3"))).status == 200
+        assert upstream.asked[-1] == target("logName=loss&limit=3")
+
+
+@pytest.mark.parametrize(("name", "group"), [("\ufffd", ""), ("a", "\ufffd")])
+async def test_unreadable_names_are_not_computed_with(tmp_path: Path, name: str, group: str) -> None:
+    """Names and groups of other bytes than UTF-8 are all printed alike: what looks like one may be two."""
+    async with series_world(tmp_path) as (running, upstream):
+        upstream.put([row(name, 1, group=group), row("b", 2)])
+        for limit in (3, 4):
+            await right(running, upstream, f"limit={limit}")
+            assert upstream.asked[-1] == target(f"limit={limit}")
+
+
+@pytest.mark.parametrize(
+    "settings", [{"cache__memory_bytes": 0}, {"series__memory_bytes": 0}, {"cache__memory_bytes": 0, "series__memory_bytes": 0}]
+)
+async def test_without_memory(tmp_path: Path, settings: dict[str, int]) -> None:
+    """Older answers on disk never take the place of newer wide ones."""
+    async with series_world(tmp_path, freshness__stale_while_revalidate_s=0, **settings) as (running, upstream):
+        for step in range(0, 50, 5):
+            upstream.put(row("loss", step + more) for more in range(5))
+            for raw in ("logName=loss&limit=10000", "logName=loss&limit=4", "logName=loss&limit=4&stepMin=3"):
+                await right(running, upstream, raw)
+                await running.flushed()
+            running.advance(6)
+        assert upstream.metrics_calls == 10

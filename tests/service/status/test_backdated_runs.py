@@ -6,11 +6,10 @@ from pathlib import Path
 import pytest
 
 from proxy.standin import Row, RunStatus, Standin
-from tests.support.live_runs import HOUR_S, PROMPT, YEAR_S, import_run, live, settle
+from tests.support.live_runs import HOUR_S, PANEL, PROMPT, YEAR_S, import_run, live, settle
 from tests.support.oracle_upstream import OracleUpstream, proxied, right, series_world, target
 from tests.support.world import ManualClock, World, world
 
-PANEL = "logName=loss&limit=10"
 OTHER = "logName=other&limit=10"
 DETAILS = "/api/runs/details/1"
 # By default an answer is fresh for 5 s, and for 5 s more it is handed out while it is refreshed.

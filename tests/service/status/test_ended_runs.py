@@ -4,11 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.live_runs import HOUR_S, PROMPT, WIDE, begin, later, live, since
+from tests.support.live_runs import HOUR_S, PANEL, PROMPT, WIDE, begin, later, live, since
 from tests.support.oracle_upstream import OracleUpstream, proxied, right, target
 from tests.support.world import ManualClock, World
 
-PANEL = "logName=loss&limit=10"
 DETAILS = "/api/runs/details/1"
 
 
@@ -229,3 +228,23 @@ async def test_an_ended_run_after_a_restart(tmp_path: Path) -> None:
             assert (await right(running, upstream, PANEL)).headers["Age"] == "0"
             assert upstream.asked == [DETAILS, WIDE]
             assert await polled(running, upstream, times=230, every_s=15) == []
+
+
+async def test_what_was_asked_for_before_a_run_settled(tmp_path: Path) -> None:
+    """It lives as a running run's, however long settled runs' answers do: the last rows came after it."""
+    async with live(tmp_path, freshness__settling_s=60) as (running, upstream):
+        begin(upstream)
+        await right(running, upstream, PANEL)
+        await right(running, upstream, "logName=loss&limit=9")
+        running.advance(6)
+        await right(running, upstream, PANEL)
+        upstream.change_status("COMPLETED")
+        running.advance(30)
+        await right(running, upstream, PANEL)
+        upstream.log("loss", range(100, 110))
+        running.advance(35)
+        assert (await right(running, upstream, PANEL)).headers["Age"] == "0"
+        running.advance(70)  # the late rows have settled as well
+        assert (await right(running, upstream, PANEL)).headers["Age"] == "0"
+        running.advance(29)
+        assert (await right(running, upstream, PANEL)).headers["Age"] == "29"
