@@ -13,7 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tests.bench.processes import Server, end, pinned
-from tests.support import KEY
+from tests.support.world import KEY
 
 _PATIENCE_S = 30.0
 _OPEN_FILES_S = 60

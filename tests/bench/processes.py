@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.process.support import ROOT, environment
+from tests.support.processes import ROOT, environment
 
 _PATIENCE_S = 30.0
 _LISTENING = re.compile(r"http://127\.0\.0\.1:(\d+)")

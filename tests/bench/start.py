@@ -21,8 +21,8 @@ from tests.bench.exchange import ask, get
 from tests.bench.processes import end, pinned
 from tests.bench.report import Bound, Section, spread
 from tests.bench.world import MIB, World
-from tests.process.support import ROOT, environment
-from tests.support import KEY
+from tests.support.processes import ROOT, environment
+from tests.support.world import KEY
 
 _MOST_RATIO = 1.5
 _ENTRY_BYTES = 250_000

@@ -26,7 +26,7 @@ from tests.bench.replay.judge import Answer, Judged, Promise, Verdict, judge
 from tests.bench.replay.script import LIMITS, Ask, Question, make_script
 from tests.bench.replay.viewers import Viewer
 from tests.bench.world import Plan
-from tests.support import KEY
+from tests.support.world import KEY
 
 BEGAN_S = 1_800_000_000.0
 PLAN = Plan(finished=1)

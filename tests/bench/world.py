@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.bench.exchange import ask, get
 from tests.bench.origin import CALLS_PATH
 from tests.bench.processes import Placement, Server, serving
-from tests.support import KEY
+from tests.support.world import KEY
 
 MIB = 2**20
 # Nothing may be refreshed while hits are measured.

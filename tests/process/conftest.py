@@ -1,5 +1,5 @@
 """What holds for every test in here."""
 
-from tests.secrecy import _the_key_never_shows
+from tests.support.secrecy import _the_key_never_shows
 
 __all__ = ["_the_key_never_shows"]

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from proxy.standin import GrowthConfig, Standin, StandinConfig, StepMode
-from tests.client import Call, run_client
 from tests.standin.support import Clock
-from tests.support import DATA, METRICS, world
+from tests.support.pluto_client import Call, run_client
+from tests.support.world import DATA, METRICS, world
 
 METRICS_CALLS: list[Call] = [
     ("get_metrics", ["demo", 1]),

@@ -11,8 +11,8 @@ import aiohttp
 import pytest
 
 from proxy.standin import Fault, FaultKind, Standin
-from tests.process.support import ROOT, environment, proxy_process, run
-from tests.support import DATA, KEY, METRICS, QUESTION
+from tests.support.processes import ROOT, environment, proxy_process, run
+from tests.support.world import DATA, KEY, METRICS, QUESTION
 
 
 async def test_without_a_key_it_says_what_to_set() -> None:

@@ -7,10 +7,9 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.process.support import proxy_process
-from tests.process.test_hostile import resident_kb
-from tests.service.test_failed_bodies import upstream
-from tests.support import KEY, METRICS
+from tests.support.failing_bodies import upstream
+from tests.support.processes import proxy_process, resident_kb
+from tests.support.world import KEY, METRICS
 
 MAX_KB = 16 * 1_024
 AT_ONCE = 8

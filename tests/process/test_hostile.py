@@ -10,9 +10,9 @@ import pytest
 from yarl import URL
 
 from proxy.standin import Row, Standin, StandinConfig
-from tests.process.support import Running, proxy_process
-from tests.service.test_hostile import CASES, LINE
-from tests.support import KEY, METRICS
+from tests.support.hostile_bytes import CASES, LINE
+from tests.support.processes import Running, proxy_process, resident_kb
+from tests.support.world import KEY, METRICS
 
 ROUNDS = 9
 # Beside what is refused: what is answered, many times over, and not read.
@@ -21,11 +21,6 @@ UNREAD = {
     "thousands of large answers": (LINE + b"\r\n") * 3_000,
     "probes": b"GET /readyz?verbose HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" * 5_000,
 }
-
-
-def resident_kb(running: Running) -> int:
-    status = Path(f"/proc/{running.process.pid}/status").read_text()
-    return int(status.partition("VmRSS:")[2].split()[0])
 
 
 def descriptors(running: Running) -> int:

@@ -8,8 +8,8 @@ from pathlib import Path
 import aiohttp
 
 from proxy.standin import Row, Standin
-from tests.process.support import proxy_process
-from tests.support import DATA, KEY, METRICS
+from tests.support.processes import proxy_process
+from tests.support.world import DATA, KEY, METRICS
 
 QUESTIONS = [f"{METRICS}?runId=1&projectName=demo&logName=loss&limit=500&stepMin={number}" for number in range(1, 41)]
 

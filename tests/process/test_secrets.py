@@ -11,8 +11,8 @@ from yarl import URL
 from proxy.core.access.grants import digest_of_token
 from proxy.standin import Fault, FaultKind, Key, Standin
 from proxy.standin.auth import DEMO
-from tests.process.support import proxy_process, run
-from tests.support import DATA, METRICS, QUESTION
+from tests.support.processes import proxy_process, run
+from tests.support.world import DATA, METRICS, QUESTION
 
 SECRET = "mlpi_S3cr3tS3cr3tS3cr3t"
 FAULTS = [

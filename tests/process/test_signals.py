@@ -14,8 +14,8 @@ import aiohttp
 import pytest
 
 from proxy.standin import Fault, FaultKind, Standin
-from tests.process.support import PATIENCE_S, ROOT, Running, environment, proxy_process
-from tests.support import DATA, KEY, METRICS, QUESTION
+from tests.support.processes import PATIENCE_S, ROOT, Running, environment, proxy_process
+from tests.support.world import DATA, KEY, METRICS, QUESTION
 
 IGNORED = [signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2]
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads what a process does with signals from /proc")

@@ -17,8 +17,8 @@ from typing import Any, BinaryIO
 import aiohttp
 import pytest
 
-from tests.process.support import PATIENCE_S, ROOT, environment
-from tests.support import KEY
+from tests.support.processes import PATIENCE_S, ROOT, environment
+from tests.support.world import KEY
 
 REQUESTS = 1_500
 # Its name and the rest of such a line are more than a pipe holds (64 KiB), a thousand times.

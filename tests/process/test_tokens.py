@@ -11,9 +11,9 @@ import pytest
 
 from proxy.cli import main
 from proxy.standin import Standin, StandinConfig
-from tests.client import ANY, run_client
-from tests.process.support import proxy_process, run
-from tests.support import DATA, KEY, QUESTION, world
+from tests.support.pluto_client import ANY, run_client
+from tests.support.processes import proxy_process, run
+from tests.support.world import DATA, KEY, QUESTION, world
 
 FILE = "PLUTO_PROXY_ACCESS__TOKENS_FILE"
 

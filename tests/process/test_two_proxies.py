@@ -6,8 +6,8 @@ from pathlib import Path
 import aiohttp
 
 from proxy.standin import Row, Standin
-from tests.process.support import PATIENCE_S, Running, proxy_process
-from tests.support import KEY, METRICS
+from tests.support.processes import PATIENCE_S, Running, proxy_process
+from tests.support.world import KEY, METRICS
 
 QUESTION = f"{METRICS}?runId=1&projectName=demo&logName=loss&limit=500"
 

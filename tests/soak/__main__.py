@@ -14,7 +14,7 @@ from tests.bench.report import Section
 from tests.soak.clients import NAMES, Crowd, questions
 from tests.soak.judging import Run, Sample, judge
 from tests.soak.servers import Servers, servers
-from tests.support import METRICS
+from tests.support.world import METRICS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

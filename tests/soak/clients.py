@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import aiohttp
 from yarl import URL
 
-from tests.support import METRICS
+from tests.support.world import METRICS
 
 NAMES = ("loss", "accuracy", "lr", "grad_norm", "tokens_per_s", "perplexity", "entropy", "margin")
 FIRST_RUN = 1001

@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.process.support import PATIENCE_S, ROOT, environment, proxy_process
-from tests.support import KEY
+from tests.support.processes import PATIENCE_S, ROOT, environment, proxy_process
+from tests.support.world import KEY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,11 +1,9 @@
 """What the stand-in's tests share: a clock to turn by hand, and requests whose targets stay as they are."""
 
 import asyncio
-import gzip
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -14,7 +12,6 @@ from yarl import URL
 
 from proxy.standin import Row, RunStatus, Standin
 
-DATA = Path(__file__).parent.parent / "data"
 KEY = {"Authorization": "Bearer mlpi_standin_key"}
 
 
@@ -87,11 +84,6 @@ async def raw_exchange(url: str, request: bytes) -> bytes:
     finally:
         writer.close()
         await writer.wait_closed()
-
-
-def recordings() -> list[dict[str, Any]]:
-    with gzip.open(DATA / "recorded.jsonl.gz", "rt", encoding="utf-8") as file:
-        return [json.loads(line) for line in file]
 
 
 RUNS = "/api/runs/"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from proxy.standin import GrowthConfig, Row, Standin, StandinConfig, StepMode
-from tests.client import Call, run_client
+from tests.support.pluto_client import Call, run_client
 
 from .support import Clock
 

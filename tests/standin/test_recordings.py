@@ -9,8 +9,10 @@ import aiohttp
 import pytest
 
 from proxy.standin import Key, KeyStatus, Organization, Standin, StandinConfig, StepMode
+from tests.support.recordings import recordings
+from tests.support.world import DATA
 
-from .support import DATA, Caller, recordings
+from .support import Caller
 
 RECORDED = recordings()
 # Two groups have rows at the same steps there, whose order (and so which of them a sampling takes) is undefined.

@@ -4,6 +4,8 @@ import asyncio
 import os
 import random
 import sqlite3
+import sys
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,6 +16,28 @@ from proxy.store.database import Database
 
 NOW_S = 1_800_000_000.0
 MIB = 1024 * 1024
+
+# Reads the file and keeps what it has read from being written over, until its standard input ends.
+READER = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("BEGIN")
+connection.execute("SELECT count(*) FROM entries").fetchall()
+print("reading", flush=True)
+sys.stdin.read()
+connection.close()
+"""
+
+# Holds a lock on the file until its standard input ends.
+LOCKER = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute(f"PRAGMA locking_mode = {sys.argv[2]}")
+connection.execute("BEGIN EXCLUSIVE")
+print("locked", flush=True)
+sys.stdin.read()
+connection.close()
+"""
 
 
 class ManualClock:
@@ -125,3 +149,39 @@ def scribble(path: Path, *, begin: int = 0) -> None:
         file.write(b"\xa5" * (size - begin))
         file.flush()
         os.fsync(file.fileno())
+
+
+@asynccontextmanager
+async def locked(path: Path, mode: str = "NORMAL") -> AsyncIterator[None]:
+    """Another program holds the file."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", LOCKER, str(path), mode, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    assert await process.stdout.readline() == b"locked\n"
+    try:
+        yield
+    finally:
+        process.stdin.close()
+        assert await process.wait() == 0
+
+
+@asynccontextmanager
+async def read_elsewhere(path: Path) -> AsyncIterator[None]:
+    """Another program reads the file all the while."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", READER, str(path), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    assert await process.stdout.readline() == b"reading\n"
+    try:
+        yield
+    finally:
+        process.stdin.close()
+        assert await process.wait() == 0
+
+
+def connection_threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if "_connection_worker_thread" in thread.name]

@@ -1,14 +1,10 @@
 """Every fault of the file, done to a real one while the store has it open: misses at worst, never another's answer, and the
 store mends itself."""
 
-import asyncio
 import os
 import resource
 import shutil
 import sqlite3
-import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiosqlite
@@ -17,20 +13,9 @@ from structlog.testing import capture_logs
 
 from proxy.store import SqliteStore
 from proxy.store.connections import run
-from tests.store.support import ManualClock, aside, database, edit, entry, fetch, noise, opened, same, scribble, until
+from tests.store.support import ManualClock, aside, database, edit, entry, fetch, locked, noise, opened, same, scribble, until
 
 PUTS = {f"key {number}": entry(noise(20_000, number)) for number in range(200)}
-
-# Holds a lock on the file until its standard input ends.
-LOCKER = """
-import sqlite3, sys
-connection = sqlite3.connect(sys.argv[1], isolation_level=None)
-connection.execute(f"PRAGMA locking_mode = {sys.argv[2]}")
-connection.execute("BEGIN EXCLUSIVE")
-print("locked", flush=True)
-sys.stdin.read()
-connection.close()
-"""
 
 
 async def fill(store: SqliteStore) -> None:
@@ -55,22 +40,6 @@ async def works(store: SqliteStore) -> bool:
     store.put("ns", "after", put)
     await store.flush()
     return store.health is None and store.counters.writes > writes and same(await store.get("ns", "after"), put)
-
-
-@asynccontextmanager
-async def locked(path: Path, mode: str = "NORMAL") -> AsyncIterator[None]:
-    """Another program holds the file."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", LOCKER, str(path), mode, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    assert await process.stdout.readline() == b"locked\n"
-    try:
-        yield
-    finally:
-        process.stdin.close()
-        assert await process.wait() == 0
 
 
 @pytest.mark.parametrize("begin", [0, 100, 4096, 2_000_000], ids=["header", "tables", "indexes", "bodies"])

@@ -2,9 +2,6 @@
 
 import asyncio
 import shutil
-import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -17,22 +14,11 @@ from proxy.store.backlog import MOST_GONE
 from proxy.store.connections import run
 from proxy.store.files import log_of
 from proxy.store.quota import Room
-from tests.store.support import MIB, NOW_S, ManualClock, database, entry, fetch, noise, opened, same, until
+from tests.store.support import MIB, NOW_S, ManualClock, database, entry, fetch, noise, opened, read_elsewhere, same, until
 
 QUOTA = 4 * MIB
 ROOM = Room.of(QUOTA)
 SAID = "another program goes on reading the cache file"
-
-# Reads the file and keeps what it has read from being written over, until its standard input ends.
-READER = """
-import sqlite3, sys
-connection = sqlite3.connect(sys.argv[1], isolation_level=None)
-connection.execute("BEGIN")
-connection.execute("SELECT count(*) FROM entries").fetchall()
-print("reading", flush=True)
-sys.stdin.read()
-connection.close()
-"""
 
 
 # Some hundredths of a second, all of them within one read transaction.
@@ -40,22 +26,6 @@ SLOW = """
 WITH RECURSIVE numbers(n) AS (SELECT count(*) FROM entries UNION ALL SELECT n + 1 FROM numbers WHERE n < 200000)
 SELECT count(*) FROM numbers
 """
-
-
-@asynccontextmanager
-async def read_elsewhere(path: Path) -> AsyncIterator[None]:
-    """Another program reads the file all the while."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", READER, str(path), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    assert await process.stdout.readline() == b"reading\n"
-    try:
-        yield
-    finally:
-        process.stdin.close()
-        assert await process.wait() == 0
 
 
 def size_of(path: Path) -> int:

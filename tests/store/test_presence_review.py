@@ -14,8 +14,7 @@ from proxy.store import schema
 from proxy.store.connections import run
 from proxy.store.database import Database
 from proxy.store.sqlite import READ_TIMEOUT_S
-from tests.store.support import MIB, database, edit, entry, opened, same, until
-from tests.store.test_slow import connection_threads
+from tests.store.support import MIB, connection_threads, database, edit, entry, opened, same, until
 
 PAGE = 4096
 LEAF_OF_TABLE = 0x0D

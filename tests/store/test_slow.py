@@ -10,7 +10,7 @@ import aiosqlite
 import pytest
 
 from proxy.errors import StoreError
-from tests.store.support import ManualClock, database, entry, opened, same, until
+from tests.store.support import ManualClock, connection_threads, database, entry, opened, same, until
 
 
 @asynccontextmanager
@@ -31,10 +31,6 @@ async def stuck(connection: aiosqlite.Connection) -> AsyncIterator[None]:
     finally:
         gate.set()
         await holding
-
-
-def connection_threads() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if "_connection_worker_thread" in thread.name]
 
 
 async def test_a_slow_read_is_a_miss(path: Path, clock: ManualClock) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.bench.packaged import PACKAGES, Lifetimes, Package
 from tests.bench.processes import Server, serving
 from tests.bench.replay.judge import Promise
-from tests.support import KEY
+from tests.support.world import KEY
 
 PROXY = "pluto-proxy"
 # series.rewrite_check_s: how long rows that were written again may be kept as they were.

@@ -14,7 +14,7 @@ from proxy.standin import GrowthConfig
 from proxy.standin.growth import Growth, Run, Series
 from proxy.standin.rows import Rows, log_group_of
 from tests.bench.replay.script import Question
-from tests.oracle import printed
+from tests.support.oracle import printed
 
 _DEFAULT_LIMIT = 2_000
 

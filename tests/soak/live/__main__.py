@@ -24,7 +24,7 @@ from tests.bench.replay.viewers import Wire
 from tests.bench.report import Section
 from tests.soak.live.judging import STALL_S, Run, Sample, judge
 from tests.soak.live.viewers import Audience, walls
-from tests.support import KEY
+from tests.support.world import KEY
 
 # upstream.rate_per_s and burst, as they are by default.
 _RATE_PER_S, _BURST = 10.0, 20

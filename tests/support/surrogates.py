@@ -1,0 +1,22 @@
+"""Answers with lone surrogates."""
+
+from proxy.core.question import document
+from proxy.core.question.document import Check
+
+LONE = r"\ud83d"
+ROW = r'{"logName":"%s","logGroup":"%s","value":1,"valueFlag":"%s","time":"%s","step":1}'
+BODIES: dict[Check, str] = {
+    document.check_metrics: '{"metrics":[' + ROW % (LONE, LONE, LONE, LONE) + "]}",
+    document.check_list: r'{"runs":[{"id":1,"name":"\ud83d","status":"\ude00"}],"total":1,"\ud83d":2}',
+    document.check_projects: r'{"projects":[{"name":"\ud83d"}]}',
+    document.check_details: (
+        r'{"id":1,"name":"\ud83d","status":"x","projectName":"p","logNames":[{"logName":"\ud83d"}],"config":{"a":"\ud83d"}}'
+    ),
+    document.check_raw: r'{"rows":[{"step":1,"time":"\ud83d","value":1}],"truncated":false}',
+    document.check_statistics: r'{"metrics":[{"logName":"\ud83d"}]}',
+    document.check_runs: r'{"runs":["\ud83d"]}',
+    document.check_metric_names: r'{"metricNames":["\ud83d","\ude00\ud83d"]}',
+    document.check_logs: r'{"logs":[{"message":"\ud83d"}],"total":"1"}',
+    document.check_files: r'{"files":[{"fileName":"\ud83d"}]}',
+    document.check_history: r'{"events":["\ud83d"]}',
+}

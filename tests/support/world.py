@@ -1,0 +1,212 @@
+"""A proxy in front of a stand-in, both real servers on loopback, for tests to talk to."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import msgspec
+from aiohttp import web
+from yarl import URL
+
+from proxy.app import open_parts
+from proxy.cli.serve import running
+from proxy.clock import Clock
+from proxy.config import KeySource, load
+from proxy.core.proof.limits import Limits
+from proxy.core.proof.wholeness import Size
+from proxy.core.question.routes import ROUTES, Route
+from proxy.core.series.metrics_query import MetricsQuery
+from proxy.service.tenancy import Sleep
+from proxy.standin import Row, Standin, StandinConfig
+from proxy.standin.auth import DEFAULT_KEYS
+from proxy.web.parts import Parts
+
+KEY = DEFAULT_KEYS[0].text
+METRICS = "/api/runs/metrics"
+QUESTION = f"{METRICS}?runId=1&projectName=demo&logName=loss&limit=2"
+DATA = Path(__file__).parents[1] / "data"
+
+
+class ManualClock:
+    """A clock that moves when it is told to."""
+
+    def __init__(self, now_s: float = 1_800_000_000.0) -> None:
+        self._now_s = now_s
+        self._monotonic_s = 1_000.0
+
+    def now_s(self) -> float:
+        return self._now_s
+
+    def monotonic_s(self) -> float:
+        return self._monotonic_s
+
+    def advance(self, seconds: float) -> None:
+        self._now_s += seconds
+        self._monotonic_s += seconds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return msgspec.json.decode(self.body)
+
+    @property
+    def cache_status(self) -> str:
+        return self.headers["Cache-Status"]
+
+    @property
+    def is_hit(self) -> bool:
+        return self.cache_status.startswith("pluto-proxy; hit")
+
+
+class Granted(Limits):
+    """Limits that are all kept to."""
+
+    def allow(self, question: MetricsQuery, size: Size, *, asked_s: float, now_s: float) -> bool:  # noqa: ARG002 -- as its base
+        return True
+
+    def shows(self, question: MetricsQuery, size: Size, *, now_s: float) -> bool:  # noqa: ARG002 -- as its base
+        return True
+
+
+@dataclass(slots=True, kw_only=True)
+class World:
+    """A running proxy and its stand-in."""
+
+    standin: Standin
+    upstream: str
+    url: str
+    parts: Parts
+    session: aiohttp.ClientSession
+    clock: ManualClock
+
+    @property
+    def metrics_calls(self) -> int:
+        """How many metric queries the upstream was asked."""
+        return self.standin.counters.by_path[METRICS]
+
+    async def get(self, target: str = QUESTION, *, method: str = "GET", base: str | None = None, **headers: str) -> Reply:
+        """Send a request whose target arrives as it is written here."""
+        names = {name.replace("_", "-"): value for name, value in headers.items()}
+        url = URL((base or self.url) + target, encoded=True)
+        async with self.session.request(method, url, headers=names, allow_redirects=False) as response:
+            reply = Reply(status=response.status, headers=response.headers, body=await response.read())
+        assert KEY not in f"{reply.headers} {reply.body!r}"
+        return reply
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass, and the budget notice it: its own timer runs by real time."""
+        self.clock.advance(seconds)
+        self.parts.turnstile._let_through()
+        self.parts.proof.witnesses.look()
+
+    @property
+    def busy(self) -> int:
+        """How many things are under way upstream, or are being made of what came from there."""
+        parts = self.parts
+        under_way = (
+            parts.fetching.fetcher.in_flight,
+            parts.series.refresher.refreshing,
+            parts.series.deltas.in_flight,
+            parts.series.assembler.in_flight,
+        )
+        return sum(under_way)
+
+    async def settled(self) -> None:
+        """Wait until nothing is asked upstream any more."""
+        async with asyncio.timeout(10):
+            while self.busy or self.standin.counters.in_flight:  # noqa: ASYNC110 -- no event tells it
+                await asyncio.sleep(0.001)
+
+    async def arrived(self, requests: int) -> None:
+        """Wait until the proxy has begun to answer so many requests."""
+        async with asyncio.timeout(10):
+            while self.parts.requests < requests:  # noqa: ASYNC110 -- no event tells it
+                await asyncio.sleep(0.001)
+
+    async def flushed(self) -> None:
+        """Wait until everything stored so far is on disk."""
+        await self.parts.fetching.encoder.settled()
+        await self.parts.shelves.settled()
+        await self.parts.store.disk.flush()
+
+
+@asynccontextmanager
+async def world(
+    folder: Path,
+    *,
+    standin: Standin | None = None,
+    clock: ManualClock | None = None,
+    system_clock: Clock | None = None,
+    key: KeySource | None = None,
+    sleep: Sleep = asyncio.sleep,
+    upstream: str | None = None,
+    routes: Sequence[Route] = ROUTES,
+    limits: Limits | None = None,
+    **settings: object,
+) -> AsyncIterator[World]:
+    """Run a stand-in and a proxy; `settings` are written like `freshness__running_s=1`.
+
+    Unless `limits` are given the upstream is taken to keep to every limit: not every test should count the calls that prove it.
+    """
+    standin = standin or Standin(StandinConfig())
+    if not len(standin.rows):
+        standin.rows.insert(Row(run_id=1, log_name="loss", step=step, value=step / 7) for step in range(1500))
+    clock = clock or ManualClock()
+    async with AsyncExitStack() as stack:
+        base = await stack.enter_async_context(standin.serve()) if upstream is None else upstream
+        variables = {f"PLUTO_PROXY_{name.upper()}": str(value) for name, value in settings.items()}
+        # Tests that aren't about the budget shouldn't meet it: their clocks stand still.
+        variables.setdefault("PLUTO_PROXY_UPSTREAM__RATE_PER_S", "10000")
+        variables.setdefault("PLUTO_PROXY_UPSTREAM__BURST", "10000")
+        variables.setdefault("PLUTO_PROXY_UPSTREAM__MAX_CONCURRENCY", "1000")
+        # Tests of how a question is asked and kept as it is; those of the series turn it on.
+        variables.setdefault("PLUTO_PROXY_SERIES__ENABLED", "false")
+        variables.setdefault("PLUTO_PROXY_CACHE__PATH", str(folder / "cache" / "cache.sqlite"))
+        config = load(None, {"PLUTO_PROXY_LISTEN": "127.0.0.1:0", "PLUTO_PROXY_UPSTREAM": base, **variables}).config
+        parts = await stack.enter_async_context(
+            open_parts(
+                config,
+                key or KeySource(value=KEY),
+                routes=routes,
+                clock=system_clock or clock,
+                sleep=sleep,
+                limits=limits or Granted(),
+            )
+        )
+        runner = await stack.enter_async_context(running(parts))
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        session = await stack.enter_async_context(
+            aiohttp.ClientSession(auto_decompress=False, skip_auto_headers=["Accept-Encoding"])
+        )
+        url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        yield World(standin=standin, upstream=base, url=url, parts=parts, session=session, clock=clock)
+
+
+@asynccontextmanager
+async def served(handle: Callable[[web.Request], Awaitable[web.Response]]) -> AsyncIterator[str]:
+    """Answer every GET on a port of loopback with one handler; give the base URL."""
+    app = web.Application()
+    app.router.add_get("/{anything:.*}", handle)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+async def until(condition: asyncio.Event) -> None:
+    """Wait for a gate, at most as long as a test may hang."""
+    async with asyncio.timeout(10):
+        await condition.wait()
