@@ -76,7 +76,7 @@ STEPS = st.one_of(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(STEPS, min_size=10, max_size=40))
 async def test_whatever_has_happened(steps: list[tuple[Any, ...]]) -> None:
     """At every moment, whatever time, the upstream, the key and the memory did before."""
@@ -768,7 +768,7 @@ async def test_nothing_follows_the_last_answer(tmp_path: Path, last: bytes) -> N
             assert seen.running.parts.seen.answered == before
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(
         st.tuples(st.lists(st.sampled_from(sorted(KINDS)), min_size=1, max_size=4), st.sets(st.integers(1, 400))), min_size=1
