@@ -28,8 +28,8 @@ import proxy
 from tests.bench.exchange import UnexpectedError
 from tests.bench.report import Section
 from tests.bench.world import World as Servers
-from tests.series import series_world
-from tests.support import METRICS
+from tests.support.oracle_upstream import series_world
+from tests.support.world import METRICS
 
 PACKAGE = Path(proxy.__file__).parent
 _TIMES, _MOST = 3, 10
