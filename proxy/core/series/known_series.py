@@ -35,6 +35,10 @@ class KnownSeries:
         """Whether a window tells of all names."""
         return any(window.question.name is None for window in self.windows)
 
+    def has_come_since(self, at_s: float) -> bool:
+        """Tell whether an answer can be computed from what was asked for at a wall time or later."""
+        return any(recipe.tail_at_s >= at_s for recipe in self.recipes)
+
     def since(self, tail_s: float, whole_s: float) -> Recipe | None:
         """Return an answer of which the tail and the rest were asked for after these wall times."""
         found = (recipe for recipe in self.recipes if recipe.tail_at_s > tail_s and recipe.whole_at_s > whole_s)

@@ -36,6 +36,21 @@ class RunKey(NamedTuple):
     run: str | None = None
 
 
+class Standing(NamedTuple):
+    """How a run stands.
+
+    `fresh_s`: how long an ended run's answers live, in seconds; None for as long as a running one's. `changes`: how often what
+    is known of its status has changed (learning it first is no change), the last time at `changed_s` (wall time).
+    """
+
+    fresh_s: float | None
+    changes: int
+    changed_s: float
+
+
+_UNKNOWN = Standing(None, 0, -math.inf)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Project:
     """What the lists of a project said. Wall times, but `again_s`.
@@ -98,31 +113,27 @@ class KnownRuns:
                 run.known, run.seen_s, run.happened_s = True, lists.listed_s, lists.listed_s
         return run
 
-    def fresh_s(self, key: RunKey, *, stood_s: float) -> float | None:
-        """Return how long an ended run's answers live, in seconds; None for as long as a running one's.
+    def standing(self, key: RunKey, *, stood_s: float) -> Standing:
+        """Return what is known of a run's status, and what follows for its answers.
 
-        `stood_s`: how long ago the series in question were first looked at.
+        `stood_s`: how long ago, in seconds, the series in question were first looked at.
         """
         run = self._runs.get(key)
-        if run is None or run.ended is None:
+        if run is None:
+            return _UNKNOWN
+        return Standing(self._fresh_s(key, run, stood_s), run.changes, run.changed_s)
+
+    def _fresh_s(self, key: RunKey, run: _Run, stood_s: float) -> float | None:
+        if run.ended is None:
             return None
         lists, now_s = self._lists(key), self._clock.now_s()
         if not _in_chain(run, lists) or now_s - lists.listed_s > 2 * self.status_s:
             return None
         return ended_fresh_s(run.ended, now_s=now_s, happened_s=run.happened_s, stood_s=stood_s, ramp=self._ramp)
 
-    def changes(self, key: RunKey) -> int:
-        """Return how often what is known of a run's status has changed; learning it first is no change."""
-        run = self._runs.get(key)
-        return 0 if run is None else run.changes
-
-    def changed_s(self, key: RunKey) -> float:
-        """Return when what is known of a run's status last changed (wall time); minus infinity where it never did."""
-        run = self._runs.get(key)
-        return -math.inf if run is None else run.changed_s
-
     def list_due(self, key: RunKey) -> bool:
-        """Tell whether a project's list is to be asked for."""
+        """Tell whether the list of a run's project is to be asked for; from now on lists are looked through for the run."""
+        self.run(key)
         lists = self._lists(key)
         old = self._clock.now_s() - lists.listed_s >= self.status_s
         return old and self._clock.monotonic_s() >= lists.again_s

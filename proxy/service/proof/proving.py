@@ -86,7 +86,7 @@ class Prover:
         Where whoever asked for it did not want that, it is done now, once for everybody who waits for it. What was asked for
         before the rule was found broken may have been made by another one.
         """
-        if fetched.entry.status != 200 or self._shelves.is_forgotten(fetched.entry.sent_at_s):
+        if fetched.entry.status != 200 or fetched.entry.sent_at_s <= self._shelves.forgotten_s:
             return None
         if fetched.extents is not None:
             return fetched.extents
