@@ -168,7 +168,7 @@ class Telemetry:
 
     def answered(self, route: str, outcome: str, duration_s: float, *, stale: str | None, not_modified: bool) -> None:
         """Count an answered request. `outcome` is an Outcome's kind, `stale` why a stale answer was good enough."""
-        self.counted(route, outcome, duration_s)
+        self._answered.count(route, outcome, duration_s)
         if stale is not None:
             self._stale.labels(stale).inc()
         if not_modified:

@@ -5,16 +5,18 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from proxy.app.engine import ended, open_engine
+from proxy.app.parts import Parts
 from proxy.clock import Clock, SystemClock
 from proxy.config import Config, KeySource
 from proxy.core.freshness.lifetimes import LifetimeTable
 from proxy.core.freshness.purge import KEEP_S, Purges
 from proxy.core.freshness.verdict import Lifetimes
 from proxy.core.proof.limits import Limits
-from proxy.core.question.routes import ROUTES, Route, RouteTable
+from proxy.core.question.routes import ROUTES, Route
 from proxy.log.lines import Lines
 from proxy.service.access.scopes import Scopes
 from proxy.service.access.tokens import Tokens
+from proxy.service.answering import Answerer
 from proxy.service.fetching.encoder import Encoder
 from proxy.service.fetching.fetcher import Fetcher
 from proxy.service.fetching.memo import Memo
@@ -31,18 +33,24 @@ from proxy.upstream.client import Upstream
 from proxy.upstream.credential import Credential
 from proxy.upstream.exchange import Exchange
 from proxy.upstream.pool import open_session
-from proxy.web.gate.cors import Cors
-from proxy.web.gate.guard import Guard
-from proxy.web.gate.limits import ClientLimits
-from proxy.web.pages.gauges import expose
-from proxy.web.pages.openapi import document
-from proxy.web.parts import Parts
-from proxy.web.reply.ids import RequestIds
-from proxy.web.reply.queries import QueryReader
-from proxy.web.reply.summed import SummedLog
-from proxy.web.reply.unknown import UnknownParameters
-from proxy.web.shortcut.fast import FastPath
-from proxy.web.shortcut.seen import SeenRequests
+from proxy.web.opening import open_web
+from proxy.web.pages.gauges import (
+    expose_log,
+    expose_proof,
+    expose_series,
+    expose_statuses,
+    expose_store,
+    expose_tokens,
+    expose_upstream,
+)
+from proxy.web.pages.sections import (
+    log_section,
+    organization_section,
+    series_section,
+    store_section,
+    tokens_section,
+    upstream_section,
+)
 
 
 @asynccontextmanager
@@ -79,9 +87,8 @@ async def open_parts(
         await tenancy.open()
         encoder = Encoder(store)
         stack.push_async_callback(encoder.aclose)
-        lifetimes = RunLifetimes(
-            _lifetimes(config, routes), Looks(clock), stale_if_error_ended_s=config.freshness.stale_if_error_ended_s
-        )
+        table = _lifetimes(config, routes)
+        lifetimes = RunLifetimes(table, Looks(clock), stale_if_error_ended_s=config.freshness.stale_if_error_ended_s)
         memo = Memo(clock, negative_s=config.freshness.negative_s)
         fetcher = Fetcher(
             upstream=upstream,
@@ -131,19 +138,46 @@ async def open_parts(
             purges=purges,
             negative_s=config.freshness.negative_s,
         )
-        ids, summed = RequestIds(), SummedLog(clock)
-        guard, client_limits = Guard(config.access, tokens, clock), ClientLimits(config.access, clock)
-        fast = FastPath(
-            memory=store.memory,
+        series = engine.series
+        purging = Purging(purges=purges, store=store, shelves=series.shelves, fetcher=fetcher, memo=memo, scopes=scopes)
+        web = open_web(
+            config,
+            clock,
+            telemetry,
+            routes=routes,
+            table=table,
+            tokens=tokens,
             tenancy=tenancy,
-            clock=clock,
+            memory=store.memory,
             lifetimes=lifetimes,
-            limits=client_limits,
-            ids=ids,
-            summed=summed,
-            telemetry=telemetry,
+            answerer=Answerer(scopes=scopes, reader=reader, encoder=encoder, purges=purges),
+            purging=purging,
+            sections=(
+                upstream_section(upstream, upstream.turnstile),
+                series_section(series, series.checks),
+                tokens_section(tokens),
+                store_section(store.memory, store.disk),
+                log_section(lines),
+                organization_section(tenancy),
+            ),
+            counts={
+                "purges": lambda: purges.count,
+                "series_bytes": lambda: series.shelves.size_bytes,
+                "runs_refreshing": lambda: engine.deltas.in_flight,
+            },
         )
-        parts = Parts(
+        summing = asyncio.create_task(web.summary.run(), name="summary.run")
+        stack.push_async_callback(ended, summing)
+        expose_upstream(telemetry, fetcher, upstream, upstream.turnstile)
+        expose_series(telemetry, series, series.shelves, engine.deltas, engine.assembler)
+        expose_proof(telemetry, series.checks, engine.prover)
+        expose_statuses(telemetry, engine.statuses)
+        expose_store(telemetry, store.memory, store.disk)
+        if tokens is not None:
+            expose_tokens(telemetry, tokens)
+        if lines is not None:
+            expose_log(telemetry, lines)
+        yield Parts(
             config=config,
             clock=clock,
             reader=reader,
@@ -152,7 +186,7 @@ async def open_parts(
             store=store,
             upstream=upstream,
             encoder=encoder,
-            series=engine.series,
+            series=series,
             asker=engine.asker,
             assembler=engine.assembler,
             deltas=engine.deltas,
@@ -160,29 +194,13 @@ async def open_parts(
             witnesses=engine.witnesses,
             statuses=engine.statuses,
             lifetimes=lifetimes,
-            routes=RouteTable(routes),
             tokens=tokens,
-            guard=guard,
-            limits=client_limits,
             scopes=scopes,
-            purging=Purging(
-                purges=purges, store=store, shelves=engine.series.shelves, fetcher=fetcher, memo=memo, scopes=scopes
-            ),
-            cors=Cors(config.server.cors_origins),
-            openapi=document(routes, tokens=tokens is not None),
-            queries=QueryReader(config.upstream),
-            unknown=UnknownParameters(),
-            summed=summed,
-            ids=ids,
-            fast=fast,
-            seen=SeenRequests(guard=guard, fast=fast),
+            purging=purging,
             telemetry=telemetry,
             lines=lines,
+            web=web,
         )
-        expose(parts)
-        summing = asyncio.create_task(parts.summed.run(), name="summed.run")
-        stack.push_async_callback(ended, summing)
-        yield parts
 
 
 def _lifetimes(config: Config, routes: Sequence[Route]) -> LifetimeTable:

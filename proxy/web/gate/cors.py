@@ -30,13 +30,12 @@ class Cors:
     def __init__(self, origins: Collection[str]) -> None:
         self._origins = frozenset(origins)
 
-    def dress(self, headers: "CIMultiDict[str]", origin: str | None) -> None:
+    def add(self, headers: "CIMultiDict[str]", origin: str | None) -> None:
         """Add to a response's headers what lets a page of this origin read it."""
         if not self._origins:
             return
         # Whether or not this request had one: a cache in between must not hand one origin's answer to another.
-        vary = headers.get("Vary")
-        headers["Vary"] = "Origin" if vary is None else f"{vary}, Origin"
+        add_vary(headers, "Origin")
         if origin in self._origins:
             headers["Access-Control-Allow-Origin"] = origin
             headers["Access-Control-Allow-Credentials"] = "true"
@@ -49,7 +48,7 @@ class Cors:
                 f"pages of {shown(origin)!r} may not read through this proxy; its operator can list it in server.cors_origins"
             )
         response = web.Response(status=204)
-        self.dress(response.headers, origin)
+        self.add(response.headers, origin)
         response.headers["Access-Control-Allow-Methods"] = "GET, HEAD"
         response.headers["Access-Control-Max-Age"] = str(_PREFLIGHT_S)
         # Fields that mean nothing here do no harm, so that no dashboard's library stumbles over one of its own.
@@ -58,6 +57,12 @@ class Cors:
             response.headers["Access-Control-Allow-Headers"] = ", ".join(names)
         response.headers["Vary"] = "Origin, Access-Control-Request-Headers"
         return response
+
+
+def add_vary(headers: "CIMultiDict[str]", name: str) -> None:
+    """Say in a response's headers that it depends on one more field of the request."""
+    vary = headers.get("Vary")
+    headers["Vary"] = name if vary is None else f"{vary}, {name}"
 
 
 def is_preflight(request: web.BaseRequest) -> bool:

@@ -5,17 +5,29 @@ from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from aiohttp import web
+
 from proxy.clock import Clock
 from proxy.config.model import Access
 from proxy.core.access.client_rates import ClientRates
+from proxy.core.access.networks import household
 from proxy.errors import ClientLimited, TooManyRequests
+from proxy.web.gate.guard import Visit
 
 # Somebody who waits holds a connection: of one client so many do at most.
 _MOST_WAITING = 1_000
 
 
+def client_of(request: web.BaseRequest, visit: Visit) -> str:
+    """Return the client that a request counts for: its token's name, or the address it comes from where there are no tokens.
+
+    By the client it is limited, and waits for its turn upstream.
+    """
+    return f"token {visit.grant.name}" if visit.grant.name else household(visit.address or request.remote or "")
+
+
 class ClientLimits:
-    """The limits of all clients; a client is a token's name, or an address where there are no tokens."""
+    """The limits of all clients."""
 
     def __init__(self, settings: Access, clock: Clock) -> None:
         rate_per_s, self._concurrency = settings.client_rate_per_s, settings.client_concurrency

@@ -1,10 +1,9 @@
-"""Everything that the handlers use, in one place."""
+"""Everything that is open, in one place: for whoever runs it, and for tests. No part of the proxy is given it."""
 
 from dataclasses import dataclass
 
 from proxy.clock import Clock
 from proxy.config import Config
-from proxy.core.question.routes import RouteTable
 from proxy.log.lines import Lines
 from proxy.service.access.scopes import Scopes
 from proxy.service.access.tokens import Tokens
@@ -24,24 +23,14 @@ from proxy.service.status.statuses import Statuses
 from proxy.store.tiers import TieredStore
 from proxy.telemetry import Telemetry
 from proxy.upstream.client import Upstream
-from proxy.web.gate.cors import Cors
-from proxy.web.gate.guard import Guard
-from proxy.web.gate.limits import ClientLimits
-from proxy.web.reply.ids import RequestIds
-from proxy.web.reply.queries import QueryReader
-from proxy.web.reply.summed import SummedLog
-from proxy.web.reply.unknown import UnknownParameters
-from proxy.web.shortcut.fast import FastPath
-from proxy.web.shortcut.seen import SeenRequests
+from proxy.web.opening import Web
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """What the handlers use.
+    """The parts of the rooms.
 
-    `tokens` is None where none are needed. `openapi` is the document about the proxy's own surface. `lines` are those of the
-    log, None where it isn't ours. `requests` counts those received. `draining` is set when the process was told to end and only
-    finishes what is under way.
+    `tokens` is None where none are needed. `lines` are those of the log, None where it isn't ours.
     """
 
     config: Config
@@ -60,21 +49,9 @@ class Parts:
     witnesses: Witnesses
     statuses: Statuses
     lifetimes: RunLifetimes
-    routes: RouteTable
     tokens: Tokens | None
-    guard: Guard
-    limits: ClientLimits
     scopes: Scopes
     purging: Purging
-    cors: Cors
-    openapi: bytes
-    queries: QueryReader
-    unknown: UnknownParameters
-    summed: SummedLog
-    ids: RequestIds
-    fast: FastPath
-    seen: SeenRequests
     telemetry: Telemetry
     lines: Lines | None
-    requests: int = 0
-    draining: bool = False
+    web: Web
