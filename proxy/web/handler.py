@@ -8,7 +8,6 @@ from proxy.web.accounting.accounting import Accounting
 from proxy.web.accounting.context import RequestContext
 from proxy.web.gate.access_headers import AccessHeaders
 from proxy.web.gate.guard import Guard
-from proxy.web.intake import Intake
 from proxy.web.reply.problem import problem
 from proxy.web.router import Router
 from proxy.web.shortcut.seen import SeenRequests
@@ -22,14 +21,12 @@ class Handler:
     def __init__(
         self,
         *,
-        intake: Intake,
         guard: Guard,
         seen: SeenRequests,
         router: Router,
         accounting: Accounting,
         access_headers: AccessHeaders,
     ) -> None:
-        self._intake = intake
         self._guard = guard
         self._seen = seen
         self._router = router
@@ -38,7 +35,6 @@ class Handler:
 
     async def handle(self, request: web.BaseRequest, raw: bytes | None = None) -> web.StreamResponse:
         """Answer any request that could be parsed, whatever its target; `raw` is all of its bytes, where they are at hand."""
-        self._intake.count()
         visit = self._guard.judge(request)
         prepared = self._seen.answer_parsed(request, visit, raw)
         if prepared is not None:

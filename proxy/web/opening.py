@@ -109,9 +109,7 @@ def open_web(
     openapi = OpenApi(routes, access_headers, tokens=tokens is not None)
     hosts = AllowedHosts(config.server.allowed_hosts)
     router = Router(hosts=hosts, cors=cors, health=health, admin=admin, openapi=openapi, questions=questions)
-    handler = Handler(
-        intake=intake, guard=guard, seen=seen, router=router, accounting=accounting, access_headers=access_headers
-    )
+    handler = Handler(guard=guard, seen=seen, router=router, accounting=accounting, access_headers=access_headers)
     server = Server(config.server, handler=handler, seen=seen, intake=intake, accounting=accounting)
     return Web(
         server=server,

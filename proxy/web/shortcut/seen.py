@@ -48,8 +48,8 @@ class SeenRequests:
         self._ids = ids
         self._seen: dict[tuple[str, bytes], Seen] = {}
         self._generation = guard.generation
-        self.answered = 0
-        """How many requests were answered without being parsed."""
+        self.answered = self.parsed = 0
+        """How many requests were answered without being parsed, and how many were parsed."""
 
     def answer(self, address: str, raw: bytes) -> Prepared | None:
         """Return the answer to a request of these bytes, None where it is to be parsed."""
@@ -73,8 +73,9 @@ class SeenRequests:
     def answer_parsed(self, request: web.BaseRequest, visit: Visit, raw: bytes | None) -> PreparedResponse | None:
         """Return the response to a request that had to be parsed, None where it must go the ordinary way.
 
-        `raw` is all of its bytes, where they are at hand: they are remembered.
+        `raw` is all of its bytes, where they are at hand: they are remembered, and the oldest of too many forgotten.
         """
+        self.parsed += 1
         hit = self._fast.find(request, visit) if visit.refusal is None else None
         if hit is None:
             return None
@@ -82,14 +83,9 @@ class SeenRequests:
         prepared = self._fast.answer(hit, visit, client, given_id or self._ids.new())
         if prepared is None:
             return None
-        if raw is not None and prepared.is_small:
-            self._remember(request.remote or "", raw, Seen(hit=hit, visit=visit, client=client, given_id=given_id))
+        if raw is not None and prepared.is_small and len(raw) <= _LONGEST_BYTES and self._generation == self._guard.generation:
+            if len(self._seen) >= _MOST:
+                del self._seen[next(iter(self._seen))]
+            place = request.remote or "", raw
+            self._seen[place] = Seen(hit=hit, visit=visit, client=client, given_id=given_id)
         return PreparedResponse(request, prepared)
-
-    def _remember(self, address: str, raw: bytes, seen: Seen) -> None:
-        """Remember what was made of bytes a moment ago; the oldest of too many are forgotten."""
-        if len(raw) > _LONGEST_BYTES or self._generation != self._guard.generation:
-            return
-        if len(self._seen) >= _MOST:
-            del self._seen[next(iter(self._seen))]
-        self._seen[address, raw] = seen
