@@ -53,6 +53,17 @@ class Web:
     summary: AnswerSummary
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Gate:
+    """What of the gate others need."""
+
+    guard: Guard
+    limits: ClientLimits
+    hosts: AllowedHosts
+    cors: Cors
+    access_headers: AccessHeaders
+
+
 def open_web(
     config: Config,
     clock: Clock,
@@ -74,50 +85,64 @@ def open_web(
     `tokens` is None where none are needed. `sections` are what `/readyz` says of the other rooms; `counts` are what
     `/admin/state` says of them besides, by name. The caller has to run the summary.
     """
-    ids, summary, unknown = RequestIds(), AnswerSummary(clock), UnknownParameters()
-    accounting = Accounting(clock=clock, ids=ids, telemetry=telemetry, usage=telemetry.usage, summary=summary)
-    guard, limits, cors = (
-        Guard(config.access, tokens, clock),
-        ClientLimits(config.access, clock),
-        Cors(config.server.cors_origins),
-    )
-    access_headers = AccessHeaders(cors, by_token=tokens is not None)
-    fast = FastPath(memory=memory, tenancy=tenancy, lifetimes=lifetimes, limits=limits, accounting=accounting, clock=clock)
-    seen = SeenRequests(guard=guard, fast=fast, ids=ids)
+    gate, unknown, summary = _open_gate(config, tokens, clock), UnknownParameters(), AnswerSummary(clock)
+    ids, usage = RequestIds(), telemetry.usage
+    accounting = Accounting(clock=clock, ids=ids, telemetry=telemetry, usage=usage, summary=summary)
+    fast = FastPath(memory=memory, tenancy=tenancy, lifetimes=lifetimes, limits=gate.limits, accounting=accounting, clock=clock)
+    seen = SeenRequests(guard=gate.guard, fast=fast, ids=ids)
     intake = Intake(seen)
-    expose_clients(telemetry, intake, limits, unknown)
+    expose_clients(telemetry, intake, gate.limits, unknown)
+    health = Health(intake=intake, telemetry=telemetry, sections=sections)
+    counts = {"requests": lambda: intake.requests, **counts}
+    table_of_routes = RouteTable(routes)
     responder = Responder(
         answerer=answerer,
-        guard=guard,
+        guard=gate.guard,
         demands=DemandReader(config.freshness, table),
-        access_headers=access_headers,
+        access_headers=gate.access_headers,
         accounting=accounting,
         fast=fast,
     )
-    queries, table_of_routes = QueryReader(config.upstream, unknown), RouteTable(routes)
-    questions = Questions(
-        routes=table_of_routes,
-        limits=limits,
-        guard=guard,
-        queries=queries,
-        responder=responder,
-        deadline_s=config.upstream.deadline_s,
+    router = Router(
+        hosts=gate.hosts,
+        cors=gate.cors,
+        health=health,
+        admin=Admin(guard=gate.guard, health=health, usage=usage, purging=purging, clock=clock, counts=counts),
+        openapi=OpenApi(routes, gate.access_headers, tokens=tokens is not None),
+        questions=_open_questions(config, gate, table_of_routes, unknown, responder),
     )
-    health = Health(intake=intake, telemetry=telemetry, sections=sections)
-    counts = {"requests": lambda: intake.requests, **counts}
-    admin = Admin(guard=guard, health=health, usage=telemetry.usage, purging=purging, clock=clock, counts=counts)
-    openapi = OpenApi(routes, access_headers, tokens=tokens is not None)
-    hosts = AllowedHosts(config.server.allowed_hosts)
-    router = Router(hosts=hosts, cors=cors, health=health, admin=admin, openapi=openapi, questions=questions)
-    handler = Handler(guard=guard, seen=seen, router=router, accounting=accounting, access_headers=access_headers)
-    server = Server(config.server, handler=handler, seen=seen, intake=intake, accounting=accounting)
+    handler = Handler(guard=gate.guard, seen=seen, router=router, accounting=accounting, access_headers=gate.access_headers)
     return Web(
-        server=server,
+        server=Server(config.server, handler=handler, seen=seen, intake=intake, accounting=accounting),
         intake=intake,
         routes=table_of_routes,
-        limits=limits,
+        limits=gate.limits,
         unknown=unknown,
         fast=fast,
         seen=seen,
         summary=summary,
+    )
+
+
+def _open_gate(config: Config, tokens: Tokens | None, clock: Clock) -> _Gate:
+    cors = Cors(config.server.cors_origins)
+    return _Gate(
+        guard=Guard(config.access, tokens, clock),
+        limits=ClientLimits(config.access, clock),
+        hosts=AllowedHosts(config.server.allowed_hosts),
+        cors=cors,
+        access_headers=AccessHeaders(cors, by_token=tokens is not None),
+    )
+
+
+def _open_questions(
+    config: Config, gate: _Gate, routes: RouteTable, unknown: UnknownParameters, responder: Responder
+) -> Questions:
+    return Questions(
+        routes=routes,
+        limits=gate.limits,
+        guard=gate.guard,
+        queries=QueryReader(config.upstream, unknown),
+        responder=responder,
+        deadline_s=config.upstream.deadline_s,
     )

@@ -1,4 +1,4 @@
-"""How many connections there may be."""
+"""How many connections there may be, and how long an idle one stays open."""
 
 from collections import Counter
 
@@ -11,6 +11,7 @@ class Crowd:
 
     def __init__(self, settings: model.Server) -> None:
         self._most, self._most_of_one = settings.max_connections, settings.max_connections_per_address
+        self.idle_timeout_s = settings.idle_timeout_s
         self._by_address: Counter[str] = Counter()
 
     def enter(self, address: str) -> bool:

@@ -1,4 +1,4 @@
-"""The HTTP server: aiohttp's own, without its application and router: there is one handler, and the table of routes is ours."""
+"""The HTTP server: aiohttp's own, without its application and its router. All requests go to one handler, `web.handler`."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -28,13 +28,12 @@ _log = structlog.get_logger()
 
 
 class Server(web.Server):
-    """Answers every request with `web.handler`. Handling a request ends when its client goes away."""
+    """Has every request handled, until it is answered or its client goes away."""
 
     def __init__(
         self, settings: model.Server, *, handler: Handler, seen: SeenRequests, intake: Intake, accounting: Accounting
     ) -> None:
         super().__init__(_answer, handler_cancellation=True)
-        self._idle_timeout_s = settings.idle_timeout_s
         self._crowd = Crowd(settings)
         self._handler = handler
         self._seen = seen
@@ -42,15 +41,9 @@ class Server(web.Server):
         self._accounting = accounting
 
     def __call__(self) -> web.RequestHandler:
-        """Return what speaks HTTP on a new connection; no access log, since requests that matter have lines of their own."""
+        """Return the protocol of a new connection. There is no access log: requests that matter have lines of their own."""
         return _Connection(
-            self,
-            self._crowd,
-            handler=self._handler,
-            seen=self._seen,
-            intake=self._intake,
-            accounting=self._accounting,
-            idle_timeout_s=self._idle_timeout_s,
+            self, self._crowd, handler=self._handler, seen=self._seen, intake=self._intake, accounting=self._accounting
         )
 
 
@@ -62,18 +55,10 @@ def _answer(request: web.BaseRequest) -> Awaitable[web.StreamResponse]:
 
 
 class _Connection(web.RequestHandler):
-    """Answers what isn't HTTP in the form of all our errors: aiohttp would name itself and its parser's state."""
+    """A client's connection: aiohttp's own, with the shortcut before its parser, bounds, and the proxy's form of errors."""
 
     def __init__(
-        self,
-        server: Server,
-        crowd: Crowd,
-        *,
-        handler: Handler,
-        seen: SeenRequests,
-        intake: Intake,
-        accounting: Accounting,
-        idle_timeout_s: float,
+        self, server: Server, crowd: Crowd, *, handler: Handler, seen: SeenRequests, intake: Intake, accounting: Accounting
     ) -> None:
         super().__init__(
             server,
@@ -82,7 +67,7 @@ class _Connection(web.RequestHandler):
             max_line_size=MAX_LINE_BYTES,
             # Nobody looks at a request's body.
             auto_decompress=False,
-            # Idle connections are closed by `_look`: aiohttp sees neither what is unread nor the requests that aren't parsed.
+            # `_look` closes idle connections: aiohttp knows neither what is unread nor the requests that weren't parsed.
             keepalive_timeout=_NEVER_S,
         )
         self._head_limit = HeadLimit(self._parser)  # type: ignore[arg-type]  # aiohttp's own names it by what it may be made of
@@ -92,7 +77,6 @@ class _Connection(web.RequestHandler):
         self._seen = seen
         self._intake = intake
         self._accounting = accounting
-        self._idle_timeout_s = idle_timeout_s
         self._address = ""
         self._counted = False
         self._timer: asyncio.TimerHandle | None = None
@@ -108,11 +92,11 @@ class _Connection(web.RequestHandler):
         self._writing = False
         self._half_closed: HalfClosed | None = None
         self.since_s = 0.0
-        """Since when nothing came of the client (the event loop's clock)."""
+        """When the client last sent, or read, something (the event loop's clock)."""
 
     @property
     def peername(self) -> str | None:
-        """The address that the connection comes from, an IPv4 address as such: it becomes the `remote` of requests."""
+        """The address that the connection comes from, in plain form: it becomes the `remote` of requests."""
         return self._address or None
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -137,7 +121,7 @@ class _Connection(web.RequestHandler):
             self.transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        """Answer a request that `web.shortcut.seen` knows at once, if none is under way; aiohttp parses all others."""
+        """Answer at once if the bytes are a request that was seen before, and none is under way; else have them parsed."""
         transport = self.transport
         if self._idle and transport is not None and self._takes_more(transport):
             prepared = self._seen.answer(self._address, data)
@@ -166,11 +150,11 @@ class _Connection(web.RequestHandler):
 
     @property
     def _is_asked(self) -> bool:
-        """Whether requests are unanswered: the parser's, of which the server doesn't yet know all, included."""
+        """Whether requests are unanswered, those included that are parsed but not yet handled."""
         return self._request_count > self._answered
 
     def _waits(self) -> bool:
-        """Tell whether one request has been waiting since it was asked so last, and the client knows of interim responses."""
+        """Tell whether a request has waited since the last call, and an interim response may be sent before its answer."""
         before, self._answered_before = self._answered_before, self._answered
         return before == self._answered and not self._writing and self._knows_interim
 
@@ -180,7 +164,7 @@ class _Connection(web.RequestHandler):
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
-        """Write a response. Where it answered all that the client has sent, and more may come, the connection is idle again.
+        """Write a response. The connection is idle again if all that the client has sent is answered, and more may come.
 
         That is so only while each request comes in one piece, by itself: after anything else nobody but the parser knows where
         a request begins.
@@ -196,7 +180,7 @@ class _Connection(web.RequestHandler):
         return finished
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """End."""
+        """Forget the connection."""
         if self._timer is not None:
             self._timer.cancel()
         if self._half_closed is not None:
@@ -207,14 +191,17 @@ class _Connection(web.RequestHandler):
         super().connection_lost(exc)
 
     def resume_writing(self) -> None:
-        """Go on: the client has read. A body goes out in chunks, so that what is unread may be as much as it was before."""
+        """Go on writing, since the client has read.
+
+        That is noted here, since `_look` would miss it: with the next chunk of a body as much is unread as before.
+        """
         super().resume_writing()
         self.since_s = asyncio.get_running_loop().time()
 
     def _look(self) -> None:
-        """Close a connection whose client neither sends a request nor reads its answer.
+        """Close the connection if its client neither sends a request nor reads its answer.
 
-        Looked at every so often, instead of setting a timer for each request: that would cost every hit.
+        A look now and then does in place of a timer for each request, which would cost every hit.
         """
         transport = self.transport
         if transport is None:
@@ -223,13 +210,13 @@ class _Connection(web.RequestHandler):
         unread_bytes = transport.get_write_buffer_size()
         if unread_bytes != self._unread_bytes or (self._answering and not unread_bytes):
             self._unread_bytes, self.since_s = unread_bytes, now_s
-        if now_s - self.since_s >= self._idle_timeout_s:
+        if now_s - self.since_s >= self._crowd.idle_timeout_s:
             transport.abort()
         else:
             self._look_again()
 
     def _look_again(self) -> None:
-        self._timer = asyncio.get_running_loop().call_later(self._idle_timeout_s / 4, self._look)
+        self._timer = asyncio.get_running_loop().call_later(self._crowd.idle_timeout_s / 4, self._look)
 
     def handle_error(
         self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
@@ -257,5 +244,5 @@ class _Connection(web.RequestHandler):
 
 
 def _is_old(asked: tuple[object, object]) -> bool:
-    """Tell whether a request is of HTTP/1.0 (what could not be parsed has no version, and its answer is the last)."""
+    """Tell whether a request is of HTTP/1.0. (What could not be parsed has no version; its answer is the connection's last.)"""
     return getattr(asked[0], "version", HttpVersion11) < HttpVersion11

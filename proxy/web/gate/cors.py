@@ -14,7 +14,7 @@ from multidict import CIMultiDict
 from proxy.core.question.form import shown
 from proxy.errors import OriginRefused
 
-# What a page may read beside the fields that it always may.
+# The fields that a page may read, beside those that any page may.
 _EXPOSED = (
     "Age, Cache-Status, Content-Encoding, Date, ETag, RateLimit, Retry-After, WWW-Authenticate, "
     "X-Pluto-Complete-Through, X-Request-ID"
@@ -25,7 +25,7 @@ _MOST_NAMES = 32
 
 
 class Cors:
-    """The listed origins."""
+    """The listed origins, and the header fields that their pages need."""
 
     def __init__(self, origins: Collection[str]) -> None:
         self._origins = frozenset(origins)
@@ -51,7 +51,7 @@ class Cors:
         self.add(response.headers, origin)
         response.headers["Access-Control-Allow-Methods"] = "GET, HEAD"
         response.headers["Access-Control-Max-Age"] = str(_PREFLIGHT_S)
-        # Fields that mean nothing here do no harm, so that no dashboard's library stumbles over one of its own.
+        # All names are allowed: fields that mean nothing here do no harm, and libraries add their own.
         names = [name.strip() for name in asked_headers.split(",")[:_MOST_NAMES]]
         if names := [name for name in names if _NAME.fullmatch(name)]:
             response.headers["Access-Control-Allow-Headers"] = ", ".join(names)
@@ -66,6 +66,6 @@ def add_vary(headers: "CIMultiDict[str]", name: str) -> None:
 
 
 def is_preflight(request: web.BaseRequest) -> bool:
-    """Tell a browser's question whether it may ask from any other OPTIONS request."""
+    """Tell whether a request is a preflight, by which browsers ask whether a page may send the request itself."""
     headers = request.headers
     return request.method == "OPTIONS" and "Origin" in headers and "Access-Control-Request-Method" in headers

@@ -1,4 +1,4 @@
-"""Who asks, and whether they may ask at all: judged for every request anew, before anything else is done about it.
+"""Who sent a request, and whether they may ask at all. Each request is judged anew, before anything else is done about it.
 
 Where neither networks nor tokens are configured nothing is looked at: what a client sends in `Authorization` plays no part.
 """
@@ -15,7 +15,7 @@ from proxy.core.access.networks import Address, Networks, client_address, read_a
 from proxy.errors import AdminRefused, BadRequest, NetworkRefused, ScopeRefused, Unauthorized
 from proxy.service.access.tokens import Tokens
 
-# What something that forwards a request adds to it: one of these, or a field whose name begins so.
+# The fields that a forwarding proxy adds to a request, and how the names of others begin.
 _FORWARDED = frozenset({"forwarded", "via", "x-real-ip"})
 _FORWARDED_STEM = "x-forwarded-"
 _MISSING = (
@@ -93,7 +93,7 @@ class Guard:
         return again
 
     def check_admin(self, visit: Visit, request: web.BaseRequest) -> None:
-        """Raise AdminRefused unless the one who asks may manage the proxy: an admin, or anybody on this machine without tokens.
+        """Raise AdminRefused unless the sender may manage the proxy: an admin or, without tokens, anybody on this machine.
 
         What came by way of something that forwards is not from this machine, whoever vouches for it: such a proxy is believed
         about who may read, and one that passes on what a client wrote would let in anybody.

@@ -13,8 +13,8 @@ from proxy.core.question.query import Query
 from proxy.service.answering import Represented
 from proxy.web.reply.chunks import CHUNK_BYTES, chunks
 
-# Browsers and the proxies before them keep nothing without asking: they are told in 304s that they have it already, and how old
-# it may be is promised in one place, here.
+# Browsers, and proxies before this one, use nothing that they keep without asking: a 304 costs little, and so only this proxy
+# decides how old an answer may be.
 CACHE_CONTROL = "private, no-cache"
 _SHOWN_NAMES = 5
 
@@ -28,7 +28,7 @@ class _Response(web.Response):
         if isinstance(body, bytes) and len(body) > CHUNK_BYTES and not self._must_be_empty_body:
             for chunk in chunks(body):
                 await self.write(chunk)
-                # A client may take it as fast as it comes.
+                # Others have their turn in between: a client may read as fast as we write.
                 await asyncio.sleep(0)
             self.body = None
         await super().write_eof(data)

@@ -46,8 +46,9 @@ from proxy.web.shortcut.prepared import Prepared
 _FIELDS = ("Host", "Origin", "Accept-Encoding", "If-None-Match", "Cache-Control", "Pragma")
 _VARYING = frozenset({"Age", "Cache-Status", "X-Request-ID", "Date"})
 _MOST = 4_096
-# A request that a client or a browser sends is some hundred characters; who writes more must not fill the memory.
+# Clients and browsers send some hundred characters; a client that sends more must not fill the memory.
 _LONGEST_TEXT = 2_000
+# What the answer to a request depends on, as it stands in the request.
 Text = tuple[str | tuple[str, ...], ...]
 
 

@@ -1,4 +1,4 @@
-"""A response whose head and body are bytes already, handed to the transport as they are."""
+"""Responses whose heads and bodies are bytes already, which go to the transport as they are."""
 
 import asyncio
 import os

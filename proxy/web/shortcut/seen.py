@@ -22,7 +22,7 @@ from proxy.web.shortcut.fast import FastPath, Hit
 from proxy.web.shortcut.prepared import Prepared, PreparedResponse
 
 _MOST = 4_096
-# A request that a client or a browser sends is some hundred bytes; who writes more must not fill the memory.
+# Clients and browsers send some hundred bytes; a client that sends more must not fill the memory.
 _LONGEST_BYTES = 2_000
 
 
@@ -54,7 +54,7 @@ class SeenRequests:
     def answer(self, address: str, raw: bytes) -> Prepared | None:
         """Return the answer to a request of these bytes, None where it is to be parsed."""
         if self._generation != self._guard.generation:
-            # Nor do tokens that were revoked stay in memory.
+            # So tokens that were revoked don't stay in memory either.
             self._generation = self._guard.generation
             self._seen.clear()
         place = address, raw
