@@ -1,7 +1,7 @@
 """Purging: what is stored, known, computed or under way about something is gone, or counts as stale, everywhere at once.
 
 Everything but the file happens before anybody else has a turn. Whoever was being answered meanwhile looks again afterwards
-(`web.handler`), whatever comes in later is held against `core.freshness.purge.Purges`, and the file is purged in one
+(`service.answering`), whatever comes in later is held against `core.freshness.purge.Purges`, and the file is purged in one
 transaction.
 """
 

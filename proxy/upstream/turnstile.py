@@ -39,6 +39,45 @@ class Turnstile:
         """Seconds until the cool-down ends; 0 where there is none."""
         return self.budget.breaker.remaining_s(self._clock.monotonic_s())
 
+    @property
+    def cooldowns(self) -> int:
+        """How many cool-downs have begun."""
+        return self.budget.breaker.begun
+
+    @property
+    def tokens(self) -> float:
+        """How many calls may go at once."""
+        return self.budget.tokens(self._clock.monotonic_s())
+
+    @property
+    def rate_per_s(self) -> float:
+        """The calls a second that are kept to."""
+        return self.budget.rate_per_s(self._clock.monotonic_s())
+
+    @property
+    def burst(self) -> float:
+        """How many calls may follow each other without a pause."""
+        return self.budget.burst(self._clock.monotonic_s())
+
+    @property
+    def in_flight(self) -> int:
+        """How many calls are under way."""
+        return self.budget.in_flight
+
+    @property
+    def calls(self) -> int:
+        """How many calls have gone."""
+        return self.budget.calls
+
+    @property
+    def retries(self) -> int:
+        """How many of them were a second try."""
+        return self.budget.retries
+
+    def waiting(self, priority: Priority) -> int:
+        """Return how many calls of a priority wait for their turn."""
+        return self.budget.line.waiting(priority)
+
     def wait_s(self, priority: Priority, client: str = "") -> float:
         """Return how long one who came now would probably wait, in seconds."""
         return self.budget.wait_s(priority, client, self._clock.monotonic_s())

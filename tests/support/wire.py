@@ -13,9 +13,9 @@ from aiohttp import web
 from yarl import URL
 
 from proxy.core.freshness.entry import Entry
-from proxy.web import handler
 from proxy.web.connection.server import _Connection
-from proxy.web.shortcut.prepared import Ready, ReadyResponse
+from proxy.web.shortcut import seen as seen_requests
+from proxy.web.shortcut.prepared import Prepared, PreparedResponse
 from tests.support.world import METRICS, World, world
 
 LARGE = f"{METRICS}?runId=1&projectName=demo&logName=loss"
@@ -109,7 +109,7 @@ class Watched:
     running: World
     fast: list[web.RequestHandler] = field(default_factory=list)
     wires: list[Wire] = field(default_factory=list)
-    interfere: Callable[[ReadyResponse, web.BaseRequest], None] = lambda _response, _request: None
+    interfere: Callable[[PreparedResponse, web.BaseRequest], None] = lambda _response, _request: None
 
     async def connect(self, sock: socket.socket | None = None, **options: Any) -> Wire:
         if sock is None:
@@ -167,20 +167,20 @@ async def watched(folder: Path, **options: Any) -> AsyncIterator[Watched]:
         seen = Watched(running=running)
         received = _Connection.data_received
 
-        def parsed(request: web.BaseRequest, ready: Ready) -> ReadyResponse:
-            response = ReadyResponse(request, ready)
+        def parsed(request: web.BaseRequest, prepared: Prepared) -> PreparedResponse:
+            response = PreparedResponse(request, prepared)
             seen.fast.append(request.protocol)
             seen.interfere(response, request)
             return response
 
         def not_parsed(connection: _Connection, data: bytes) -> None:
-            before = running.parts.seen.answered
+            before = running.parts.web.seen.answered
             received(connection, data)
-            if running.parts.seen.answered > before:
+            if running.parts.web.seen.answered > before:
                 seen.fast.append(connection)
 
         await running.parts.tenancy.found()
-        with patch.object(handler, "ReadyResponse", parsed), patch.object(_Connection, "data_received", not_parsed):
+        with patch.object(seen_requests, "PreparedResponse", parsed), patch.object(_Connection, "data_received", not_parsed):
             try:
                 yield seen
             finally:

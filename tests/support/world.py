@@ -13,6 +13,7 @@ from aiohttp import web
 from yarl import URL
 
 from proxy.app import open_parts
+from proxy.app.parts import Parts
 from proxy.cli.serve import running
 from proxy.clock import Clock
 from proxy.config import KeySource, load
@@ -23,7 +24,6 @@ from proxy.core.series.metrics_query import MetricsQuery
 from proxy.service.tenancy import Sleep
 from proxy.standin import Row, Standin, StandinConfig
 from proxy.standin.auth import DEFAULT_KEYS
-from proxy.web.parts import Parts
 
 KEY = DEFAULT_KEYS[0].text
 METRICS = "/api/runs/metrics"
@@ -130,7 +130,7 @@ class World:
     async def arrived(self, requests: int) -> None:
         """Wait until the proxy has begun to answer so many requests."""
         async with asyncio.timeout(10):
-            while self.parts.requests < requests:  # noqa: ASYNC110 -- no event tells it
+            while self.parts.web.intake.requests < requests:  # noqa: ASYNC110 -- no event tells it
                 await asyncio.sleep(0.001)
 
     async def flushed(self) -> None:

@@ -240,12 +240,12 @@ async def test_damaged_under_load(tmp_path: Path, damage: Callable[[Path], None]
     async with served(tmp_path) as here:
         for _ in range(2):
             load = asyncio.create_task(keep_asking(here))
-            await here.running.arrived(here.running.parts.requests + 50)
+            await here.running.arrived(here.running.parts.web.intake.requests + 50)
             damage(here.path)
             if damage is moved_away:
                 shutil.rmtree(here.path.parent.with_name("elsewhere"))
             here.running.clock.advance(1)
-            await here.running.arrived(here.running.parts.requests + 100)
+            await here.running.arrived(here.running.parts.web.intake.requests + 100)
             assert not load.done()
             load.cancel()
             with suppress(asyncio.CancelledError):

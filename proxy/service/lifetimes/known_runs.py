@@ -69,8 +69,8 @@ class _Project:
 class _Run:
     """What is known of a run that somebody looks at. Wall times, but `again_s`.
 
-    `ended`: how it ended, None where it is running or nobody knows, by its details, which were asked for at `told_s`. `known`:
-    whether anything has been learned. `seen_s`: the time of the last list that it was in. `happened_s`: when it was last known
+    `ended`: how it ended, None where it is running or nobody knows, by its details, which were asked for at `told_s`.
+    `is_known`: whether anything has been learned. `seen_s`: the time of the last list that it was in. `happened_s`: when it was last known
     to be running, or its rows were last seen to change, whichever was later. `again_s`: its details aren't asked for before
     (monotonic clock). `wait_s`: how long they were put off the last time, because they had told nothing. `changes`: how often
     what is known of it has changed, learning it first aside, the last time at `changed_s`.
@@ -78,7 +78,7 @@ class _Run:
 
     ended: Ended | None = None
     told_s: float = -math.inf
-    known: bool = False
+    is_known: bool = False
     seen_s: float = -math.inf
     happened_s: float = -math.inf
     again_s: float = -math.inf
@@ -110,7 +110,7 @@ class KnownRuns:
             run = self._runs[key] = _Run()
             lists = self._lists(key)
             if key.run in lists.running:
-                run.known, run.seen_s, run.happened_s = True, lists.listed_s, lists.listed_s
+                run.is_known, run.seen_s, run.happened_s = True, lists.listed_s, lists.listed_s
         return run
 
     def standing(self, key: RunKey, *, stood_s: float) -> Standing:
@@ -176,7 +176,7 @@ class KnownRuns:
             return
         if run.ended is not None:
             run.note_changed(self._clock.now_s())
-        run.ended, run.known, run.seen_s = None, True, asked_s
+        run.ended, run.is_known, run.seen_s = None, True, asked_s
         run.happened_s = max(run.happened_s, asked_s)
         run.again_s, run.wait_s = -math.inf, 0.0
 
@@ -185,9 +185,9 @@ class KnownRuns:
         run = self.run(key)
         if run.seen_s >= asked_s:
             return
-        if run.known and run.ended != ended:
+        if run.is_known and run.ended != ended:
             run.note_changed(self._clock.now_s())
-        run.ended, run.known, run.told_s = ended, True, asked_s
+        run.ended, run.is_known, run.told_s = ended, True, asked_s
         if ended is None:
             run.wait_s = min(max(self.status_s, 2 * run.wait_s), max(self.status_s, _LONGEST_WAIT_S))
             run.again_s = self._clock.monotonic_s() + run.wait_s

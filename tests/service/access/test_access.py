@@ -369,7 +369,7 @@ async def test_without_access_control(tmp_path: Path) -> None:
             reply = await running.get(Authorization=sent)
             assert reply.status == 200
             assert reply.headers["Vary"] == "Accept-Encoding"
-        assert len(running.parts.fast._hits) == 1
+        assert len(running.parts.web.fast._hits) == 1
         assert (await running.get("/readyz?verbose")).json["tokens"] is None
 
 
@@ -451,11 +451,11 @@ async def test_hits_are_apart_by_what_may_be_seen(tmp_path: Path) -> None:
         target = targets(OURS, "ours")[0]
         for name in ("a", "b", "a", "b"):
             assert (await running.get(target, **bearer(PREFIX + name))).status == 200
-        assert len(running.parts.fast._hits) == 1
+        assert len(running.parts.web.fast._hits) == 1
         assert (await running.get(target, **bearer(f"{PREFIX}c"))).status == 404
         assert (await running.get(target, **bearer(ALL))).status == 200
-        assert len(running.parts.fast._hits) == 2
-        assert PREFIX not in repr(list(running.parts.fast._hits))
+        assert len(running.parts.web.fast._hits) == 2
+        assert PREFIX not in repr(list(running.parts.web.fast._hits))
 
 
 def twice(path: Path) -> None:

@@ -79,7 +79,8 @@ async def test_what_must_not_be_stored_moves_to_its_organization_unstored(tmp_pa
         begin(upstream)
         await running.get(target(PANEL), Cache_Control="no-store")
         tenant = running.parts.tenancy.current()
-        old, tenant.namespace = tenant.namespace, "elsewhere"
+        old = tenant.namespace
+        tenant.move("elsewhere")
         running.parts.shelves.rename(old, "elsewhere")
         await running.flushed()
         assert running.parts.store.disk.sizes.entries == 0

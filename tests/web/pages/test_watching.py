@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from proxy import log
 from proxy.standin import Fault, FaultKind
-from proxy.web.reply.summed import SummedLog
+from proxy.web.accounting.summary import AnswerSummary
 from tests.support.world import METRICS, QUESTION, ManualClock, world
 
 
@@ -74,7 +74,7 @@ async def test_one_line_for_what_is_no_hit(tmp_path: Path) -> None:
             running.standin.faults.add(Fault(kind=FaultKind.STATUS, status=500))
             running.clock.advance(12)
             await running.get()
-            running.parts.summed.flush()
+            running.parts.web.summary.flush()
         finished = [line for line in lines if line["event"] == "request.finished"]
         assert [line["outcome"] for line in finished] == ["miss", "bad-query", "stale"]
         [summed] = [line for line in lines if line["event"] == "answers.summed"]
@@ -93,7 +93,7 @@ async def test_a_herd_is_one_line(tmp_path: Path) -> None:
     async with world(tmp_path) as running:
         with capture_logs() as lines:
             await asyncio.gather(*(running.get() for _ in range(20)))
-            running.parts.summed.flush()
+            running.parts.web.summary.flush()
         assert [line["outcome"] for line in lines if line["event"] == "request.finished"] == ["miss"]
         assert [line["collapsed"] for line in lines if line["event"] == "answers.summed"] == [19]
 
@@ -101,7 +101,7 @@ async def test_a_herd_is_one_line(tmp_path: Path) -> None:
 def test_answers_are_summed_up() -> None:
     """One line for a period with answers, none for one without."""
     clock = ManualClock()
-    summed = SummedLog(clock)
+    summed = AnswerSummary(clock)
     with capture_logs() as lines:
         summed.flush()
         for number in range(1, 4):

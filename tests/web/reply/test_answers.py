@@ -253,7 +253,7 @@ async def test_unknown_parameters_are_dropped_aloud(tmp_path: Path) -> None:
         unknown = await running.get(f"{QUESTION}&n%22ew=1&_=5")
         assert plain.status == 200
         assert unknown.cache_status == 'pluto-proxy; hit; ttl=5; detail="ignored unknown parameters: n\\"ew"'
-        assert running.parts.unknown.requests == 1
+        assert running.parts.web.unknown.requests == 1
         assert not (await running.get(f"{QUESTION}&smooth=1")).is_hit
         assert "smooth=1" in running.standin.counters.queries[-1]
 
@@ -271,6 +271,6 @@ async def test_probes(tmp_path: Path) -> None:
         assert (await running.get("/livez")).status == 200
         assert (await running.get("/readyz")).status == 200
         assert (await running.get("/readyz", method="POST")).status == 405
-        running.parts.draining = True
+        running.parts.web.intake.drain()
         assert (await running.get("/readyz")).status == 503
         assert (await running.get("/livez")).status == 200

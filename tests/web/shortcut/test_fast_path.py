@@ -28,7 +28,7 @@ from yarl import URL
 from proxy.config import KeySource
 from proxy.standin import Fault, FaultKind, Row
 from proxy.web.connection.server import _Connection
-from proxy.web.shortcut.prepared import ReadyResponse
+from proxy.web.shortcut.prepared import PreparedResponse
 from tests.support.wire import KINDS, LARGE, MIDDLE, SMALL, Watched, request, watched
 from tests.support.world import KEY, ManualClock
 
@@ -250,7 +250,7 @@ async def test_what_has_more_to_tell_is_told(tmp_path: Path) -> None:
             reply, was_fast = await seen.ask(request(f"{LARGE}&novel=1"))
             assert not was_fast
             assert "novel" in (reply.header("Cache-Status") or "")
-        assert seen.running.parts.unknown.requests == 3
+        assert seen.running.parts.web.unknown.requests == 3
         seen.running.standin.faults.add(Fault(kind=FaultKind.STATUS, status=404))
         for _ in range(3):
             reply, was_fast = await seen.ask(request(SMALL))
@@ -262,7 +262,7 @@ async def test_what_has_more_to_tell_is_told(tmp_path: Path) -> None:
             assert not was_fast
             assert "stale" in (reply.header("Cache-Status") or "")
             await seen.settled()
-        assert not seen.running.parts.fast._hits
+        assert not seen.running.parts.web.fast._hits
 
 
 async def test_a_refresh_is_seen(tmp_path: Path) -> None:
@@ -382,11 +382,11 @@ async def test_what_is_remembered_is_bounded(tmp_path: Path) -> None:
             for _ in range(3):
                 reply, was_fast = await seen.ask(raw)
                 assert (reply.status, was_fast) == (200, False)
-        assert not seen.running.parts.fast._hits
+        assert not seen.running.parts.web.fast._hits
         for number in range(5_000):
             await seen.ask(request(LARGE, f'If-None-Match: "{number}"'))
-        assert len(seen.running.parts.fast._hits) <= 4_096
-        assert len(repr(list(seen.running.parts.fast._hits))) < 4_096 * 3_000
+        assert len(seen.running.parts.web.fast._hits) <= 4_096
+        assert len(repr(list(seen.running.parts.web.fast._hits))) < 4_096 * 3_000
 
 
 def refused(raw: bytes) -> int:
@@ -559,11 +559,11 @@ async def test_hits_are_counted(tmp_path: Path) -> None:
             await seen.warm(raw)
         before = await counted(seen)
         seen.fast.clear()
-        seen.running.parts.summed.flush()
+        seen.running.parts.web.summary.flush()
         with capture_logs() as lines:
             for raw in wanted * 5:
                 await seen.ask(raw)
-            seen.running.parts.summed.flush()
+            seen.running.parts.web.summary.flush()
         assert len(seen.fast) == 10
         assert (sum(line["hit"] for line in lines), sum(line["not_modified"] for line in lines)) == (10, 5)
         after = await counted(seen)
@@ -635,7 +635,7 @@ async def test_a_connection_that_ends_before_the_answer(tmp_path: Path, caplog: 
         expected = await seen.warm(request())
         raised: list[Exception] = []
 
-        def end(response: ReadyResponse, request: web.BaseRequest) -> None:
+        def end(response: PreparedResponse, request: web.BaseRequest) -> None:
             transport = request.transport
             assert isinstance(transport, asyncio.WriteTransport)
             if ending == "abort":
@@ -664,7 +664,7 @@ async def test_bytes_that_were_seen(tmp_path: Path) -> None:
         running = seen.running
         await seen.warm(request())
         await seen.ask(request())
-        before, requests = running.parts.seen.answered, running.parts.requests
+        before, requests = running.parts.web.seen.answered, running.parts.web.intake.requests
         ids = set()
         for age in range(4):
             reply, was_fast = await seen.ask(request())
@@ -673,11 +673,11 @@ async def test_bytes_that_were_seen(tmp_path: Path) -> None:
             ids.add(reply.header("X-Request-ID"))
             running.clock.advance(1)
         assert len(ids) == 4
-        assert running.parts.seen.answered == before + 4
-        assert running.parts.requests == requests + 8
+        assert running.parts.web.seen.answered == before + 4
+        assert running.parts.web.intake.requests == requests + 8
         named = request(LARGE, "X-Request-ID: mine")
         assert {(await seen.ask(named))[0].header("X-Request-ID") for _ in range(4)} == {"mine"}
-        assert running.parts.seen.answered == before + 7
+        assert running.parts.web.seen.answered == before + 7
 
 
 @pytest.mark.parametrize("taken_bytes", [4_096, 65_536])
@@ -690,7 +690,7 @@ async def test_a_socket_that_takes_a_part(tmp_path: Path, taken_bytes: int) -> N
         transport = seen.fast[-1].transport
         assert transport is not None
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, taken_bytes)
-        before = seen.running.parts.seen.answered
+        before = seen.running.parts.web.seen.answered
         [wire] = seen.wires
         for times in (1, 3, 1):
             for _ in range(times):
@@ -698,7 +698,7 @@ async def test_a_socket_that_takes_a_part(tmp_path: Path, taken_bytes: int) -> N
                 await asyncio.sleep(0)
             for _ in range(times):
                 assert (await wire.reply()).told == expected.told
-        assert seen.running.parts.seen.answered > before
+        assert seen.running.parts.web.seen.answered > before
 
 
 async def test_bytes_from_elsewhere(tmp_path: Path) -> None:
@@ -706,8 +706,8 @@ async def test_bytes_from_elsewhere(tmp_path: Path) -> None:
     async with watched(tmp_path, access__networks="127.0.0.0/8") as seen:
         for _ in range(3):
             await seen.warm(request())
-        assert seen.running.parts.seen.answer("127.0.0.1", request()) is not None
-        assert seen.running.parts.seen.answer("10.0.0.1", request()) is None
+        assert seen.running.parts.web.seen.answer("127.0.0.1", request()) is not None
+        assert seen.running.parts.web.seen.answer("10.0.0.1", request()) is None
 
 
 async def test_while_it_drains(tmp_path: Path) -> None:
@@ -715,10 +715,10 @@ async def test_while_it_drains(tmp_path: Path) -> None:
     async with watched(tmp_path) as seen:
         for _ in range(3):
             await seen.warm(request())
-        before = seen.running.parts.seen.answered
-        seen.running.parts.draining = True
+        before = seen.running.parts.web.seen.answered
+        seen.running.parts.web.intake.drain()
         assert (await seen.ask(request()))[0].status == 200
-        assert seen.running.parts.seen.answered == before
+        assert seen.running.parts.web.seen.answered == before
 
 
 async def test_a_connection_that_is_in_use_is_not_idle(tmp_path: Path) -> None:
@@ -729,9 +729,9 @@ async def test_a_connection_that_is_in_use_is_not_idle(tmp_path: Path) -> None:
         connection = seen.fast[-1]
         assert isinstance(connection, _Connection)
         connection.since_s = 0.0
-        before = seen.running.parts.seen.answered
+        before = seen.running.parts.web.seen.answered
         await seen.ask(request())
-        assert seen.running.parts.seen.answered == before + 1
+        assert seen.running.parts.web.seen.answered == before + 1
         assert connection.since_s == pytest.approx(asyncio.get_running_loop().time(), abs=60)
 
 
@@ -741,7 +741,7 @@ async def test_what_is_remembered_by_bytes_is_bounded(tmp_path: Path) -> None:
         await seen.warm(request())
         for number in range(5_000):
             await seen.ask(request(LARGE, f"X-Request-ID: {number}"))
-        remembered = seen.running.parts.seen._seen
+        remembered = seen.running.parts.web.seen._seen
         assert len(remembered) == 4_096
         await seen.ask(request(LARGE, f"User-Agent: {'x' * 3_000}"))
         assert max(len(raw) for _, raw in remembered) <= 2_000
@@ -757,7 +757,7 @@ async def test_nothing_follows_the_last_answer(tmp_path: Path, last: bytes) -> N
         for turns in range(12):
             wire = await seen.connect()
             await wire.ask(request())
-            before = seen.running.parts.seen.answered
+            before = seen.running.parts.web.seen.answered
             wire.writer.write(last)
             for _ in range(turns):
                 await asyncio.sleep(0)
@@ -765,7 +765,7 @@ async def test_nothing_follows_the_last_answer(tmp_path: Path, last: bytes) -> N
             with suppress(ConnectionError):
                 async with asyncio.timeout(20):
                     await wire.reader.read()
-            assert seen.running.parts.seen.answered == before
+            assert seen.running.parts.web.seen.answered == before
 
 
 @settings(max_examples=60)
