@@ -16,7 +16,8 @@ from proxy.store import presence as module
 from proxy.store.connections import run
 from proxy.store.database import Batch, Database
 from proxy.store.presence import Filter
-from tests.store.support import MIB, NOW_S, ManualClock, database, edit, entry, noise, opened, same, until
+from proxy.store.sqlite import READ_TIMEOUT_S
+from tests.store.support import MIB, NOW_S, ManualClock, connection_threads, database, edit, entry, noise, opened, same, until
 
 HELD = "SELECT n.name, e.key FROM entries AS e JOIN namespaces AS n ON n.id = e.namespace_id"
 
@@ -275,3 +276,28 @@ async def _never_denied(steps: list[tuple[str, str, str, int]]) -> None:
 async def _check(held: Database) -> None:
     places = await run(held._reader, HELD)
     assert all(held.may_hold(name, key) for name, key in places)
+
+
+async def test_what_may_be_stored_costs_little_memory(path: Path) -> None:
+    """A quota that will never be reached, "all there is", takes neither the memory nor the event loop's time."""
+    async with opened(path, max_bytes=2**40) as store:
+        await until(lambda: database(store)._presence.is_complete)
+        assert len(database(store)._presence._filter._bits) <= 32 * MIB
+
+
+async def test_a_quota_beyond_all_measure(path: Path) -> None:
+    """It opens, and leaves no connection behind."""
+    async with opened(path, max_bytes=2**60) as store:
+        assert store.health is None
+    for thread in connection_threads():
+        thread.join(10)
+    assert not connection_threads()
+
+
+def test_a_few_keys_are_read_at_a_time() -> None:
+    """After a part of the file that is in memory, one that isn't: the disk has to seek each page (8 ms)."""
+    rows = module.LEAST_ROWS
+    for _ in range(20):
+        rows = module.pace(rows, rows * 1e-6)
+    # About 15 keys are in a page.
+    assert rows / 15 * 8e-3 < READ_TIMEOUT_S

@@ -1,4 +1,4 @@
-"""A proxy in front of a stand-in, both real servers on loopback, for tests to talk to."""
+"""A proxy in front of a stand-in, both real servers on loopback."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What a review of the series engine tried to break: what is asked in vain, checks that never end, answers in wrong places."""
+"""A question is asked wider than it came, so that its answer serves other panels too; what fails is asked as it came."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""What goes wrong with a file's keys costs a look into the file at most, never an answer, the memory, or the next read."""
+"""Damaged keys in the file cost a look into the file at most, never an answer or the next read."""
 
 import asyncio
 import gc
@@ -13,8 +13,7 @@ from proxy.store import presence as module
 from proxy.store import schema
 from proxy.store.connections import run
 from proxy.store.database import Database
-from proxy.store.sqlite import READ_TIMEOUT_S
-from tests.store.support import MIB, connection_threads, database, edit, entry, opened, same, until
+from tests.store.support import database, edit, entry, opened, same, until
 
 PAGE = 4096
 LEAF_OF_TABLE = 0x0D
@@ -127,28 +126,3 @@ async def test_it_does_not_go_round_in_circles(path: Path, monkeypatch: pytest.M
         await until(lambda: asked > 40 or learning.done())
         assert asked <= 40
         assert [key for key in keys if await store.get("ns", key) is None] == []
-
-
-async def test_what_may_be_stored_costs_little_memory(path: Path) -> None:
-    """A quota that will never be reached, "all there is", takes neither the memory nor the event loop's time."""
-    async with opened(path, max_bytes=2**40) as store:
-        await until(lambda: database(store)._presence.is_complete)
-        assert len(database(store)._presence._filter._bits) <= 32 * MIB
-
-
-async def test_a_quota_beyond_all_measure(path: Path) -> None:
-    """It opens, and leaves no connection behind."""
-    async with opened(path, max_bytes=2**60) as store:
-        assert store.health is None
-    for thread in connection_threads():
-        thread.join(10)
-    assert not connection_threads()
-
-
-def test_a_few_keys_are_read_at_a_time() -> None:
-    """After a part of the file that is in memory, one that isn't: the disk has to seek each page (8 ms)."""
-    rows = module.LEAST_ROWS
-    for _ in range(20):
-        rows = module.pace(rows, rows * 1e-6)
-    # About 15 keys are in a page.
-    assert rows / 15 * 8e-3 < READ_TIMEOUT_S
