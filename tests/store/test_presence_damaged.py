@@ -9,11 +9,10 @@ from typing import Any
 import aiosqlite
 import pytest
 
+from proxy.store import SqliteStore, schema
 from proxy.store import presence as module
-from proxy.store import schema
 from proxy.store.connections import run
-from proxy.store.database import Database
-from tests.store.support import database, edit, entry, opened, same, until
+from tests.store.support import database, edit, entry, learning, opened, same, until
 
 PAGE = 4096
 LEAF_OF_TABLE = 0x0D
@@ -42,11 +41,9 @@ def flip(path: Path, old: bytes, new: bytes) -> int:
     return found
 
 
-async def settled(held: Database) -> None:
+async def settled(store: SqliteStore) -> None:
     """Everything has been gone through, or given up."""
-    learning = held._presence._learning
-    assert learning is not None
-    await asyncio.wait({learning})
+    await asyncio.wait({learning(store)})
 
 
 @pytest.mark.usefixtures("no_gc")
@@ -57,7 +54,7 @@ async def test_a_key_that_is_no_text_leaves_later_reads_alone(path: Path) -> Non
             store.put("ns", key, entry(key))
     edit(path, "UPDATE entries SET key = CAST(x'ff' AS TEXT) WHERE key = 'b'")
     async with opened(path) as store:
-        await settled(database(store))
+        await settled(store)
         for key in ("new", "a"):
             put = entry(f"{key} again")
             store.put("ns", key, put)
@@ -74,7 +71,7 @@ async def test_what_is_found_by_an_index_is_not_denied(path: Path, old: bytes, n
     assert flip(path, old, new) == 1
     async with opened(path) as store:
         assert same(await store.get("the-namespace", "the-key"), put)
-        await settled(database(store))
+        await settled(store)
         assert same(await store.get("the-namespace", "the-key"), put)
 
 
@@ -92,7 +89,7 @@ async def test_a_damaged_row_hides_no_others(path: Path, monkeypatch: pytest.Mon
         path.write_bytes(data.replace(old, new))
         async with opened(path) as store:
             held = database(store)
-            await asyncio.wait_for(settled(held), 10)
+            await asyncio.wait_for(settled(store), 10)
             found = [key for key in puts if await held.read("ns", key) is not None]
             assert len(found) > 30
             assert [key for key in found if not held.may_hold("ns", key)] == []
@@ -121,8 +118,6 @@ async def test_it_does_not_go_round_in_circles(path: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr(module, "run", read)
     async with opened(path) as store:
-        learning = database(store)._presence._learning
-        assert learning is not None
-        await until(lambda: asked > 40 or learning.done())
+        await until(lambda: asked > 40 or learning(store).done())
         assert asked <= 40
         assert [key for key in keys if await store.get("ns", key) is None] == []

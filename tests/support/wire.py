@@ -158,7 +158,7 @@ class Watched:
     @property
     def entry(self) -> Entry:
         """The one entry in memory."""
-        [held] = self.running.parts.store.memory._held.values()
+        [held] = self.running.parts.store.memory._held.values()  # noqa: SLF001 -- nobody else asks for all that is held
         return held.entry
 
 

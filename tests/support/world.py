@@ -106,7 +106,7 @@ class World:
     def advance(self, seconds: float) -> None:
         """Let time pass, and the budget notice it: its own timer runs by real time."""
         self.clock.advance(seconds)
-        self.parts.upstream.turnstile._let_through()
+        self.parts.upstream.turnstile.let_through()
         self.parts.witnesses.look()
 
     @property

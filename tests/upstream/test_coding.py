@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.upstream.coding import _gunzipped
+from proxy.upstream.coding import gunzipped
 from tests.support.raw_upstream import answer_body, response, upstream
 from tests.support.world import world
 
@@ -37,7 +37,7 @@ async def test_what_a_few_bytes_stand_for_comes_bit_by_bit() -> None:
     async def chunks() -> AsyncIterator[bytes]:
         yield gzip.compress(b" " * 2**26)
 
-    sizes = [len(piece) async for piece in _gunzipped(chunks())]
+    sizes = [len(piece) async for piece in gunzipped(chunks())]
     assert sum(sizes) == 2**26
     assert max(sizes) <= 2**20
 
