@@ -7,19 +7,19 @@ is no different from the others. Every waiter gets the same result or, of a Prox
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from proxy.core.raised import anew, let_go
 from proxy.errors import ProxyError
 
 K = TypeVar("K")
-C = TypeVar("C", bound=Callable[[], Awaitable[Any]])
+C = TypeVar("C")
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Flight(Generic[C, T]):
-    """One call under way. `started_s` is the wall time at which it began: what it brings is at least as new."""
+    """A call under way, and what it was begun with. `started_s`: the wall time of its beginning; what it brings is no older."""
 
     call: C
     started_s: float
@@ -41,7 +41,9 @@ class Flight(Generic[C, T]):
 class Flights(Generic[K, C, T]):
     """The calls under way by key: at most one for each."""
 
-    def __init__(self) -> None:
+    def __init__(self, carry_out: Callable[[C], Awaitable[T]]) -> None:
+        """`carry_out` does what a call is for, and returns what it brings."""
+        self._carry_out = carry_out
         self._flights: dict[K, Flight[C, T]] = {}
         # Those whose key is free again, though they haven't ended yet.
         self._abandoned: set[asyncio.Task[T]] = set()
@@ -61,7 +63,7 @@ class Flights(Generic[K, C, T]):
         """Begin a call. There must be none under way for this key."""
         if key in self._flights or self._closing:
             raise RuntimeError("a flight is under way for this key, or the flights are closed")
-        flight: Flight[C, T] = Flight(call=call, started_s=now_s, task=asyncio.ensure_future(_run(call)))
+        flight: Flight[C, T] = Flight(call=call, started_s=now_s, task=asyncio.ensure_future(self._run(call)))
         self._flights[key] = flight
         flight.task.add_done_callback(lambda _: self._land(key, flight))
         return flight
@@ -101,11 +103,10 @@ class Flights(Generic[K, C, T]):
         if not flight.task.cancelled():
             flight.task.exception()  # retrieved, so that a failure nobody waits for any more isn't reported as forgotten
 
-
-async def _run(call: Callable[[], Awaitable[T]]) -> T:
-    try:
-        return await call()
-    except ProxyError as exc:
-        # The task keeps it.
-        let_go(exc)
-        raise
+    async def _run(self, call: C) -> T:
+        try:
+            return await self._carry_out(call)
+        except ProxyError as exc:
+            # The task keeps it.
+            let_go(exc)
+            raise

@@ -17,7 +17,7 @@ class Call:
         self.gate = asyncio.Event()
         self.error: Exception | None = None
 
-    async def __call__(self) -> int:
+    async def made(self) -> int:
         self.begun += 1
         await self.gate.wait()
         if self.error is not None:
@@ -27,7 +27,7 @@ class Call:
 
 async def test_everyone_gets_the_same_result() -> None:
     """A flight is found under its key until it has landed."""
-    flights: Flights[str, Call, int] = Flights()
+    flights: Flights[str, Call, int] = Flights(Call.made)
     call = Call()
     flight = flights.start("a", call, now_s=1.0)
     assert flights.get("a") is flight
@@ -43,7 +43,7 @@ async def test_everyone_gets_the_same_result() -> None:
 
 async def test_a_waiter_who_leaves_harms_nobody() -> None:
     """Cancelling one waiter, or all of them, leaves the call alone."""
-    flights: Flights[str, Call, int] = Flights()
+    flights: Flights[str, Call, int] = Flights(Call.made)
     call = Call()
     flight = flights.start("a", call, now_s=0)
     waiting = [asyncio.create_task(flight.result()) for _ in range(3)]
@@ -56,7 +56,7 @@ async def test_a_waiter_who_leaves_harms_nobody() -> None:
 
 async def test_an_error_reaches_every_waiter_and_is_never_reported_as_forgotten() -> None:
     """With waiters each raises it; without any it is retrieved all the same."""
-    flights: Flights[str, Call, int] = Flights()
+    flights: Flights[str, Call, int] = Flights(Call.made)
     call = Call()
     call.error = ValueError("no")
     flight = flights.start("a", call, now_s=0)
@@ -73,7 +73,7 @@ async def test_an_error_reaches_every_waiter_and_is_never_reported_as_forgotten(
 
 async def test_the_next_flight_can_begin_as_soon_as_the_last_has_ended() -> None:
     """Whoever waited for the end finds the key free."""
-    flights: Flights[str, Call, int] = Flights()
+    flights: Flights[str, Call, int] = Flights(Call.made)
     call = Call()
     flight = flights.start("a", call, now_s=0)
     with pytest.raises(RuntimeError):
@@ -92,7 +92,7 @@ async def test_the_next_flight_can_begin_as_soon_as_the_last_has_ended() -> None
 
 async def test_closing_ends_what_is_under_way() -> None:
     """Calls are cancelled and waited for, waiters are released, and no further call can begin."""
-    flights: Flights[str, Call, int] = Flights()
+    flights: Flights[str, Call, int] = Flights(Call.made)
     call = Call()
     waiting = asyncio.create_task(flights.start("a", call, now_s=0).result())
     await asyncio.sleep(0)
@@ -106,7 +106,7 @@ async def test_closing_ends_what_is_under_way() -> None:
 
 async def test_each_waiter_has_an_error_of_their_own() -> None:
     """It says the same, and has gone through their own frames alone; the flight's has gone through none that hold anything."""
-    flights: Flights[str, Call, int] = Flights()
+    flights: Flights[str, Call, int] = Flights(Call.made)
     call = Call()
     call.error = UpstreamBusy("later", retry_after_s=3)
     flight = flights.start("a", call, now_s=0)

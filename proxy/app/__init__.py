@@ -4,25 +4,25 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from proxy.app.engine import ended, open_engine
 from proxy.clock import Clock, SystemClock
 from proxy.config import Config, KeySource
-from proxy.core.freshness.lifetimes import LifetimeTable
+from proxy.core import budget
 from proxy.core.freshness.purge import KEEP_S, Purges
-from proxy.core.freshness.verdict import Lifetimes
 from proxy.core.proof.limits import Limits
 from proxy.core.question.routes import ROUTES, Route, RouteTable
 from proxy.log.lines import Lines
 from proxy.service.access.scopes import Scopes
 from proxy.service.access.tokens import Tokens
-from proxy.service.fetching.encoder import Encoder
-from proxy.service.fetching.fetcher import Fetcher
-from proxy.service.fetching.memo import Memo
-from proxy.service.fetching.tenancy import Sleep, Tenancy
+from proxy.service.fetching import open_fetching
+from proxy.service.knowledge.shelves import Shelves
+from proxy.service.lifetimes import make_known_runs, make_lifetimes
+from proxy.service.lookup import Lookup
+from proxy.service.proof import ended, open_proof
 from proxy.service.purging import Purging
 from proxy.service.reader import Reader
-from proxy.service.status.lifetimes import RunLifetimes
-from proxy.service.status.looks import Looks
+from proxy.service.series import open_series
+from proxy.service.statuses import Statuses
+from proxy.service.tenancy import Sleep, Tenancy
 from proxy.store.memory import MemoryStore
 from proxy.store.sqlite import SqliteStore
 from proxy.store.tiers import TieredStore
@@ -31,6 +31,7 @@ from proxy.upstream.client import Upstream
 from proxy.upstream.credential import Credential
 from proxy.upstream.exchange import Exchange
 from proxy.upstream.pool import open_session
+from proxy.upstream.turnstile import Turnstile
 from proxy.web.gate.cors import Cors
 from proxy.web.gate.guard import Guard
 from proxy.web.gate.limits import ClientLimits
@@ -73,50 +74,55 @@ async def open_parts(
         stack.push_async_callback(disk.aclose)
         store = TieredStore(MemoryStore(config.cache.memory_bytes, purges), disk)
         session = await stack.enter_async_context(open_session(config.upstream, clock))
-        upstream = Upstream(config.upstream, credential, clock, Exchange(config.upstream, clock, session, telemetry), telemetry)
-        tenancy = Tenancy(upstream, store, label=config.cache.label, sleep=sleep)
+        turnstile = Turnstile(_limits(config), clock)
+        upstream = Upstream(
+            settings=config.upstream,
+            credential=credential,
+            clock=clock,
+            exchange=Exchange(config.upstream, clock, session, telemetry),
+            turnstile=turnstile,
+            telemetry=telemetry,
+        )
+        shelves = Shelves(store, clock, purges, memory_bytes=config.series.memory_bytes, overlap_s=config.series.overlap_s)
+        stack.push_async_callback(shelves.settled)
+        tenancy = Tenancy(upstream, store, label=config.cache.label, sleep=sleep, renamed=shelves.rename)
         stack.push_async_callback(tenancy.aclose)
         await tenancy.open()
-        encoder = Encoder(store)
-        stack.push_async_callback(encoder.aclose)
-        lifetimes = RunLifetimes(
-            _lifetimes(config, routes), Looks(clock), stale_if_error_ended_s=config.freshness.stale_if_error_ended_s
+        known_runs = make_known_runs(config, clock)
+        lifetimes = make_lifetimes(config, routes, known_runs, clock)
+        fetching = open_fetching(
+            stack, config, clock, upstream=upstream, store=store, tenancy=tenancy, lifetimes=lifetimes, purges=purges
         )
-        memo = Memo(clock, negative_s=config.freshness.negative_s)
-        fetcher = Fetcher(
-            upstream=upstream,
-            store=store,
-            tenancy=tenancy,
-            memo=memo,
-            encoder=encoder,
-            lifetimes=lifetimes,
-            clock=clock,
-            purges=purges,
-            max_object_bytes=config.cache.max_object_bytes,
-        )
-        stack.push_async_callback(fetcher.aclose)
-        engine = await open_engine(
+        statuses = Statuses(fetching.fetcher, known_runs, clock)
+        stack.push_async_callback(statuses.aclose)
+        proof = await open_proof(
             stack,
             config,
             clock,
             upstream=upstream,
-            store=store,
+            fetcher=fetching.fetcher,
+            shelves=shelves,
             tenancy=tenancy,
-            encoder=encoder,
-            fetcher=fetcher,
-            memo=memo,
-            lifetimes=lifetimes,
-            purges=purges,
+            disk=disk,
             limits=limits or Limits(),
         )
-        reader = Reader(
-            series=engine.series,
-            upstream=upstream,
+        series = open_series(
+            stack,
+            config,
+            clock,
+            fetching=fetching,
+            proof=proof,
+            statuses=statuses,
+            shelves=shelves,
+            lifetimes=lifetimes,
             store=store,
+        )
+        reader = Reader(
+            lookup=Lookup(store, fetching.memo, series.computer, fetching.fetcher, clock),
+            asker=series.asker,
+            refresher=series.refresher,
+            upstream=upstream,
             tenancy=tenancy,
-            asker=engine.asker,
-            fetcher=fetcher,
-            memo=memo,
             lifetimes=lifetimes,
             clock=clock,
             stale_wait_s=config.freshness.stale_wait_s,
@@ -124,8 +130,8 @@ async def open_parts(
         scopes = Scopes(
             store=store,
             tenancy=tenancy,
-            fetcher=fetcher,
-            memo=memo,
+            fetcher=fetching.fetcher,
+            memo=fetching.memo,
             upstream=upstream,
             clock=clock,
             purges=purges,
@@ -147,18 +153,15 @@ async def open_parts(
             config=config,
             clock=clock,
             reader=reader,
-            fetcher=fetcher,
             tenancy=tenancy,
             store=store,
             upstream=upstream,
-            encoder=encoder,
-            series=engine.series,
-            asker=engine.asker,
-            assembler=engine.assembler,
-            deltas=engine.deltas,
-            prover=engine.prover,
-            witnesses=engine.witnesses,
-            statuses=engine.statuses,
+            turnstile=turnstile,
+            shelves=shelves,
+            fetching=fetching,
+            proof=proof,
+            series=series,
+            statuses=statuses,
             lifetimes=lifetimes,
             routes=RouteTable(routes),
             tokens=tokens,
@@ -166,7 +169,7 @@ async def open_parts(
             limits=client_limits,
             scopes=scopes,
             purging=Purging(
-                purges=purges, store=store, shelves=engine.series.shelves, fetcher=fetcher, memo=memo, scopes=scopes
+                purges=purges, store=store, shelves=shelves, fetcher=fetching.fetcher, memo=fetching.memo, scopes=scopes
             ),
             cors=Cors(config.server.cors_origins),
             openapi=document(routes, tokens=tokens is not None),
@@ -185,15 +188,11 @@ async def open_parts(
         yield parts
 
 
-def _lifetimes(config: Config, routes: Sequence[Route]) -> LifetimeTable:
-    general = Lifetimes(
-        fresh_s=config.freshness.running_s,
-        stale_while_revalidate_s=config.freshness.stale_while_revalidate_s,
-        stale_if_error_s=config.freshness.stale_if_error_s,
-        negative_s=config.freshness.negative_s,
-        rewrite_check_s=config.series.rewrite_check_s,
-        scant_s=config.freshness.running_s,
+def _limits(config: Config) -> budget.Limits:
+    upstream = config.upstream
+    return budget.Limits(
+        rate_per_s=upstream.rate_per_s,
+        burst=upstream.burst,
+        max_concurrency=upstream.max_concurrency,
+        cooldown_max_s=upstream.cooldown_max_s,
     )
-    configured = config.lifetimes.model_dump()
-    own = {route.name: configured.get(f"{route.name}_s", route.fresh_s) for route in routes}
-    return LifetimeTable(general, routes, own, moving_s=config.lifetimes.moving_s)

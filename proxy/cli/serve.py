@@ -61,7 +61,7 @@ async def serve(config: Config, key: KeySource, lines: Lines) -> None:
             await listen(runner, host, port)
             await told.wait()
             parts.draining = True
-            _log.info("server.draining", in_flight=parts.fetcher.in_flight)
+            _log.info("server.draining", in_flight=parts.fetching.fetcher.in_flight)
     _log.info("server.stopped")
 
 

@@ -11,7 +11,7 @@ from proxy.core.freshness.purge import Purge, Purges
 from proxy.service.access.scopes import Scopes
 from proxy.service.fetching.fetcher import Fetcher
 from proxy.service.fetching.memo import Memo
-from proxy.service.series.shelves import Shelves
+from proxy.service.knowledge.shelves import Shelves
 from proxy.store.tiers import TieredStore
 
 

@@ -16,18 +16,16 @@ from proxy.core.freshness.outcome import REVALIDATING, Forward, Made, Outcome
 from proxy.core.freshness.plan import Condition, Plan, decide
 from proxy.core.freshness.verdict import Lifetimes, Verdict, age_s, judge, stale_s
 from proxy.core.question.query import Query
-from proxy.core.series.metrics_query import MetricsQuery
+from proxy.core.series.known_series import nothing_known
 from proxy.errors import NothingStored, UpstreamError
-from proxy.service.fetching.fetcher import Fetcher
-from proxy.service.fetching.memo import Failure, Memo
+from proxy.service.fetching.memo import Failure
 from proxy.service.fetching.need import Need
-from proxy.service.fetching.question import Question
-from proxy.service.fetching.tenancy import Tenancy, Tenant
+from proxy.service.lifetimes.run_lifetimes import RunLifetimes
+from proxy.service.lookup import Found, Lookup
+from proxy.service.series.asked import Asked, AskedSeries
 from proxy.service.series.asking import Asker
-from proxy.service.series.series import Series
-from proxy.service.series.widening import Asked
-from proxy.service.status.lifetimes import RunLifetimes
-from proxy.store.tiers import TieredStore
+from proxy.service.series.refreshing import Refresher
+from proxy.service.tenancy import Tenancy, Tenant
 from proxy.upstream.client import Upstream
 
 
@@ -78,24 +76,21 @@ class Reader:
     def __init__(
         self,
         *,
-        upstream: Upstream,
-        store: TieredStore,
-        tenancy: Tenancy,
-        fetcher: Fetcher,
+        lookup: Lookup,
         asker: Asker,
-        memo: Memo,
-        series: Series,
+        refresher: Refresher,
+        upstream: Upstream,
+        tenancy: Tenancy,
         lifetimes: RunLifetimes,
         clock: Clock,
         stale_wait_s: float,
     ) -> None:
-        self._upstream = upstream
-        self._store = store
-        self._tenancy = tenancy
-        self._fetcher = fetcher
+        """`stale_wait_s`: how long the upstream is waited for where a stale answer is at hand."""
+        self._lookup = lookup
         self._asker = asker
-        self._memo = memo
-        self._series = series
+        self._refresher = refresher
+        self._upstream = upstream
+        self._tenancy = tenancy
         self._lifetimes = lifetimes
         self._clock = clock
         self._stale_wait_s = stale_wait_s
@@ -110,15 +105,13 @@ class Reader:
         """
         not_before_s = self._clock.now_s() - demand.oldest_s
         deadline_s = self._upstream.deadline_s() if deadline_s is None else deadline_s
-        landings = self._fetcher.landings
         tenant = self._tenancy.current()
-        metrics = self._series.understood(query)
         lifetimes = self._lifetimes.of(query, tenant)
-        entry, made = await self._find(tenant, query, metrics, lifetimes, not_before_s)
-        said = self._memo.get(Question(tenant.fingerprint, query.target))
+        found = await self._lookup.find(tenant, query, lifetimes, not_before_s=not_before_s)
+        entry, said = found.entry, found.said
         if isinstance(said, Entry):
             if said.sent_at_s >= not_before_s:
-                return self._serve(tenant, query, said, detail="remembered")
+                return self._serve(tenant, lifetimes, said, detail="remembered")
             said = None
         verdict = None if entry is None else judge(entry, self._clock.now_s(), lifetimes)
         condition = self._condition(said)
@@ -129,48 +122,35 @@ class Reader:
             condition=condition,
         )
         if plan is Plan.SERVE:
-            return self._serve(tenant, query, entry, made=made)
+            return self._serve(tenant, lifetimes, entry, made=found.made)
         if plan is Plan.FETCH and said is not None and condition is not Condition.KEY_REFUSED:
             raise said.again()
         need = Need(
             not_before_s=not_before_s,
             persist=not demand.no_store,
-            landings=landings,
+            landings=found.landings,
             client=client,
             urgent=plan is Plan.FETCH,
             refreshed_s=0.0 if entry is None else entry.sent_at_s,
             deadline_s=deadline_s,
         )
-        asked = Asked(
+        asked = self._asked(tenant, query, need, lifetimes, found, whole=demand.oldest_s <= 0)
+        return await self._carry_out(plan, _Ask(asked=asked, entry=entry, made=found.made, verdict=verdict), said)
+
+    def _asked(self, tenant: Tenant, query: Query, need: Need, lifetimes: Lifetimes, found: Found, *, whole: bool) -> Asked:
+        patience_s = self._stale_wait_s if need.urgent else self._stale_wait_s / 2
+        if found.metrics is None:
+            return Asked(tenant=tenant, query=query, need=need, lifetimes=lifetimes, whole=whole, patience_s=patience_s)
+        return AskedSeries(
             tenant=tenant,
             query=query,
-            metrics=metrics,
             need=need,
-            whole=demand.oldest_s <= 0,
-            patience_s=self._stale_wait_s if need.urgent else self._stale_wait_s / 2,
+            lifetimes=lifetimes,
+            whole=whole,
+            patience_s=patience_s,
+            metrics=found.metrics,
+            known=found.known or nothing_known(found.metrics),
         )
-        return await self._carry_out(plan, _Ask(asked=asked, entry=entry, made=made, verdict=verdict), said)
-
-    async def _find(
-        self, tenant: Tenant, query: Query, metrics: MetricsQuery | None, lifetimes: Lifetimes, not_before_s: float
-    ) -> tuple[Entry | None, Made | None]:
-        """Return the newest answer that is stored or can be computed, unless an older one is good enough."""
-        if metrics is None:
-            return await self._store.get(tenant.namespace, query.target, query.keeping), None
-        entry = self._store.memory.peek(tenant.namespace, query.target)
-        if self._good_enough(entry, lifetimes, not_before_s):
-            return entry, None
-        newer_than_s = self._clock.now_s() - lifetimes.usable_s if entry is None else entry.sent_at_s
-        found = await self._series.lookup(tenant, query, metrics, newer_than_s=newer_than_s)
-        if found is not None:
-            # What can be computed isn't on disk as it was asked for.
-            return found, Made.SERIES
-        return await self._store.get(tenant.namespace, query.target, query.keeping), None
-
-    def _good_enough(self, entry: Entry | None, lifetimes: Lifetimes, not_before_s: float) -> bool:
-        if entry is None or entry.sent_at_s < not_before_s:
-            return False
-        return judge(entry, self._clock.now_s(), lifetimes) is Verdict.FRESH
 
     def _condition(self, failed: Failure | None) -> Condition:
         condition = self._upstream.condition()
@@ -187,7 +167,7 @@ class Reader:
                 return self._found(ask, stale=reason)
             case Plan.FETCH_BRIEFLY:
                 # Whoever would not get through the line in time needn't stand in it.
-                if self._upstream.turnstile.wait_s(Priority.REFRESH) > self._stale_wait_s:
+                if self._upstream.wait_s(Priority.REFRESH) > self._stale_wait_s:
                     return self._refresh(ask, "upstream-queue")
                 return await self._fetch_briefly(ask)
             case Plan.FETCH:
@@ -200,14 +180,14 @@ class Reader:
     def _refresh(self, ask: _Ask, reason: str) -> Answer:
         if ask.entry is None:
             raise AssertionError("a refresh is of an entry")
-        self._asker.refresh(ask.asked, ask.entry)
+        self._refresher.refresh(ask.asked, ask.entry)
         return self._found(ask, stale=reason)
 
     async def _fetch_briefly(self, ask: _Ask) -> Answer:
         """Fetch, and fall back on the entry that is there where that fails or takes too long."""
         try:
             async with asyncio.timeout(self._stale_wait_s):
-                if ask.entry is not None and await self._asker.has_ended(ask.asked, ask.entry):
+                if ask.entry is not None and await self._refresher.has_ended(ask.asked, ask.entry):
                     return self._found(ask)
                 return await self._fetch(ask)
         except TimeoutError:
@@ -225,7 +205,7 @@ class Reader:
         """Tell whether what was found may still be handed out: it may have grown too old, or the key have been refused."""
         if ask.entry is None:
             return False
-        verdict = judge(ask.entry, self._clock.now_s(), self._lifetimes.of(ask.query, ask.tenant))
+        verdict = self._lifetimes.judge(ask.entry, ask.query, ask.tenant)
         refused = self._upstream.condition() is Condition.KEY_REFUSED
         return verdict is not Verdict.EXPIRED and (verdict is Verdict.FRESH or not refused)
 
@@ -233,7 +213,7 @@ class Reader:
         brought = await self._asker.ask(ask.asked)
         fetched = brought.fetched
         if not fetched.asked:
-            return self._serve(ask.tenant, ask.query, fetched.entry)
+            return self._serve(ask.tenant, self._lifetimes.of(ask.query, ask.tenant), fetched.entry)
         now_s = self._clock.now_s()
         outcome = Outcome(
             forward=_forward(ask.verdict),
@@ -247,12 +227,12 @@ class Reader:
         return Answer(tenant=fetched.tenant, entry=fetched.entry, age_s=age, outcome=outcome, upstream_s=fetched.elapsed_s)
 
     def _found(self, ask: _Ask, *, stale: str | None = None) -> Answer:
-        return self._serve(ask.tenant, ask.query, ask.entry, made=ask.made, stale=stale)
+        return self._serve(ask.tenant, self._lifetimes.of(ask.query, ask.tenant), ask.entry, made=ask.made, stale=stale)
 
     def _serve(
         self,
         tenant: Tenant,
-        query: Query,
+        lifetimes: Lifetimes,
         entry: Entry | None,
         *,
         made: Made | None = None,
@@ -263,7 +243,7 @@ class Reader:
             raise AssertionError("a plan to serve comes with an entry")
         now_s = self._clock.now_s()
         # How long a remembered 4xx is kept counts from when it was told, not from when it was asked for.
-        ttl_s = -stale_s(entry, now_s, self._lifetimes.of(query, tenant)) if entry.status == 200 else None
+        ttl_s = -stale_s(entry, now_s, lifetimes) if entry.status == 200 else None
         outcome = Outcome(hit=True, ttl_s=ttl_s, made=made, stale=stale, detail=detail)
         return Answer(tenant=tenant, entry=entry, age_s=age_s(entry, now_s), outcome=outcome)
 

@@ -1,7 +1,5 @@
 """Memory in front of SQLite, as one store."""
 
-from collections.abc import Callable
-
 from proxy.core.freshness.entry import Entry
 from proxy.core.question.keeping import Keeping
 from proxy.store.memory import MemoryStore
@@ -14,8 +12,6 @@ class TieredStore:
     def __init__(self, memory: MemoryStore, disk: SqliteStore) -> None:
         self.memory = memory
         self.disk = disk
-        self.renamed: list[Callable[[str, str], None]] = []
-        """Called with the old namespace and the new one when entries move from one to the other."""
 
     async def get(self, namespace: str, key: str, keeping: Keeping = Keeping.DISK) -> Entry | None:
         """Return the newest entry stored under a key. Never raises: a fault of the disk is a miss."""
@@ -37,6 +33,4 @@ class TieredStore:
     ) -> None:
         """Remember which organization a key belongs to, and give what was stored under the key to the organization."""
         self.memory.rename(old_namespace, new_namespace)
-        for renamed in self.renamed:
-            renamed(old_namespace, new_namespace)
         await self.disk.adopt(upstream, fingerprint, organization, old_namespace=old_namespace, new_namespace=new_namespace)

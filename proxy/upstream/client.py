@@ -5,16 +5,15 @@ import random
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from proxy.clock import Clock
 from proxy.config import model
-from proxy.core.budget import Ended, Limits, Priority, Ticket
+from proxy.core.budget import Ended, Priority, Ticket
 from proxy.core.freshness.plan import Condition
 from proxy.core.http.retry_after import LEAST_S, read_retry_after
 from proxy.core.pieces import Work, pieces
 from proxy.core.raised import let_go
-from proxy.core.series.extents import Extents
 from proxy.errors import (
     AnswerTooLarge,
     KeyRefused,
@@ -42,29 +41,31 @@ _JITTER_S = (0.05, 0.25)
 # when it is cut short.
 _FAIR_SHARE = 0.5
 Check = Callable[[bytes], int | None]
+Parsed = TypeVar("Parsed")
+Parsed_co = TypeVar("Parsed_co", covariant=True)
 
 
-class Taking(Protocol):
-    """Takes a body apart. Raises ValueError where that isn't possible; else the body has the documented shape."""
+class Parser(Protocol[Parsed_co]):
+    """Parses a body. Raises ValueError where that isn't possible; else the body has the documented shape."""
 
-    def __call__(self, body: bytes, *, sent_at_s: float) -> Work[Extents]:
-        """`sent_at_s`: when it was asked for (wall time)."""
+    def __call__(self, body: bytes, *, sent_at_s: float) -> Work[Parsed_co]:
+        """`sent_at_s`: the wall time at which it was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Reading:
+class _Reading(Generic[Parsed]):
     """What is done with the body of a 200."""
 
     check: Check
-    taking: Taking | None
+    parser: Parser[Parsed] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Judged:
+class _Judged(Generic[Parsed]):
     """What became of a call: how it ended for the budget, and the reply or the error."""
 
     ended: Ended
-    reply: Reply | None = None
+    reply: Reply[Parsed] | None = None
     error: UpstreamError | None = None
     named_s: float | None = None
 
@@ -74,25 +75,21 @@ class Upstream:
 
     def __init__(
         self,
+        *,
         settings: model.Upstream,
         credential: Credential,
         clock: Clock,
         exchange: Exchange,
+        turnstile: Turnstile,
         telemetry: Telemetry,
     ) -> None:
         self._settings = settings
         self._credential = credential
         self._clock = clock
         self._exchange = exchange
+        self._turnstile = turnstile
         self._telemetry = telemetry
         self._refusal = Refusal(clock)
-        limits = Limits(
-            rate_per_s=settings.rate_per_s,
-            burst=settings.burst,
-            max_concurrency=settings.max_concurrency,
-            cooldown_max_s=settings.cooldown_max_s,
-        )
-        self.turnstile = Turnstile(limits, clock)
         self.unreachable: str | None = None
         """Why the last call brought nothing at all, not even a status; None where it did."""
 
@@ -109,7 +106,7 @@ class Upstream:
         """Say whether asking has any prospect now."""
         if self._refusal.refused(self.key().fingerprint):
             return Condition.KEY_REFUSED
-        return Condition.RESTING if self.turnstile.resting else Condition.OPEN
+        return Condition.RESTING if self._turnstile.resting else Condition.OPEN
 
     def ticket(self, priority: Priority, *, client: str = "", refreshed_s: float = 0.0) -> Ticket:
         """Return a ticket for one question; a person's is good for upstream.deadline_s from now."""
@@ -122,22 +119,34 @@ class Upstream:
         """Return the monotonic time until which whoever asks now waits."""
         return self._clock.monotonic_s() + self._settings.deadline_s
 
+    def is_unsent(self, ticket: Ticket) -> bool:
+        """Tell whether a ticket's call still stands in the line."""
+        return self._turnstile.is_waiting(ticket)
+
+    def wait_s(self, priority: Priority) -> float:
+        """Return how long a call that came now would probably wait, in seconds."""
+        return self._turnstile.wait_s(priority)
+
+    def promote(self, ticket: Ticket, *, client: str, deadline_s: float) -> None:
+        """Let a call that stands in the line go as a person's; see Turnstile.promote. Raises UpstreamBusy."""
+        self._turnstile.promote(ticket, client=client, deadline_s=min(self.deadline_s(), deadline_s))
+
     async def get(
-        self, target: str, ticket: Ticket, check: Check, *, bounds: Bounds | None = None, taking: Taking | None = None
-    ) -> Reply:
+        self, target: str, ticket: Ticket, check: Check, *, bounds: Bounds | None = None, parser: Parser[Parsed] | None = None
+    ) -> Reply[Parsed]:
         """Ask for a path and query and return a 200 whose body `check` accepts, or the upstream's own 4xx.
 
         `check` raises ValueError for a body that isn't of the documented shape. Raises UpstreamError. Waits for the budget,
         tries again what may well succeed the next moment, and keeps to the ticket's deadline in all of it. `bounds` bound the
-        answer further than upstream.max_body_bytes does. With `taking` the body is taken apart, which does for the check, too;
-        only where that isn't possible it is read once more.
+        answer further than upstream.max_body_bytes does. `parser` reads the body in place of `check`, which reads it only
+        where the parser cannot.
         """
         most = Bounds(bytes=self._settings.max_body_bytes)
         if bounds is not None:
             most = replace(bounds, bytes=min(bounds.bytes, most.bytes))
         while True:
             try:
-                return await self._ask(target, ticket, _Reading(check, taking), most)
+                return await self._ask(target, ticket, _Reading(check, parser), most)
             except UpstreamError as exc:
                 # The frames that it comes from hold what there was of a body, and in `_Judged` the error itself.
                 let_go(exc)
@@ -155,15 +164,15 @@ class Upstream:
         if isinstance(error, UpstreamBusy):
             return error.upstream_status is not None and ticket.priority is Priority.PERSON
         in_time = self._clock.monotonic_s() + _JITTER_S[1] < ticket.deadline_s
-        return error.transient and in_time and self.turnstile.budget.take_retry()
+        return error.transient and in_time and self._turnstile.take_retry()
 
-    async def _ask(self, target: str, ticket: Ticket, reading: _Reading, most: Bounds) -> Reply:
+    async def _ask(self, target: str, ticket: Ticket, reading: _Reading[Parsed], most: Bounds) -> Reply[Parsed]:
         self._refusal.check(self.key().fingerprint)
         await self._enter(ticket)
         key = self.key()
         started_s = self._clock.monotonic_s()
         timeout_s = min(self._settings.deadline_s, ticket.deadline_s - started_s)
-        judged = _Judged(ended=Ended.ABANDONED)
+        judged: _Judged[Parsed] = _Judged(ended=Ended.ABANDONED)
         try:
             if not self._refusal.book(key.fingerprint):
                 raise KeyRefused(MESSAGE)
@@ -172,7 +181,7 @@ class Upstream:
             judged = await self._judge(reply, reading)
         except UpstreamTimeout as exc:
             if timeout_s < self._settings.deadline_s * _FAIR_SHARE:
-                judged = _Judged(ended=Ended.ABANDONED, error=too_busy(self.turnstile.wait_s(ticket.priority, ticket.client)))
+                judged = _Judged(ended=Ended.ABANDONED, error=too_busy(self._turnstile.wait_s(ticket.priority, ticket.client)))
             else:
                 self.unreachable = exc.detail
                 judged = _Judged(ended=Ended.FAILED, error=exc)
@@ -182,19 +191,19 @@ class Upstream:
             judged = _Judged(ended=_ended(exc), error=exc)
         finally:
             took_s = self._clock.monotonic_s() - started_s
-            self.turnstile.leave(ticket, judged.ended, took_s=took_s, named_s=judged.named_s)
+            self._turnstile.leave(ticket, judged.ended, took_s=took_s, named_s=judged.named_s)
         return self._settle(judged)
 
     async def _enter(self, ticket: Ticket) -> None:
         started_s = self._clock.monotonic_s()
         try:
-            await self.turnstile.enter(ticket)
+            await self._turnstile.enter(ticket)
         except TimeoutError:
-            raise too_busy(self.turnstile.wait_s(ticket.priority, ticket.client)) from None
+            raise too_busy(self._turnstile.wait_s(ticket.priority, ticket.client)) from None
         finally:
             self._telemetry.waited(ticket.priority.name.lower(), self._clock.monotonic_s() - started_s)
 
-    async def _judge(self, reply: Reply, reading: _Reading) -> _Judged:
+    async def _judge(self, reply: Reply[Parsed], reading: _Reading[Parsed]) -> _Judged[Parsed]:
         if reply.status in BUSY:
             most_s = self._settings.cooldown_max_s
             named_s = read_retry_after(reply.headers.get("retry-after"), reply.headers.get("date"), most_s=most_s)
@@ -206,7 +215,7 @@ class Upstream:
         failed = error is not None and not isinstance(error, KeyRefused)
         return _Judged(ended=Ended.FAILED if failed else Ended.ANSWERED, reply=reply, error=error)
 
-    def _note_standing(self, reply: Reply, error: UpstreamError | None) -> None:
+    def _note_standing(self, reply: Reply[object], error: UpstreamError | None) -> None:
         """Remember whether the key was refused or accepted. What was said to a key that isn't in use any more is no news."""
         if reply.fingerprint != self.key().fingerprint:
             return
@@ -215,10 +224,10 @@ class Upstream:
         elif error is None:
             self._refusal.note_accepted(reply.fingerprint, sent_s=reply.sent_monotonic_s)
 
-    def _settle(self, judged: _Judged) -> Reply:
+    def _settle(self, judged: _Judged[Parsed]) -> Reply[Parsed]:
         if judged.ended is Ended.BUSY and judged.reply is not None:
             status = judged.reply.status
-            wait_s = max(self.turnstile.remaining_s, LEAST_S)
+            wait_s = max(self._turnstile.remaining_s, LEAST_S)
             raise UpstreamBusy(f"the upstream answered {status}", retry_after_s=wait_s, upstream_status=status)
         if judged.error is not None:
             raise judged.error
@@ -238,11 +247,11 @@ def _ended(error: UpstreamError) -> Ended:
             return Ended.FAILED
 
 
-async def _read(reply: Reply, reading: _Reading) -> tuple[Reply, UpstreamBadAnswer | None]:
+async def _read(reply: Reply[Parsed], reading: _Reading[Parsed]) -> tuple[Reply[Parsed], UpstreamBadAnswer | None]:
     """Return a reply as it was read, or with what is wrong with it."""
-    if reading.taking is not None:
+    if reading.parser is not None:
         with suppress(ValueError):
-            return replace(reply, extents=await in_slices(reading.taking(reply.body, sent_at_s=reply.sent_at_s))), None
+            return replace(reply, parsed=await in_slices(reading.parser(reply.body, sent_at_s=reply.sent_at_s))), None
     try:
         elements = await check_body(reply.body, reading.check)
     except ValueError as exc:

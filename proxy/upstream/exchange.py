@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
+from typing import Never
 
 import aiohttp
 from yarl import URL
@@ -43,7 +44,7 @@ class Exchange:
         self._forwarding = forwarding(settings)
         self._telemetry = telemetry
 
-    async def send(self, target: str, key: Key, *, timeout_s: float, bounds: Bounds) -> Reply:
+    async def send(self, target: str, key: Key, *, timeout_s: float, bounds: Bounds) -> Reply[Never]:
         """Ask for a path and query (printable ASCII, sent as it is) and return the complete reply, whatever its status.
 
         Raises UpstreamFailed, UpstreamTimeout, UpstreamStalled, UpstreamBadAnswer or AnswerTooLarge. Every call is counted,

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import msgspec
 
-from proxy.core.series.extents import Extents
 from proxy.core.surrogates import read_json
 from proxy.errors import KeyRefused, UpstreamError, UpstreamFailed
 from proxy.upstream.refusal import MESSAGE
@@ -16,14 +16,15 @@ _NO_ANSWER = frozenset({407, 408, 425})
 _TRANSIENT = frozenset({502, 504})
 # The upstream's own errors are short; a 4xx of megabytes isn't one, and would be kept in memory.
 _LONGEST_ERROR_BYTES = 65_536
+Parsed_co = TypeVar("Parsed_co", covariant=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
+class Reply(Generic[Parsed_co]):
     """A reply to a request sent at `sent_at_s` (wall time) with the key of this `fingerprint`.
 
-    Header names are in lower case. `extents`: the body taken apart, where that was wanted and is possible. `elements`: how many
-    its list has, where it was counted.
+    Header names are in lower case. `parsed`: what a parser made of the body, where one was given and could. `elements`: how
+    many its list has, where it was counted.
     """
 
     status: int
@@ -33,7 +34,7 @@ class Reply:
     sent_monotonic_s: float
     elapsed_s: float
     fingerprint: str
-    extents: Extents | None = None
+    parsed: Parsed_co | None = None
     elements: int | None = None
 
 
@@ -62,7 +63,7 @@ def needs_body(status: int) -> bool:
     return status == 200 or (400 <= status < 500 and status not in _NO_ANSWER | BUSY | {401})
 
 
-def error_of(reply: Reply) -> UpstreamError | None:
+def error_of(reply: Reply[object]) -> UpstreamError | None:
     """Return the error that a reply amounts to, None for a 200 and for the upstream's own 4xx.
 
     A 401, and a 403 in the upstream's own form, refuse the key. A 4xx in any other form comes from something in front of the

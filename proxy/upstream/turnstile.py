@@ -43,6 +43,14 @@ class Turnstile:
         """Return how long one who came now would probably wait, in seconds."""
         return self.budget.wait_s(priority, client, self._clock.monotonic_s())
 
+    def is_waiting(self, ticket: Ticket) -> bool:
+        """Tell whether a ticket stands in the line."""
+        return ticket in self.budget.line
+
+    def take_retry(self) -> bool:
+        """Take one of the retries that the budget has to give; return whether there was one."""
+        return self.budget.take_retry()
+
     def latest_s(self, ticket: Ticket) -> float:
         """Return the time at which a ticket should go at the latest, so that a call as it usually is ends in time."""
         remaining_s = max(0.0, ticket.deadline_s - self._clock.monotonic_s())

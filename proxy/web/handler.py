@@ -191,13 +191,13 @@ async def _read(exchange: _Exchange, query: Query) -> web.StreamResponse:
     wanted = acceptable(_joined(headers, "Accept-Encoding"))
     if not wanted:
         raise NotAcceptable("Accept-Encoding excludes identity; this proxy has gzip, zstd and identity")
-    demand = _demand(headers, parts.config.freshness, parts.lifetimes.table.of(query).fresh_s)
+    demand = _demand(headers, parts.config.freshness, parts.lifetimes.usual(query).fresh_s)
     purges = parts.purging.purges
     while True:
         seen = purges.count
         read = await parts.reader.read(query, demand, client=client, deadline_s=exchange.deadline_s)
         answer = parts.scopes.shown(_still(exchange).grant, query, read)
-        coding, body = await parts.encoder.choose(answer.tenant, query.target, answer.entry, wanted)
+        coding, body = await parts.fetching.encoder.choose(answer.tenant, query.target, answer.entry, wanted)
         # What was purged while it was being answered is not handed out: it is looked for again.
         if purges.count == seen or purges.judged(query.target, read.entry) is read.entry:
             break

@@ -8,22 +8,19 @@ from proxy.core.question.routes import RouteTable
 from proxy.log.lines import Lines
 from proxy.service.access.scopes import Scopes
 from proxy.service.access.tokens import Tokens
-from proxy.service.fetching.encoder import Encoder
-from proxy.service.fetching.fetcher import Fetcher
-from proxy.service.fetching.tenancy import Tenancy
-from proxy.service.proof.proving import Prover
-from proxy.service.proof.witnesses import Witnesses
+from proxy.service.fetching import Fetching
+from proxy.service.knowledge.shelves import Shelves
+from proxy.service.lifetimes.run_lifetimes import RunLifetimes
+from proxy.service.proof import Proof
 from proxy.service.purging import Purging
 from proxy.service.reader import Reader
-from proxy.service.series.asking import Asker
-from proxy.service.series.assembling import Assembler
-from proxy.service.series.deltas import Deltas
-from proxy.service.series.series import Series
-from proxy.service.status.lifetimes import RunLifetimes
-from proxy.service.status.statuses import Statuses
+from proxy.service.series import SeriesRoom
+from proxy.service.statuses import Statuses
+from proxy.service.tenancy import Tenancy
 from proxy.store.tiers import TieredStore
 from proxy.telemetry import Telemetry
 from proxy.upstream.client import Upstream
+from proxy.upstream.turnstile import Turnstile
 from proxy.web.gate.cors import Cors
 from proxy.web.gate.guard import Guard
 from proxy.web.gate.limits import ClientLimits
@@ -47,17 +44,14 @@ class Parts:
     config: Config
     clock: Clock
     reader: Reader
-    fetcher: Fetcher
     tenancy: Tenancy
     store: TieredStore
     upstream: Upstream
-    encoder: Encoder
-    series: Series
-    asker: Asker
-    assembler: Assembler
-    deltas: Deltas
-    prover: Prover
-    witnesses: Witnesses
+    turnstile: Turnstile
+    shelves: Shelves
+    fetching: Fetching
+    proof: Proof
+    series: SeriesRoom
     statuses: Statuses
     lifetimes: RunLifetimes
     routes: RouteTable

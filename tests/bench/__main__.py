@@ -7,7 +7,7 @@ import sys
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
-from tests.bench import herd, hits, large, memory, misses, points, series, start
+from tests.bench import herd, hits, large, memory, misses, points, series, start, stays
 from tests.bench.exchange import UnexpectedError
 from tests.bench.machine import describe
 from tests.bench.processes import pinned, placement
@@ -25,6 +25,7 @@ SCENARIOS: dict[str, Callable[[World], Awaitable[Section]]] = {
     "start": start.measure,
     "series": series.measure,
     "replay": contest.measure,
+    "stays": stays.measure,
 }
 FULL = Plan()
 QUICK = Plan(

@@ -48,7 +48,7 @@ async def bare(tmp_path: Path) -> AsyncIterator[Server]:
 
 async def test_every_scenario_tells_what_it_found(capsys: pytest.CaptureFixture[str]) -> None:
     """All tables are printed with their bounds below the machine's kind; had anything been unexpected, it would have raised."""
-    hits, misses, herd, memory, large, points, start, series, replay = sections = await command.run(
+    hits, misses, herd, memory, large, points, start, series, replay, stays = sections = await command.run(
         TINY, list(command.SCENARIOS)
     )
     assert len(hits.rows) == 2 * len(cases(TINY))
@@ -68,6 +68,7 @@ async def test_every_scenario_tells_what_it_found(capsys: pytest.CaptureFixture[
     # Of two viewers who ask for all their panels once.
     assert all(row[replay.columns.index("answers checked")] == "24" for row in replay.rows)
     assert [bound.held for bound in replay.bounds if "checked" in bound.promise] == [True, True]
+    assert len(stays.rows) == 7
     assert all(len(row) == len(section.columns) for section in sections for row in section.rows)
     printed = capsys.readouterr().out
     assert printed.startswith("- machine: ")

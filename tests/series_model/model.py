@@ -127,7 +127,7 @@ class SeriesModel(status_rules.StatusRules, RuleBasedStateMachine):
         self._upstream.keep_to(cap)
 
     def teardown(self) -> None:
-        deltas = self._running.parts.deltas
+        deltas = self._running.parts.series.deltas
         outcomes_of_deltas.update(calls=deltas.calls, misfits=deltas.misfits, rows_saved=deltas.rows_saved)
         self._run(self._stack.aclose())
         self._runner.close()
@@ -197,7 +197,7 @@ class SeriesModel(status_rules.StatusRules, RuleBasedStateMachine):
             self._running.advance(seconds)
             with suppress(TimeoutError):
                 async with asyncio.timeout(0.5):
-                    await self._running.parts.witnesses.settled()
+                    await self._running.parts.proof.witnesses.settled()
                     return True
             return False
 

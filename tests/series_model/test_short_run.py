@@ -6,4 +6,4 @@ from tests.series_model.model import SeriesModel
 
 TestSeries = SeriesModel.TestCase
 # The same examples every time: what is new is for the long run to find.
-TestSeries.settings = settings(max_examples=15, stateful_step_count=25, deadline=None, derandomize=True)
+TestSeries.settings = settings(max_examples=15, stateful_step_count=25, derandomize=True)

@@ -197,7 +197,7 @@ def expected_after(steps: list[tuple[object, ...]]) -> dict[tuple[str, str], Ent
 
 
 @given(steps)
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_both_stores_do_as_the_contract_says(steps: list[tuple[object, ...]]) -> None:
     """Whatever is put, renamed and written in whatever order: both hold what they should, before and after a restart."""
     asyncio.run(agree(steps, expected_after(steps)))

@@ -248,7 +248,7 @@ _STEPS = st.one_of(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(_STEPS, max_size=30))
 def test_nothing_that_is_held_is_ever_denied(steps: list[tuple[str, str, str, int]]) -> None:
     """Whatever is put, moved, purged, and whenever the file is closed or gone through."""

@@ -35,5 +35,5 @@ def no_last_row(upstream: OracleUpstream) -> Callable[[Any], bytes]:
 async def ask(running: World, raw: str) -> bytes:
     reply = await running.get(target(raw))
     assert reply.status == 200
-    await running.parts.series.checks.settled()
+    await running.parts.proof.checks.settled()
     return reply.body

@@ -143,7 +143,7 @@ class Watched:
     async def warm(self, raw: bytes) -> Raw:
         """Ask until it goes the fast way, which must be soon."""
         for _ in range(4):
-            await self.running.parts.encoder.settled()
+            await self.running.parts.fetching.encoder.settled()
             reply, was_fast = await self.ask(raw)
             if was_fast:
                 return reply
@@ -153,7 +153,7 @@ class Watched:
         """Wait until nothing goes on that could change an answer."""
         await self.running.parts.tenancy.found()
         await self.running.settled()
-        await self.running.parts.encoder.settled()
+        await self.running.parts.fetching.encoder.settled()
 
     @property
     def entry(self) -> Entry:

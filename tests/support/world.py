@@ -20,7 +20,7 @@ from proxy.core.proof.limits import Limits
 from proxy.core.proof.wholeness import Size
 from proxy.core.question.routes import ROUTES, Route
 from proxy.core.series.metrics_query import MetricsQuery
-from proxy.service.fetching.tenancy import Sleep
+from proxy.service.tenancy import Sleep
 from proxy.standin import Row, Standin, StandinConfig
 from proxy.standin.auth import DEFAULT_KEYS
 from proxy.web.parts import Parts
@@ -106,14 +106,19 @@ class World:
     def advance(self, seconds: float) -> None:
         """Let time pass, and the budget notice it: its own timer runs by real time."""
         self.clock.advance(seconds)
-        self.parts.upstream.turnstile.let_through()
-        self.parts.witnesses.look()
+        self.parts.turnstile.let_through()
+        self.parts.proof.witnesses.look()
 
     @property
     def busy(self) -> int:
         """How many things are under way upstream, or are being made of what came from there."""
         parts = self.parts
-        under_way = (parts.fetcher.in_flight, parts.asker.refreshing, parts.deltas.in_flight, parts.assembler.in_flight)
+        under_way = (
+            parts.fetching.fetcher.in_flight,
+            parts.series.refresher.refreshing,
+            parts.series.deltas.in_flight,
+            parts.series.assembler.in_flight,
+        )
         return sum(under_way)
 
     async def settled(self) -> None:
@@ -130,8 +135,8 @@ class World:
 
     async def flushed(self) -> None:
         """Wait until everything stored so far is on disk."""
-        await self.parts.encoder.settled()
-        await self.parts.series.shelves.settled()
+        await self.parts.fetching.encoder.settled()
+        await self.parts.shelves.settled()
         await self.parts.store.disk.flush()
 
 

@@ -24,14 +24,14 @@ def asking(running: World, targets: list[str], **headers: str) -> list["asyncio.
 
 async def waiting(running: World, count: int) -> None:
     async with asyncio.timeout(10):
-        while len(running.parts.upstream.turnstile.budget.line) != count:  # noqa: ASYNC110 -- no event tells it
+        while len(running.parts.turnstile.budget.line) != count:  # noqa: ASYNC110 -- no event tells it
             await asyncio.sleep(0.001)
 
 
 async def idle(running: World) -> None:
     """Wait until whatever the budget let go has been answered."""
     async with asyncio.timeout(10):
-        while running.parts.upstream.turnstile.budget.in_flight:  # noqa: ASYNC110 -- no event tells it
+        while running.parts.turnstile.budget.in_flight:  # noqa: ASYNC110 -- no event tells it
             await asyncio.sleep(0.001)
     await asyncio.sleep(0)
 
@@ -68,7 +68,7 @@ async def test_no_client_sees_a_429(tmp_path: Path) -> None:
         replies = await asyncio.gather(*asking(running, others(60)))
         assert {reply.status for reply in replies} == {200}
         assert standin.counters.by_status[429] >= 1
-        budget = running.parts.upstream.turnstile.budget
+        budget = running.parts.turnstile.budget
         assert budget.rate_per_s(running.parts.clock.monotonic_s()) < 200
         assert budget.retries <= budget.calls / 10
 
@@ -182,7 +182,7 @@ async def test_after_a_cooldown_one_probe_and_then_the_rate(tmp_path: Path) -> N
     async with world(tmp_path, upstream__rate_per_s=10, upstream__burst=20) as running:
         await running.parts.tenancy.found()
         running.clock.advance(60)
-        budget, gate = running.parts.upstream.turnstile.budget, asyncio.Event()
+        budget, gate = running.parts.turnstile.budget, asyncio.Event()
         running.standin.faults.add(Fault(kind=FaultKind.STATUS, status=429, retry_after_s=7))
         tasks = asking(running, [QUESTION])
         await running.standin.counters.reached(lambda counted: counted.by_status[429] == 1)
@@ -272,7 +272,7 @@ async def test_transient_failures_are_tried_again_within_a_tenth(tmp_path: Path)
             assert reply.status == (200 if fault.kind is FaultKind.CUT_HEADERS else 502)
         running.standin.faults.add(Fault(kind=FaultKind.STATUS, status=502))
         assert (await running.get(f"{QUESTION}&stepMax=7")).status == 502
-        budget = running.parts.upstream.turnstile.budget
+        budget = running.parts.turnstile.budget
         assert budget.retries == 1 <= budget.calls / 10
 
 
@@ -344,7 +344,7 @@ async def test_tokens_wait_in_turns(tmp_path: Path) -> None:
             await running.arrived(number)
         await running.standin.counters.reached(lambda seen: seen.by_path[METRICS] == 1)
         async with asyncio.timeout(10):
-            while running.parts.upstream.turnstile.budget.line.waiting(Priority.PERSON) < 6:  # noqa: ASYNC110 -- no event tells it
+            while running.parts.turnstile.budget.line.waiting(Priority.PERSON) < 6:  # noqa: ASYNC110 -- no event tells it
                 await asyncio.sleep(0.001)
         gate.set()
         assert {(await reply).status for reply in asking} == {200}

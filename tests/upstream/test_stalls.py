@@ -238,7 +238,7 @@ async def test_a_standstill_counts_whatever_the_line_took(tmp_path: Path) -> Non
             with pytest.raises(UpstreamStalled) as caught:
                 await asking.get(QUESTION, ticket, lambda _body: None)
             assert not caught.value.transient
-        assert asking.turnstile.state is State.COOLING
+        assert running.parts.turnstile.state is State.COOLING
 
 
 async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

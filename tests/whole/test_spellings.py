@@ -89,7 +89,7 @@ def standin_rows() -> Rows:
 ROWS = standin_rows()
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=1500)
 @given(queries())
 @example("projectName=demo&runId=1&stepMin=&stepMax=")
 @example("runId=9007199254740993&projectName=demo")
@@ -106,7 +106,7 @@ def test_the_raw_and_the_canonical_query_get_equal_answers(raw: str) -> None:
     assert ROWS.select("org_demo", asked, quoted_steps=False) == ROWS.select("org_demo", again, quoted_steps=False)
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=1500)
 @given(queries(), queries())
 @example("runId=1&projectName=demo&limit=2000", "projectName=demo&runId=0x1&stepMin=0")
 def test_equal_keys_if_and_only_if_equal_questions(left: str, right: str) -> None:

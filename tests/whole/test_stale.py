@@ -1,4 +1,4 @@
-"""The README's table "What a client sees", cell by cell: state of the entry x state of the upstream x what is demanded."""
+"""The table of docs/answers.md, "How fresh an answer is", cell by cell: state of entry x state of upstream x demand."""
 
 import asyncio
 from pathlib import Path

@@ -7,7 +7,7 @@ import pytest
 from aiohttp import web
 
 from proxy.core.question.document import Check
-from proxy.service.fetching.tenancy import VALIDATE_TARGET
+from proxy.service.tenancy import VALIDATE_TARGET
 from tests.support.oracle import OracleRow, permitted
 from tests.support.oracle_upstream import OracleUpstream, asked_of, right, row, series_world, target
 from tests.support.surrogates import BODIES
@@ -89,14 +89,14 @@ async def test_series(tmp_path: Path, rows: list[OracleRow]) -> None:
             await whole(running, upstream)
             upstream.log("zeal", [len(upstream.rows)])
             await running.settled()
-            await running.parts.series.checks.settled()
+            await running.parts.proof.checks.settled()
         running.advance(400)
         await whole(running, upstream)
         assert (await running.get(target())).body in list(permitted(upstream.rows.values(), asked_of(dict(parse_qsl("")))))
-        assert running.parts.series.checks.trusted
-        computed = running.parts.series.computed
+        assert running.parts.proof.checks.trusted
+        computed = running.parts.series.computer.computed
         await right(running, upstream, "logName=acc&limit=3")
-        assert running.parts.series.computed == computed + 1
+        assert running.parts.series.computer.computed == computed + 1
 
 
 async def test_a_comparison_with_them(tmp_path: Path) -> None:
@@ -104,12 +104,12 @@ async def test_a_comparison_with_them(tmp_path: Path) -> None:
     async with series_world(tmp_path, series__shadow_s=60, freshness__running_s=200) as (running, upstream):
         upstream.put(row("loss", step) for step in range(40))
         await right(running, upstream, WIDE)
-        await running.parts.series.checks.settled()
+        await running.parts.proof.checks.settled()
         running.advance(71)
         upstream.put([odd(6, name="loss", flag=r'"valueFlag":"\ude00"')])
         asked = len(upstream.asked)
         await running.get(target("logName=loss&limit=7"))
-        await running.parts.series.checks.settled()
+        await running.parts.proof.checks.settled()
         assert len(upstream.asked) == asked + 2
-        assert running.parts.series.checks.trusted
-        assert not running.parts.series.checks.failed
+        assert running.parts.proof.checks.trusted
+        assert not running.parts.proof.checks.failed

@@ -1,6 +1,6 @@
 """What to do about one request: a table from the state of the entry, the upstream and the request to a plan.
 
-The README's table "What a client sees" is this one, told from outside.
+The table in docs/answers.md, "How fresh an answer is", is this one, told from outside.
 """
 
 from enum import Enum

@@ -148,10 +148,11 @@ class Computed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """An answer that can be computed: what it is made of, and the ages and the last step that it will have."""
+class Recipe:
+    """How an answer is computed: what it is made of, and the ages and the last step that it will have."""
 
     query: MetricsQuery
+    source: Extents
     chosen: tuple[Extent, ...]
     grouped: bool
     tail_at_s: float
@@ -167,11 +168,11 @@ class Plan:
 
 def answer(extents: Extents, query: MetricsQuery) -> Computed | None:
     """Return what the upstream would have told `query` at the time of `extents`; None where that is uncertain."""
-    plan = plan_of(extents, query)
-    return None if plan is None else finished(computing(plan))
+    recipe = recipe_of(extents, query)
+    return None if recipe is None else finished(computing(recipe))
 
 
-def plan_of(extents: Extents, query: MetricsQuery) -> Plan | None:
+def recipe_of(extents: Extents, query: MetricsQuery) -> Recipe | None:
     """Return how a question is answered from extents, None where that is uncertain; no rows are looked at."""
     if not extents.question.holds(query):
         return None
@@ -185,8 +186,9 @@ def plan_of(extents: Extents, query: MetricsQuery) -> Plan | None:
     else:
         # That a name has no rows is known since all of them were looked for: who asks for the newest ones would not see them.
         tail_at_s = whole_at_s = min((extent.whole_at_s for extent in chosen), default=extents.whole_at_s)
-    return Plan(
+    return Recipe(
         query=query,
+        source=extents,
         chosen=chosen,
         grouped=query.group is not None and extents.question.group is None,
         tail_at_s=tail_at_s,
@@ -195,10 +197,10 @@ def plan_of(extents: Extents, query: MetricsQuery) -> Plan | None:
     )
 
 
-def computing(plan: Plan) -> Work[Computed]:
+def computing(recipe: Recipe) -> Work[Computed]:
     """Compute an answer, some names at a time."""
-    body = yield from laying_out((extent.head, _selected(extent, plan.query, plan.grouped)) for extent in plan.chosen)
-    return Computed(body=body, tail_at_s=plan.tail_at_s, whole_at_s=plan.whole_at_s, through=plan.through)
+    body = yield from laying_out((extent.head, _selected(extent, recipe.query, recipe.grouped)) for extent in recipe.chosen)
+    return Computed(body=body, tail_at_s=recipe.tail_at_s, whole_at_s=recipe.whole_at_s, through=recipe.through)
 
 
 def is_outstanding(extents: Extents, query: MetricsQuery) -> bool:

@@ -1,7 +1,7 @@
 """What later answers add to extents: new rows at the end, a name in full, a window beside another one.
 
 Two answers are of two moments, and what is put together of them may never have been the case as a whole. It is put together
-all the same where the promise allows it (README, "What is promised of live runs"): every row of it was so at a moment that is
+all the same where the promise allows it (docs/series.md, "What is promised"): every row of it was so at a moment that is
 not longer ago than the ages say. What is never done is to put together what contradicts itself: a **delta** (an answer from
 some step on) must hold every known row from there on, unchanged and in the same shape, and prove itself complete; so must two
 windows where they overlap. A name of which that isn't so is no longer known (`Known.NOT_YET`) until it was asked for in full.

@@ -19,12 +19,12 @@ from proxy.core.freshness.purge import Purges
 from proxy.core.question.query import Query
 from proxy.core.question.scope import Scope
 from proxy.errors import AnswerTooLarge, NotFound, ScopeRefused, UpstreamError
+from proxy.service.fetching.call_key import CallKey
 from proxy.service.fetching.fetcher import Fetcher
 from proxy.service.fetching.memo import Failure, Memo
 from proxy.service.fetching.need import Need
-from proxy.service.fetching.question import Question
-from proxy.service.fetching.tenancy import Tenancy, Tenant
 from proxy.service.reader import Answer
+from proxy.service.tenancy import Tenancy, Tenant
 from proxy.store.tiers import TieredStore
 from proxy.upstream.client import Upstream
 
@@ -64,8 +64,8 @@ class Scopes:
         self._purges = purges
         self._negative_s = negative_s
         timer = clock.monotonic_s
-        self._projects: TTLCache[Question, str] = TTLCache(_MOST_RUNS, _REMEMBERED_S, timer=timer)
-        self._not_theirs: TTLCache[tuple[str, Question], None] = TTLCache(_MOST_RUNS, negative_s, timer=timer)
+        self._projects: TTLCache[CallKey, str] = TTLCache(_MOST_RUNS, _REMEMBERED_S, timer=timer)
+        self._not_theirs: TTLCache[tuple[str, CallKey], None] = TTLCache(_MOST_RUNS, negative_s, timer=timer)
         self._filtered: LRUCache[tuple[str, str], Entry] = LRUCache(_MOST_FILTERED)
 
     async def admit(self, grant: Grant, query: Query, *, client: str) -> bool:
@@ -111,7 +111,7 @@ class Scopes:
     def _check_told(self, projects: frozenset[str], query: Query, answer: Answer) -> None:
         """Hold what an answer says itself against what was judged before; of refusals only a bad question's is passed on."""
         if query.route.scope is Scope.RUN:
-            self._note(Question(answer.tenant.fingerprint, query.target), answer.entry)
+            self._note(CallKey(answer.tenant.fingerprint, query.target), answer.entry)
         if answer.entry.status != _BAD_REQUEST and not _is_of(answer.entry, projects):
             raise NotFound(_UNKNOWN)
 
@@ -125,7 +125,7 @@ class Scopes:
     async def _owns(self, grant: Grant, details: Query, client: str) -> bool:
         projects = grant.projects or frozenset()
         tenant = self._tenancy.current()
-        asked = Question(tenant.fingerprint, details.target)
+        asked = CallKey(tenant.fingerprint, details.target)
         if self._projects.get(asked) in projects:
             return True
         if (grant.scope, asked) in self._not_theirs:
@@ -159,11 +159,11 @@ class Scopes:
             await self._store.disk.get(tenant.namespace, details.target)
         return entry
 
-    def _note(self, asked: Question, entry: Entry) -> None:
+    def _note(self, asked: CallKey, entry: Entry) -> None:
         if entry.status == _OK and not self._purges.is_gone(asked.target, entry.sent_at_s):
             self._projects[asked] = project_of(entry.body)
 
-    async def _asked(self, tenant: Tenant, asked: Question, details: Query, client: str) -> Entry:
+    async def _asked(self, tenant: Tenant, asked: CallKey, details: Query, client: str) -> Entry:
         """Ask, and once more where a purge took the answer meanwhile: what was said before may have been its very reason."""
         while True:
             seen = self._purges.count
@@ -171,7 +171,7 @@ class Scopes:
             if self._purges.count == seen or not self._purges.is_gone(details.target, entry.sent_at_s):
                 return entry
 
-    async def _ask(self, tenant: Tenant, asked: Question, details: Query, client: str) -> Entry:
+    async def _ask(self, tenant: Tenant, asked: CallKey, details: Query, client: str) -> Entry:
         said = self._memo.get(asked)
         if isinstance(said, Failure):
             raise said.again()

@@ -1,1 +1,59 @@
-"""fetching."""
+"""Fetching what the upstream answers: one call for all who ask the same at the same time, its answer kept.
+
+`fetcher` is the only way to the upstream for whoever serves a client; what a caller needs of it is a `need`. What a call brings
+is kept by `landing`: judged against purges, stored by `encoder` (which makes the compressed forms, too), remembered by `memo`
+where it is a failure or the upstream's 4xx.
+"""
+
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+from proxy.clock import Clock
+from proxy.config import Config
+from proxy.core.freshness.purge import Purges
+from proxy.service.fetching.encoder import Encoder
+from proxy.service.fetching.fetcher import Fetcher
+from proxy.service.fetching.landing import Landing
+from proxy.service.fetching.memo import Memo
+from proxy.service.lifetimes.run_lifetimes import RunLifetimes
+from proxy.service.tenancy import Tenancy
+from proxy.store.tiers import TieredStore
+from proxy.upstream.client import Upstream
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fetching:
+    """The room's parts."""
+
+    encoder: Encoder
+    memo: Memo
+    fetcher: Fetcher
+
+
+def open_fetching(
+    stack: AsyncExitStack,
+    config: Config,
+    clock: Clock,
+    *,
+    upstream: Upstream,
+    store: TieredStore,
+    tenancy: Tenancy,
+    lifetimes: RunLifetimes,
+    purges: Purges,
+) -> Fetching:
+    """Open the room; the stack closes it."""
+    encoder = Encoder(store)
+    stack.push_async_callback(encoder.aclose)
+    memo = Memo(clock, negative_s=config.freshness.negative_s)
+    landing = Landing(
+        store=store,
+        encoder=encoder,
+        memo=memo,
+        tenancy=tenancy,
+        lifetimes=lifetimes,
+        purges=purges,
+        max_object_bytes=config.cache.max_object_bytes,
+    )
+    fetcher = Fetcher(upstream, landing, clock)
+    stack.push_async_callback(fetcher.aclose)
+    return Fetching(encoder=encoder, memo=memo, fetcher=fetcher)

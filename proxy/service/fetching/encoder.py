@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from types import MappingProxyType
 
-from proxy.core.freshness.entry import Coding, Entry
+from proxy.core.freshness.entry import Coding, Entry, tombstone
 from proxy.core.http.coding import LEAST_BYTES, encode
 from proxy.core.question.keeping import Keeping
-from proxy.service.fetching.tenancy import Tenant
+from proxy.service.tenancy import Tenant
 from proxy.store.tiers import TieredStore
 
 # gzip takes about 13 us a kB: what is larger would hold up the event loop noticeably.
@@ -39,6 +39,15 @@ class Encoder:
             return held
         disk.put(tenant.namespace, key, entry)
         return True
+
+    def held(self, tenant: Tenant, key: str) -> Entry | None:
+        """Return what memory has under a key."""
+        return self._store.memory.peek(tenant.namespace, key)
+
+    def let_go(self, tenant: Tenant, key: str, entry: Entry) -> None:
+        """Let memory go of an entry, if it is the one that it has under a key."""
+        if self.held(tenant, key) is entry:
+            self._store.memory.put(tenant.namespace, key, tombstone(entry.sent_at_s))
 
     async def choose(self, tenant: Tenant, key: str, entry: Entry, wanted: Sequence[Coding]) -> tuple[Coding, bytes]:
         """Return the coding and body to send: the best of `wanted` (the best first, at least one) that is ready.

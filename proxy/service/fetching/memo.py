@@ -9,7 +9,7 @@ from proxy.core.freshness.entry import Entry
 from proxy.core.freshness.purge import Purge
 from proxy.core.raised import anew
 from proxy.errors import UpstreamError
-from proxy.service.fetching.question import Question
+from proxy.service.fetching.call_key import CallKey
 
 _MOST = 10_000
 
@@ -29,13 +29,13 @@ class Memo:
     """Remembers, for `negative_s` seconds after it was told, the upstream's own 4xx (an Entry) and failures."""
 
     def __init__(self, clock: Clock, *, negative_s: float) -> None:
-        self._said: TTLCache[Question, Entry | Failure] = TTLCache(maxsize=_MOST, ttl=negative_s, timer=clock.monotonic_s)
+        self._said: TTLCache[CallKey, Entry | Failure] = TTLCache(maxsize=_MOST, ttl=negative_s, timer=clock.monotonic_s)
 
-    def get(self, question: Question) -> Entry | Failure | None:
+    def get(self, question: CallKey) -> Entry | Failure | None:
         """Return what was remembered about a question within the last `negative_s` seconds."""
         return self._said.get(question) if self._said else None
 
-    def remember(self, question: Question, said: Entry | UpstreamError) -> None:
+    def remember(self, question: CallKey, said: Entry | UpstreamError) -> None:
         """Remember the upstream's 4xx or a failure."""
         self._said[question] = said if isinstance(said, Entry) else Failure(error=anew(said))
 
@@ -44,6 +44,6 @@ class Memo:
         for question in [question for question in self._said if purge.takes(question.target)]:
             self._said.pop(question, None)
 
-    def forget(self, question: Question) -> None:
+    def forget(self, question: CallKey) -> None:
         """Forget a question, because the upstream has answered it."""
         self._said.pop(question, None)

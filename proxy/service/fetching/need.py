@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from proxy.core.freshness.entry import Entry
 from proxy.core.series.extents import Extents
 from proxy.errors import UpstreamError
-from proxy.service.fetching.tenancy import Tenant
-from proxy.upstream.client import Taking
+from proxy.service.tenancy import Tenant
+from proxy.upstream.client import Parser
 from proxy.upstream.exchange import Bounds
 
 
@@ -38,9 +38,9 @@ class Need:
     `refreshed_s`: when what the caller has in hand was fetched (wall time). `client`: who asks.
     `deadline_s`: until when who has nothing in hand waits (monotonic clock), however many calls it takes.
     `bounds`: how much an answer may hold, where that is less than usual. `keep`: False where the answer is of no
-    use as it is, so that it isn't stored. `in_vain`: called where the flight brings no 200, with what it failed of (None where
+    use as it is, so that it isn't stored. `on_failure`: called where the flight brings no 200, with the error (None where
     the upstream answered something else), whoever still waits for it then, unless the upstream wants to be left alone or
-    refuses the key. `serves`: whether an answer that landed before is of use (None: any). `taking`: how to take the answer
+    refuses the key. `accepts`: whether an answer that landed before is of use (None: any). `parser`: how to take the answer
     apart, if it is to be.
     """
 
@@ -53,6 +53,6 @@ class Need:
     deadline_s: float = math.inf
     bounds: Bounds | None = None
     keep: bool = True
-    in_vain: Callable[[UpstreamError | None], None] | None = None
-    serves: Callable[[Entry], bool] | None = None
-    taking: Taking | None = None
+    on_failure: Callable[[UpstreamError | None], None] | None = None
+    accepts: Callable[[Entry], bool] | None = None
+    parser: Parser[Extents] | None = None

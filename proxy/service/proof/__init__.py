@@ -1,1 +1,61 @@
-"""proof."""
+"""Whether answers may be computed from what the upstream said.
+
+`proving` takes answers apart and proves them whole, where that is needed by probes (`probed`). `witnesses` sees to it that the
+upstream still sends as much as was counted on, `checks` that it still follows the rule that answers are computed by.
+"""
+
+import asyncio
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+from proxy.clock import Clock
+from proxy.config import Config
+from proxy.core.proof.limits import Limits
+from proxy.service.fetching.fetcher import Fetcher
+from proxy.service.knowledge.shelves import Shelves
+from proxy.service.proof.checks import Checks
+from proxy.service.proof.proving import Prover
+from proxy.service.proof.witnesses import Witnesses
+from proxy.service.tenancy import Tenancy
+from proxy.store.sqlite import SqliteStore
+from proxy.upstream.client import Upstream
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """The room's parts."""
+
+    checks: Checks
+    prover: Prover
+    witnesses: Witnesses
+
+
+async def open_proof(
+    stack: AsyncExitStack,
+    config: Config,
+    clock: Clock,
+    *,
+    upstream: Upstream,
+    fetcher: Fetcher,
+    shelves: Shelves,
+    tenancy: Tenancy,
+    disk: SqliteStore,
+    limits: Limits,
+) -> Proof:
+    """Open the room; the stack closes it. `limits`: what was seen of the upstream's."""
+    checks = Checks(upstream, shelves, clock, shadow_s=config.series.shadow_s)
+    stack.push_async_callback(checks.aclose)
+    witnesses = Witnesses(upstream=upstream, limits=limits, shelves=shelves, tenancy=tenancy, disk=disk, clock=clock)
+    await witnesses.open()
+    stack.push_async_callback(witnesses.aclose)
+    watching = asyncio.create_task(witnesses.run(), name="witnesses.run")
+    stack.push_async_callback(ended, watching)
+    prover = Prover(fetcher, limits, shelves, clock, overlap_s=config.series.overlap_s)
+    stack.push_async_callback(prover.aclose)
+    return Proof(checks=checks, prover=prover, witnesses=witnesses)
+
+
+async def ended(task: "asyncio.Task[None]") -> None:
+    """End a task that runs for as long as the process."""
+    task.cancel()
+    await asyncio.wait([task])

@@ -15,7 +15,7 @@ nothing left to compare, a series has to tell, any that is asked for.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from dataclasses import replace
 
 import structlog
@@ -25,12 +25,14 @@ from proxy.core.budget import Priority
 from proxy.core.proof.stretch import stretch
 from proxy.core.proof.wholeness import probes
 from proxy.core.series.answers import splitting
-from proxy.core.series.extents import Computed, Extents, Known, answer, computing, plan_of, window_of
+from proxy.core.series.extents import Computed, Extents, Known, answer, computing, recipe_of, window_of
 from proxy.core.series.metrics_query import MetricsQuery
 from proxy.core.surrogates import LoneSurrogates
 from proxy.errors import UpstreamError
+from proxy.service.knowledge.shelves import Shelves
 from proxy.slices import in_slices
 from proxy.upstream.client import Upstream
+from proxy.upstream.reply import Reply
 
 # A short series tells little of the rule; once it was found broken any may tell that it holds again.
 LEAST_ROWS = 1_000
@@ -56,9 +58,10 @@ class _Refused(Exception):
 class Checks:
     """Says whether the rule holds, and sees to it that it is looked at."""
 
-    def __init__(self, upstream: Upstream, clock: Clock, *, shadow_s: float) -> None:
+    def __init__(self, upstream: Upstream, shelves: Shelves, clock: Clock, *, shadow_s: float) -> None:
         """`shadow_s`: seconds between two comparisons while anything is computed; 0: there are none."""
         self._upstream = upstream
+        self._shelves = shelves
         self._clock = clock
         self._shadow_s = shadow_s
         # What the next comparison is of: a sampled answer (True), one that has all rows of a window, or any (None); and which
@@ -74,10 +77,13 @@ class Checks:
         self._suspect: MetricsQuery | None = None
         self._culprit: tuple[MetricsQuery, MetricsQuery] | None = None
         self._known: bytes | None = None
-        self.trusted = True
         self.passed = 0
         self.failed = 0
-        self.distrusted: Callable[[], None] = lambda: None
+
+    @property
+    def trusted(self) -> bool:
+        """Whether the rule holds, as far as anybody knows: nothing is computed otherwise."""
+        return self._shelves.is_open
 
     def note(self, extents: Extents) -> None:
         """Take notice of complete series: one of them may serve as the canary."""
@@ -201,8 +207,8 @@ class Checks:
         last, body = computed.through, computed.body
         if last is not None and last >= question.first and (question.last is None or question.last > last):
             closed = replace(question, last=last)
-            if (plan := plan_of(extents, closed)) is not None:
-                question, body = closed, (await in_slices(computing(plan))).body
+            if (recipe := recipe_of(extents, closed)) is not None:
+                question, body = closed, (await in_slices(computing(recipe))).body
         await self._shadow(question, body, extents.question)
 
     async def _shadow(self, question: MetricsQuery, computed: bytes, source: MetricsQuery) -> None:
@@ -270,7 +276,8 @@ class Checks:
 
     async def _ask(self, question: MetricsQuery) -> bytes:
         query = question.query
-        reply = await self._upstream.get(query.target, self._upstream.ticket(Priority.REFRESH), query.route.check)
+        ticket = self._upstream.ticket(Priority.REFRESH)
+        reply: Reply[object] = await self._upstream.get(query.target, ticket, query.route.check)
         if reply.status != 200:
             raise _Refused
         return reply.body
@@ -283,10 +290,9 @@ class Checks:
         elif not self.trusted:
             _log.warning("series.rule_holds_again", check=check)
         if self.trusted and not holds:
-            self.trusted = False
-            self.distrusted()
+            self._shelves.close()
         elif holds and check != "shadow":
-            self.trusted = True
+            self._shelves.reopen()
         return holds
 
 

@@ -1,4 +1,6 @@
-"""Answers of the upstream proven whole before anything is computed from them: `core.proof.wholeness` has the theory.
+"""Answers of the upstream taken apart, and proven whole before anything is computed from them.
+
+`core.proof.wholeness` has the theory.
 
 What was seen of the upstream lately proves most answers at no cost (`core.proof.limits`). Others are proven by a probe, the
 same question with a smaller limit. Where rows came between the two, what is new is asked for as well, which proves the rest.
@@ -13,6 +15,7 @@ from functools import partial
 import structlog
 
 from proxy.clock import Clock
+from proxy.core.freshness.entry import Entry
 from proxy.core.proof.limits import Limits
 from proxy.core.proof.wholeness import (
     FEW_ROWS,
@@ -31,9 +34,11 @@ from proxy.core.series.metrics_query import MetricsQuery
 from proxy.errors import KeyRefused, UpstreamBusy, UpstreamError
 from proxy.service.fetching.fetcher import Fetcher
 from proxy.service.fetching.need import Fetched, Need
-from proxy.service.fetching.tenancy import Tenant
+from proxy.service.knowledge.shelves import Shelves
 from proxy.service.proof.probed import Said, begun_of, by_name_in, end_of, is_followed, limits_for, only, proven_of
+from proxy.service.tenancy import Tenant
 from proxy.slices import in_slices
+from proxy.upstream.client import Parser
 
 # Proofs take turns with the clients as one of their own: everybody who waits for an answer waits for its proof.
 _CLIENT = "proofs"
@@ -56,17 +61,40 @@ class _Proof:
 
 
 class Prover:
-    """Proves answers whole."""
+    """Takes answers apart and proves them whole."""
 
-    def __init__(self, fetcher: Fetcher, limits: Limits, clock: Clock, *, overlap_s: float) -> None:
+    def __init__(self, fetcher: Fetcher, limits: Limits, shelves: Shelves, clock: Clock, *, overlap_s: float) -> None:
+        """`overlap_s`: how long rows may become visible out of order (`core.series.answers`)."""
         self._fetcher = fetcher
         self._limits = limits
+        self._shelves = shelves
         self._clock = clock
         self._overlap_s = overlap_s
+        self._splitting: dict[tuple[MetricsQuery, str, float], asyncio.Task[Extents | None]] = {}
         self._proving: dict[_Place, asyncio.Task[Extents | None]] = {}
         self._proofs: set[_Proof] = set()
         self.probes = 0
         self.unproven = 0
+
+    def parser(self, question: MetricsQuery) -> Parser[Extents]:
+        """Return how the answer to a question is taken apart while it is checked."""
+        return partial(splitting, question=question, overlap_s=self._overlap_s, documented=True)
+
+    async def taken_apart(self, fetched: Fetched, question: MetricsQuery) -> Extents | None:
+        """Return an answer of the upstream taken apart, None where that isn't possible.
+
+        Where whoever asked for it did not want that, it is done now, once for everybody who waits for it. What was asked for
+        before the rule was found broken may have been made by another one.
+        """
+        if fetched.entry.status != 200 or self._shelves.is_forgotten(fetched.entry.sent_at_s):
+            return None
+        if fetched.extents is not None:
+            return fetched.extents
+        key = (question, fetched.entry.digest, fetched.entry.sent_at_s)
+        if (task := self._splitting.get(key)) is None:
+            task = self._splitting[key] = asyncio.get_running_loop().create_task(self._split(fetched.entry, question))
+            task.add_done_callback(lambda _: self._splitting.pop(key))
+        return await asyncio.shield(task)
 
     def judge(
         self, fetched: Fetched, extents: Extents, known: Sequence[Extents], *, since_s: float = math.inf
@@ -190,7 +218,7 @@ class Prover:
             return None
         question = replace(extents.question, first=first)
         came = await self._fetch(proof, question)
-        end = await self._taken_apart(came, question)
+        end = await self.taken_apart(came, question)
         if end is None or came.tenant is not fetched.tenant or self.judge(came, end, []) is None:
             return None
         followed = {
@@ -206,7 +234,7 @@ class Prover:
         """Ask for all of it again, together with its probes: what came between them before hardly does again."""
         fetched, question = proof.fetched, proof.extents.question
         again, said = await asyncio.gather(self._fetch(proof, question), self._ask_probes(proof))
-        told = await self._taken_apart(again, question)
+        told = await self.taken_apart(again, question)
         if told is None or said is None or again.tenant is not fetched.tenant:
             return None
         if self.judge(again, told, []) is not None:
@@ -216,14 +244,11 @@ class Prover:
         proven = set().union(*(confirmed(told, limit, rows) for limit, rows in said))
         return only(told, proven) if proven else None
 
-    async def _taken_apart(self, came: Fetched, question: MetricsQuery) -> Extents | None:
-        if came.entry.status != 200:
-            return None
+    async def _split(self, entry: Entry, question: MetricsQuery) -> Extents | None:
         try:
-            return await in_slices(
-                splitting(came.entry.body, question, sent_at_s=came.entry.sent_at_s, overlap_s=self._overlap_s)
-            )
-        except ValueError:
+            return await in_slices(splitting(entry.body, question, sent_at_s=entry.sent_at_s, overlap_s=self._overlap_s))
+        except ValueError as exc:
+            _log.warning("series.not_understood", key=question.query.target, reason=str(exc))
             return None
 
     async def _fetch(self, proof: _Proof, question: MetricsQuery) -> Fetched:
@@ -238,7 +263,7 @@ class Prover:
             keep=False,
             persist=False,
             not_before_s=self._clock.now_s(),
-            in_vain=None,
-            serves=None,
-            taking=None,
+            on_failure=None,
+            accepts=None,
+            parser=None,
         )

@@ -9,7 +9,7 @@ first thing after a restart.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import msgspec
 import structlog
@@ -22,10 +22,12 @@ from proxy.core.proof.wholeness import Size, size_of, tails_of
 from proxy.core.series.answers import splitting
 from proxy.core.series.metrics_query import MetricsQuery
 from proxy.errors import UpstreamError
-from proxy.service.fetching.tenancy import Tenancy
+from proxy.service.knowledge.shelves import Shelves
+from proxy.service.tenancy import Tenancy
 from proxy.slices import in_slices
 from proxy.store.sqlite import SqliteStore
 from proxy.upstream.client import Upstream
+from proxy.upstream.reply import Reply
 
 # How often it is looked at whether a witness is due, and what is to be confirmed is kept.
 _LOOK_S = 1.0
@@ -52,22 +54,21 @@ class Witnesses:
 
     def __init__(
         self,
+        *,
         upstream: Upstream,
         limits: Limits,
-        clock: Clock,
-        *,
+        shelves: Shelves,
         tenancy: Tenancy,
         disk: SqliteStore,
-        forget: Callable[[], None],
+        clock: Clock,
     ) -> None:
-        """`forget` is called where less is sent than was counted on: forgets all that was computed with."""
         self._upstream = upstream
+        self._limits = limits
+        self._shelves = shelves
         self._tenancy = tenancy
         self._disk = disk
-        self._kept: Mapping[MetricsQuery, Size] = {}
-        self._limits = limits
         self._clock = clock
-        self._forget = forget
+        self._kept: Mapping[MetricsQuery, Size] = {}
         self._asking: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
@@ -84,7 +85,7 @@ class Witnesses:
         except msgspec.DecodeError as exc:
             # Another version's, or damaged: what was computed with may lack rows.
             _log.warning("series.limits_in_doubt", reason=str(exc))
-            self._forget()
+            self._shelves.forget()
             return
         for claim in kept:
             self._limits.resume(claim.question, claim.size, self._clock.now_s())
@@ -132,12 +133,13 @@ class Witnesses:
         if not confirmed:
             _log.warning("series.limits_in_doubt", key=claim.witness.question.query.target, expected_rows=claim.size.rows)
             self._limits.forget()
-            self._forget()
+            self._shelves.forget()
 
     async def _confirms(self, claim: Claim, question: MetricsQuery) -> bool:
         """Ask a question; tell whether as much was sent as a claim needs. Raises UpstreamError, and _Gone."""
         asked_s, query = self._clock.now_s(), question.query
-        reply = await self._upstream.get(query.target, self._upstream.ticket(Priority.REFRESH), query.route.check)
+        ticket = self._upstream.ticket(Priority.REFRESH)
+        reply: Reply[object] = await self._upstream.get(query.target, ticket, query.route.check)
         if reply.status != 200:
             raise _Gone
         try:

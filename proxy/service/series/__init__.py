@@ -1,1 +1,97 @@
-"""series."""
+"""Questions about series: answered from what is known of them, and asked so that others can be answered, too.
+
+- `computer` computes answers from what is known.
+- `asking` chooses how to obtain an answer that isn't: by `updating`, by `widening`, or as it was asked.
+- `updating` answers by a delta. `deltas` asks for what is new, and `watched` says of what.
+- `widening` asks a wider question. `widening_policy` chooses it, by what `interest` and `run_sizes` know.
+- `assembling` puts long series together.
+- `refreshing` asks when nobody waits.
+"""
+
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+from proxy.clock import Clock
+from proxy.config import Config
+from proxy.service.fetching import Fetching
+from proxy.service.knowledge.learner import Learner
+from proxy.service.knowledge.shelves import Shelves
+from proxy.service.lifetimes.run_lifetimes import RunLifetimes
+from proxy.service.proof import Proof
+from proxy.service.series.asking import Asker
+from proxy.service.series.assembling import Assembler
+from proxy.service.series.computer import Computer
+from proxy.service.series.deltas import Deltas
+from proxy.service.series.interest import Interest
+from proxy.service.series.refreshing import Refresher
+from proxy.service.series.run_sizes import RunSizes
+from proxy.service.series.updating import Updating
+from proxy.service.series.watched import Watched
+from proxy.service.series.widening import Widening
+from proxy.service.series.widening_policy import WideningPolicy
+from proxy.service.statuses import Statuses
+from proxy.store.tiers import TieredStore
+from proxy.upstream.exchange import Bounds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeriesRoom:
+    """The room's parts that others use, or look at."""
+
+    computer: Computer
+    learner: Learner
+    deltas: Deltas
+    assembler: Assembler
+    asker: Asker
+    refresher: Refresher
+
+
+def open_series(
+    stack: AsyncExitStack,
+    config: Config,
+    clock: Clock,
+    *,
+    fetching: Fetching,
+    proof: Proof,
+    statuses: Statuses,
+    shelves: Shelves,
+    lifetimes: RunLifetimes,
+    store: TieredStore,
+) -> SeriesRoom:
+    """Open the room; the stack closes it."""
+    settings, fetcher, prover = config.series, fetching.fetcher, proof.prover
+    # More than can be kept would be fetched in vain.
+    bounds = Bounds(bytes=min(settings.max_fetch_bytes, config.cache.max_object_bytes), rows=settings.max_fetch_rows)
+    interest = Interest(clock)
+    policy = WideningPolicy(interest, clock, max_rows=settings.max_fetch_rows)
+    learner = Learner(shelves, lifetimes, clock, overlap_s=settings.overlap_s)
+    computer = Computer(shelves, proof.checks, interest, fetching.encoder, clock, enabled=settings.enabled)
+    watched = Watched(shelves=shelves, interest=interest, policy=policy, lifetimes=lifetimes, clock=clock, settings=settings)
+    deltas = Deltas(fetcher=fetcher, prover=prover, learner=learner, watched=watched, policy=policy, clock=clock, bounds=bounds)
+    stack.push_async_callback(deltas.aclose)
+    widening = Widening(
+        fetcher=fetcher,
+        prover=prover,
+        learner=learner,
+        computer=computer,
+        policy=policy,
+        encoder=fetching.encoder,
+        lifetimes=lifetimes,
+        bounds=bounds,
+    )
+    assembler = Assembler(
+        fetcher=fetcher, prover=prover, learner=learner, shelves=shelves, lifetimes=lifetimes, clock=clock, bounds=bounds
+    )
+    stack.push_async_callback(assembler.aclose)
+    asker = Asker(
+        fetcher=fetcher,
+        memo=fetching.memo,
+        computer=computer,
+        sizes=RunSizes(store, fetcher, statuses, policy, clock),
+        updating=Updating(deltas, computer, policy),
+        widening=widening,
+        assembler=assembler,
+    )
+    refresher = Refresher(asker=asker, fetcher=fetcher, statuses=statuses, interest=interest, lifetimes=lifetimes, clock=clock)
+    stack.push_async_callback(refresher.aclose)
+    return SeriesRoom(computer=computer, learner=learner, deltas=deltas, assembler=assembler, asker=asker, refresher=refresher)

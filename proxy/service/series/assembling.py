@@ -22,11 +22,12 @@ from proxy.core.series.windows import divided, fewer, planned
 from proxy.errors import UpstreamError
 from proxy.service.fetching.fetcher import Fetcher
 from proxy.service.fetching.need import Need
-from proxy.service.fetching.tenancy import Tenant
+from proxy.service.knowledge.learner import Learner
+from proxy.service.knowledge.shelves import Shelves
+from proxy.service.lifetimes.run_lifetimes import RunLifetimes
 from proxy.service.proof.proving import Prover
-from proxy.service.series.runs import WATCHED_S
-from proxy.service.series.series import Series
-from proxy.service.status.lifetimes import RunLifetimes
+from proxy.service.series.interest import WATCHED_S
+from proxy.service.tenancy import Tenant
 from proxy.upstream.exchange import Bounds
 
 # So many questions about a series within WATCHED_S at least make it worth loading in full, and as many as it has windows.
@@ -55,12 +56,21 @@ class Assembler:
     """Puts long series together."""
 
     def __init__(
-        self, fetcher: Fetcher, series: Series, prover: Prover, lifetimes: RunLifetimes, clock: Clock, *, bounds: Bounds
+        self,
+        *,
+        fetcher: Fetcher,
+        prover: Prover,
+        learner: Learner,
+        shelves: Shelves,
+        lifetimes: RunLifetimes,
+        clock: Clock,
+        bounds: Bounds,
     ) -> None:
         """`bounds`: how large an answer may be; a series may have as many rows as one of a whole run."""
         self._fetcher = fetcher
-        self._series = series
         self._prover = prover
+        self._learner = learner
+        self._shelves = shelves
         self._lifetimes = lifetimes
         self._clock = clock
         self._bounds = bounds
@@ -115,7 +125,7 @@ class Assembler:
 
     def _steps(self, tenant: Tenant, series: MetricsQuery) -> _Steps | None:
         """Return steps of a series that are known, None where it is too long, or nothing is known of it."""
-        for extents in self._series.holding(tenant, series):
+        for extents in self._shelves.look(tenant, series).windows:
             extent = extents.by_name.get(series.name or "")
             if extent is not None and extent.known in {Known.SOME, Known.ALL} and extent.steps:
                 # Of what was sampled nobody knows at what distance; that it was, is a good guess.
@@ -151,10 +161,10 @@ class Assembler:
             if whole is None or whole.rows > self._most_rows or (extent is not None and extent.known is not Known.ALL):
                 return False
             begin = None if last is None else last + 1
-        if whole is None or begin is not None or not self._series.checks.trusted:
+        if whole is None or begin is not None or not self._shelves.is_open:
             return False
         fresh_s = self._lifetimes.of(series.query, tenant).fresh_s
-        await self._series.install(tenant, whole, persist=need.persist, fresh_s=fresh_s)
+        await self._learner.install(tenant, whole, persist=need.persist, fresh_s=fresh_s)
         self.assembled += 1
         return True
 
@@ -166,13 +176,13 @@ class Assembler:
             urgent=False,
             bounds=self._bounds,
             not_before_s=self._clock.now_s(),
-            in_vain=None,
-            taking=self._series.taking(question),
+            on_failure=None,
+            parser=self._prover.parser(question),
         )
         fetched, _ = await self._fetcher.fetch(tenant, question.query, need)
         if fetched.entry.status != 200 or fetched.tenant is not tenant:
             return None
-        extents = await self._series.taken_apart(fetched, question)
+        extents = await self._prover.taken_apart(fetched, question)
         if extents is None:
             return None
         whole = self._prover.judge(fetched, extents, [] if before is None else [before])

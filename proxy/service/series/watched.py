@@ -1,18 +1,26 @@
 """What is being watched of a live run, and which calls bring it up to date: `core.series.deltas` plans most of them."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from zlib import crc32
+
+from cachetools import LRUCache
 
 from proxy.clock import Clock
 from proxy.config import model
 from proxy.core.series.deltas import deltas
 from proxy.core.series.extents import Extents, Known, may_hold
+from proxy.core.series.known_series import KnownSeries
 from proxy.core.series.metrics_query import MetricsQuery
-from proxy.service.fetching.tenancy import Tenant
-from proxy.service.series.series import Series
-from proxy.service.status.lifetimes import RunLifetimes
+from proxy.service.knowledge.shelves import Shelves
+from proxy.service.lifetimes.run_lifetimes import RunLifetimes
+from proxy.service.series.asked import AskedSeries
+from proxy.service.series.interest import Interest
+from proxy.service.series.widening_policy import WideningPolicy
+from proxy.service.tenancy import Tenant
 
+_MOST_RUNS = 2_000
 # So many names are asked for one by one when they came up new; more of them with the whole run.
 _MOST_SINGLY = 8
 # When all of a run is asked for again, as shares of the time after which it must have been: runs that were opened together take
@@ -36,38 +44,66 @@ class Wanted:
 class Watched:
     """Says which windows deltas can bring up to date, and which calls that takes."""
 
-    def __init__(self, series: Series, lifetimes: RunLifetimes, clock: Clock, settings: model.Series) -> None:
-        self._series = series
+    def __init__(
+        self,
+        *,
+        shelves: Shelves,
+        interest: Interest,
+        policy: WideningPolicy,
+        lifetimes: RunLifetimes,
+        clock: Clock,
+        settings: model.Series,
+    ) -> None:
+        self._shelves = shelves
+        self._interest = interest
+        self._policy = policy
         self._lifetimes = lifetimes
         self._clock = clock
         self._rewrite_check_s = settings.rewrite_check_s
         self._call_cost_rows = settings.call_cost_rows
+        # By run and project: what was asked for in full before that wall time is to be asked for again.
+        self._suspect_since_s: LRUCache[tuple[str, str], float] = LRUCache(_MOST_RUNS)
 
-    def serving(self, tenant: Tenant, asked: MetricsQuery) -> Extents | None:
+    def suspect(self, run: MetricsQuery) -> None:
+        """Note that a run's rows may have changed anywhere: what is known of them is to be asked for in full."""
+        self._suspect_since_s[run.run, run.project] = self._clock.now_s()
+
+    def serving(self, tenant: Tenant, known: KnownSeries) -> Extents | None:
         """Return what a question can be answered from once that has been brought up to date by deltas."""
-        if not self._lifetimes.is_live(asked, tenant) or not self._series.checks.trusted:
-            return None
+        asked = known.question
+        since_s = max(
+            self._suspect_since_s.get((asked.run, asked.project), -math.inf), self._lifetimes.status_changed_s(asked, tenant)
+        )
         # Not at the same time for all runs that were first looked at together.
         share = _EARLIEST + (_LATEST - _EARLIEST) * crc32(asked.run.encode()) / 2**32
-        checked_s, since_s = self._clock.now_s() - self._rewrite_check_s * share, self._series.runs.run(asked).suspect_since_s
-        for extents, computed in self._series.known(tenant, asked):
+        checked_s = self._clock.now_s() - self._rewrite_check_s * share
+        for recipe in known.recipes:
             # What is known to be empty has no tail: that is asked for from the first step on.
-            if extents.question.last is not None or computed.through is None:
+            if recipe.source.question.last is not None or recipe.through is None:
                 continue
-            if computed.whole_at_s > checked_s and computed.whole_at_s >= since_s:
-                return extents
+            if recipe.whole_at_s > checked_s and recipe.whole_at_s >= since_s:
+                return recipe.source if self._lifetimes.is_live(asked, tenant) else None
         return None
 
-    def has_come(self, tenant: Tenant, asked: MetricsQuery, since_s: float) -> bool:
-        """Tell whether a question can be answered from what was asked for since then."""
-        return any(computed.tail_at_s >= since_s for _, computed in self._series.known(tenant, asked))
+    def can_be_refreshed(self, asked: AskedSeries) -> bool:
+        """Tell whether a question can be answered from what deltas bring up to date."""
+        return self.serving(asked.tenant, self._shelves.look(asked.tenant, asked.metrics, asked.known)) is not None
+
+    def has_come(self, asked: AskedSeries, since_s: float) -> bool:
+        """Tell whether a question can be answered from what was asked for since a wall time."""
+        known = self._shelves.look(asked.tenant, asked.metrics)
+        return any(recipe.tail_at_s >= since_s for recipe in known.recipes)
+
+    def names(self, run: MetricsQuery) -> list[str]:
+        """Return the names that are being watched of a run."""
+        return [name for name, _ in self._interest.watched(run) if name is not None]
 
     def wanted(self, tenant: Tenant, run: MetricsQuery) -> list[Wanted]:
         """Return what is being watched of a run, by the windows that it is answered from."""
         wanted: dict[int, Wanted] = {}
-        for name, group in self._series.runs.watched(run):
+        for name, group in self._interest.watched(run):
             asked = replace(run, name=name, group=group)
-            extents = self.serving(tenant, asked)
+            extents = self.serving(tenant, self._shelves.look(tenant, asked))
             if extents is None:
                 continue
             one = wanted.setdefault(id(extents), Wanted(extents=extents))
@@ -94,7 +130,7 @@ class Watched:
         questions: list[MetricsQuery] = []
         for one in wanted:
             scope = one.extents.question
-            for extents in self._series.shelves.peek(tenant, scope.wide):
+            for extents in self._shelves.peek(tenant, scope.wide):
                 if extents.question != scope:
                     continue
                 known = extents.by_name.items()
@@ -114,8 +150,8 @@ class Watched:
             question = one.extents.question
             (planned if question.name is None else singles.setdefault(replace(question, name=None), [])).append(one)
         for question, alone in singles.items():
-            others = self._series.runs.others(question, len(alone))
-            if others is None or len(alone) < 2:
+            others = self._policy.others(question, len(alone)) if len(alone) > 1 else None
+            if others is None:
                 planned += alone
                 continue
             by_name = {name: extent for one in alone for name, extent in one.extents.by_name.items()}

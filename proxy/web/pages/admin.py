@@ -51,8 +51,8 @@ async def _state(parts: Parts, _visit: Visit, _request: web.BaseRequest, _query:
     return health_document(parts) | {
         "requests": parts.requests,
         "purges": parts.purging.purges.count,
-        "series_bytes": parts.series.shelves.size_bytes,
-        "runs_refreshing": parts.deltas.in_flight,
+        "series_bytes": parts.shelves.size_bytes,
+        "runs_refreshing": parts.series.deltas.in_flight,
     }
 
 

@@ -15,7 +15,7 @@ def expose(parts: Parts) -> None:
     count("client_limited", "Requests of clients over their limits", lambda: parts.limits.delayed, what="delayed")
     count("client_limited", "Requests of clients over their limits", lambda: parts.limits.refused, what="refused")
     count("requests_received", "Requests received, answered or not", lambda: parts.requests)
-    gauge("upstream_in_flight", "Questions being asked upstream now", lambda: parts.fetcher.in_flight)
+    gauge("upstream_in_flight", "Questions being asked upstream now", lambda: parts.fetching.fetcher.in_flight)
     gauge("key_refused", "1 while the upstream refuses the shared key", lambda: upstream.condition() is Condition.KEY_REFUSED)
     if (lines := parts.lines) is not None:
         count("log_lines_dropped", "Lines of the log that could not be written", lambda: lines.dropped)
@@ -40,7 +40,7 @@ def expose(parts: Parts) -> None:
 
 
 def _expose_budget(parts: Parts) -> None:
-    gauge, count, turnstile = parts.telemetry.gauge, parts.telemetry.count, parts.upstream.turnstile
+    gauge, count, turnstile = parts.telemetry.gauge, parts.telemetry.count, parts.turnstile
     budget = turnstile.budget
     gauge("cooldown_remaining_seconds", "Time until the upstream is asked again", lambda: turnstile.remaining_s)
     count("cooldowns", "Times that the upstream was left alone", lambda: budget.breaker.begun)
@@ -64,18 +64,19 @@ def _is(turnstile: Turnstile, state: State) -> bool:
 
 
 def _expose_series(parts: Parts) -> None:
-    gauge, count, series, deltas = parts.telemetry.gauge, parts.telemetry.count, parts.series, parts.deltas
+    gauge, count, series, deltas = parts.telemetry.gauge, parts.telemetry.count, parts.series.computer, parts.series.deltas
+    checks = parts.proof.checks
     count("series_computed", "Answers computed from what other questions brought", lambda: series.computed)
-    gauge("series_trusted", "1 while the upstream samples by the rule that is computed with", lambda: series.checks.trusted)
-    count("series_checks", "Checks of that rule", lambda: series.checks.passed, result="passed")
-    count("series_checks", "Checks of that rule", lambda: series.checks.failed, result="failed")
+    gauge("series_trusted", "1 while the upstream samples by the rule that is computed with", lambda: checks.trusted)
+    count("series_checks", "Checks of that rule", lambda: checks.passed, result="passed")
+    count("series_checks", "Checks of that rule", lambda: checks.failed, result="failed")
     count("series_delta_calls", "Calls for what is new of live runs", lambda: deltas.calls)
-    count("series_delta_rows_saved", "Rows that such calls didn't ask for again", lambda: deltas.rows_saved)
-    count("series_probes", "Questions asked to prove that an answer is whole", lambda: parts.prover.probes)
-    count("series_unproven", "Answers of which that could not be proven", lambda: parts.prover.unproven)
-    count("series_delta_misfits", "Times that what was new did not fit what was known", lambda: deltas.misfits)
-    count("series_assembled", "Long series put together from windows", lambda: parts.assembler.assembled)
-    gauge("series_bytes", "What complete series take in memory", lambda: series.shelves.size_bytes)
+    count("series_delta_rows_saved", "Rows that such calls didn't ask for again", lambda: parts.series.learner.rows_saved)
+    count("series_probes", "Questions asked to prove that an answer is whole", lambda: parts.proof.prover.probes)
+    count("series_unproven", "Answers of which that could not be proven", lambda: parts.proof.prover.unproven)
+    count("series_delta_misfits", "Times that what was new did not fit what was known", lambda: parts.series.learner.misfits)
+    count("series_assembled", "Long series put together from windows", lambda: parts.series.assembler.assembled)
+    gauge("series_bytes", "What complete series take in memory", lambda: parts.shelves.size_bytes)
     gauge("series_tail_age_seconds", "Age of the newest rows of the last computed answer", lambda: series.tail_age_s)
     gauge("series_whole_age_seconds", "Time since all of the last computed answer was asked for", lambda: series.whole_age_s)
     for route in ("list", "details"):

@@ -41,10 +41,10 @@ def health_document(parts: Parts) -> dict[str, object]:
             "memory_entries": parts.store.memory.entries,
         },
         "series": {
-            "trusted": parts.series.checks.trusted,
-            "answers_computed": parts.series.computed,
-            "checks_passed": parts.series.checks.passed,
-            "checks_failed": parts.series.checks.failed,
+            "trusted": parts.proof.checks.trusted,
+            "answers_computed": parts.series.computer.computed,
+            "checks_passed": parts.proof.checks.passed,
+            "checks_failed": parts.proof.checks.failed,
         },
         "tokens": None if parts.tokens is None else parts.tokens.trouble or "ok",
         "organization_known": parts.tenancy.current().known,
@@ -52,7 +52,7 @@ def health_document(parts: Parts) -> dict[str, object]:
 
 
 def _upstream(parts: Parts) -> dict[str, object]:
-    turnstile, now_s = parts.upstream.turnstile, parts.clock.monotonic_s()
+    turnstile, now_s = parts.turnstile, parts.clock.monotonic_s()
     budget = turnstile.budget
     return {
         "condition": parts.upstream.condition().value,
@@ -82,12 +82,12 @@ def _troubles(parts: Parts) -> list[str]:
         case Condition.KEY_REFUSED:
             troubles.append("pluto-api refuses the shared key: only what is fresh is served")
         case Condition.RESTING:
-            troubles.append(f"pluto-api is left alone for another {parts.upstream.turnstile.remaining_s:.0f} s")
+            troubles.append(f"pluto-api is left alone for another {parts.turnstile.remaining_s:.0f} s")
         case Condition.OPEN:
             pass
     if parts.upstream.unreachable is not None:
         troubles.append(f"pluto-api: the last call failed: {parts.upstream.unreachable}")
-    if not parts.series.checks.trusted:
+    if not parts.proof.checks.trusted:
         troubles.append("pluto-api samples series by another rule than it did: nothing is computed, every question is asked")
     if parts.tokens is not None and parts.tokens.trouble is not None:
         troubles.append("the token file cannot be used: the tokens that were read last go on being good")

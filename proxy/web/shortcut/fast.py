@@ -32,9 +32,9 @@ from proxy.core.freshness.entry import Coding, Entry
 from proxy.core.freshness.outcome import NAME
 from proxy.core.freshness.verdict import Lifetimes, Verdict, age_s, judge, stale_s
 from proxy.core.question.query import Query
-from proxy.service.fetching.tenancy import Tenancy, Tenant
+from proxy.service.lifetimes.run_lifetimes import RunLifetimes
 from proxy.service.reader import Answer
-from proxy.service.status.lifetimes import RunLifetimes
+from proxy.service.tenancy import Tenancy, Tenant
 from proxy.store.memory import MemoryStore
 from proxy.telemetry import Telemetry
 from proxy.web.gate.guard import Visit

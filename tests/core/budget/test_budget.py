@@ -161,7 +161,7 @@ class Model(RuleBasedStateMachine):
 
 
 TestModel = Model.TestCase
-TestModel.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestModel.settings = settings(max_examples=150, stateful_step_count=40)
 
 
 def going(budget: Budget, count: int, *, now_s: float = 0.0) -> list[Ticket]:

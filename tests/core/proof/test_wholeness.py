@@ -48,7 +48,7 @@ def size(body: bytes) -> Size:
 
 
 @given(total=st.integers(4, 5_000), cap=st.integers(3, 1_000), limit=st.integers(1, 64))
-@settings(max_examples=2_000, deadline=None)
+@settings(max_examples=2_000)
 def test_a_probe_differs_where_rows_are_left_out(total: int, cap: int, limit: int) -> None:
     """Where some of a name's rows came, the answer to a probe that is chosen for their number is not what is computed."""
 
@@ -62,7 +62,7 @@ def test_a_probe_differs_where_rows_are_left_out(total: int, cap: int, limit: in
 
 
 @given(lengths=LENGTHS, cap=CAPS)
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 def test_what_probes_confirm_is_whole(lengths: list[int], cap: Cap) -> None:
     """No name of which rows are missing is confirmed, whatever the upstream keeps to, as long as it sends three rows."""
     rows = rows_of(lengths)
@@ -76,7 +76,7 @@ def test_what_probes_confirm_is_whole(lengths: list[int], cap: Cap) -> None:
 
 
 @given(lengths=st.lists(st.integers(9, 400), min_size=1, max_size=3))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_most_answers_can_be_proven(lengths: list[int]) -> None:
     """Two small probes at most prove what nothing is missing of, names of equal length and most others."""
     extents = split(told(rows_of(lengths), None), QUESTION, sent_at_s=0)
@@ -89,7 +89,7 @@ def test_most_answers_can_be_proven(lengths: list[int]) -> None:
 
 
 @given(seen=LENGTHS, lengths=LENGTHS, cap=CAPS)
-@settings(max_examples=1_500, deadline=None)
+@settings(max_examples=1_500)
 def test_what_is_half_of_what_was_seen_is_whole(seen: list[int], lengths: list[int], cap: Cap) -> None:
     """An answer at most half as large, in every respect, as one that the upstream sent lacks nothing."""
     before, now = told(rows_of(seen), cap), told(rows_of(lengths), cap)
@@ -177,7 +177,7 @@ def test_as_much_as_was_seen_may_be_cut(respect: str) -> None:
 @given(
     seen=st.integers(1, 60), now=st.integers(1, 60), long=st.integers(1, 20), cap=st.integers(4, 40), how=st.sampled_from(How)
 )
-@settings(max_examples=1_500, deadline=None)
+@settings(max_examples=1_500)
 def test_few_long_rows_may_be_as_much_as_many_short_ones(seen: int, now: int, long: int, cap: int, how: How) -> None:
     """Where bytes are capped, an answer of half the rows is whole only if it has half the bytes too."""
     limit = Cap(of=Of.BYTES, how=how, size=cap)

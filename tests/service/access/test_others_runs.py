@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from proxy.service.fetching.tenancy import VALIDATE_TARGET
+from proxy.service.tenancy import VALIDATE_TARGET
 from proxy.standin import Fault, FaultKind, Row
 from proxy.standin.faults import ANY_PATH
 from tests.support.tokens import (
@@ -227,7 +227,7 @@ async def test_computed_answers_and_tags(tmp_path: Path) -> None:
     async with guarded(tmp_path, series__enabled="true", series__shadow_s=0) as running:
         panel = f"{METRICS}?runId={THEIRS}&projectName={{}}&logName=loss&limit={{}}"
         tags = [(await running.get(panel.format("theirs", limit), **bearer(ALL))).headers["ETag"] for limit in (10, 9, 3, 10)]
-        assert running.parts.series.computed > 1
+        assert running.parts.series.computer.computed > 1
         for limit in (10, 9, 3, 2):
             for tag in (*tags, "*"):
                 assert (await running.get(panel.format("theirs", limit), If_None_Match=tag, **bearer(TEAM))).status == 404

@@ -96,7 +96,7 @@ async def test_everyone_leaving_leaves_an_entry_behind(tmp_path: Path) -> None:
 async def test_who_joins_a_call_in_the_moment_of_its_landing_is_not_caught_in_it(tmp_path: Path) -> None:
     """As above, where somebody else's call served an entry that is too old for this caller."""
     async with live(tmp_path) as (running, _):
-        fetcher, tenant, now_s = running.parts.fetcher, running.parts.tenancy.current(), running.clock.now_s()
+        fetcher, tenant, now_s = running.parts.fetching.fetcher, running.parts.tenancy.current(), running.clock.now_s()
         query = MetricsQuery(run="1", project="p", name="loss", group=None, limit=10, first=0, last=None).query
         need = Need(not_before_s=now_s, persist=True, landings=0)
         entry = Entry(body=b"", sent_at_s=now_s - 1, digest=digest_of(b""))
@@ -105,7 +105,7 @@ async def test_who_joins_a_call_in_the_moment_of_its_landing_is_not_caught_in_it
         async def carry_out(_: object) -> Fetched:
             return brought.pop(0)
 
-        with patch.object(fetcher, "carry_out", carry_out):
+        with patch.object(fetcher._flights, "_carry_out", carry_out):
             fetcher.refresh(tenant, query, need)
             fetched, joined = await asyncio.create_task(fetcher.fetch(tenant, query, need))
         assert (fetched.asked, joined) == (True, False)

@@ -7,8 +7,8 @@ import pytest
 from proxy.clock import SystemClock
 from proxy.core.raised import let_go
 from proxy.errors import UpstreamFailed
+from proxy.service.fetching.call_key import CallKey
 from proxy.service.fetching.memo import Failure, Memo
-from proxy.service.fetching.question import Question
 from proxy.standin import Fault, FaultKind
 from tests.support.held_errors import Body, raised
 from tests.support.world import World, world
@@ -16,7 +16,7 @@ from tests.support.world import World, world
 
 def test_what_is_remembered_of_a_failure() -> None:
     """It holds nothing, neither of where it was raised first nor of those who raise it again."""
-    memo, question = Memo(SystemClock(), negative_s=60), Question("fingerprint", "/api/runs/metrics")
+    memo, question = Memo(SystemClock(), negative_s=60), CallKey("fingerprint", "/api/runs/metrics")
     error = raised(UpstreamFailed("no"), Body())
     assert isinstance(error, UpstreamFailed)
     memo.remember(question, error)
@@ -31,7 +31,7 @@ def test_what_is_remembered_of_a_failure() -> None:
 
 
 async def frames(running: World) -> int:
-    said = running.parts.reader._memo.get(next(iter(running.parts.reader._memo._said)))
+    said = next(iter(running.parts.fetching.memo._said.values()))
     count, traceback = 0, said.error.__traceback__  # type: ignore[union-attr]  # a Failure in this test
     while traceback is not None:
         count, traceback = count + 1, traceback.tb_next

@@ -65,7 +65,7 @@ async def ask(running: World, upstream: OracleUpstream, number: int, *, grows: b
     if grows:
         upstream.meanwhile = [lambda: log(upstream)] * 20
     await running.get(target(asked(number)))
-    await running.parts.series.checks.settled()
+    await running.parts.proof.checks.settled()
 
 
 @pytest.mark.parametrize("grows", [False, True], ids=["stands still", "grows with each answer"])
@@ -76,7 +76,7 @@ async def test_a_changed_rule_is_noticed_within_a_minute(tmp_path: Path, rule: R
     async with series_world(tmp_path, limits=Limits(), series__shadow_s=30) as (running, upstream):
         for _ in range(900):
             log(upstream)
-        checks = running.parts.series.checks
+        checks = running.parts.proof.checks
         for number in range(10 * after_s):
             await ask(running, upstream, number, grows=grows)
         assert checks.trusted
@@ -100,11 +100,11 @@ async def test_a_changed_rule_is_noticed_by_a_long_series(tmp_path: Path, rule: 
         async with series_world(tmp_path, limits=Limits(), series__shadow_s=30) as (running, upstream):
             for _ in range(2_500):
                 log(upstream)
-            checks = running.parts.series.checks
+            checks = running.parts.proof.checks
             for number in range(1, 600):
                 await ask(running, upstream, number, grows=False)
                 await running.settled()
-            assert running.parts.assembler.assembled
+            assert running.parts.series.assembler.assembled
             assert checks.trusted
             upstream.instead = rule(upstream)
             for number in range(10 * NOTICED_S):

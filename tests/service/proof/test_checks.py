@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 
 from proxy.core.series import growth
-from proxy.service.series import series as series_module
+from proxy.service.knowledge import learner
 from tests.support.broken_rules import LONG, ask, no_last_row, printed, rows_in
 from tests.support.oracle import permitted
 from tests.support.oracle_upstream import REFUSAL, OracleUpstream, asked_of, row, series_world, target
@@ -37,7 +37,7 @@ async def test_the_canary_passes(tmp_path: Path) -> None:
     async with series_world(tmp_path) as (running, upstream):
         upstream.put(row("loss", step, value=step / 7) for step in range(LONG))
         await ask(running, "logName=loss&limit=10")
-        checks = running.parts.series.checks
+        checks = running.parts.proof.checks
         assert (checks.trusted, checks.passed, checks.failed) == (True, 1, 0)
         assert len(upstream.asked) == 5
         for seconds, passed in ((500, 1), (200, 2)):
@@ -61,7 +61,7 @@ async def test_a_changed_rule(tmp_path: Path, broken: Callable[[OracleUpstream],
         upstream.put(row("loss", step, value=step / 7) for step in range(LONG))
         upstream.instead = broken(upstream)
         await ask(running, "logName=loss&limit=10")
-        assert not running.parts.series.checks.trusted
+        assert not running.parts.proof.checks.trusted
         assert "another rule" in (await running.get("/readyz")).body.decode()
         assert "pluto_proxy_series_trusted 0.0" in (await running.get("/metrics")).body.decode()
         for limit in (10, 11):
@@ -70,7 +70,7 @@ async def test_a_changed_rule(tmp_path: Path, broken: Callable[[OracleUpstream],
         upstream.instead = None
         running.advance(301)
         await ask(running, "logName=loss&limit=12")
-        assert running.parts.series.checks.trusted
+        assert running.parts.proof.checks.trusted
         await ask(running, "logName=loss&limit=13")
         calls = len(upstream.asked)
         await ask(running, "logName=loss&limit=14")
@@ -89,7 +89,7 @@ async def test_rows_that_come_meanwhile_are_no_breach(tmp_path: Path) -> None:
 
         upstream.instead = growing
         await ask(running, "logName=loss&limit=10")
-        checks = running.parts.series.checks
+        checks = running.parts.proof.checks
         assert (checks.trusted, checks.passed, checks.failed) == (True, 0, 0)
         tried = upstream.asked.count(target("logName=loss&limit=10000"))
         for _ in range(12):  # an hour
@@ -108,7 +108,7 @@ async def test_the_shadow(tmp_path: Path) -> None:
     async with series_world(tmp_path, series__shadow_s=60) as (running, upstream):
         upstream.put(row("loss", step, value=step) for step in range(90))
         await ask(running, "logName=loss&limit=10")
-        checks = running.parts.series.checks
+        checks = running.parts.proof.checks
         assert (checks.passed, checks.failed) == (1, 0)
         running.advance(1)
         await ask(running, "logName=loss&limit=11")
@@ -133,17 +133,17 @@ async def test_distrust_while_an_answer_is_taken_apart(tmp_path: Path, monkeypat
     """What was asked for before the rule was found broken isn't computed from, however far it had come, once it holds again."""
     async with series_world(tmp_path) as (running, upstream):
         upstream.put(row("loss", step) for step in range(LONG))
-        series = running.parts.series
+        checks, prover = running.parts.proof.checks, running.parts.proof.prover
         await running.get(target("logName=loss&limit=10000"))
-        await series.checks.settled()
+        await checks.settled()
         # Long enough for all of it to be asked for again, by nobody else.
-        series.checks._next_canary_s = math.inf
+        checks._next_canary_s = math.inf
         running.advance(20_000)
         upstream.instead = capped(upstream)
-        knowing_again, taken_apart = growth.knowing_again, series.taken_apart
+        knowing_again, taken_apart = growth.knowing_again, prover.taken_apart
 
         def break_the_rule() -> None:
-            series.checks._judge(False, check="canary")
+            checks._judge(False, check="canary")
             upstream.instead = None
 
         def broken_within(*args: Any, **more: Any) -> Any:
@@ -159,14 +159,14 @@ async def test_distrust_while_an_answer_is_taken_apart(tmp_path: Path, monkeypat
 
         with monkeypatch.context() as broken:
             if within:
-                broken.setattr(series_module, "knowing_again", broken_within)
+                broken.setattr(learner, "knowing_again", broken_within)
             else:
-                broken.setattr(series, "taken_apart", broken_before)
+                broken.setattr(prover, "taken_apart", broken_before)
             assert (await running.get(target("logName=loss&limit=10000"))).status == 200
-        assert not series.checks.trusted
-        assert not series.shelves.size_bytes
+        assert not checks.trusted
+        assert not running.parts.shelves.size_bytes
         running.advance(1)
-        series.checks._judge(True, check="canary")
+        checks._judge(True, check="canary")
         said = await running.get(target("logName=loss&stepMin=1000&limit=10000"))
         assert len(rows_in(said.body)) == LONG - 1000
 
@@ -177,7 +177,7 @@ async def test_a_comparison_behind_the_end_of_a_series(tmp_path: Path) -> None:
         upstream.put([*(row("a", step) for step in range(10)), *(row("b", step) for step in range(100))])
         await ask(running, "limit=9&stepMin=50")
         assert upstream.asked[-1] == target("limit=9&stepMin=50")
-        assert running.parts.series.checks.passed == 1
+        assert running.parts.proof.checks.passed == 1
 
 
 async def test_the_canary_is_a_series_that_can_be_one(tmp_path: Path) -> None:
@@ -187,7 +187,7 @@ async def test_the_canary_is_a_series_that_can_be_one(tmp_path: Path) -> None:
         upstream.put(row("too/long", step) for step in range(5_001))
         await ask(running, "logName=none")
         await ask(running, "logName=loss")
-        checks = running.parts.series.checks
+        checks = running.parts.proof.checks
         assert (checks.trusted, checks.passed) == (True, 1)
 
 
@@ -206,5 +206,5 @@ async def test_a_check_that_is_refused(tmp_path: Path) -> None:
 
         upstream.instead = refusing
         await ask(running, "logName=loss&limit=10")
-        checks = running.parts.series.checks
+        checks = running.parts.proof.checks
         assert (checks.trusted, checks.passed, checks.failed) == (True, 0, 0)

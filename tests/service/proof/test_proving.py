@@ -50,7 +50,7 @@ async def look(running: World, *names: str) -> None:
 
 async def get(running: World, raw: str) -> Reply:
     reply = await running.get(target(raw))
-    await running.parts.series.checks.settled()
+    await running.parts.proof.checks.settled()
     return reply
 
 
@@ -70,7 +70,7 @@ async def test_a_silent_cap(tmp_path: Path, of: Of, how: How) -> None:
                 reply = await get(running, f"logName=loss&stepMin={first}&stepMax={first + 9}")
                 assert steps(reply) == list(range(first, first + 10))
             running.advance(31)
-        assert running.parts.series.checks.trusted
+        assert running.parts.proof.checks.trusted
 
 
 @pytest.mark.parametrize("how", How)
@@ -174,10 +174,10 @@ async def test_a_cap_that_comes_later(tmp_path: Path, of: Of, how: How) -> None:
         await look(running, "late")
         assert steps(await get(running, "logName=late&stepMin=1000&stepMax=1009")) != list(range(1_000, 1_010))
         running.advance(26)
-        await running.parts.witnesses.settled()
+        await running.parts.proof.witnesses.settled()
         reply = await get(running, "logName=late&stepMin=1000&stepMax=1009")
         assert steps(reply) == list(range(1_000, 1_010))
-        assert running.parts.series.checks.trusted
+        assert running.parts.proof.checks.trusted
 
 
 async def test_what_was_seen_is_confirmed(tmp_path: Path) -> None:
@@ -187,10 +187,10 @@ async def test_what_was_seen_is_confirmed(tmp_path: Path) -> None:
         await look(running, "long", "short")
         calls = len(upstream.asked)
         running.advance(46)
-        await running.parts.witnesses.settled()
+        await running.parts.proof.witnesses.settled()
         assert upstream.asked[calls:] == [target("logName=long&limit=10000&stepMin=3500")]
         running.advance(100)
-        await running.parts.witnesses.settled()
+        await running.parts.proof.witnesses.settled()
         assert len(upstream.asked) == calls + 1
 
 
@@ -202,8 +202,8 @@ async def test_a_deleted_run_raises_no_alarm(tmp_path: Path) -> None:
         for place in [place for place in upstream.rows if place[0] == "long"]:
             del upstream.rows[place]
         running.advance(46)
-        await running.parts.witnesses.settled()
-        assert running.parts.series.checks.trusted
+        await running.parts.proof.witnesses.settled()
+        assert running.parts.proof.checks.trusted
         running.advance(1)
         for limit in (10, 11, 12):
             assert (await get(running, f"logName=short&limit={limit}")).body == right(upstream, name="short", limit=limit)
@@ -229,13 +229,13 @@ async def test_a_witness_that_cannot_be_asked(tmp_path: Path) -> None:
         upstream.failing = True
         for _ in range(3):
             running.advance(46)
-            await running.parts.witnesses.settled()
-        assert running.parts.series.shelves.size_bytes
+            await running.parts.proof.witnesses.settled()
+        assert running.parts.shelves.size_bytes
         assert (await running.get(target("logName=short&limit=33"))).status == 200
         upstream.failing = False
         running.advance(301)
-        await running.parts.witnesses.settled()
-        assert running.parts.series.shelves.size_bytes
+        await running.parts.proof.witnesses.settled()
+        assert running.parts.shelves.size_bytes
 
 
 async def test_what_cannot_be_proven_is_tried_less_and_less_often(tmp_path: Path) -> None:
@@ -268,8 +268,8 @@ async def test_a_witness_that_has_gone(tmp_path: Path) -> None:
         calls = len(upstream.asked)
         await pass_by(running, 300)
         assert len(upstream.asked) == calls + 1
-        assert not running.parts.series.shelves.size_bytes
-        assert running.parts.series.checks.trusted
+        assert not running.parts.shelves.size_bytes
+        assert running.parts.proof.checks.trusted
 
 
 async def test_witnesses_are_let_go_with_what_was_concluded(tmp_path: Path) -> None:
@@ -287,7 +287,7 @@ async def pass_by(running: World, seconds: int) -> None:
     """Let time pass, and what is looked at every five seconds be looked at."""
     for _ in range(seconds // 5):
         running.advance(5)
-        await running.parts.witnesses.settled()
+        await running.parts.proof.witnesses.settled()
 
 
 async def test_rows_that_vanish_confirm_nothing(tmp_path: Path) -> None:
@@ -307,7 +307,7 @@ async def test_rows_that_vanish_confirm_nothing(tmp_path: Path) -> None:
         running.advance(6)
         await get(running, "logName=loss&limit=10")
         running.advance(30)
-        await running.parts.witnesses.settled()
+        await running.parts.proof.witnesses.settled()
         assert steps(await get(running, "logName=late&stepMin=1000&stepMax=1009")) == list(range(1_000, 1_010))
 
 
@@ -344,11 +344,11 @@ async def test_a_proof_goes_first_for_who_has_nothing_in_hand(tmp_path: Path, ho
     """Whoever comes to a proof that only a refresh has needed so far does not stand in the refreshes' line."""
     async with series_world(tmp_path, limits=Limits(), upstream__max_concurrency=1) as (running, upstream):
         upstream.put(row("loss", step) for step in range(900))
-        prover, turnstile, tenant = running.parts.prover, running.parts.upstream.turnstile, running.parts.tenancy.current()
+        prover, turnstile, tenant = running.parts.proof.prover, running.parts.turnstile, running.parts.tenancy.current()
         question = MetricsQuery(run="1", project="p", name="loss", group=None, limit=10_000, first=0, last=None)
         refresh = Need(not_before_s=0.0, persist=True, landings=0)
-        fetched, _ = await running.parts.fetcher.fetch(tenant, question.query, refresh)
-        extents = await running.parts.series.taken_apart(fetched, question)
+        fetched, _ = await running.parts.fetching.fetcher.fetch(tenant, question.query, refresh)
+        extents = await prover.taken_apart(fetched, question)
         assert extents is not None
         busy = running.parts.upstream.ticket(Priority.PERSON)
         await turnstile.enter(busy)
@@ -396,7 +396,7 @@ async def test_what_was_concluded_is_confirmed_after_a_restart(tmp_path: Path) -
             await running.flushed()
         async with proxied(tmp_path, upstream, url, limits=Limits()) as running:
             running.advance(1)
-            await running.parts.witnesses.settled()
+            await running.parts.proof.witnesses.settled()
             reply = await get(running, "logName=late&stepMin=1000&stepMax=1009")
             assert steps(reply) == list(range(1_000, 1_010))
             # Once it was told, there is nothing to be told again.
@@ -405,7 +405,7 @@ async def test_what_was_concluded_is_confirmed_after_a_restart(tmp_path: Path) -
             await running.flushed()
         async with proxied(tmp_path, upstream, url, limits=Limits()) as running:
             running.advance(1)
-            await running.parts.witnesses.settled()
+            await running.parts.proof.witnesses.settled()
             assert len(upstream.asked) == calls
 
 

@@ -10,7 +10,7 @@ from proxy.core.pieces import Work
 from proxy.core.series.answers import splitting
 from proxy.core.series.extents import Extents
 from proxy.core.series.metrics_query import MetricsQuery
-from proxy.service.series import series
+from proxy.service.proof import proving
 from tests.support.broken_rules import LONG, ask, no_last_row, printed, rows_in
 from tests.support.live_runs import PANEL, WIDE, begin
 from tests.support.oracle import permitted
@@ -28,7 +28,7 @@ async def test_an_answer_cut_off_in_full_only(tmp_path: Path) -> None:
             return printed(rows if "logName" in query else rows[:700])
 
         upstream.instead = capped
-        checks = running.parts.series.checks
+        checks = running.parts.proof.checks
         for name, seconds in (("a", 40), ("b", 31), ("d", 0)):
             await ask(running, f"logName={name}&limit=10")
             running.advance(seconds)
@@ -48,7 +48,7 @@ async def test_trust_comes_back_though_the_canary_outgrew_its_cage(tmp_path: Pat
         upstream.put(row("loss", step, value=step / 7) for step in range(LONG))
         upstream.instead = no_last_row(upstream)
         await ask(running, "logName=loss&limit=10")
-        checks = running.parts.series.checks
+        checks = running.parts.proof.checks
         assert not checks.trusted
         upstream.instead = None
         upstream.put(row("loss", step) for step in range(LONG, 5_001))
@@ -69,7 +69,7 @@ async def test_trust_comes_back_after_a_short_series(tmp_path: Path, raw: str) -
         await ask(running, raw)
         running.advance(11)
         await ask(running, raw)
-        checks = running.parts.series.checks
+        checks = running.parts.proof.checks
         assert not checks.trusted
         running.advance(301)
         await ask(running, raw)
@@ -86,7 +86,7 @@ async def test_what_broke_trust_may_be_gone(tmp_path: Path) -> None:
         upstream.put(row("loss", step) for step in range(90))
         upstream.instead = no_last_row(upstream)
         await ask(running, "logName=loss&limit=10")
-        checks = running.parts.series.checks
+        checks = running.parts.proof.checks
         assert not checks.trusted
 
         upstream.instead = None
@@ -104,7 +104,7 @@ async def test_trust_comes_back_by_a_series_that_grows(tmp_path: Path) -> None:
         upstream.put(row("loss", step) for step in range(90))
         upstream.instead = no_last_row(upstream)
         await ask(running, "logName=loss&limit=10")
-        checks = running.parts.series.checks
+        checks = running.parts.proof.checks
         assert not checks.trusted
 
         def growing(query: Any) -> bytes:
@@ -121,16 +121,15 @@ async def test_trust_lost_while_an_answer_is_computed(tmp_path: Path, monkeypatc
     """Nothing is computed any more, not even what was begun before."""
     async with series_world(tmp_path) as (running, upstream):
         upstream.put(row("loss", step) for step in range(900))
-        checks = running.parts.series.checks
 
         def losing(body: bytes, question: MetricsQuery, **further: Any) -> Work[Extents]:
-            checks.trusted = False
+            running.parts.shelves.close()
             return splitting(body, question, **further)
 
-        monkeypatch.setattr(series, "splitting", losing)
+        monkeypatch.setattr(proving, "splitting", losing)
         await right(running, upstream, "logName=loss&limit=10")
         assert upstream.asked[-1] == target("logName=loss&limit=10")
-        assert running.parts.series.computed == 0
+        assert running.parts.series.computer.computed == 0
 
 
 async def test_trust_does_not_come_back_for_nothing(tmp_path: Path) -> None:
@@ -143,7 +142,7 @@ async def test_trust_does_not_come_back_for_nothing(tmp_path: Path) -> None:
         for _ in range(3):
             running.advance(301)
             await ask(running, "logName=loss&limit=10")
-            assert not running.parts.series.checks.trusted
+            assert not running.parts.proof.checks.trusted
 
 
 @pytest.mark.parametrize("purged", [None, "2"])
@@ -158,7 +157,7 @@ async def test_what_was_found_out_while_the_rule_was_broken_is_forgotten_on_disk
             await right(running, upstream, PANEL)
             await running.flushed()
             running.advance(1)
-            running.parts.series.checks._judge(False, check="canary")
+            running.parts.proof.checks._judge(False, check="canary")
             if purged is not None:
                 running.advance(1)
                 await running.parts.purging.purge(Purge(at_s=upstream.clock.now_s(), run=purged))

@@ -30,7 +30,7 @@ async def test_a_long_series_is_put_together(tmp_path: Path, count: int, gap: in
                 reply = await right(running, upstream, f"logName=loss&{raw}")
                 assert reply.is_hit, raw
             assert upstream.metrics_calls == calls
-            assert running.parts.assembler.assembled == 1
+            assert running.parts.series.assembler.assembled == 1
 
 
 async def test_one_panel_is_no_reason(tmp_path: Path) -> None:
@@ -42,7 +42,7 @@ async def test_one_panel_is_no_reason(tmp_path: Path) -> None:
                 await right(running, upstream, "logName=loss&limit=5")
                 running.advance(100)
             await running.settled()
-            assert running.parts.assembler.assembled == 0
+            assert running.parts.series.assembler.assembled == 0
             assert upstream.metrics_calls == 5
 
 
@@ -53,7 +53,7 @@ async def test_a_long_live_series_grows(tmp_path: Path) -> None:
         async with series_world(tmp_path, **settings) as (running, upstream):
             upstream.put(logged(0, 50))
             await poll(running, upstream, range(5, 15))
-            assert running.parts.assembler.assembled == 1
+            assert running.parts.series.assembler.assembled == 1
             for more in range(5):
                 calls = upstream.metrics_calls
                 upstream.put(logged(50 + more, 51 + more))
@@ -65,7 +65,7 @@ async def test_a_long_live_series_grows(tmp_path: Path) -> None:
             upstream.put([row("loss", 17, value=5)])
             running.advance(60)
             await poll(running, upstream, range(5, 15))
-            assert running.parts.assembler.assembled == 2
+            assert running.parts.series.assembler.assembled == 2
             calls = upstream.metrics_calls
             await right(running, upstream, "logName=loss&limit=40&stepMin=10&stepMax=30")
             assert upstream.metrics_calls == calls
@@ -91,7 +91,7 @@ async def test_after_a_restart_it_is_still_together(tmp_path: Path) -> None:
             upstream.put(row("loss", step) for step in range(150))
             await poll(running, upstream, range(5, 25))
             await running.flushed()
-            running.parts.series.shelves._shelves.clear()
+            running.parts.shelves._shelves.clear()
             running.parts.store.memory.clear()
             calls = upstream.metrics_calls
             assert (await right(running, upstream, "logName=loss&limit=32")).is_hit
@@ -107,7 +107,7 @@ async def test_what_cannot_be_put_together(tmp_path: Path) -> None:
             upstream.put([row("tied", 55, group="g")])
             for name in ("long", "tied"):
                 await poll(running, upstream, range(5, 40), name)
-            assert running.parts.assembler.assembled == 0
+            assert running.parts.series.assembler.assembled == 0
             calls = upstream.metrics_calls
             for name in ("long", "tied"):
                 await poll(running, upstream, range(4, 5), name)
@@ -122,7 +122,7 @@ async def test_questions_about_a_long_series_are_not_hoarded(tmp_path: Path) -> 
             for first in range(100, 140):
                 await right(running, upstream, f"logName=loss&limit=5&stepMin={first}")
                 running.advance(6)
-            (questions,) = running.parts.assembler._asked.values()
+            (questions,) = running.parts.series.assembler._asked.values()
             assert len(questions) <= 11
 
 

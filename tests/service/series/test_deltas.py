@@ -42,8 +42,8 @@ async def test_how_it_is_told(tmp_path: Path) -> None:
         running.advance(6)
         reply = await right(running, upstream, "logName=loss&limit=10")
         assert reply.cache_status == 'pluto-proxy; fwd=stale; fwd-status=200; stored; ttl=5; detail="delta"'
-        deltas = running.parts.deltas
-        assert (deltas.calls, deltas.misfits) == (1, 0)
+        deltas = running.parts.series.deltas
+        assert (deltas.calls, running.parts.series.learner.misfits) == (1, 0)
 
 
 async def test_the_overlap_moves_on(tmp_path: Path) -> None:

@@ -13,8 +13,9 @@ from proxy.config import KeySource
 from proxy.core.budget import Priority
 from proxy.core.series.metrics_query import MetricsQuery
 from proxy.service.fetching.need import Need
+from proxy.service.series.asked import AskedSeries
 from proxy.service.series.deltas import _Refresh
-from proxy.service.series.widening import Asked, Widening
+from proxy.service.series.run_sizes import RunSizes
 from tests.support.live_runs import PANEL, PROMPT, WIDE, begin, later, live, since
 from tests.support.oracle import permitted
 from tests.support.oracle_upstream import HeldUpstream, OracleUpstream, asked_of, proxied, right, target
@@ -78,7 +79,7 @@ async def test_who_joins_may_be_in_a_hurry(tmp_path: Path) -> None:
         await until(upstream.arrived)
         running.advance(6)
         assert "stale" in (await running.get(target("logName=loss&limit=10"))).cache_status
-        line = running.parts.upstream.turnstile.budget.line
+        line = running.parts.turnstile.budget.line
         await _waiting(lambda: line.waiting(Priority.REFRESH) == 1)
         running.advance(6)
         urgent = asyncio.create_task(right(running, upstream, "logName=loss&limit=10"))
@@ -133,7 +134,7 @@ async def test_the_key_changes_during_a_delta(tmp_path: Path) -> None:
         running.advance(6)
         upstream.log("loss", [100])
         delta = asyncio.create_task(running.get(target("logName=loss&limit=10")))
-        line = running.parts.upstream.turnstile.budget.line
+        line = running.parts.turnstile.budget.line
         await _waiting(lambda: bool(line.waiting(Priority.REFRESH)))
         path.write_text("mlpi_now_B")
         upstream.asked.clear()
@@ -155,15 +156,15 @@ async def test_all_of_it_is_demanded_while_a_delta_lands(tmp_path: Path, monkeyp
         await right(running, upstream, PANEL)
         running.advance(6)
         upstream.log("loss", [3, 100], value=7)
-        learning = Widening.learn_size
+        learning = RunSizes.learn
 
-        async def slowly(self: Widening, asked: Asked, metrics: MetricsQuery) -> None:
+        async def slowly(self: RunSizes, asked: AskedSeries) -> None:
             if asked.whole:
                 running.advance(1)
                 await running.get(target(other))
-            await learning(self, asked, metrics)
+            await learning(self, asked)
 
-        monkeypatch.setattr(Widening, "learn_size", slowly)
+        monkeypatch.setattr(RunSizes, "learn", slowly)
         upstream.asked.clear()
         await right_now(running, upstream, PANEL)
         assert upstream.asked == [since(50), WIDE]
@@ -207,16 +208,26 @@ async def test_who_joins_a_flight_in_the_moment_of_its_landing_is_not_caught_in_
         running.advance(6)
         await right(running, upstream, PANEL)
         running.advance(6)
-        deltas, tenant = running.parts.deltas, running.parts.tenancy.current()
+        deltas, tenant = running.parts.series.deltas, running.parts.tenancy.current()
         asked = MetricsQuery(run="1", project="p", name="loss", group=None, limit=10, first=0, last=None)
         need = Need(not_before_s=-math.inf, persist=True, landings=0)
-        call = _Refresh(deltas=deltas, tenant=tenant, run=asked.whole, need=need, started_s=0)
+        call = _Refresh(tenant=tenant, run=asked.whole, need=need, started_s=0)
 
         async def nothing(_: _Refresh) -> bool:
             return True
 
-        with patch.object(deltas, "carry_out", nothing):
+        question = AskedSeries(
+            tenant=tenant,
+            query=asked.query,
+            need=need,
+            lifetimes=running.parts.lifetimes.of(asked.query, tenant),
+            whole=False,
+            patience_s=1,
+            metrics=asked,
+            known=running.parts.shelves.look(tenant, asked),
+        )
+        with patch.object(deltas._flights, "_carry_out", nothing):
             deltas._flights.start((tenant.fingerprint, "1", "p"), call, now_s=upstream.clock.now_s())
-            asking = asyncio.create_task(deltas.refreshed(tenant, asked, need))
+            asking = asyncio.create_task(deltas.refreshed(question))
             await asyncio.sleep(0)
         assert await asking is not None

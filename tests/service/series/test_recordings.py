@@ -42,7 +42,7 @@ async def test_every_recorded_answer_from_whole_runs(tmp_path: Path, mode: str, 
             await running.get(f"{METRICS}?runId={run}&projectName={quote(project)}&limit=10000")
         # The first computed answer sets off the canary, whose calls are nobody's.
         assert (await running.get(f"{METRICS}?runId=1&projectName=demo&limit=4")).is_hit
-        await running.parts.series.checks.settled()
+        await running.parts.proof.checks.settled()
         for recorded in again:
             if recorded["id"] in TIES:
                 _tell(standin, queries[recorded["id"]].target, recorded["body"])

@@ -12,7 +12,7 @@ from proxy.core.pieces import Work
 from proxy.core.series.answers import splitting
 from proxy.core.series.extents import Extents
 from proxy.core.series.metrics_query import MetricsQuery
-from proxy.service.series import series
+from proxy.service.proof import proving
 from tests.support.live_runs import WIDE
 from tests.support.oracle import Asked, permitted
 from tests.support.oracle_upstream import HeldUpstream, OracleUpstream, proxied, right, row, series_world, target
@@ -225,7 +225,7 @@ async def test_a_key_that_changes_on_the_way(tmp_path: Path) -> None:
         first = asyncio.create_task(running.get(target("x").replace("runId=1", "runId=2")))
         await until(upstream.arrived)
         second = asyncio.create_task(running.get(target("logName=loss&limit=10")))
-        line = running.parts.upstream.turnstile.budget.line
+        line = running.parts.turnstile.budget.line
         while not line.waiting(Priority.PERSON):  # noqa: ASYNC110 -- no event tells it
             await asyncio.sleep(0)
         path.write_text("mlpi_now_B")
@@ -246,7 +246,7 @@ async def test_a_wide_answer_is_taken_apart_once(tmp_path: Path, monkeypatch: py
             taken += 1
             return splitting(body, question, **further)
 
-        monkeypatch.setattr(series, "splitting", counted)
+        monkeypatch.setattr(proving, "splitting", counted)
         await asyncio.gather(*(right(running, upstream, f"logName=loss&limit={limit}") for limit in range(100, 110)))
         assert upstream.asked == [WIDE]
         assert taken == 1
@@ -260,7 +260,7 @@ async def test_what_is_too_old_is_not_computed_with(tmp_path: Path) -> None:
         running.advance(7200)
         upstream.failing = True
         assert (await running.get(target("logName=loss&limit=11"))).status == 502
-        assert running.parts.series.computed == 1
+        assert running.parts.series.computer.computed == 1
 
 
 @pytest.mark.parametrize("step", [-1, -(10**22)])

@@ -66,7 +66,7 @@ async def test_what_may_be_stored_after_all(tmp_path: Path) -> None:
 
 async def _stored(running: World) -> int:
     """Return how many windows of the series another proxy would find on disk."""
-    shelves, tenant = running.parts.series.shelves, running.parts.tenancy.current()
+    shelves, tenant = running.parts.shelves, running.parts.tenancy.current()
     shelves._shelves.clear()
     shelves._absent.clear()
     loss = metrics_query.MetricsQuery(run="1", project="p", name="loss", group=None, limit=10_000, first=0, last=None)
@@ -80,7 +80,7 @@ async def test_what_must_not_be_stored_moves_to_its_organization_unstored(tmp_pa
         await running.get(target(PANEL), Cache_Control="no-store")
         tenant = running.parts.tenancy.current()
         old, tenant.namespace = tenant.namespace, "elsewhere"
-        running.parts.series.shelves._rename(old, "elsewhere")
+        running.parts.shelves.rename(old, "elsewhere")
         await running.flushed()
         assert running.parts.store.disk.sizes.entries == 0
         running.advance(6)

@@ -9,7 +9,8 @@ from aiohttp import web
 
 from proxy.core.series import metrics_query
 from proxy.core.series.metrics_query import MetricsQuery
-from proxy.service.series.runs import Runs
+from proxy.service.series.interest import Interest
+from proxy.service.series.widening_policy import WideningPolicy
 from tests.support.live_runs import PANEL, WHOLE, WIDE, begin, live
 from tests.support.oracle_upstream import (
     REFUSAL,
@@ -176,17 +177,18 @@ async def test_windows_that_are_too_long_are_not_tried_each(tmp_path: Path) -> N
 def test_what_is_watched_is_bounded() -> None:
     """A client that asks for a million names of a run leaves some behind, for a minute."""
     clock = ManualClock()
-    runs = Runs(clock, max_rows=1000)
+    interest = Interest(clock)
+    policy = WideningPolicy(interest, clock, max_rows=1000)
     questions = [
         MetricsQuery(run="1", project="p", name=str(number), group=None, limit=5, first=0, last=None) for number in range(1000)
     ]
     for question in questions:
-        runs.watch(question)
-    assert len(runs.run(questions[0]).watched) == 200 == len(runs.watched(questions[0]))
-    assert runs.needs_size(questions[0])
+        interest.note(question)
+    assert len(interest.watched(questions[0])) == 200
+    assert policy.needs_size(questions[0])
     clock.advance(61)
-    runs.watch(questions[0])
-    assert runs.watched(questions[0]) == [("0", None)]
+    interest.note(questions[0])
+    assert interest.watched(questions[0]) == [("0", None)]
 
 
 @pytest.mark.parametrize("enabled", ["true", "false"])

@@ -118,7 +118,7 @@ async def test_who_has_gone_leaves_the_line(tmp_path: Path, reset: bool) -> None
         wire = await half_closed(running, request(MISS % 1))
         stays = await half_closed(running, request(MISS % 2))
         await running.arrived(3)
-        line = running.parts.upstream.turnstile.budget.line
+        line = running.parts.turnstile.budget.line
         if reset:
             wire.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         wire.writer.transport.abort()

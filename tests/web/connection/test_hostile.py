@@ -113,7 +113,7 @@ async def large(folder: Path, *, idle_timeout_s: float) -> AsyncIterator[World]:
         for _ in range(3):
             reply = await running.get(LARGE_TARGET, Accept_Encoding="identity")
             assert (reply.status, len(reply.body)) == (200, LARGE_BYTES)
-            await running.parts.encoder.settled()
+            await running.parts.fetching.encoder.settled()
         yield running
 
 

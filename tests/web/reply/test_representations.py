@@ -37,7 +37,7 @@ async def warm(running: World) -> dict[str, Reply]:
     await running.get(LARGE)
     for coding in ("gzip", "zstd"):
         await running.get(LARGE, Accept_Encoding=coding)
-    await running.parts.encoder.settled()
+    await running.parts.fetching.encoder.settled()
     return {coding: await running.get(LARGE, Accept_Encoding=coding) for coding in ("identity", "gzip", "zstd")}
 
 
@@ -118,7 +118,7 @@ async def test_small_answers_are_left_alone(tmp_path: Path) -> None:
     async with world(tmp_path) as running:
         for _ in range(2):
             assert "Content-Encoding" not in (await running.get(SMALL, Accept_Encoding="gzip")).headers
-            await running.parts.encoder.settled()
+            await running.parts.fetching.encoder.settled()
 
 
 async def test_not_modified(tmp_path: Path) -> None:

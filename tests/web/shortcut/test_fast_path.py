@@ -61,7 +61,7 @@ STEPS = st.one_of(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(STEPS, min_size=10, max_size=40))
 async def test_whatever_has_happened(steps: list[tuple[Any, ...]]) -> None:
     """At every moment, whatever time, the upstream, the key and the memory did before."""

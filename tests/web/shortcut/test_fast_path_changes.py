@@ -47,7 +47,7 @@ async def test_a_better_coding_is_taken_up(tmp_path: Path) -> None:
     async with watched(tmp_path) as seen:
         raw = request(LARGE, "Accept-Encoding: gzip")
         await seen.warm(request())
-        with patch.object(seen.running.parts.encoder, "_make"):
+        with patch.object(seen.running.parts.fetching.encoder, "_make"):
             for _ in range(2):
                 reply, was_fast = await seen.ask(raw)
                 assert reply.header("Content-Encoding") is None

@@ -125,7 +125,7 @@ async def test_nothing_follows_the_last_answer(tmp_path: Path, last: bytes) -> N
             assert seen.running.parts.seen.answered == before
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(
         st.tuples(st.lists(st.sampled_from(sorted(KINDS)), min_size=1, max_size=4), st.sets(st.integers(1, 400))), min_size=1

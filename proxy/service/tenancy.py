@@ -6,6 +6,7 @@ key of the same organization keeps the cache; another organization's key never s
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Annotated, Protocol
 
 import msgspec
@@ -17,6 +18,7 @@ from proxy.core.surrogates import STAND_IN, read_json
 from proxy.errors import UpstreamError
 from proxy.store.tiers import TieredStore
 from proxy.upstream.client import Upstream
+from proxy.upstream.reply import Reply
 
 VALIDATE_TARGET = "/api/runs/auth/validate"
 RETRY_S = 30.0
@@ -81,11 +83,21 @@ class Sleep(Protocol):
 class Tenancy:
     """Keeps the tenant of the key in use, and finds out its organization in the background."""
 
-    def __init__(self, upstream: Upstream, store: TieredStore, *, label: str, sleep: Sleep = asyncio.sleep) -> None:
+    def __init__(
+        self,
+        upstream: Upstream,
+        store: TieredStore,
+        *,
+        label: str,
+        sleep: Sleep = asyncio.sleep,
+        renamed: Callable[[str, str], None] = lambda _old, _new: None,
+    ) -> None:
+        """`renamed` is called with the old namespace and the new one when what is stored moves from one to the other."""
         self._upstream = upstream
         self._store = store
         self._label = label
         self._sleep = sleep
+        self._renamed = renamed
         self._tenants: dict[str, Tenant] = {}
         self._tenant: Tenant | None = None
         self._finding: asyncio.Task[None] | None = None
@@ -153,7 +165,7 @@ class Tenancy:
         # With refreshed_s 0 it goes first among refreshes: prefetch would never come to its turn while copies always wait.
         ticket = self._upstream.ticket(Priority.REFRESH)
         try:
-            reply = await self._upstream.get(VALIDATE_TARGET, ticket, _check)
+            reply: Reply[object] = await self._upstream.get(VALIDATE_TARGET, ticket, _check)
             organization = _organization_of(reply.body)
         except (UpstreamError, ValueError) as exc:
             _log.warning("organization.not_found", reason=str(exc), retry_s=RETRY_S)
@@ -166,13 +178,11 @@ class Tenancy:
         namespace = organization_namespace(self._upstream.url, self._label, organization)
         if tenant.namespace == namespace:
             return
+        old_namespace = fingerprint_namespace(self._upstream.url, self._label, tenant.fingerprint)
         tenant.namespace = namespace
         tenant.known = True
+        self._renamed(old_namespace, namespace)
         await self._store.adopt(
-            self._upstream.url,
-            tenant.fingerprint,
-            organization,
-            old_namespace=fingerprint_namespace(self._upstream.url, self._label, tenant.fingerprint),
-            new_namespace=namespace,
+            self._upstream.url, tenant.fingerprint, organization, old_namespace=old_namespace, new_namespace=namespace
         )
         _log.info("organization.found", organization=organization, fingerprint=tenant.fingerprint)

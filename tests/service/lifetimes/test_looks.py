@@ -7,7 +7,7 @@ import pytest
 from proxy.core.question.query import read_query
 from proxy.core.question.routes import METRICS
 from proxy.core.series.metrics_query import metrics_query
-from proxy.service.status.looks import Looks
+from proxy.service.lifetimes.looks import Looks
 from tests.support.world import ManualClock
 
 

@@ -1,9 +1,9 @@
-"""What is asked with which key: the name under which flights and failures are known."""
+"""What is asked with which key: flights and failures are known by that."""
 
 from typing import NamedTuple
 
 
-class Question(NamedTuple):
+class CallKey(NamedTuple):
     """A canonical target, asked with the key of this fingerprint.
 
     Not the namespace: that changes when the key's organization becomes known, and a flight would be lost sight of.

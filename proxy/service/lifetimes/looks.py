@@ -4,7 +4,7 @@ A **look** is an answer of the upstream about the series of a question, or about
 known. What was stored before a restart counts as soon as a look has brought the same rows.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 from proxy.clock import Clock
 
@@ -34,7 +34,7 @@ class Looks:
     def stood_s(self, namespace: str, values: Mapping[str, str]) -> float:
         """Return how long ago, in seconds, a question's series were first looked at; 0 where they weren't."""
         now_s = self._clock.now_s()
-        return max(0.0, now_s - min(self._first_s.get(series, now_s) for series in _holding(namespace, values)))
+        return max(0.0, now_s - min([self._first_s.get(series, now_s) for series in _holding(namespace, values)]))
 
 
 def _named(namespace: str, values: Mapping[str, str]) -> _Series:
@@ -44,15 +44,9 @@ def _named(namespace: str, values: Mapping[str, str]) -> _Series:
     return *place, get("logName"), get("logGroup"), get("stepMin"), get("stepMax")
 
 
-def _holding(namespace: str, values: Mapping[str, str]) -> Iterator[_Series]:
-    """Yield those a look at which is a look at a question's series: their own, in full, of all names, of all groups."""
+def _holding(namespace: str, values: Mapping[str, str]) -> list[_Series]:
+    """Return those a look at which is a look at a question's series: their own, in full, of all names, of all groups."""
     own = _named(namespace, values)
-    place, (name, group) = own[:3], own[3:5]
-    yield own
-    yield *place, None, None, None, None
-    if name is not None:
-        yield *place, name, None, None, None
-    if group is not None:
-        yield *place, None, group, None, None
-        if name is not None:
-            yield *place, name, group, None, None
+    run, (name, group) = own[:3], own[3:5]
+    names, groups = {None, name}, {None, group}
+    return [own, *((*run, each, of, None, None) for each in names for of in groups)]

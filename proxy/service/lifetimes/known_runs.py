@@ -11,7 +11,6 @@ All of it is known of a namespace, as entries are: a rotated key of the same org
 organization is known is learned once more afterwards."""
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -29,7 +28,7 @@ CHAIN_S = 300.0
 _LONGEST_WAIT_S = 3600.0
 
 
-class Place(NamedTuple):
+class RunKey(NamedTuple):
     """A run of a project, or a project (`run` is None), of a namespace or a key's fingerprint. Both are canonical texts."""
 
     owner: str
@@ -58,7 +57,8 @@ class _Run:
     `ended`: how it ended, None where it is running or nobody knows, by its details, which were asked for at `told_s`. `known`:
     whether anything has been learned. `seen_s`: the time of the last list that it was in. `happened_s`: when it was last known
     to be running, or its rows were last seen to change, whichever was later. `again_s`: its details aren't asked for before
-    (monotonic clock). `wait_s`: how long they were put off the last time, because they had told nothing.
+    (monotonic clock). `wait_s`: how long they were put off the last time, because they had told nothing. `changes`: how often
+    what is known of it has changed, learning it first aside, the last time at `changed_s`.
     """
 
     ended: Ended | None = None
@@ -68,118 +68,132 @@ class _Run:
     happened_s: float = -math.inf
     again_s: float = -math.inf
     wait_s: float = 0.0
+    changes: int = 0
+    changed_s: float = -math.inf
+
+    def note_changed(self, now_s: float) -> None:
+        """Note that what is known of it is no longer what was known."""
+        self.changes += 1
+        self.changed_s = now_s
 
 
 class KnownRuns:
     """Remembers what was learned, and says what must be."""
 
-    def __init__(self, clock: Clock, *, status_s: float, ramp: Ramp, changed: Callable[[Place], None]) -> None:
-        """`changed` is called with a run when what is known of it changes, not when it is learned first."""
+    def __init__(self, clock: Clock, *, status_s: float, ramp: Ramp) -> None:
         self._clock = clock
-        self._status_s = status_s
+        self.status_s = status_s
+        """After how many seconds a project's list is asked for again."""
         self._ramp = ramp
-        self._projects: LRUCache[Place, _Project] = LRUCache(_MOST_LISTED, getsizeof=lambda lists: len(lists.running) + 1)
-        self._runs: LRUCache[Place, _Run] = LRUCache(_MOST_RUNS)
-        self._changed = changed
+        self._projects: LRUCache[RunKey, _Project] = LRUCache(_MOST_LISTED, getsizeof=lambda lists: len(lists.running) + 1)
+        self._runs: LRUCache[RunKey, _Run] = LRUCache(_MOST_RUNS)
 
-    def run(self, place: Place) -> _Run:
+    def run(self, key: RunKey) -> _Run:
         """Return what is known of a run; from now on lists are looked through for it."""
-        run = self._runs.get(place)
+        run = self._runs.get(key)
         if run is None:
-            run = self._runs[place] = _Run()
-            lists = self._lists(place)
-            if place.run in lists.running:
+            run = self._runs[key] = _Run()
+            lists = self._lists(key)
+            if key.run in lists.running:
                 run.known, run.seen_s, run.happened_s = True, lists.listed_s, lists.listed_s
         return run
 
-    def fresh_s(self, place: Place, *, stood_s: float) -> float | None:
+    def fresh_s(self, key: RunKey, *, stood_s: float) -> float | None:
         """Return how long an ended run's answers live, in seconds; None for as long as a running one's.
 
         `stood_s`: how long ago the series in question were first looked at.
         """
-        run = self._runs.get(place)
+        run = self._runs.get(key)
         if run is None or run.ended is None:
             return None
-        lists, now_s = self._lists(place), self._clock.now_s()
-        if not _in_chain(run, lists) or now_s - lists.listed_s > 2 * self._status_s:
+        lists, now_s = self._lists(key), self._clock.now_s()
+        if not _in_chain(run, lists) or now_s - lists.listed_s > 2 * self.status_s:
             return None
         return ended_fresh_s(run.ended, now_s=now_s, happened_s=run.happened_s, stood_s=stood_s, ramp=self._ramp)
 
-    def list_due(self, place: Place) -> bool:
+    def changes(self, key: RunKey) -> int:
+        """Return how often what is known of a run's status has changed; learning it first is no change."""
+        run = self._runs.get(key)
+        return 0 if run is None else run.changes
+
+    def changed_s(self, key: RunKey) -> float:
+        """Return when what is known of a run's status last changed (wall time); minus infinity where it never did."""
+        run = self._runs.get(key)
+        return -math.inf if run is None else run.changed_s
+
+    def list_due(self, key: RunKey) -> bool:
         """Tell whether a project's list is to be asked for."""
-        lists = self._lists(place)
-        old = self._clock.now_s() - lists.listed_s >= self._status_s
+        lists = self._lists(key)
+        old = self._clock.now_s() - lists.listed_s >= self.status_s
         return old and self._clock.monotonic_s() >= lists.again_s
 
-    def details_due(self, place: Place) -> bool:
+    def details_due(self, key: RunKey) -> bool:
         """Tell whether a run's details are to be asked for: it isn't in a list of a moment ago, and nobody knows why."""
-        lists, run, now_s = self._lists(place), self.run(place), self._clock.now_s()
-        if place.run in lists.running or now_s - lists.listed_s > 2 * self._status_s:
+        lists, run, now_s = self._lists(key), self.run(key), self._clock.now_s()
+        if key.run in lists.running or now_s - lists.listed_s > 2 * self.status_s:
             return False
         unknown = run.ended is None or not _in_chain(run, lists)
         too_old = now_s - run.told_s >= max(self._ramp.ended_max_s, CHAIN_S)
         return (unknown or too_old) and self._clock.monotonic_s() >= run.again_s
 
-    def listed_s(self, place: Place) -> float:
+    def listed_s(self, key: RunKey) -> float:
         """Return when the last complete list of a project was asked for (wall time)."""
-        return self._lists(place).listed_s
+        return self._lists(key).listed_s
 
-    def told_s(self, place: Place) -> float:
+    def told_s(self, key: RunKey) -> float:
         """Return when a run's details were last asked for (wall time)."""
-        return self.run(place).told_s
+        return self.run(key).told_s
 
-    def note_list(self, place: Place, listing: Listing, asked_s: float) -> None:
+    def note_list(self, key: RunKey, listing: Listing, asked_s: float) -> None:
         """Note what a project's list says, whose first page was asked for at `asked_s` (wall time)."""
-        lists = self._lists(place)
+        lists = self._lists(key)
         if listing.is_complete:
             unbroken = asked_s - lists.listed_s <= CHAIN_S
             since_s = lists.since_s if unbroken else asked_s
             lists = _Project(running=listing.running, listed_s=asked_s, since_s=since_s)
         else:
-            lists = replace(lists, again_s=self._clock.monotonic_s() + self._status_s)
-        self._projects[place] = lists
-        back = [run for name in listing.running if self._seen_running(run := place._replace(run=name), asked_s)]
-        for run in back:
-            self._changed(run)
+            lists = replace(lists, again_s=self._clock.monotonic_s() + self.status_s)
+        self._projects[key] = lists
+        for name in listing.running:
+            self._note_running(key._replace(run=name), asked_s)
 
-    def _seen_running(self, place: Place, asked_s: float) -> bool:
-        """Note that a run is in a list, however complete that is; tell whether it was known to have ended."""
-        run = self._runs.get(place)
+    def _note_running(self, key: RunKey, asked_s: float) -> None:
+        """Note that a run is in a list, however complete that is."""
+        run = self._runs.get(key)
         # Its details may be newer than the list.
         if run is None or run.told_s > asked_s:
-            return False
-        was_ended = run.ended is not None
+            return
+        if run.ended is not None:
+            run.note_changed(self._clock.now_s())
         run.ended, run.known, run.seen_s = None, True, asked_s
         run.happened_s = max(run.happened_s, asked_s)
         run.again_s, run.wait_s = -math.inf, 0.0
-        return was_ended
 
-    def note_details(self, place: Place, ended: Ended | None, asked_s: float) -> None:
+    def note_details(self, key: RunKey, ended: Ended | None, asked_s: float) -> None:
         """Note what a run's details say, which were asked for at `asked_s` (wall time)."""
-        run = self.run(place)
+        run = self.run(key)
         if run.seen_s >= asked_s:
             return
-        changed = run.known and run.ended != ended
+        if run.known and run.ended != ended:
+            run.note_changed(self._clock.now_s())
         run.ended, run.known, run.told_s = ended, True, asked_s
         if ended is None:
-            run.wait_s = min(max(self._status_s, 2 * run.wait_s), max(self._status_s, _LONGEST_WAIT_S))
+            run.wait_s = min(max(self.status_s, 2 * run.wait_s), max(self.status_s, _LONGEST_WAIT_S))
             run.again_s = self._clock.monotonic_s() + run.wait_s
         else:
             run.wait_s = 0.0
-        if changed:
-            self._changed(place)
 
-    def note_no_details(self, place: Place) -> None:
+    def note_no_details(self, key: RunKey) -> None:
         """Note that nobody can say now how a run is."""
-        self.run(place).again_s = self._clock.monotonic_s() + self._status_s
+        self.run(key).again_s = self._clock.monotonic_s() + self.status_s
 
-    def note_change(self, place: Place, at_s: float) -> None:
+    def note_change(self, key: RunKey, at_s: float) -> None:
         """Note that rows of a run were seen to change, or that it was seen to run (wall time)."""
-        run = self.run(place)
+        run = self.run(key)
         run.happened_s = max(run.happened_s, at_s)
 
-    def _lists(self, place: Place) -> _Project:
-        return self._projects.get(place._replace(run=None)) or _Project()
+    def _lists(self, key: RunKey) -> _Project:
+        return self._projects.get(key._replace(run=None)) or _Project()
 
 
 def _in_chain(run: _Run, lists: _Project) -> bool:

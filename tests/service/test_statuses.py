@@ -5,7 +5,7 @@ import json
 import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -14,8 +14,9 @@ from proxy.config import KeySource
 from proxy.core.question.query import read_query
 from proxy.core.question.routes import DETAILS, LIST
 from proxy.core.run_status import PAGE_ROWS, Ramp
-from proxy.service.fetching.tenancy import Tenant
-from proxy.service.status.statuses import Statuses
+from proxy.service.lifetimes.known_runs import KnownRuns, RunKey
+from proxy.service.statuses import Statuses
+from proxy.service.tenancy import Tenant
 from proxy.standin import Fault, FaultKind, RunStatus, Standin, StandinConfig
 from tests.support.world import ManualClock, World, until, world
 
@@ -30,7 +31,7 @@ class Known:
 
     running: World
     statuses: Statuses
-    heard: list[tuple[str, str]] = field(default_factory=list)
+    runs: KnownRuns
 
     @property
     def tenant(self) -> Tenant:
@@ -41,7 +42,11 @@ class Known:
         return self.running.standin
 
     def fresh_s(self, run: int = 2, project: str = "demo") -> float | None:
-        return self.statuses.fresh_s(self.tenant.namespace, str(run), project, stood_s=math.inf)
+        return self.runs.fresh_s(RunKey(self.tenant.namespace, project, str(run)), stood_s=math.inf)
+
+    def changes(self, run: int) -> int:
+        """How often what is known of a run's status has changed."""
+        return self.runs.changes(RunKey(self.tenant.namespace, "demo", str(run)))
 
     async def learn(self, run: int = 2, project: str = "demo") -> float | None:
         async with asyncio.timeout(10):
@@ -87,9 +92,9 @@ async def knowing(folder: Path, *, key: KeySource | None = None, list_s: float =
     async with world(folder, standin=standin, clock=clock, key=key, lifetimes__list_s=list_s) as running:
         await running.parts.tenancy.found()
         standin.counters.reset()
-        statuses = Statuses(running.parts.fetcher, clock, status_s=15, ramp=RAMP)
-        known = Known(running=running, statuses=statuses)
-        statuses.changed = lambda namespace, run, project: known.heard.append((run, project)) if namespace else None
+        runs = KnownRuns(clock, status_s=15, ramp=RAMP)
+        statuses = Statuses(running.parts.fetching.fetcher, runs, clock)
+        known = Known(running=running, statuses=statuses, runs=runs)
         try:
             yield known
         finally:
@@ -106,7 +111,7 @@ async def test_a_run_that_ended_and_one_that_runs(tmp_path: Path) -> None:
         assert await known.learn(2) == HOUR_S
         assert known.asked == (1, 1)
         assert known.statuses.calls == {"list": 1, "details": 1}
-        assert known.heard == []
+        assert known.changes(1) == known.changes(2) == 0
 
 
 async def test_it_is_asked_as_a_client_would_ask(tmp_path: Path) -> None:
@@ -130,7 +135,7 @@ async def test_what_is_known_is_not_asked_again(tmp_path: Path) -> None:
         for _ in range(140):
             assert await known.later(15) == HOUR_S
         assert known.asked == (241, 2)
-        assert known.heard == []
+        assert known.changes(1) == known.changes(2) == 0
 
 
 async def test_what_is_known_gets_old(tmp_path: Path) -> None:
@@ -156,7 +161,7 @@ async def test_after_a_while_unwatched_the_details_are_asked_again(tmp_path: Pat
         known.move("COMPLETED")
         assert await known.later(60) is None
         assert known.asked == (2, 2)
-        assert known.heard == [("2", "demo")]
+        assert (known.changes(1), known.changes(2)) == (0, 1)
         for _ in range(30):
             fresh_s = await known.later(15)
         assert fresh_s == 210  # since it settled
@@ -169,15 +174,16 @@ async def test_the_ramp(tmp_path: Path) -> None:
         assert await known.learn(1) is None
         known.move("COMPLETED", 1)
         assert await known.later(20, 1) is None
-        assert known.heard == [("1", "demo")]
+        assert (known.changes(1), known.changes(2)) == (1, 0)
         for _ in range(14):
             assert await known.later(19, 1) is None
         assert await known.later(19, 1) == 5  # since it settled
         for _ in range(20):
             fresh_s = await known.later(19, 1)
         assert fresh_s == 300
-        known.statuses.note_change(known.tenant.namespace, "1", "demo", known.running.clock.now_s())
-        known.statuses.note_change(known.tenant.namespace, "1", "demo", known.running.clock.now_s() - 1000)
+        key = RunKey(known.tenant.namespace, "demo", "1")
+        known.runs.note_change(key, known.running.clock.now_s())
+        known.runs.note_change(key, known.running.clock.now_s() - 1000)
         assert known.fresh_s(1) is None
         for _ in range(40):
             fresh_s = await known.later(15, 1)
@@ -196,14 +202,14 @@ async def test_wrongly_failed(tmp_path: Path) -> None:
         known.move("RUNNING", 1)
         assert known.fresh_s(1) == 27
         assert await known.later(15, 1) is None
-        assert known.heard == [("1", "demo")]
+        assert (known.changes(1), known.changes(2)) == (1, 0)
         known.move("COMPLETED", 1)
         await known.later(15, 1)
         assert known.asked[1] == 2
         for _ in range(40):
             fresh_s = await known.later(15, 1)
         assert fresh_s == 300
-        assert known.heard == [("1", "demo")] * 2
+        assert (known.changes(1), known.changes(2)) == (2, 0)
 
 
 async def test_a_resumed_run_is_live_at_once(tmp_path: Path) -> None:
@@ -213,7 +219,7 @@ async def test_a_resumed_run_is_live_at_once(tmp_path: Path) -> None:
         known.move("RUNNING", 2)
         await known.later(15, 1)
         assert known.fresh_s(2) is None
-        assert known.heard == [("2", "demo")]
+        assert (known.changes(1), known.changes(2)) == (0, 1)
         assert known.asked == (2, 1)
 
 
@@ -225,7 +231,7 @@ async def test_one_end_after_another(tmp_path: Path) -> None:
         for _ in range(241):
             fresh_s = await known.later(15)
         assert fresh_s == pytest.approx(361.5)
-        assert known.heard == [("2", "demo")]
+        assert (known.changes(1), known.changes(2)) == (0, 1)
 
 
 async def test_the_details_have_the_last_word(tmp_path: Path) -> None:
@@ -549,7 +555,7 @@ async def test_details_that_come_late(tmp_path: Path) -> None:
         assert await known.later(15, 1) is None
         gate.set()
         assert await first is None
-        assert known.heard == []
+        assert known.changes(1) == known.changes(2) == 0
 
 
 async def test_each_organization_knows_its_own(tmp_path: Path) -> None:
@@ -580,7 +586,7 @@ async def test_a_key_that_changes_on_the_way(tmp_path: Path) -> None:
         path.write_text("mlpi_standin_other\n")
         known.running.advance(5)
         await known.statuses.learn(before, "2", "demo")
-        assert known.statuses.fresh_s(before.namespace, "2", "demo", stood_s=math.inf) is None
+        assert known.runs.fresh_s(RunKey(before.namespace, "demo", "2"), stood_s=math.inf) is None
         assert known.asked == (1, 0)
 
 

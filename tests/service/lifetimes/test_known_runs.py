@@ -1,14 +1,13 @@
 """What is remembered of runs, held against what really happened to them."""
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.core.run_status import Ended, Listing, Page, Ramp, Terminal
-from proxy.service.status.known_runs import CHAIN_S, KnownRuns, Place
+from proxy.service.lifetimes.known_runs import CHAIN_S, KnownRuns, RunKey
 from tests.support.world import ManualClock
 
 STATUS_S = 15.0
@@ -46,7 +45,7 @@ class Truth:
 
 def learn(known: KnownRuns, truth: Truth, run: str, trouble: str, heard: list[str]) -> None:
     """What Statuses does, with an upstream that answers at once or not at all."""
-    place, now_s = Place("n", "p", run), truth.clock.now_s()
+    place, now_s = RunKey("n", "p", run), truth.clock.now_s()
     known.run(place)
     if known.list_due(place._replace(run=None)):
         known.note_list(
@@ -64,7 +63,7 @@ def learn(known: KnownRuns, truth: Truth, run: str, trouble: str, heard: list[st
 def test_nothing_is_believed_that_was_not_so(data: st.DataObject) -> None:
     """A run is held for ended only if it was so a moment ago, settled since its last end that a list could have missed."""
     clock = ManualClock()
-    truth, known, asked = Truth(clock), KnownRuns(clock, status_s=STATUS_S, ramp=RAMP, changed=lambda _: None), list[str]()
+    truth, known, asked = Truth(clock), KnownRuns(clock, status_s=STATUS_S, ramp=RAMP), list[str]()
     for run in RUNS:
         truth.move(run, data.draw(st.sampled_from([None, Terminal.COMPLETED])))
     for _ in range(data.draw(st.integers(1, 40))):
@@ -81,11 +80,11 @@ def test_nothing_is_believed_that_was_not_so(data: st.DataObject) -> None:
                 asked,
             )
         for one in RUNS:
-            fresh_s, now_s = known.fresh_s(Place("n", "p", one), stood_s=math.inf), clock.now_s()
+            fresh_s, now_s = known.fresh_s(RunKey("n", "p", one), stood_s=math.inf), clock.now_s()
             if fresh_s is not None:
                 lately = truth.since(one, now_s - 2 * STATUS_S)
                 assert any(lately), "it has been running all the while"
-                told = known.run(Place("n", "p", one)).ended
+                told = known.run(RunKey("n", "p", one)).ended
                 assert told in truth.since(one, 0)
                 assert told is not None
                 assert now_s - told.at_s >= RAMP.settling_s
@@ -99,7 +98,7 @@ def test_nothing_is_believed_that_was_not_so(data: st.DataObject) -> None:
 def test_a_run_that_stays_ended_costs_little(pauses: list[float]) -> None:
     """One `details` an hour however often it is looked at, and it counts as ended at every look."""
     clock = ManualClock()
-    truth, known, asked = Truth(clock), KnownRuns(clock, status_s=STATUS_S, ramp=RAMP, changed=lambda _: None), list[str]()
+    truth, known, asked = Truth(clock), KnownRuns(clock, status_s=STATUS_S, ramp=RAMP), list[str]()
     for run in RUNS:
         truth.move(run, Terminal.COMPLETED)
     clock.advance(100_000)
@@ -108,17 +107,17 @@ def test_a_run_that_stays_ended_costs_little(pauses: list[float]) -> None:
     for pause_s in pauses:
         clock.advance(pause_s)
         learn(known, truth, "1", "", asked)
-        assert known.fresh_s(Place("n", "p", "1"), stood_s=math.inf) == RAMP.ended_max_s
+        assert known.fresh_s(RunKey("n", "p", "1"), stood_s=math.inf) == RAMP.ended_max_s
     assert len(asked) <= 1 + (clock.now_s() - begun_s) / RAMP.ended_max_s
 
 
-def known_runs(changed: Callable[[Place], None] = lambda _: None) -> tuple[KnownRuns, Truth, Place]:
+def known_runs() -> tuple[KnownRuns, Truth, RunKey]:
     clock = ManualClock()
-    truth, known = Truth(clock), KnownRuns(clock, status_s=STATUS_S, ramp=RAMP, changed=changed)
+    truth, known = Truth(clock), KnownRuns(clock, status_s=STATUS_S, ramp=RAMP)
     for run in RUNS:
         truth.move(run, Terminal.COMPLETED)
     clock.advance(100_000)
-    return known, truth, Place("n", "p", "1")
+    return known, truth, RunKey("n", "p", "1")
 
 
 def test_what_is_newer_counts() -> None:
@@ -152,19 +151,22 @@ def test_a_run_that_was_seen_running_is_asked_about_at_once() -> None:
     assert asked == ["1"]
 
 
-def test_whoever_listens_hears_of_each_change_once() -> None:
-    """Of an end, of another end, and of a run that goes on; not of what is learned first."""
-    heard: list[Place] = []
-    known, truth, place = known_runs(heard.append)
+def test_each_change_is_counted_once() -> None:
+    """A change is an end, another end, and a run that goes on; what is learned first is none."""
+    known, truth, place = known_runs()
     ends = [None, Terminal.COMPLETED, Terminal.COMPLETED, Terminal.FAILED, None, None]
     counts = [0, 1, 2, 3, 4, 4]
+    changed_s: list[float] = []
     for status, count in zip(ends, counts, strict=True):
         truth.clock.advance(1)
         truth.move("1", status)
+        if count > known.changes(place):
+            changed_s.append(truth.clock.now_s())
         known.note_details(place, truth.now("1"), truth.clock.now_s())
-        assert heard == [place] * count
+        assert known.changes(place) == count
+        assert known.changed_s(place) == (changed_s[-1] if changed_s else -math.inf)
     known.note_details(place, truth.now("1"), truth.clock.now_s())
-    assert len(heard) == 4
+    assert known.changes(place) == 4
 
 
 def test_memory_is_bounded() -> None:
@@ -173,5 +175,5 @@ def test_memory_is_bounded() -> None:
     learn(known, truth, "1", "", [])
     assert known.fresh_s(place, stood_s=math.inf) == RAMP.ended_max_s
     for number in range(10_000):
-        known.note_change(Place("n", "p", f"x{number}"), truth.clock.now_s())
+        known.note_change(RunKey("n", "p", f"x{number}"), truth.clock.now_s())
     assert known.fresh_s(place, stood_s=math.inf) is None

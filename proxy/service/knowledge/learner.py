@@ -1,0 +1,143 @@
+"""What the upstream's answers tell, added to what is known of series; every answer is a look at the series, too.
+
+An answer about a whole window is **installed**: it takes the place of what was known of it. An answer about what is new, or
+about one name of several, lets the windows **grow** that it tells about.
+"""
+
+from collections.abc import Collection, Iterator
+from dataclasses import replace
+
+import structlog
+
+from proxy.clock import Clock
+from proxy.core.pieces import Work
+from proxy.core.series.extents import Extents, Known
+from proxy.core.series.growth import differing, extending, knowing_again, narrowed, replaced
+from proxy.core.series.metrics_query import MetricsQuery
+from proxy.service.knowledge.shelves import Shelves
+from proxy.service.lifetimes.run_lifetimes import RunLifetimes
+from proxy.service.tenancy import Tenant
+from proxy.slices import in_slices
+
+_log = structlog.get_logger()
+
+
+class Learner:
+    """Adds to what is known."""
+
+    def __init__(self, shelves: Shelves, lifetimes: RunLifetimes, clock: Clock, *, overlap_s: float) -> None:
+        """`overlap_s`: how long rows may become visible out of order (`core.series.answers`)."""
+        self._shelves = shelves
+        self._lifetimes = lifetimes
+        self._clock = clock
+        self._overlap_s = overlap_s
+        self.misfits = 0
+        """How often what was known of a name no longer fitted what came."""
+        self.rows_saved = 0
+        """How many rows of what grew had not to be asked for again."""
+
+    def installed(self, tenant: Tenant, question: MetricsQuery, sent_at_s: float) -> Extents | None:
+        """Return what is kept of a question's answer that was asked for at some time or later."""
+        windows = self._shelves.peek(tenant, question.wide)
+        return next((one for one in windows if one.question.windowed == question and one.whole_at_s >= sent_at_s), None)
+
+    def kept_with(self, tenant: Tenant, question: MetricsQuery) -> list[Extents]:
+        """Return what is kept of a question's series: by themselves, and among all names."""
+        return self._shelves.windows(tenant, {question.wide, replace(question.wide, name=None)})
+
+    async def install(self, tenant: Tenant, extents: Extents, *, persist: bool, fresh_s: float) -> bool:
+        """Keep what an answer tells; return whether memory does.
+
+        Windows of which all is younger than `fresh_s` are put together. What a name's own question told is told of it in the
+        windows of all names too.
+        """
+        question, now_s = extents.question, self._clock.now_s()
+        await self._note_look(tenant, extents)
+        for window in self._shelves.peek(tenant, question.wide):
+            if window.question.windowed == question.windowed:
+                extents = await in_slices(knowing_again(window, extents, overlap_s=self._overlap_s))
+        for window in self._of_all_names(tenant, question):
+            if question.holds(replace(window.question, name=question.name)):
+                self._shelves.replace(tenant, window, replaced(window, extents), persist=persist)
+                if window.question.holds(question):
+                    return True
+        return self._shelves.put(
+            tenant, extents, persist=persist, joins=lambda window: now_s - min(window.tail_at_s, window.whole_at_s) < fresh_s
+        )
+
+    async def grow(self, tenant: Tenant, delta: Extents, names: Collection[str], *, persist: bool) -> bool:
+        """Add what an answer tells to every window that it tells about, those of these names among them.
+
+        Return False where nothing is computed from it, since the rule was found broken.
+        """
+        if not self._shelves.is_open:
+            return False
+        for old in list(self.open_windows(tenant, delta.question, names)):
+            await self._grow(tenant, old, delta, persist=persist)
+        return True
+
+    def open_windows(self, tenant: Tenant, question: MetricsQuery, names: Collection[str]) -> Iterator[Extents]:
+        """Yield the windows in memory, open at their end, that an answer to a question tells about.
+
+        `names`: those that are kept by themselves, of which a question about all names tells, too.
+        """
+        scopes = {question.wide, replace(question.wide, name=None)}
+        if question.name is None:
+            scopes |= {replace(question.wide, name=name) for name in names}
+        return (window for window in self._shelves.windows(tenant, scopes) if window.question.last is None)
+
+    def _of_all_names(self, tenant: Tenant, question: MetricsQuery) -> Collection[Extents]:
+        return () if question.name is None else self._shelves.peek(tenant, replace(question.wide, name=None))
+
+    async def _note_look(self, tenant: Tenant, extents: Extents) -> None:
+        """Compare what an answer tells with what was known of the same series, and note the look."""
+        question = extents.question
+        known = self._shelves.peek(tenant, question.wide)
+        before = [window for window in known if window.question.windowed == question.windowed]
+        for window in self._of_all_names(tenant, question):
+            narrow = replace(window.question, name=question.name)
+            if question == narrow.windowed:
+                before.append(narrowed(window, narrow))
+        differ = [await self._differ(window, extents) for window in before]
+        if any(differ):
+            self._lifetimes.note_change(question, tenant, extents.tail_at_s)
+        confirms = bool(before) and not any(differ)
+        known_s = min(window.tail_at_s for window in before) if confirms else extents.whole_at_s
+        self._lifetimes.note_look(question, tenant, known_s, confirms=confirms)
+
+    async def _differ(self, before: Extents, after: Extents) -> bool:
+        """Tell whether what is known now of a window is newer than what was known before, and has other rows."""
+        return after.tail_at_s > before.tail_at_s and await in_slices(differing(before, after))
+
+    async def _grow(self, tenant: Tenant, window: Extents, delta: Extents, *, persist: bool) -> None:
+        """Add what an answer tells to a window, whatever takes its place meanwhile."""
+        old: Extents | None = window
+        while old is not None:
+            new = await in_slices(self._grown(old, delta))
+            # Known before anybody sees the rows: until then the run may count as ended.
+            differs = await self._differ(old, new)
+            if self._shelves.replace(tenant, old, new, persist=persist):
+                self.rows_saved += max(0, new.rows - delta.rows)
+                if differs:
+                    self._lifetimes.note_change(new.question, tenant, new.tail_at_s)
+                return
+            now = self._shelves.peek(tenant, window.question.wide)
+            old = next((one for one in now if one.question == window.question), None)
+
+    def _grown(self, old: Extents, delta: Extents) -> Work[Extents]:
+        if delta.question.holds(old.question):
+            if delta.tail_at_s < old.tail_at_s:
+                return old
+            return (yield from knowing_again(old, narrowed(delta, old.question), overlap_s=self._overlap_s))
+        if delta.question.name is not None and delta.question.first <= old.question.first:
+            return replaced(old, delta)
+        new = yield from extending(old, delta, overlap_s=self._overlap_s)
+        lost = [name for name, extent in new.by_name.items() if _is_lost(extent.known, old, name)]
+        if lost:
+            self.misfits += 1
+            _log.info("series.misfit", run=old.question.run, names=len(lost))
+        return new
+
+
+def _is_lost(known: Known, old: Extents, name: str) -> bool:
+    return known is Known.NOT_YET and (name not in old.by_name or old.by_name[name].known is not Known.NOT_YET)

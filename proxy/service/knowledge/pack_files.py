@@ -1,0 +1,97 @@
+"""Extents in the cache file, as packs (`core.series.packs`): what a shelf holds, written and read.
+
+A head lists the packs of a shelf; packs are never written again, and taken away when no head lists them any more. All of them
+are entries of the one store, so that its bounds, checksums and repairs hold for them too.
+"""
+
+import asyncio
+import math
+from collections.abc import Sequence
+from functools import partial
+
+from proxy.core.freshness.entry import Entry, digest_of, tombstone
+from proxy.core.pieces import Work
+from proxy.core.series import packs
+from proxy.core.series.extents import Extents
+from proxy.core.series.metrics_query import MetricsQuery
+from proxy.core.series.packs import Pack, Written
+from proxy.service.tenancy import Tenant
+from proxy.slices import in_slices
+from proxy.store.sqlite import SqliteStore
+
+_MARK_KEY, _MARK = "extents are forgotten", b"{}"
+_Made = tuple[Written, list[tuple[Pack, bytes]]]
+
+
+class PackFiles:
+    """Reads and writes the windows of scopes."""
+
+    def __init__(self, disk: SqliteStore, *, overlap_s: float) -> None:
+        """`overlap_s`: how long rows may become visible out of order (`core.series.answers`)."""
+        self._disk = disk
+        self._overlap_s = overlap_s
+
+    @property
+    def is_healthy(self) -> bool:
+        """Whether what the disk doesn't have isn't there."""
+        return self._disk.health is None
+
+    async def read(self, namespace: str, scope: MetricsQuery) -> list[Written]:
+        """Return the windows of a scope, none where there are none. Raises ValueError where they are damaged or incomplete."""
+        head = await self._disk.get(namespace, _head_key(scope))
+        if head is None:
+            return []
+        digests = packs.packs_of(head.body)
+        found = await asyncio.gather(*(self._disk.get(namespace, _pack_key(scope, digest)) for digest in digests))
+        bodies: dict[str, bytes] = {}
+        for digest, entry in zip(digests, found, strict=True):
+            if entry is None:
+                raise ValueError("a pack is no longer there")
+            bodies[digest] = entry.body
+        return await in_slices(packs.reading(head.body, bodies, scope, overlap_s=self._overlap_s))
+
+    async def write(
+        self, tenant: Tenant, scope: MetricsQuery, windows: Sequence[Extents], before: Sequence[Written]
+    ) -> tuple[Written, ...]:
+        """Write the windows of a scope, at least one, in place of those that the disk has now; return what it has then.
+
+        The new packs come first, then the head that lists them; what no head lists any more is taken away at the end.
+        """
+        made = await in_slices(_writing(windows, before))
+        after = tuple(window for window, _ in made)
+        body = await in_slices(packs.heading(after))
+        # The tenant's namespace may have changed by now.
+        put, sent_at_s = partial(self._disk.put, tenant.namespace), max(window.extents.tail_at_s for window in after)
+        for _, new in made:
+            for pack, rows in new:
+                put(_pack_key(scope, pack.digest), Entry(body=rows, sent_at_s=sent_at_s, digest=pack.digest))
+        put(_head_key(scope), Entry(body=body, sent_at_s=sent_at_s, digest=digest_of(body)))
+        used = {pack.digest for window in after for pack in window.packs}
+        for digest in {pack.digest for window in before for pack in window.packs} - used:
+            put(_pack_key(scope, digest), tombstone(sent_at_s))
+        return after
+
+    def forget(self, namespace: str, now_s: float) -> None:
+        """Mark a namespace: extents of before that wall time aren't read any more."""
+        self._disk.put(namespace, _MARK_KEY, Entry(body=_MARK, sent_at_s=now_s, digest=digest_of(_MARK)))
+
+    async def forgotten_s(self, namespace: str) -> float:
+        """Return the wall time until which a namespace's extents are forgotten; minus infinity where none are."""
+        mark = await self._disk.get(namespace, _MARK_KEY)
+        return -math.inf if mark is None else mark.sent_at_s
+
+
+def _writing(windows: Sequence[Extents], before: Sequence[Written]) -> Work[list[_Made]]:
+    firsts = {window.extents.question.first: window for window in before}
+    made: list[_Made] = []
+    for window in windows:
+        made.append((yield from packs.writing(window, firsts.get(window.question.first))))  # noqa: PERF401 -- no comprehension can yield
+    return made
+
+
+def _head_key(scope: MetricsQuery) -> str:
+    return f"extents of {scope.query.target}"
+
+
+def _pack_key(scope: MetricsQuery, digest: str) -> str:
+    return f"pack {digest} of {scope.query.target}"

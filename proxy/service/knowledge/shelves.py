@@ -1,0 +1,266 @@
+"""What is known of series, in memory: the windows of each scope, loaded from the cache file when they are first looked for.
+
+A **shelf** holds the windows of one scope: a run's series of one name or all of them, of one group or all of them. It is loaded
+when it is first looked for, written in the background when it has changed, and let go when memory is short. A shelf that the
+disk doesn't have, or has lost a pack of, is empty.
+"""
+
+import asyncio
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import structlog
+from cachetools import LRUCache
+
+from proxy.clock import Clock
+from proxy.core.freshness.purge import Purge, Purges
+from proxy.core.series.extents import Extents
+from proxy.core.series.growth import merged
+from proxy.core.series.known_series import KnownSeries, known_series
+from proxy.core.series.metrics_query import MetricsQuery
+from proxy.core.series.packs import Written
+from proxy.service.knowledge.pack_files import PackFiles
+from proxy.service.tenancy import Tenant
+from proxy.store.tiers import TieredStore
+
+# Zooms leave windows of long series behind: the last ones are kept.
+MOST_WINDOWS = 8
+_MOST_ABSENT = 10_000
+_log = structlog.get_logger()
+_Key = tuple[str, MetricsQuery]
+
+
+@dataclass(slots=True)
+class _Shelf:
+    """`windows`: the newest first, of `sizes` bytes. `written`: what the disk has of them. `writing`: the task that brings it
+    there.
+    """
+
+    tenant: Tenant
+    windows: tuple[Extents, ...] = ()
+    written: tuple[Written, ...] = ()
+    writing: asyncio.Task[None] | None = None
+    changed: bool = False
+    sizes: tuple[int, ...] = ()
+    size_bytes: int = 1_000
+
+    def keep(self, windows: tuple[Extents, ...]) -> None:
+        """Hold these windows; only what is new of them is reckoned up."""
+        known = {id(window): size for window, size in zip(self.windows, self.sizes, strict=True)}
+        self.sizes = tuple(known.get(id(window)) or window.size_bytes for window in windows)
+        self.windows, self.size_bytes = windows, sum(self.sizes) + 1_000
+
+
+class Shelves:
+    """The windows of all scopes."""
+
+    def __init__(
+        self, store: TieredStore, clock: Clock, purges: Purges | None = None, *, memory_bytes: int, overlap_s: float
+    ) -> None:
+        """`overlap_s`: how long rows may become visible out of order (`core.series.answers`)."""
+        self._memory = store.memory
+        self._files = PackFiles(store.disk, overlap_s=overlap_s)
+        self._clock = clock
+        self._purges = purges or Purges()
+        self._shelves: LRUCache[_Key, _Shelf] = LRUCache(memory_bytes, getsizeof=lambda shelf: shelf.size_bytes)
+        self._loading: dict[_Key, asyncio.Task[Sequence[Extents]]] = {}
+        self._absent: LRUCache[_Key, None] = LRUCache(_MOST_ABSENT)
+        self._writing: set[asyncio.Task[None]] = set()
+        # Extents of before aren't loaded any more. After a restart a mark in each namespace that was looked at says so.
+        self._since_s = -math.inf
+        self._namespaces: set[str] = set()
+        self._open = True
+        self.changes = 0
+        """How often anything in memory has changed."""
+
+    @property
+    def size_bytes(self) -> int:
+        """What the extents in memory cost."""
+        return int(self._shelves.currsize)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether anything may be computed."""
+        return self._open
+
+    def look(self, tenant: Tenant, asked: MetricsQuery, before: KnownSeries | None = None) -> KnownSeries:
+        """Return what memory knows of a question's series; `before` where nothing has changed since that look."""
+        if before is not None and before.changes == self.changes:
+            return before
+        return known_series(asked, self.windows(tenant, asked.scopes), changes=self.changes)
+
+    def windows(self, tenant: Tenant, scopes: Iterable[MetricsQuery]) -> list[Extents]:
+        """Return the windows of some scopes that are in memory."""
+        get, namespace = self._shelves.get, tenant.namespace
+        return [window for scope in scopes if (shelf := get((namespace, scope))) is not None for window in shelf.windows]
+
+    def peek(self, tenant: Tenant, scope: MetricsQuery) -> Sequence[Extents]:
+        """Return the windows of a scope that are in memory, the newest first."""
+        shelf = self._shelves.get((tenant.namespace, scope))
+        return () if shelf is None else shelf.windows
+
+    def is_loaded(self, tenant: Tenant, scopes: Iterable[MetricsQuery]) -> bool:
+        """Tell whether memory has all that there is of some scopes."""
+        shelves, absent, namespace = self._shelves, self._absent, tenant.namespace
+        missing = [scope for scope in scopes if (namespace, scope) not in shelves and (namespace, scope) not in absent]
+        return not missing
+
+    async def load(self, tenant: Tenant, scope: MetricsQuery) -> Sequence[Extents]:
+        """Return the windows of a scope, from the disk where memory has none; then memory keeps them, if it can."""
+        if self.is_loaded(tenant, [scope]):
+            return self.peek(tenant, scope)
+        key = (tenant.namespace, scope)
+        if (task := self._loading.get(key)) is None:
+            task = self._loading[key] = asyncio.get_running_loop().create_task(self._load(tenant, key))
+            task.add_done_callback(lambda _: self._loading.pop(key))
+        return await asyncio.shield(task)
+
+    def put(self, tenant: Tenant, extents: Extents, *, persist: bool, joins: Callable[[Extents], bool]) -> bool:
+        """Keep what was found out about a window, in place of what is known of windows within it; return whether memory does.
+
+        A window within it of which newer rows are known stays beside it: this one was long on its way. `joins` tells of another
+        window whether the two may be put together.
+        """
+        scope = extents.question.wide
+        rest: list[Extents] = []
+        windows = self.peek(tenant, scope)
+        if any(window.covers(extents) and window.whole_at_s >= extents.whole_at_s for window in windows):
+            return True  # it was overtaken by a newer one, or somebody else who waited for it has brought it
+        for window in windows:
+            if extents.covers(window) and window.tail_at_s <= extents.tail_at_s:
+                continue
+            whole = merged(extents, window) if joins(window) else None
+            if whole is None:
+                rest.append(window)
+            else:
+                extents = whole
+        return self._keep(tenant, scope, (extents, *rest)[:MOST_WINDOWS], persist=persist)
+
+    def replace(self, tenant: Tenant, old: Extents, new: Extents, *, persist: bool) -> bool:
+        """Put what is known now in the place of what was known; return False where that is no longer there."""
+        scope = old.question.wide
+        windows = self.peek(tenant, scope)
+        if not any(window is old for window in windows):
+            return False
+        rest = (window for window in windows if window is not old)
+        self._keep(tenant, scope, (new, *rest), persist=persist)
+        return True
+
+    def close(self) -> None:
+        """Forget everything, and let nothing be computed until it is opened again: the rule was found broken."""
+        self._open = False
+        self.forget()
+
+    def reopen(self) -> None:
+        """Let answers be computed again."""
+        self._open = True
+
+    def forget(self) -> None:
+        """Forget everything found out until now, on disk as well, and every answer in memory: some are computed from it."""
+        self._since_s = self._clock.now_s()
+        self.changes += 1
+        self._shelves.clear()
+        self._memory.clear()
+        for namespace in self._namespaces:
+            self._files.forget(namespace, self._since_s)
+
+    def is_forgotten(self, at_s: float) -> bool:
+        """Tell whether what was asked for at a wall time is forgotten."""
+        return at_s <= self._since_s
+
+    def purge(self, purge: Purge) -> int:
+        """Forget what a purge takes, softly or not; return how many scopes that were. The disk forgets by itself."""
+        keys = [key for key in self._shelves if purge.takes(key[1].query.target)]
+        for key in keys:
+            del self._shelves[key]
+        self.changes += 1
+        return len(keys)
+
+    def rename(self, old_namespace: str, new_namespace: str) -> None:
+        """Follow what was stored under a key to its organization. What the disk has moves there too, what is on its way not."""
+        self.changes += 1
+        self._absent.clear()
+        self._namespaces.add(new_namespace)
+        for namespace, scope in [key for key in self._shelves if key[0] == old_namespace]:
+            shelf = self._shelves.pop((namespace, scope))
+            # What only requests with no-store brought was never written.
+            persist = bool(shelf.written) or shelf.changed or shelf.writing is not None
+            shelf.written = ()
+            if (new_namespace, scope) not in self._shelves:
+                self._keep(shelf.tenant, scope, shelf.windows, persist=persist)
+
+    async def settled(self) -> None:
+        """Wait until everything kept so far has been handed to the disk."""
+        while self._writing:
+            await asyncio.wait(self._writing)
+
+    def _keep(self, tenant: Tenant, scope: MetricsQuery, windows: tuple[Extents, ...], *, persist: bool) -> bool:
+        if not self._open:
+            return False
+        key = (tenant.namespace, scope)
+        self.changes += 1
+        # What was under way when something was purged, or everything forgotten, doesn't bring it back.
+        windows = tuple([window for window in windows if self._counts(scope, window, self._since_s)])
+        if not windows:
+            self._shelves.pop(key, None)
+            return False
+        shelf = self._shelves.pop(key, None) or _Shelf(tenant)
+        shelf.keep(windows)
+        self._absent.pop(key, None)
+        if shelf.size_bytes <= self._shelves.maxsize:
+            self._shelves[key] = shelf
+        shelf.changed = shelf.changed or persist
+        if persist and shelf.writing is None:
+            shelf.writing = asyncio.get_running_loop().create_task(self._write(scope, shelf), name="shelves.write")
+            self._writing.add(shelf.writing)
+            shelf.writing.add_done_callback(self._writing.discard)
+        return key in self._shelves
+
+    async def _write(self, scope: MetricsQuery, shelf: _Shelf) -> None:
+        try:
+            while shelf.changed:
+                shelf.changed = False
+                shelf.written = await self._files.write(shelf.tenant, scope, shelf.windows, shelf.written)
+        except Exception:  # noqa: BLE001 -- nobody waits for it who could tell; it is written with the next change
+            _log.exception("extents.not_written", key=scope.query.target)
+        finally:
+            shelf.writing = None
+
+    async def _load(self, tenant: Tenant, key: _Key) -> Sequence[Extents]:
+        namespace, scope = key
+        self._namespaces.add(namespace)
+        forgotten_s = self._files.forgotten_s(namespace)
+        written, since_s = await asyncio.gather(self._read(namespace, scope), forgotten_s)
+        # What came meanwhile is newer; and the tenant's place may have changed.
+        if key in self._shelves or tenant.namespace != namespace:
+            return self.peek(tenant, scope)
+        since_s = max(self._since_s, since_s)
+        kept = tuple(window for window in written if self._counts(scope, window.extents, since_s))
+        if not kept:
+            if self._files.is_healthy:
+                self._absent[key] = None
+            return ()
+        windows = tuple(window.extents for window in kept)
+        shelf = _Shelf(tenant, written=kept)
+        shelf.keep(windows)
+        self.changes += 1
+        if shelf.size_bytes <= self._shelves.maxsize:
+            self._shelves[key] = shelf
+        return windows
+
+    async def _read(self, namespace: str, scope: MetricsQuery) -> Sequence[Written]:
+        try:
+            return await self._files.read(namespace, scope)
+        except ValueError as exc:
+            _log.info("extents.lost", key=scope.query.target, reason=str(exc))
+            return ()
+
+    def _counts(self, scope: MetricsQuery, window: Extents, since_s: float) -> bool:
+        """Tell whether a window is neither forgotten nor purged."""
+        if window.whole_at_s <= since_s:
+            return False
+        if not self._purges.count:
+            return True
+        asked_s = min((extent.whole_at_s for extent in window.by_name.values()), default=window.whole_at_s)
+        return not self._purges.is_gone(scope.query.target, min(asked_s, window.whole_at_s))

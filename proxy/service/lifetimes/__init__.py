@@ -1,0 +1,45 @@
+"""How long answers live: that of a route, and longer for a run that has ended, as far as anybody knows.
+
+`run_lifetimes` says what holds for a query. It goes by `known_runs` (which runs have ended, and when it is time to ask again)
+and `looks` (since when series were seen to stand still). Nobody in here asks anything: who does notes what it learns.
+"""
+
+from collections.abc import Sequence
+
+from proxy.clock import Clock
+from proxy.config import Config
+from proxy.core.freshness.lifetimes import LifetimeTable
+from proxy.core.freshness.verdict import Lifetimes
+from proxy.core.question.routes import Route
+from proxy.core.run_status import Ramp
+from proxy.service.lifetimes.known_runs import KnownRuns
+from proxy.service.lifetimes.looks import Looks
+from proxy.service.lifetimes.run_lifetimes import RunLifetimes
+
+
+def make_known_runs(config: Config, clock: Clock) -> KnownRuns:
+    """Make what knows which runs have ended."""
+    freshness = config.freshness
+    ramp = Ramp(
+        settling_s=freshness.settling_s,
+        settling_failed_s=freshness.settling_failed_s,
+        ended_max_s=freshness.ended_max_s,
+    )
+    return KnownRuns(clock, status_s=freshness.status_s, ramp=ramp)
+
+
+def make_lifetimes(config: Config, routes: Sequence[Route], known: KnownRuns, clock: Clock) -> RunLifetimes:
+    """Make what says how long answers live."""
+    freshness = config.freshness
+    general = Lifetimes(
+        fresh_s=freshness.running_s,
+        stale_while_revalidate_s=freshness.stale_while_revalidate_s,
+        stale_if_error_s=freshness.stale_if_error_s,
+        negative_s=freshness.negative_s,
+        rewrite_check_s=config.series.rewrite_check_s,
+        scant_s=freshness.running_s,
+    )
+    configured = config.lifetimes.model_dump()
+    own = {route.name: configured.get(f"{route.name}_s", route.fresh_s) for route in routes}
+    table = LifetimeTable(general, routes, own, moving_s=config.lifetimes.moving_s)
+    return RunLifetimes(table, known, Looks(clock), clock, stale_if_error_ended_s=freshness.stale_if_error_ended_s)

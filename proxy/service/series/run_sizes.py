@@ -1,0 +1,116 @@
+"""How many series a run has, which its details tell: so it is known whether one call will do for all of them."""
+
+import asyncio
+import math
+from dataclasses import replace
+from functools import partial
+
+import msgspec
+
+from proxy.clock import Clock
+from proxy.core.access.projects import project_of
+from proxy.core.freshness.entry import Entry
+from proxy.core.question.query import Query, question
+from proxy.core.question.routes import DETAILS
+from proxy.core.series.metrics_query import MetricsQuery
+from proxy.core.surrogates import read_json
+from proxy.errors import KeyRefused, UpstreamBusy, UpstreamError
+from proxy.service.fetching.fetcher import Fetcher
+from proxy.service.fetching.need import Fetched
+from proxy.service.series.asked import AskedSeries
+from proxy.service.series.widening_policy import WideningPolicy
+from proxy.service.statuses import Statuses
+from proxy.store.tiers import TieredStore
+
+# A run gains series in its first minutes; how many it has only decides what is asked at once.
+SIZE_S = 3600.0
+# How often it is looked at whether what waits in the line has gone.
+_LEAST_S = 0.05
+# `details` lists no more names than this.
+_MOST_NAMES = 1_000
+
+
+class _LogName(msgspec.Struct):
+    logType: str = "METRIC"  # noqa: N815 -- the upstream's own field name
+
+
+class _Details(msgspec.Struct):
+    projectName: str  # noqa: N815 -- the upstream's own field names
+    logNames: list[_LogName]  # noqa: N815 -- as above
+
+
+_details = msgspec.json.Decoder(_Details)
+
+
+class RunSizes:
+    """Learns the sizes of runs, where that helps."""
+
+    def __init__(self, store: TieredStore, fetcher: Fetcher, statuses: Statuses, policy: WideningPolicy, clock: Clock) -> None:
+        self._store = store
+        self._fetcher = fetcher
+        self._statuses = statuses
+        self._policy = policy
+        self._clock = clock
+        self._late: set[asyncio.Task[tuple[Fetched, bool]]] = set()
+
+    async def learn(self, asked: AskedSeries) -> None:
+        """Learn how large a question's run is, where somebody looks at several of its series.
+
+        Raises UpstreamBusy and KeyRefused.
+        """
+        metrics = asked.metrics
+        if not self._policy.needs_size(metrics):
+            return
+        details = question(DETAILS, {}, segment=metrics.run)
+        entry = await self._store.get(asked.tenant.namespace, details.target)
+        # What is stored of another project's run is no use: asked for as one that doesn't exist would be, it tells nothing by
+        # its speed.
+        if entry is None or self._clock.now_s() - entry.sent_at_s > SIZE_S or project_of(entry.body) != metrics.project:
+            try:
+                entry = await self._told(asked, details)
+            except (UpstreamBusy, KeyRefused):
+                raise
+            except (UpstreamError, TimeoutError):
+                self._policy.note_no_size(metrics)
+                return
+        self._statuses.heard(asked.tenant, metrics.run, metrics.project, entry)
+        self._policy.note_size(metrics, _series_in(entry, metrics.project))
+
+    async def _told(self, asked: AskedSeries, details: Query) -> Entry:
+        """Return a run's details. Raises UpstreamError, and TimeoutError where the upstream takes long.
+
+        The line is no part of that: the question itself would have to stand in it as well, and be one of many.
+        """
+        asking = asyncio.ensure_future(self._fetcher.fetch(asked.tenant, details, replace(asked.need, not_before_s=-math.inf)))
+        late = sent = False
+        try:
+            while not (await asyncio.wait([asking], timeout=max(asked.patience_s, _LEAST_S)))[0]:
+                # The patience counts from when it has left the line, or a little later.
+                late, sent = sent, not self._fetcher.is_in_line(asked.tenant, details)
+                if late:
+                    raise TimeoutError
+            return (await asking)[0].entry
+        finally:
+            if late:
+                self._late.add(asking)
+                asking.add_done_callback(partial(self._came_late, asked.metrics))
+            else:
+                asking.cancel()
+
+    def _came_late(self, metrics: MetricsQuery, asking: "asyncio.Task[tuple[Fetched, bool]]") -> None:
+        """Take notice of details that nobody waited for any more: the next question is asked knowing them."""
+        self._late.discard(asking)
+        if not asking.cancelled() and asking.exception() is None:
+            self._policy.note_size(metrics, _series_in(asking.result()[0].entry, metrics.project))
+
+
+def _series_in(details: Entry, project: str) -> float:
+    """Return how many series a run has in a project by its details, infinite where nobody can say; none if it isn't there."""
+    if details.status != 200:
+        return 0 if details.status == 404 else math.inf
+    try:
+        told = read_json(_details, details.body)
+    except msgspec.DecodeError:
+        return math.inf
+    names = told.logNames if told.projectName == project else []
+    return math.inf if len(names) >= _MOST_NAMES else sum(name.logType == "METRIC" for name in names)

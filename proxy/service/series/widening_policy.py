@@ -1,0 +1,146 @@
+"""Which question is worth asking in place of another one: what is known of runs' sizes, and which wider ones were in vain."""
+
+import math
+from dataclasses import dataclass
+
+from cachetools import LRUCache, TTLCache
+
+from proxy.clock import Clock
+from proxy.core.series.metrics_query import MetricsQuery
+from proxy.service.series.interest import WATCHED_S, Interest
+
+_MOST_RUNS = 2_000
+_MOST_VAIN = 10_000
+# What was too long stays so, since series grow; a run that was too large may have been deleted and the like.
+VAIN_S = 3600.0
+# What failed may have been too much for the upstream; most likely that had other reasons, which pass.
+_FAILED_S = 300.0
+# What could not be proven whole may be later: more rows may have come, or a limit been lifted. That is ever less likely: each
+# time doubles the wait, up to the second one.
+_UNPROVEN_S, _MOST_UNPROVEN_S = 30.0, 240.0
+# Until a series of the run has come, what one is taken to have.
+_USUAL_ROWS = 1_000
+
+
+@dataclass(slots=True)
+class _Size:
+    """How large a run is, as it is asked for in one project. Times are of the monotonic clock.
+
+    `series`: how many it has, None where nobody knows; `ask_after_s`: until then that isn't asked. `rows`: of the longest one
+    that came. `together_after_s`: until then what is new of series that are kept one by one is asked for one by one.
+    """
+
+    series: int | None = None
+    ask_after_s: float = 0.0
+    rows: int = 0
+    together_after_s: float = 0.0
+
+
+class WideningPolicy:
+    """Decides which question to ask in place of another one, from what was learned."""
+
+    def __init__(self, interest: Interest, clock: Clock, *, max_rows: int) -> None:
+        """`max_rows`: how many rows all series of a run may have to be asked for at once."""
+        self._interest = interest
+        self._clock = clock
+        self._max_rows = max_rows
+        # With the project: what is known of a run in its own must not show where it is asked for in another.
+        self._sizes: LRUCache[tuple[str, str], _Size] = LRUCache(_MOST_RUNS)
+        self._vain: TTLCache[tuple[MetricsQuery, str | None], None] = TTLCache(_MOST_VAIN, VAIN_S, timer=clock.monotonic_s)
+        self._hopeless: TTLCache[MetricsQuery, None] = TTLCache(_MOST_VAIN, VAIN_S, timer=clock.monotonic_s)
+        # Until when, and for how long that is.
+        self._unproven: TTLCache[MetricsQuery, tuple[float, float]] = TTLCache(_MOST_VAIN, VAIN_S, timer=clock.monotonic_s)
+        self._failed: TTLCache[MetricsQuery, None] = TTLCache(_MOST_VAIN, _FAILED_S, timer=clock.monotonic_s)
+        # By series in full: the shortest window of which even the densest answer was of no use.
+        self._too_long: TTLCache[MetricsQuery, float] = TTLCache(_MOST_VAIN, VAIN_S, timer=clock.monotonic_s)
+
+    def chosen(self, question: MetricsQuery) -> MetricsQuery:
+        """Return the question to ask upstream, the widest that will likely be complete and whose rows are wanted."""
+        return next((wider for wider in self._wider(question) if self.is_promising(wider, question)), question)
+
+    def is_first_look(self, question: MetricsQuery) -> bool:
+        """Tell whether nobody else has asked for a question's series in the last minute."""
+        return self._interest.is_first_look(question)
+
+    def is_promising(self, wider: MetricsQuery, question: MetricsQuery) -> bool:
+        """Tell whether nothing is known that speaks against asking a wider question for another one."""
+        if self._unproven.get(wider, (0.0, 0.0))[0] > self._clock.monotonic_s():
+            return False
+        return (wider, question.name) not in self._vain and wider not in self._hopeless and wider not in self._failed
+
+    def _wider(self, question: MetricsQuery) -> list[MetricsQuery]:
+        size = self._size(question)
+        small = size.series is not None and size.series * (size.rows or _USUAL_ROWS) <= self._max_rows
+        wider = [question.whole] if small and self._interest.is_of_several(question) else []
+        if question.name is not None or (question.group is not None and small):
+            wider.append(question.wide)
+            if _span(question) < self._too_long.get(question.wide, math.inf):
+                wider.append(question.windowed)
+        return wider
+
+    def needs_size(self, question: MetricsQuery) -> bool:
+        """Tell whether it would help to know how large the run is: as soon as more than one of its series is asked for."""
+        size = self._size(question)
+        unknown = size.series is None and self._clock.monotonic_s() >= size.ask_after_s
+        return unknown and self._interest.is_of_several(question)
+
+    def note_size(self, question: MetricsQuery, series: float) -> None:
+        """Note how many series a run has (infinite: too many to list)."""
+        self._size(question).series = 10**9 if math.isinf(series) else int(series)
+
+    def note_no_size(self, question: MetricsQuery) -> None:
+        """Note that nobody can say now how many series a run has."""
+        self._size(question).ask_after_s = self._clock.monotonic_s() + WATCHED_S
+
+    def note_rows(self, question: MetricsQuery, rows: int) -> None:
+        """Note how many rows one of the run's series has."""
+        size = self._size(question)
+        size.rows = max(size.rows, rows)
+
+    def others(self, question: MetricsQuery, names: int) -> int | None:
+        """Return how many series a run has beside some; None where they aren't to be asked for together."""
+        size = self._size(question)
+        if size.series is None or self._clock.monotonic_s() < size.together_after_s:
+            return None
+        return max(0, size.series - names)
+
+    def note_not_together(self, question: MetricsQuery) -> None:
+        """Note that what is new of all of a run's series was too much."""
+        self._size(question).together_after_s = self._clock.monotonic_s() + VAIN_S
+
+    def note_vain(self, asked: MetricsQuery, question: MetricsQuery) -> None:
+        """Note that a wider question's answer did not hold the narrower one's."""
+        self._vain[asked, question.name] = None
+        if asked == question.windowed != question.wide:
+            self._too_long[question.wide] = min(_span(question), self._too_long.get(question.wide, math.inf))
+
+    def note_hopeless(self, asked: MetricsQuery) -> None:
+        """Note that a wider question's answer was too large or refused, whatever it was asked for."""
+        self._hopeless[asked] = None
+
+    def note_failed(self, asked: MetricsQuery) -> None:
+        """Note that the upstream failed to answer a wider question: that it was too much is one reason of many."""
+        self._failed[asked] = None
+
+    def note_unproven(self, asked: MetricsQuery) -> None:
+        """Note that a wider question's answer could not be proven whole."""
+        until_s, before_s = self._unproven.get(asked, (0.0, _UNPROVEN_S / 2))
+        # Everybody who waited for the answer notes it.
+        if (now_s := self._clock.monotonic_s()) >= until_s:
+            again_s = min(2 * before_s, _MOST_UNPROVEN_S)
+            self._unproven[asked] = now_s + again_s, again_s
+
+    def note_proven(self, asked: MetricsQuery) -> None:
+        """Note that a wider question's answer is whole."""
+        self._unproven.pop(asked, None)
+
+    def _size(self, question: MetricsQuery) -> _Size:
+        key = question.run, question.project
+        if (size := self._sizes.get(key)) is None:
+            size = self._sizes[key] = _Size()
+        return size
+
+
+def _span(question: MetricsQuery) -> float:
+    """Return how many steps a window has."""
+    return math.inf if question.last is None else question.last - question.first
