@@ -253,14 +253,14 @@ async def _read(reply: Reply[Parsed], reading: _Reading[Parsed]) -> tuple[Reply[
         with suppress(ValueError):
             return replace(reply, parsed=await in_slices(reading.parser(reply.body, sent_at_s=reply.sent_at_s))), None
     try:
-        elements = await _check(reply.body, reading.check)
+        elements = await check_body(reply.body, reading.check)
     except ValueError as exc:
         message = f"the upstream's answer does not have the documented shape: {exc}"
         return reply, UpstreamBadAnswer(message, upstream_status=reply.status)
     return replace(reply, elements=elements), None
 
 
-async def _check(body: bytes, check: Check) -> int | None:
+async def check_body(body: bytes, check: Check) -> int | None:
     """Check a large body piece by piece; where one of them isn't right, the cuts may have been wrong: only the whole tells.
 
     Returns what `check` does of the whole.

@@ -105,7 +105,7 @@ class Turnstile:
         future = asyncio.get_running_loop().create_future()
         self._waiting[ticket] = future
         self.budget.join(ticket, self._clock.monotonic_s())
-        self._let_through()
+        self.let_through()
         try:
             # Nearly always it may go at once, and a timer would be set for nothing. (Nobody is turned away so soon.)
             if not future.done():
@@ -128,7 +128,7 @@ class Turnstile:
                 self._turn_away(late)
         elif ticket.probe and ended is Ended.ANSWERED:
             _log.info("cooldown.ended")
-        self._let_through()
+        self.let_through()
 
     def promote(self, ticket: Ticket, *, client: str, deadline_s: float) -> None:
         """Let a ticket that waits go as a person's: somebody with nothing in hand waits for it now.
@@ -141,7 +141,7 @@ class Turnstile:
         self.budget.leave(ticket)
         ticket.priority, ticket.client, ticket.deadline_s = Priority.PERSON, client, deadline_s
         self.budget.join(ticket, self._clock.monotonic_s())
-        self._let_through()
+        self.let_through()
 
     def _patience_s(self, ticket: Ticket) -> float | None:
         return self.latest_s(ticket) - self._clock.monotonic_s() if ticket.priority is Priority.PERSON else None
@@ -158,7 +158,8 @@ class Turnstile:
         if future is not None and not future.done():
             future.set_exception(too_busy(self.wait_s(ticket.priority, ticket.client)))
 
-    def _let_through(self) -> None:
+    def let_through(self) -> None:
+        """Let all go that the budget admits by now; wake up again when the next may go."""
         now_s = self._clock.monotonic_s()
         for ticket in self.budget.admit(now_s):
             future = self._waiting[ticket]
@@ -172,7 +173,7 @@ class Turnstile:
             self._timer = None
         if (wake_s := self.budget.next_s(now_s)) is not None:
             # A little later than needed rather than a little earlier: an early timer would only be set again.
-            self._timer = asyncio.get_running_loop().call_later(max(0.0, wake_s - now_s) + 0.001, self._let_through)
+            self._timer = asyncio.get_running_loop().call_later(max(0.0, wake_s - now_s) + 0.001, self.let_through)
 
 
 def too_busy(wait_s: float) -> UpstreamBusy:

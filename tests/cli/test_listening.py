@@ -18,6 +18,7 @@ from proxy.cli.serve import running
 from proxy.config import KeySource, load
 from proxy.config.model import split_listen
 from proxy.standin import Row, Standin
+from tests.support.processes import run
 from tests.support.world import KEY, QUESTION
 
 V4, V6 = "127.0.0.1", "::1"
@@ -180,3 +181,12 @@ async def test_a_host_in_ipv6s_form(tmp_path: Path) -> None:
     """Loopback is loopback in a Host, too."""
     async with dual(tmp_path) as proxy:
         assert (await proxy.ask(f"::ffff:{V4}"))[0] == 200
+
+
+async def test_a_host_that_cannot_be_a_name() -> None:
+    """Where the address to listen on cannot even be looked up, one line says so."""
+    settings = {"PLUTO_API_KEY": KEY, "PLUTO_PROXY_ACCESS__OPEN": "true", "PLUTO_PROXY_LOG__LEVEL": "error"}
+    status, _, errors = await run("serve", PLUTO_PROXY_LISTEN=f"{'a' * 64}.example:0", **settings)
+    assert status == 1
+    assert "Traceback" not in errors
+    assert errors.splitlines()[-1].endswith("no host can have this name; set server.listen")

@@ -1,4 +1,4 @@
-"""Requests and answers as bytes on a connection, and a proxy of which it is seen which requests it answers the fast way."""
+"""Requests and responses as bytes on a connection, and a proxy that tells which requests it answered by the fast path."""
 
 import asyncio
 import socket
@@ -12,6 +12,7 @@ from unittest.mock import patch
 from aiohttp import web
 from yarl import URL
 
+from proxy.config import KeySource
 from proxy.core.freshness.entry import Entry
 from proxy.web.connection.server import _Connection
 from proxy.web.shortcut import seen as seen_requests
@@ -157,7 +158,7 @@ class Watched:
     @property
     def entry(self) -> Entry:
         """The one entry in memory."""
-        [held] = self.running.parts.store.memory._held.values()
+        [held] = self.running.parts.store.memory._held.values()  # noqa: SLF001 -- nobody else asks for all that is held
         return held.entry
 
 
@@ -186,3 +187,9 @@ async def watched(folder: Path, **options: Any) -> AsyncIterator[Watched]:
             finally:
                 for wire in seen.wires:
                     await wire.close()
+
+
+def key_file(folder: Path, key: str) -> KeySource:
+    path = folder / "key"
+    path.write_text(key + "\n")
+    return KeySource(path=path)

@@ -1,4 +1,4 @@
-"""A proxy in front of a stand-in, both real servers on loopback, for tests to talk to."""
+"""A proxy in front of a stand-in, both real servers on loopback."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -106,7 +106,7 @@ class World:
     def advance(self, seconds: float) -> None:
         """Let time pass, and the budget notice it: its own timer runs by real time."""
         self.clock.advance(seconds)
-        self.parts.turnstile._let_through()
+        self.parts.turnstile.let_through()
         self.parts.proof.witnesses.look()
 
     @property

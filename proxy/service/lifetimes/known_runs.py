@@ -70,10 +70,10 @@ class _Run:
     """What is known of a run that somebody looks at. Wall times, but `again_s`.
 
     `ended`: how it ended, None where it is running or nobody knows, by its details, which were asked for at `told_s`.
-    `is_known`: whether anything has been learned. `seen_s`: the time of the last list that it was in. `happened_s`: when it was last known
-    to be running, or its rows were last seen to change, whichever was later. `again_s`: its details aren't asked for before
-    (monotonic clock). `wait_s`: how long they were put off the last time, because they had told nothing. `changes`: how often
-    what is known of it has changed, learning it first aside, the last time at `changed_s`.
+    `is_known`: whether anything has been learned. `seen_s`: the time of the last list that it was in. `happened_s`: when it was
+    last known to be running, or its rows were last seen to change, whichever was later. `again_s`: its details aren't asked for
+    before (monotonic clock). `wait_s`: how long they were put off the last time, because they had told nothing. `changes`: how
+    often what is known of it has changed, learning it first aside, the last time at `changed_s`.
     """
 
     ended: Ended | None = None

@@ -154,10 +154,10 @@ class Model(RuleBasedStateMachine):
                     self.now_s = wake_s
         assert not self.waiting
         line = self.budget.line
-        assert not line._clients
-        assert not line._prefetches
+        assert not line._clients  # noqa: SLF001 -- what is left behind shows nowhere else
+        assert not line._prefetches  # noqa: SLF001 -- what is left behind shows nowhere else
         assert all(line.first(priority) is None for priority in Priority)
-        assert not line._refreshes
+        assert not line._refreshes  # noqa: SLF001 -- what is left behind shows nowhere else
 
 
 TestModel = Model.TestCase

@@ -354,13 +354,13 @@ async def test_a_proof_goes_first_for_who_has_nothing_in_hand(tmp_path: Path, ho
         await turnstile.enter(busy)
         proofs = [asyncio.ensure_future(prover.prove(fetched, extents, refresh))]
         await asyncio.sleep(0.01)
-        assert [ticket.priority for ticket in turnstile._waiting] == [Priority.REFRESH]
+        assert [ticket.priority for ticket in turnstile.budget.line] == [Priority.REFRESH]
         if how == "joined":
             proofs.append(asyncio.ensure_future(prover.prove(fetched, extents, replace(refresh, urgent=True))))
         else:
             prover.urge(tenant, question, replace(refresh, urgent=True))
         await asyncio.sleep(0.01)
-        assert [ticket.priority for ticket in turnstile._waiting] == [Priority.PERSON]
+        assert [ticket.priority for ticket in turnstile.budget.line] == [Priority.PERSON]
         turnstile.leave(busy, Ended.ANSWERED)
         assert all(await asyncio.gather(*proofs))
 

@@ -1,4 +1,4 @@
-"""What an operator sees: metrics, readiness, one log line where there is something to tell."""
+"""What an operator sees: metrics, readiness, one log line where there is something to tell; and who may keep it."""
 
 import asyncio
 import json
@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 from proxy import log
 from proxy.standin import Fault, FaultKind
 from proxy.web.accounting.summary import AnswerSummary
+from tests.support.tokens import ROOT, TEAM, bearer, guarded
 from tests.support.world import METRICS, QUESTION, ManualClock, world
 
 
@@ -161,3 +162,14 @@ def test_log_formats(
     assert "stdlib record" in lines[1]
     if is_json:
         assert [json.loads(line)["level"] for line in lines] == ["info", "error"]
+
+
+@pytest.mark.parametrize(
+    "path", ["/metrics", "/readyz?verbose", "/readyz", "/livez", "/openapi.json", "/admin/state", "/nothing"]
+)
+async def test_nothing_before_the_proxy_keeps_what_is_told_to_one(tmp_path: Path, path: str) -> None:
+    """Not even a front that doesn't know that an answer may depend on `Authorization`."""
+    async with guarded(tmp_path) as running:
+        for headers in (bearer(ROOT), bearer(TEAM), {}):
+            said = (await running.get(path, **headers)).headers["Cache-Control"]
+            assert said in {"no-store", "private, no-cache"}

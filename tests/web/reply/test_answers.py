@@ -4,8 +4,10 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from proxy.standin import Fault, FaultKind, Standin
+from tests.support.tokens import purge
 from tests.support.world import KEY, METRICS, QUESTION, world
 
 
@@ -274,3 +276,16 @@ async def test_probes(tmp_path: Path) -> None:
         running.parts.web.intake.drain()
         assert (await running.get("/readyz")).status == 503
         assert (await running.get("/livez")).status == 200
+
+
+@pytest.mark.parametrize("query", ["%&" * 5_000, "a%&" * 5_000, "%ff&" * 3_700])
+async def test_a_bad_query_is_not_multiplied(tmp_path: Path, query: str) -> None:
+    """The refusal of thousands of faults, and its line in the log, is shorter than what was refused."""
+    async with world(tmp_path) as running:
+        with capture_logs() as logs:
+            reply = await running.get(f"{METRICS}?{query}")
+        assert (reply.status, reply.json["code"], len(reply.json["faults"])) == (400, "bad-query", 20)
+        assert "more" in reply.json["detail"]
+        assert max(len(reply.body), len(str(logs))) < len(query)
+        unknown: dict[str, object] = {str(number): 1 for number in range(5_000)}
+        assert len((await purge(running, unknown, status=400)).body) < 5_000
