@@ -1,7 +1,17 @@
-"""What holds for every test: one profile of hypothesis."""
+"""What holds for every test: no test fails because the machine is busy."""
+
+from asyncio import AbstractEventLoop
+from collections.abc import Callable, Mapping
 
 from hypothesis import HealthCheck, settings
 
-# How long an example takes is the machine's affair: no test may fail because the machine is busy.
+from tests.support.patient_loop import PatientLoop
+
+# How long an example takes is the machine's affair.
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("unhurried")
+
+
+def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], AbstractEventLoop]]:
+    """Run every asynchronous test on an event loop whose timeouts don't run out while the machine does something else."""
+    return {"patient": PatientLoop}

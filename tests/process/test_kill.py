@@ -8,7 +8,7 @@ from pathlib import Path
 import aiohttp
 
 from proxy.standin import Row, Standin
-from tests.support.processes import proxy_process
+from tests.support.processes import on_disk, proxy_process
 from tests.support.world import DATA, KEY, METRICS
 
 QUESTIONS = [f"{METRICS}?runId=1&projectName=demo&logName=loss&limit=500&stepMin={number}" for number in range(1, 41)]
@@ -152,13 +152,4 @@ async def extents_on_disk(path: Path) -> None:
             if heads and heads == before:
                 break
             await asyncio.sleep(0.5)
-    check.close()
-
-
-async def on_disk(path: Path, entries: int) -> None:
-    """Wait until so many entries are committed: another process can only look."""
-    check = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
-    async with asyncio.timeout(20):
-        while check.execute("SELECT count(*) FROM entries").fetchone()[0] < entries:  # noqa: ASYNC110 -- no event tells it
-            await asyncio.sleep(0.02)
     check.close()

@@ -1,12 +1,13 @@
 """Two proxies and one cache file: the lock keeps them apart, and who deletes it is told."""
 
 import asyncio
+import signal
 from pathlib import Path
 
 import aiohttp
 
 from proxy.standin import Row, Standin
-from tests.support.processes import PATIENCE_S, Running, proxy_process
+from tests.support.processes import PATIENCE_S, Running, on_disk, proxy_process
 from tests.support.world import KEY, METRICS
 
 QUESTION = f"{METRICS}?runId=1&projectName=demo&logName=loss&limit=500"
@@ -42,8 +43,12 @@ async def test_the_lock_deleted_while_running(tmp_path: Path) -> None:
 
         async with proxy_process(**variables) as first:
             await ask(first)
+            await on_disk(path, 1)
+            # However long the second takes to begin, the first doesn't notice before.
+            first.process.send_signal(signal.SIGSTOP)
             Path(f"{path}.lock").unlink()
             async with proxy_process(**variables) as second:
+                first.process.send_signal(signal.SIGCONT)
                 await ask(second)
                 await told(first, "in use by another pluto-proxy")
                 await told(second, "ok")

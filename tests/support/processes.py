@@ -5,6 +5,7 @@ import contextlib
 import os
 import re
 import signal
+import sqlite3
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -126,3 +127,12 @@ async def _read(running: Running, listening: "asyncio.Future[str]") -> None:
 def resident_kb(running: Running) -> int:
     status = Path(f"/proc/{running.process.pid}/status").read_text()
     return int(status.partition("VmRSS:")[2].split()[0])
+
+
+async def on_disk(path: Path, entries: int) -> None:
+    """Wait until so many entries are committed: another process can only look."""
+    check = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+    async with asyncio.timeout(20):
+        while check.execute("SELECT count(*) FROM entries").fetchone()[0] < entries:  # noqa: ASYNC110 -- no event tells it
+            await asyncio.sleep(0.02)
+    check.close()
