@@ -205,9 +205,9 @@ async def open_parts(
         )
 
 
-def _limits(config: Config) -> budget.Limits:
+def _limits(config: Config) -> budget.BudgetLimits:
     upstream = config.upstream
-    return budget.Limits(
+    return budget.BudgetLimits(
         rate_per_s=upstream.rate_per_s,
         burst=upstream.burst,
         max_concurrency=upstream.max_concurrency,

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 from proxy.clock import Clock
 from proxy.config import Config
-from proxy.service.fetching import Fetching
+from proxy.service.fetching import FetchingRoom
 from proxy.service.knowledge.shelves import Shelves
 from proxy.service.lifetimes.run_lifetimes import RunLifetimes
-from proxy.service.proof import Proof
+from proxy.service.proof import ProofRoom
 from proxy.service.purging import Purging
 from proxy.service.reader import Reader
 from proxy.service.series import SeriesRoom
@@ -30,10 +30,10 @@ class Parts:
     turnstile: Turnstile
     tenancy: Tenancy
     lifetimes: RunLifetimes
-    fetching: Fetching
+    fetching: FetchingRoom
     statuses: Statuses
     shelves: Shelves
-    proof: Proof
+    proof: ProofRoom
     series: SeriesRoom
     reader: Reader
     purging: Purging

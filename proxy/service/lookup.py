@@ -67,7 +67,7 @@ class Lookup:
         newer_than_s = now_s - lifetimes.usable_s if entry is None else entry.sent_at_s
         known = await self._computer.known(tenant, metrics, newer_than_s=newer_than_s)
         recipe = known.newest
-        if recipe is not None and recipe.tail_at_s > newer_than_s:
+        if recipe is not None and recipe.tail_asked_s > newer_than_s:
             computed = await self._computer.compute(tenant, query, recipe)
             if computed is not None:
                 # What can be computed isn't on disk as it was asked for.

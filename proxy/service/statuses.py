@@ -30,7 +30,7 @@ from proxy.service.tenancy import Tenant
 # No count of landed flights: each one looks into the store before it asks.
 _LOOK_FIRST = -1
 _log = structlog.get_logger()
-Work = Callable[[], Awaitable[None]]
+_Step = Callable[[], Awaitable[None]]
 
 
 class Statuses:
@@ -40,7 +40,7 @@ class Statuses:
         self._fetcher = fetcher
         self._known = known
         self._clock = clock
-        self._learning: Flights[RunKey, Work, None] = Flights(_carry_out)
+        self._learning: Flights[RunKey, _Step, None] = Flights(_carry_out)
         self.calls: Counter[str] = Counter()
         """How often the upstream was asked, by the name of the route."""
 
@@ -96,7 +96,7 @@ class Statuses:
         """End what is under way."""
         await self._learning.aclose()
 
-    async def _once(self, key: RunKey, work: Work) -> None:
+    async def _once(self, key: RunKey, work: _Step) -> None:
         """Wait for what is under way to learn of a run or a project, or begin it."""
         flight = self._learning.get(key) or self._learning.start(key, work, now_s=self._clock.now_s())
         await flight.result()
@@ -155,7 +155,7 @@ class Statuses:
         return fetched.entry if fetched.tenant.fingerprint == tenant.fingerprint else None
 
 
-async def _carry_out(work: Work) -> None:
+async def _carry_out(work: _Step) -> None:
     await work()
 
 

@@ -5,7 +5,7 @@ import asyncio
 import structlog
 
 from proxy.clock import Clock
-from proxy.core.budget import Budget, Ended, Limits, Priority, State, Ticket
+from proxy.core.budget import Budget, BudgetLimits, CallEnd, Priority, State, Ticket
 from proxy.errors import UpstreamBusy
 
 # Persons are bounded by what can be answered within the deadline; refreshes and prefetches by this.
@@ -18,7 +18,7 @@ _log = structlog.get_logger()
 class Turnstile:
     """Lets tickets through. Nothing else in the proxy decides when the upstream is asked."""
 
-    def __init__(self, limits: Limits, clock: Clock) -> None:
+    def __init__(self, limits: BudgetLimits, clock: Clock) -> None:
         self._clock = clock
         self.budget = Budget(limits, clock.monotonic_s())
         self._waiting: dict[Ticket, asyncio.Future[None]] = {}
@@ -113,20 +113,20 @@ class Turnstile:
                     await future
         except (asyncio.CancelledError, TimeoutError):
             if future.done() and not future.cancelled() and future.exception() is None:
-                self.leave(ticket, Ended.ABANDONED)
+                self.leave(ticket, CallEnd.ABANDONED)
             raise
         finally:
             del self._waiting[ticket]
             self.budget.leave(ticket)
 
-    def leave(self, ticket: Ticket, ended: Ended, *, took_s: float = 0.0, named_s: float | None = None) -> None:
+    def leave(self, ticket: Ticket, ended: CallEnd, *, took_s: float = 0.0, named_s: float | None = None) -> None:
         """Note how the ticket's call ended. A cool-down that begins by it turns away whoever won't make it."""
         began = self.budget.finish(ticket, ended, self._clock.monotonic_s(), took_s=took_s, named_s=named_s)
         if began:
             _log.warning("cooldown.begun", length_s=round(self.remaining_s, 3), reason=ended.value, named_s=named_s)
             for late in self.budget.late(self._clock.monotonic_s()):
                 self._turn_away(late)
-        elif ticket.probe and ended is Ended.ANSWERED:
+        elif ticket.probe and ended is CallEnd.ANSWERED:
             _log.info("cooldown.ended")
         self.let_through()
 
@@ -165,7 +165,7 @@ class Turnstile:
             future = self._waiting[ticket]
             if future.done():
                 # Whoever waited was cancelled a moment ago and has not noticed yet.
-                self.budget.finish(ticket, Ended.ABANDONED, now_s)
+                self.budget.finish(ticket, CallEnd.ABANDONED, now_s)
             else:
                 future.set_result(None)
         if self._timer is not None:

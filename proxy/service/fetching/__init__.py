@@ -1,4 +1,4 @@
-"""Fetching what the upstream answers: one call for all who ask the same at the same time, its answer kept.
+"""FetchingRoom what the upstream answers: one call for all who ask the same at the same time, its answer kept.
 
 `fetcher` is the only way to the upstream for whoever serves a client; what a caller needs of it is a `need`. What a call brings
 is kept by `landing`: judged against purges, stored by `encoder` (which makes the compressed forms, too), remembered by `memo`
@@ -22,7 +22,7 @@ from proxy.upstream.client import Upstream
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fetching:
+class FetchingRoom:
     """The room's parts."""
 
     encoder: Encoder
@@ -40,7 +40,7 @@ def open_fetching(
     tenancy: Tenancy,
     lifetimes: RunLifetimes,
     purges: Purges,
-) -> Fetching:
+) -> FetchingRoom:
     """Open the room; the stack closes it."""
     encoder = Encoder(store)
     stack.push_async_callback(encoder.aclose)
@@ -56,4 +56,4 @@ def open_fetching(
     )
     fetcher = Fetcher(upstream, landing, clock)
     stack.push_async_callback(fetcher.aclose)
-    return Fetching(encoder=encoder, memo=memo, fetcher=fetcher)
+    return FetchingRoom(encoder=encoder, memo=memo, fetcher=fetcher)

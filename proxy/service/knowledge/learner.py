@@ -39,7 +39,7 @@ class Learner:
     def installed(self, tenant: Tenant, question: MetricsQuery, sent_at_s: float) -> Extents | None:
         """Return what is kept of a question's answer that was asked for at some time or later."""
         windows = self._shelves.peek(tenant, question.wide)
-        return next((one for one in windows if one.question.windowed == question and one.whole_at_s >= sent_at_s), None)
+        return next((one for one in windows if one.question.windowed == question and one.full_asked_s >= sent_at_s), None)
 
     def kept_with(self, tenant: Tenant, question: MetricsQuery) -> list[Extents]:
         """Return what is kept of a question's series: by themselves, and among all names."""
@@ -59,7 +59,10 @@ class Learner:
         if question.name is not None and self._told_of_all(tenant, extents, persist=persist):
             return True
         return self._shelves.put(
-            tenant, extents, persist=persist, joins=lambda window: now_s - min(window.tail_at_s, window.whole_at_s) < fresh_s
+            tenant,
+            extents,
+            persist=persist,
+            joins=lambda window: now_s - min(window.tail_asked_s, window.full_asked_s) < fresh_s,
         )
 
     def _told_of_all(self, tenant: Tenant, extents: Extents, *, persist: bool) -> bool:
@@ -104,14 +107,14 @@ class Learner:
                 before.append(narrowed(window, narrow))
         differ = [await self._differ(window, extents) for window in before]
         if any(differ):
-            self._lifetimes.note_change(question, tenant, extents.tail_at_s)
+            self._lifetimes.note_change(question, tenant, extents.tail_asked_s)
         confirms = bool(before) and not any(differ)
-        known_s = min(window.tail_at_s for window in before) if confirms else extents.whole_at_s
+        known_s = min(window.tail_asked_s for window in before) if confirms else extents.full_asked_s
         self._lifetimes.note_look(question, tenant, known_s, confirms=confirms)
 
     async def _differ(self, before: Extents, after: Extents) -> bool:
         """Tell whether what is known now of a window is newer than what was known before, and has other rows."""
-        return after.tail_at_s > before.tail_at_s and await in_slices(differing(before, after))
+        return after.tail_asked_s > before.tail_asked_s and await in_slices(differing(before, after))
 
     async def _grow(self, tenant: Tenant, window: Extents, delta: Extents, *, persist: bool) -> None:
         """Add what an answer tells to a window, whatever takes its place meanwhile."""
@@ -123,14 +126,14 @@ class Learner:
             if self._shelves.replace(tenant, old, new, persist=persist):
                 self.rows_saved += max(0, new.rows - delta.rows)
                 if differs:
-                    self._lifetimes.note_change(new.question, tenant, new.tail_at_s)
+                    self._lifetimes.note_change(new.question, tenant, new.tail_asked_s)
                 return
             now = self._shelves.peek(tenant, window.question.wide)
             old = next((one for one in now if one.question == window.question), None)
 
     def _grown(self, old: Extents, delta: Extents) -> Work[Extents]:
         if delta.question.holds(old.question):
-            if delta.tail_at_s < old.tail_at_s:
+            if delta.tail_asked_s < old.tail_asked_s:
                 return old
             return (yield from knowing_again(old, narrowed(delta, old.question), overlap_s=self._overlap_s))
         if delta.question.name is not None and delta.question.first <= old.question.first:

@@ -24,11 +24,11 @@ from proxy.store.sqlite import SqliteStore
 
 _MARK_KEY, _MARK = "extents are forgotten", b"{}"
 _log = structlog.get_logger()
-_Made = tuple[Written, list[tuple[Pack, bytes]]]
+_Packed = tuple[Written, list[tuple[Pack, bytes]]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class OnDisk:
     """What the disk has of some scopes, none where it has nothing.
 
     `forgotten_s`: what was asked for until that wall time is forgotten. `certain`: whether what the disk doesn't have isn't
@@ -48,7 +48,7 @@ class PackFiles:
         self._disk = disk
         self._overlap_s = overlap_s
 
-    async def read(self, namespace: str, scopes: Sequence[MetricsQuery]) -> Found:
+    async def read(self, namespace: str, scopes: Sequence[MetricsQuery]) -> OnDisk:
         """Return what the disk has of some scopes. What is damaged or incomplete counts as not there."""
         keys = [*map(_head_key, scopes), _MARK_KEY]
         *heads, mark = await asyncio.gather(*(self._disk.get(namespace, key) for key in keys))
@@ -60,7 +60,7 @@ class PackFiles:
                 windows[scope] = []
                 _log.info("extents.lost", key=scope.query.target, reason=str(exc))
         forgotten_s = -math.inf if mark is None else mark.sent_at_s
-        return Found(windows=windows, forgotten_s=forgotten_s, certain=self._disk.health is None)
+        return OnDisk(windows=windows, forgotten_s=forgotten_s, certain=self._disk.health is None)
 
     async def write(
         self, tenant: Tenant, scope: MetricsQuery, windows: Sequence[Extents], before: Sequence[Written]
@@ -73,7 +73,7 @@ class PackFiles:
         after = tuple(window for window, _ in made)
         body = await in_slices(packs.heading(after))
         # The tenant's namespace may have changed by now.
-        put, sent_at_s = partial(self._disk.put, tenant.namespace), max(window.extents.tail_at_s for window in after)
+        put, sent_at_s = partial(self._disk.put, tenant.namespace), max(window.extents.tail_asked_s for window in after)
         for _, new in made:
             for pack, rows in new:
                 put(_pack_key(scope, pack.digest), Entry(body=rows, sent_at_s=sent_at_s, digest=pack.digest))
@@ -98,9 +98,9 @@ class PackFiles:
         return await in_slices(packs.reading(head, bodies, scope, overlap_s=self._overlap_s))
 
 
-def _writing(windows: Sequence[Extents], before: Sequence[Written]) -> Work[list[_Made]]:
+def _writing(windows: Sequence[Extents], before: Sequence[Written]) -> Work[list[_Packed]]:
     firsts = {window.extents.question.first: window for window in before}
-    made: list[_Made] = []
+    made: list[_Packed] = []
     for window in windows:
         made.append((yield from packs.writing(window, firsts.get(window.question.first))))  # noqa: PERF401 -- no comprehension can yield
     return made

@@ -20,7 +20,7 @@ from proxy.core.series.growth import merged
 from proxy.core.series.known_series import KnownSeries, known_series
 from proxy.core.series.metrics_query import MetricsQuery
 from proxy.core.series.packs import Written
-from proxy.service.knowledge.pack_files import Found, PackFiles
+from proxy.service.knowledge.pack_files import OnDisk, PackFiles
 from proxy.service.tenancy import Tenant
 from proxy.store.tiers import TieredStore
 
@@ -28,7 +28,7 @@ from proxy.store.tiers import TieredStore
 MOST_WINDOWS = 8
 _MOST_ABSENT = 10_000
 _log = structlog.get_logger()
-_Key = tuple[str, MetricsQuery]
+_ShelfKey = tuple[str, MetricsQuery]
 
 
 @dataclass(slots=True)
@@ -63,9 +63,9 @@ class Shelves:
         self._files = PackFiles(store.disk, overlap_s=overlap_s)
         self._clock = clock
         self._purges = purges or Purges()
-        self._shelves: LRUCache[_Key, _Shelf] = LRUCache(memory_bytes, getsizeof=lambda shelf: shelf.size_bytes)
-        self._loading: dict[_Key, asyncio.Task[Mapping[MetricsQuery, Sequence[Extents]]]] = {}
-        self._absent: LRUCache[_Key, None] = LRUCache(_MOST_ABSENT)
+        self._shelves: LRUCache[_ShelfKey, _Shelf] = LRUCache(memory_bytes, getsizeof=lambda shelf: shelf.size_bytes)
+        self._loading: dict[_ShelfKey, asyncio.Task[Mapping[MetricsQuery, Sequence[Extents]]]] = {}
+        self._absent: LRUCache[_ShelfKey, None] = LRUCache(_MOST_ABSENT)
         self._writing: set[asyncio.Task[None]] = set()
         # A mark in each namespace that was looked at tells it to the next process.
         self.forgotten_s = -math.inf
@@ -126,10 +126,10 @@ class Shelves:
         scope = extents.question.wide
         rest: list[Extents] = []
         windows = self.peek(tenant, scope)
-        if any(window.covers(extents) and window.whole_at_s >= extents.whole_at_s for window in windows):
+        if any(window.covers(extents) and window.full_asked_s >= extents.full_asked_s for window in windows):
             return True  # it was overtaken by a newer one, or somebody else who waited for it has brought it
         for window in windows:
-            if extents.covers(window) and window.tail_at_s <= extents.tail_at_s:
+            if extents.covers(window) and window.tail_asked_s <= extents.tail_asked_s:
                 continue
             whole = merged(extents, window) if joins(window) else None
             if whole is None:
@@ -235,7 +235,7 @@ class Shelves:
         forgotten_s = max(self.forgotten_s, found.forgotten_s)
         return {scope: self._take_in(tenant, scope, found, forgotten_s) for scope in scopes}
 
-    def _take_in(self, tenant: Tenant, scope: MetricsQuery, found: Found, forgotten_s: float) -> Sequence[Extents]:
+    def _take_in(self, tenant: Tenant, scope: MetricsQuery, found: OnDisk, forgotten_s: float) -> Sequence[Extents]:
         key = (tenant.namespace, scope)
         # What came meanwhile is newer.
         if key in self._shelves:
@@ -255,9 +255,9 @@ class Shelves:
 
     def _counts(self, scope: MetricsQuery, window: Extents, forgotten_s: float) -> bool:
         """Tell whether a window is neither forgotten nor purged."""
-        if window.whole_at_s <= forgotten_s:
+        if window.full_asked_s <= forgotten_s:
             return False
         if not self._purges.count:
             return True
-        asked_s = min((extent.whole_at_s for extent in window.by_name.values()), default=window.whole_at_s)
-        return not self._purges.is_gone(scope.query.target, min(asked_s, window.whole_at_s))
+        asked_s = min((extent.full_asked_s for extent in window.by_name.values()), default=window.full_asked_s)
+        return not self._purges.is_gone(scope.query.target, min(asked_s, window.full_asked_s))

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from cachetools import LRUCache
 
 from proxy.clock import Clock
-from proxy.core.run_status import Ended, Listing, Ramp, ended_fresh_s
+from proxy.core.run_status import Listing, Ramp, RunEnd, ended_fresh_s
 
 _MOST_RUNS = 10_000
 # Running runs in the lists of all projects; a project counts as one more.
@@ -52,7 +52,7 @@ _UNKNOWN = Standing(None, 0, -math.inf)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Project:
+class _ProjectLists:
     """What the lists of a project said. Wall times, but `again_s`.
 
     `running`: who is in the last complete list, which was asked for at `listed_s`. `since_s`: the time of the first of the
@@ -66,7 +66,7 @@ class _Project:
 
 
 @dataclass(slots=True)
-class _Run:
+class _KnownRun:
     """What is known of a run that somebody looks at. Wall times, but `again_s`.
 
     `ended`: how it ended, None where it is running or nobody knows, by its details, which were asked for at `told_s`.
@@ -76,7 +76,7 @@ class _Run:
     often what is known of it has changed, learning it first aside, the last time at `changed_s`.
     """
 
-    ended: Ended | None = None
+    ended: RunEnd | None = None
     told_s: float = -math.inf
     is_known: bool = False
     seen_s: float = -math.inf
@@ -100,14 +100,14 @@ class KnownRuns:
         self.status_s = status_s
         """After how many seconds a project's list is asked for again."""
         self._ramp = ramp
-        self._projects: LRUCache[RunKey, _Project] = LRUCache(_MOST_LISTED, getsizeof=lambda lists: len(lists.running) + 1)
-        self._runs: LRUCache[RunKey, _Run] = LRUCache(_MOST_RUNS)
+        self._projects: LRUCache[RunKey, _ProjectLists] = LRUCache(_MOST_LISTED, getsizeof=lambda lists: len(lists.running) + 1)
+        self._runs: LRUCache[RunKey, _KnownRun] = LRUCache(_MOST_RUNS)
 
-    def run(self, key: RunKey) -> _Run:
+    def run(self, key: RunKey) -> _KnownRun:
         """Return what is known of a run; from now on lists are looked through for it."""
         run = self._runs.get(key)
         if run is None:
-            run = self._runs[key] = _Run()
+            run = self._runs[key] = _KnownRun()
             lists = self._lists(key)
             if key.run in lists.running:
                 run.is_known, run.seen_s, run.happened_s = True, lists.listed_s, lists.listed_s
@@ -123,7 +123,7 @@ class KnownRuns:
             return _UNKNOWN
         return Standing(self._fresh_s(key, run, stood_s), run.changes, run.changed_s)
 
-    def _fresh_s(self, key: RunKey, run: _Run, stood_s: float) -> float | None:
+    def _fresh_s(self, key: RunKey, run: _KnownRun, stood_s: float) -> float | None:
         if run.ended is None:
             return None
         lists, now_s = self._lists(key), self._clock.now_s()
@@ -161,7 +161,7 @@ class KnownRuns:
         if listing.is_complete:
             unbroken = asked_s - lists.listed_s <= CHAIN_S
             since_s = lists.since_s if unbroken else asked_s
-            lists = _Project(running=listing.running, listed_s=asked_s, since_s=since_s)
+            lists = _ProjectLists(running=listing.running, listed_s=asked_s, since_s=since_s)
         else:
             lists = replace(lists, again_s=self._clock.monotonic_s() + self.status_s)
         self._projects[key] = lists
@@ -180,7 +180,7 @@ class KnownRuns:
         run.happened_s = max(run.happened_s, asked_s)
         run.again_s, run.wait_s = -math.inf, 0.0
 
-    def note_details(self, key: RunKey, ended: Ended | None, asked_s: float) -> None:
+    def note_details(self, key: RunKey, ended: RunEnd | None, asked_s: float) -> None:
         """Note what a run's details say, which were asked for at `asked_s` (wall time)."""
         run = self.run(key)
         if run.seen_s >= asked_s:
@@ -203,10 +203,10 @@ class KnownRuns:
         run = self.run(key)
         run.happened_s = max(run.happened_s, at_s)
 
-    def _lists(self, key: RunKey) -> _Project:
-        return self._projects.get(key._replace(run=None)) or _Project()
+    def _lists(self, key: RunKey) -> _ProjectLists:
+        return self._projects.get(key._replace(run=None)) or _ProjectLists()
 
 
-def _in_chain(run: _Run, lists: _Project) -> bool:
+def _in_chain(run: _KnownRun, lists: _ProjectLists) -> bool:
     """Tell whether a run's details are of the time of the lists that have followed each other since, or of shortly before."""
     return run.told_s >= lists.since_s - CHAIN_S

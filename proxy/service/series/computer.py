@@ -52,7 +52,7 @@ class Computer:
         self._interest.note(asked)
         known = self._shelves.look(tenant, asked)
         newest = known.newest
-        if (newest is None or newest.tail_at_s <= newer_than_s) and self._shelves.missing(tenant, asked.scopes):
+        if (newest is None or newest.tail_asked_s <= newer_than_s) and self._shelves.missing(tenant, asked.scopes):
             loaded = await self._shelves.load(tenant, asked.scopes)
             return known_series(asked, loaded, changes=self._shelves.changes)
         return known
@@ -79,18 +79,18 @@ class Computer:
     async def compute(self, tenant: Tenant, query: Query, recipe: Recipe) -> Entry | None:
         """Return a computed answer as an entry, kept like any other; None where its rows were forgotten meanwhile."""
         computed = await in_slices(computing(recipe))
-        if not self._shelves.is_open or recipe.whole_at_s <= self._shelves.forgotten_s:
+        if not self._shelves.is_open or recipe.full_asked_s <= self._shelves.forgotten_s:
             return None
         self._checks.note(recipe.source)
         self.computed += 1
-        self.tail_age_s = self._clock.now_s() - computed.tail_at_s
-        self.whole_age_s = self._clock.now_s() - computed.whole_at_s
+        self.tail_age_s = self._clock.now_s() - computed.tail_asked_s
+        self.whole_age_s = self._clock.now_s() - computed.full_asked_s
         self._checks.compare(recipe.query, computed, recipe.source, sampled=recipe.is_sampled)
         entry = Entry(
             body=computed.body,
-            sent_at_s=computed.tail_at_s,
+            sent_at_s=computed.tail_asked_s,
             digest=digest_of(computed.body),
-            whole_at_s=computed.whole_at_s if computed.whole_at_s < computed.tail_at_s else None,
+            full_asked_s=computed.full_asked_s if computed.full_asked_s < computed.tail_asked_s else None,
             through=computed.through,
             # Nothing of its series, that is, not only of its window.
             scant=computed.through is None,

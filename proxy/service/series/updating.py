@@ -35,7 +35,7 @@ class Updating:
     async def _answer(self, asked: AskedSeries, done: Done) -> Brought | None:
         for extents in self._computer.now_known(asked).windows:
             recipe = recipe_of(extents, asked.metrics)
-            if recipe is not None and recipe.tail_at_s >= done.started_s:
+            if recipe is not None and recipe.tail_asked_s >= done.started_s:
                 entry = await self._computer.compute(asked.tenant, asked.query, recipe)
                 if entry is None:
                     return None

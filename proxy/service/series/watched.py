@@ -82,7 +82,7 @@ class Watched:
             # What is known to be empty has no tail: that is asked for from the first step on.
             if recipe.source.question.last is not None or recipe.through is None:
                 continue
-            if recipe.whole_at_s > checked_s and recipe.whole_at_s >= since_s:
+            if recipe.full_asked_s > checked_s and recipe.full_asked_s >= since_s:
                 return recipe.source
         return None
 

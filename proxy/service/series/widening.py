@@ -109,7 +109,7 @@ class Widening:
         """Fetch a wide answer, unless it came a moment ago and is still being taken apart."""
         entry = self._encoder.held(asked.tenant, wider.query.target)
         # What a delta was added to would seem to have been asked for in full.
-        if entry is not None and entry.sent_at_s >= need.not_before_s and entry.whole_at_s is None:
+        if entry is not None and entry.sent_at_s >= need.not_before_s and entry.full_asked_s is None:
             newer = asked.need.refreshed_s < entry.sent_at_s
             if newer and self._lifetimes.judge(entry, wider.query, asked.tenant) is Verdict.FRESH:
                 return Fetched(tenant=asked.tenant, entry=entry, stored=True), False

@@ -88,7 +88,7 @@ class Guard:
         """
         again = self.judge(request)
         again.check()
-        if again.grant.scope != before.grant.scope:
+        if again.grant.visibility != before.grant.visibility:
             raise Unauthorized("what the token may see was changed a moment ago; ask again", given=True)
         return again
 

@@ -49,7 +49,7 @@ _MOST = 4_096
 # Clients and browsers send some hundred characters; a client that sends more must not fill the memory.
 _LONGEST_TEXT = 2_000
 # What the answer to a request depends on, as it stands in the request.
-Text = tuple[str | tuple[str, ...], ...]
+RequestText = tuple[str | tuple[str, ...], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +90,7 @@ class FastPath:
         self._limits = limits
         self._accounting = accounting
         self._clock = clock
-        self._hits: LRUCache[Text, Hit] = LRUCache(_MOST)
+        self._hits: LRUCache[RequestText, Hit] = LRUCache(_MOST)
         self._date_s: int | None = None
         self._date = b""
 
@@ -168,7 +168,7 @@ class FastPath:
         return self._date
 
 
-def _text(request: web.BaseRequest, visit: Visit) -> Text | None:
+def _text(request: web.BaseRequest, visit: Visit) -> RequestText | None:
     """Return what the answer to a request depends on; None where the request must go the ordinary way.
 
     That is anything but HTTP/1.1 on a connection that stays open, and whatever has a body.
@@ -176,10 +176,10 @@ def _text(request: web.BaseRequest, visit: Visit) -> Text | None:
     if request.version != HttpVersion11 or not request.keep_alive or request.body_exists:
         return None
     getall = request.headers.getall
-    return (request.raw_path, request.method, visit.grant.scope, *[tuple(getall(name, ())) for name in _FIELDS])
+    return (request.raw_path, request.method, visit.grant.visibility, *[tuple(getall(name, ())) for name in _FIELDS])
 
 
-def _length(text: Text) -> int:
+def _length(text: RequestText) -> int:
     return sum(len(part) if isinstance(part, str) else sum(map(len, part)) for part in text)
 
 

@@ -27,7 +27,7 @@ _LONGEST_BYTES = 2_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
+class SeenRequest:
     """What was made of the bytes of a request.
 
     `client` is the one whose rate it is accounted to; `given_id` is the id that the request brings, None without a sane one.
@@ -46,7 +46,7 @@ class SeenRequests:
         self._guard = guard
         self._fast = fast
         self._ids = ids
-        self._seen: dict[tuple[str, bytes], Seen] = {}
+        self._seen: dict[tuple[str, bytes], SeenRequest] = {}
         self._generation = guard.generation
         self.answered = self.parsed = 0
         """How many requests were answered without being parsed, and how many were parsed."""
@@ -87,5 +87,5 @@ class SeenRequests:
             if len(self._seen) >= _MOST:
                 del self._seen[next(iter(self._seen))]
             place = request.remote or "", raw
-            self._seen[place] = Seen(hit=hit, visit=visit, client=client, given_id=given_id)
+            self._seen[place] = SeenRequest(hit=hit, visit=visit, client=client, given_id=given_id)
         return PreparedResponse(request, prepared)

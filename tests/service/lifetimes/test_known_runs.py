@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.run_status import Ended, Listing, Page, Ramp, Terminal
+from proxy.core.run_status import Listing, Page, Ramp, RunEnd, Terminal
 from proxy.service.lifetimes.known_runs import CHAIN_S, KnownRuns, RunKey
 from tests.support.world import ManualClock
 
@@ -20,17 +20,17 @@ class Truth:
     """The runs as they are upstream: since when each is running, or how it ended, with its whole past."""
 
     clock: ManualClock
-    past: dict[str, list[tuple[float, Ended | None]]] = field(default_factory=dict)
+    past: dict[str, list[tuple[float, RunEnd | None]]] = field(default_factory=dict)
 
     def move(self, run: str, status: Terminal | None) -> None:
         now_s = self.clock.now_s()
-        ended = None if status is None else Ended(status=status, at_s=now_s)
+        ended = None if status is None else RunEnd(status=status, at_s=now_s)
         self.past.setdefault(run, []).append((now_s, ended))
 
-    def now(self, run: str) -> Ended | None:
+    def now(self, run: str) -> RunEnd | None:
         return self.past[run][-1][1]
 
-    def since(self, run: str, earliest_s: float) -> list[Ended | None]:
+    def since(self, run: str, earliest_s: float) -> list[RunEnd | None]:
         """How the run was at some moment since then."""
         begun = [number for number, (at_s, _) in enumerate(self.past[run]) if at_s <= earliest_s]
         return [ended for _, ended in self.past[run][begun[-1] if begun else 0 :]]
