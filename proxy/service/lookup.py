@@ -61,7 +61,7 @@ class Lookup:
     ) -> tuple[Entry | None, Made | None, KnownSeries | None]:
         if metrics is None:
             return await self._store.get(tenant.namespace, query.target, query.keeping), None, None
-        entry, now_s = self._store.memory.peek(tenant.namespace, query.target), self._clock.now_s()
+        entry, now_s = self._store.peek(tenant.namespace, query.target), self._clock.now_s()
         if entry is not None and entry.sent_at_s >= not_before_s and judge(entry, now_s, lifetimes) is Verdict.FRESH:
             return entry, None, None
         newer_than_s = now_s - lifetimes.usable_s if entry is None else entry.sent_at_s

@@ -44,6 +44,5 @@ class Purging:
         self._memo.purge(purge)
         self._scopes.purge()
         series = self._shelves.purge(purge)
-        answers = self._store.memory.purge(purge)
-        on_disk = await self._store.disk.purge(purge)
+        answers, on_disk = await self._store.purge(purge)
         return Purged(answers=answers, series=series, on_disk=on_disk)

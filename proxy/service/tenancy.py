@@ -152,7 +152,7 @@ class Tenancy:
         return tenant
 
     async def _remember(self, tenant: Tenant) -> None:
-        organization = await self._store.disk.organization_of(self._upstream.url, tenant.fingerprint)
+        organization = await self._store.organization_of(self._upstream.url, tenant.fingerprint)
         if organization is not None:
             await self._adopt(tenant, organization)
 

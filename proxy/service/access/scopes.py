@@ -152,11 +152,11 @@ class Scopes:
 
     async def _stored(self, tenant: Tenant, details: Query, projects: frozenset[str]) -> Entry | None:
         """Return a run's details as they are stored. Finding others' in memory takes as long as finding none there."""
-        entry = self._store.memory.peek(tenant.namespace, details.target)
+        entry = self._store.peek(tenant.namespace, details.target)
         if entry is None:
             return await self._store.get(tenant.namespace, details.target)
         if not _is_of(entry, projects):
-            await self._store.disk.get(tenant.namespace, details.target)
+            await self._store.on_disk(tenant.namespace, details.target)
         return entry
 
     def _note(self, asked: CallKey, entry: Entry) -> None:

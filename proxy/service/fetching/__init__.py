@@ -42,7 +42,7 @@ def open_fetching(
     purges: Purges,
 ) -> FetchingRoom:
     """Open the room; the stack closes it."""
-    encoder = Encoder(store)
+    encoder = Encoder(store.memory, store.disk)
     stack.push_async_callback(encoder.aclose)
     memo = Memo(clock, negative_s=config.freshness.negative_s)
     landing = Landing(

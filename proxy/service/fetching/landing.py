@@ -63,7 +63,7 @@ class Landing:
         """
         tenant = self._tenancy.of(reply.fingerprint)
         key = CallKey(reply.fingerprint, query.target)
-        before = self._store.memory.peek(tenant.namespace, query.target)
+        before = self._store.peek(tenant.namespace, query.target)
         entry = Entry(
             body=reply.body,
             sent_at_s=reply.sent_at_s,
