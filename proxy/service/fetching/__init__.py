@@ -1,4 +1,4 @@
-"""FetchingRoom what the upstream answers: one call for all who ask the same at the same time, its answer kept.
+"""Fetching what the upstream answers: one call for all who ask the same at the same time, its answer kept.
 
 `fetcher` is the only way to the upstream for whoever serves a client; what a caller needs of it is a `need`. What a call brings
 is kept by `landing`: judged against purges, stored by `encoder` (which makes the compressed forms, too), remembered by `memo`
