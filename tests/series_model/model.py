@@ -127,8 +127,9 @@ class SeriesModel(status_rules.StatusRules, RuleBasedStateMachine):
         self._upstream.keep_to(cap)
 
     def teardown(self) -> None:
-        deltas = self._running.parts.series.deltas
-        outcomes_of_deltas.update(calls=deltas.calls, misfits=deltas.misfits, rows_saved=deltas.rows_saved)
+        series = self._running.parts.series
+        learner = series.learner
+        outcomes_of_deltas.update(calls=series.deltas.calls, misfits=learner.misfits, rows_saved=learner.rows_saved)
         self._run(self._stack.aclose())
         self._runner.close()
         self._folder.cleanup()
