@@ -122,7 +122,7 @@ class Widening:
             extents = await self._proven(asked, wider, fetched)
         if extents is None or not self._computer.counts(fetched.entry):
             return None
-        fresh_s = asked.lifetimes.fresh_s
+        fresh_s = self._lifetimes.of(asked.query, fetched.tenant).fresh_s
         held = await self._learner.install(fetched.tenant, extents, persist=asked.need.persist, fresh_s=fresh_s)
         recipe = recipe_of(extents, asked.metrics)
         if recipe is None or (entry := await self._computer.compute(fetched.tenant, asked.query, recipe)) is None:

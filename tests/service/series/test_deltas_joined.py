@@ -220,7 +220,6 @@ async def test_who_joins_a_flight_in_the_moment_of_its_landing_is_not_caught_in_
             tenant=tenant,
             query=asked.query,
             need=need,
-            lifetimes=running.parts.lifetimes.of(asked.query, tenant),
             whole=False,
             patience_s=1,
             metrics=asked,
