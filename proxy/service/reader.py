@@ -134,18 +134,17 @@ class Reader:
             refreshed_s=0.0 if entry is None else entry.sent_at_s,
             deadline_s=deadline_s,
         )
-        asked = self._asked(tenant, query, need, lifetimes, found, whole=demand.oldest_s <= 0)
+        asked = self._asked(tenant, query, need, found, whole=demand.oldest_s <= 0)
         return await self._carry_out(plan, _Ask(asked=asked, entry=entry, made=found.made, verdict=verdict), said)
 
-    def _asked(self, tenant: Tenant, query: Query, need: Need, lifetimes: Lifetimes, found: Found, *, whole: bool) -> Asked:
+    def _asked(self, tenant: Tenant, query: Query, need: Need, found: Found, *, whole: bool) -> Asked:
         patience_s = self._stale_wait_s if need.urgent else self._stale_wait_s / 2
         if found.metrics is None:
-            return Asked(tenant=tenant, query=query, need=need, lifetimes=lifetimes, whole=whole, patience_s=patience_s)
+            return Asked(tenant=tenant, query=query, need=need, whole=whole, patience_s=patience_s)
         return AskedSeries(
             tenant=tenant,
             query=query,
             need=need,
-            lifetimes=lifetimes,
             whole=whole,
             patience_s=patience_s,
             metrics=found.metrics,

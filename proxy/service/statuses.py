@@ -53,10 +53,9 @@ class Statuses:
         urgent: bool = False,
         client: str = "",
         deadline_s: float = math.inf,
-    ) -> bool:
+    ) -> None:
         """See to it that what is known of a run is at most `KnownRuns.status_s` old, as far as the upstream tells.
 
-        Return False where nothing had to be asked, so that nothing was learned.
         That may take long, in a cool-down as long as that: whoever hasn't got the time goes away, and it is learned all the
         same.
         `urgent`, `client`, `deadline_s` are as in Need, for calls that are begun here, not for those that others have begun.
@@ -64,7 +63,7 @@ class Statuses:
         """
         if not project:
             # The upstream refuses to list it.
-            return False
+            return
         need = Need(
             not_before_s=-math.inf,
             persist=False,
@@ -73,15 +72,11 @@ class Statuses:
             client=client,
             deadline_s=deadline_s,
         )
-        asked = False
         # The namespace may change while the upstream is waited for: it is looked at anew each time.
         if self._known.list_due(RunKey(tenant.namespace, project, run)):
             await self._once(RunKey(tenant.fingerprint, project), partial(self._list, tenant, project, need))
-            asked = True
         if self._known.details_due(RunKey(tenant.namespace, project, run)):
             await self._once(RunKey(tenant.fingerprint, project, run), partial(self._details, tenant, project, run, need))
-            asked = True
-        return asked
 
     def heard(self, tenant: Tenant, run: str, project: str, details: Entry) -> None:
         """Take notice of details that were asked for to another end."""

@@ -65,7 +65,15 @@ def open_series(
     interest = Interest(clock)
     policy = WideningPolicy(interest, clock, max_rows=settings.max_fetch_rows)
     learner = Learner(shelves, lifetimes, clock, overlap_s=settings.overlap_s)
-    computer = Computer(shelves, proof.checks, interest, fetching.encoder, clock, enabled=settings.enabled)
+    computer = Computer(
+        shelves=shelves,
+        checks=proof.checks,
+        interest=interest,
+        encoder=fetching.encoder,
+        lifetimes=lifetimes,
+        clock=clock,
+        enabled=settings.enabled,
+    )
     watched = Watched(shelves=shelves, interest=interest, policy=policy, lifetimes=lifetimes, clock=clock, settings=settings)
     deltas = Deltas(fetcher=fetcher, prover=prover, learner=learner, watched=watched, policy=policy, clock=clock, bounds=bounds)
     stack.push_async_callback(deltas.aclose)

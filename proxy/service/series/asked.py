@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 from proxy.core.freshness.outcome import Made
-from proxy.core.freshness.verdict import Lifetimes
 from proxy.core.question.query import Query
 from proxy.core.series.known_series import KnownSeries
 from proxy.core.series.metrics_query import MetricsQuery
@@ -15,14 +14,13 @@ from proxy.service.tenancy import Tenant
 class Asked:
     """A question on its way upstream.
 
-    `lifetimes` hold for it as far as was known when it came. `whole`: nothing but an answer about all of it will do.
-    `patience_s`: how long anything may be waited for that is no part of the answer.
+    `whole`: nothing but an answer about all of it will do. `patience_s`: how long anything may be waited for that is no part of
+    the answer.
     """
 
     tenant: Tenant
     query: Query
     need: Need
-    lifetimes: Lifetimes
     whole: bool
     patience_s: float
 

@@ -12,6 +12,7 @@ from proxy.core.series.known_series import KnownSeries, known_series
 from proxy.core.series.metrics_query import MetricsQuery, metrics_query
 from proxy.service.fetching.encoder import Encoder
 from proxy.service.knowledge.shelves import Shelves
+from proxy.service.lifetimes.run_lifetimes import RunLifetimes
 from proxy.service.proof.checks import Checks
 from proxy.service.series.asked import AskedSeries
 from proxy.service.series.interest import Interest
@@ -23,13 +24,22 @@ class Computer:
     """Computes answers."""
 
     def __init__(
-        self, shelves: Shelves, checks: Checks, interest: Interest, encoder: Encoder, clock: Clock, *, enabled: bool
+        self,
+        *,
+        shelves: Shelves,
+        checks: Checks,
+        interest: Interest,
+        encoder: Encoder,
+        lifetimes: RunLifetimes,
+        clock: Clock,
+        enabled: bool,
     ) -> None:
         """`enabled`: False where every question is to be asked as it came."""
         self._shelves = shelves
         self._checks = checks
         self._interest = interest
         self._encoder = encoder
+        self._lifetimes = lifetimes
         self._clock = clock
         self._enabled = enabled
         self.computed = 0
@@ -66,7 +76,7 @@ class Computer:
 
         `known`: what is known of it now.
         """
-        need, lifetimes, now_s = asked.need, asked.lifetimes, self._clock.now_s()
+        need, lifetimes, now_s = asked.need, self._lifetimes.of(asked.query, asked.tenant), self._clock.now_s()
         tail_s = max(need.not_before_s, now_s - lifetimes.fresh_s, need.refreshed_s)
         whole_s = need.not_before_s if asked.whole else now_s - max(lifetimes.fresh_s, lifetimes.rewrite_check_s)
         recipe = known.since(tail_s, whole_s)

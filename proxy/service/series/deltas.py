@@ -6,7 +6,7 @@ for in full within the same flight.
 """
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from proxy.clock import Clock
@@ -39,15 +39,13 @@ class Done:
 class _Refresh:
     """One flight. `run` is the whole of its run; `started_s` when it began (wall time).
 
-    `names` are being watched, `before` is what was known when it began, `asking` are the calls under way, `told` is what they
-    brought.
+    `before` is what was known when it began, `asking` are the calls under way, `told` is what they brought.
     """
 
     tenant: Tenant
     run: MetricsQuery
     need: Need
     started_s: float
-    names: Collection[str] = ()
     asking: list[MetricsQuery] = field(default_factory=list)
     before: list[Extents] = field(default_factory=list)
     told: list[Extents] = field(default_factory=list)
@@ -121,7 +119,6 @@ class Deltas:
     async def _carry_out(self, call: _Refresh) -> bool:
         """Do what a flight is for; return whether all calls brought an answer."""
         wanted = self._watched.wanted(call.tenant, call.run)
-        call.names = self._watched.names(call.run)
         call.before = [one.extents for one in wanted]
         questions = self._watched.plan(wanted)
         done = False
@@ -167,11 +164,14 @@ class Deltas:
             delta = await self._proven(call, fetched, delta)
         if delta is None:
             return False
-        return await self._learner.grow(fetched.tenant, delta, call.names, persist=call.need.persist)
+        # Names that came to be watched since the call was planned are told of as well.
+        names = self._watched.names(call.run)
+        return await self._learner.grow(fetched.tenant, delta, names, persist=call.need.persist)
 
     async def _proven(self, call: _Refresh, fetched: Fetched, delta: Extents) -> Extents | None:
         """Return an answer if it is proven whole: by what was known before the flight, by what came in it, or by a probe."""
-        known = [*self._learner.open_windows(fetched.tenant, delta.question, call.names), *call.before, *call.told]
+        names = self._watched.names(call.run)
+        known = [*self._learner.open_windows(fetched.tenant, delta.question, names), *call.before, *call.told]
         whole = self._prover.judge(fetched, delta, known, since_s=call.started_s)
         if whole is None:
             whole = await self._prover.prove(fetched, delta, call.need)

@@ -81,10 +81,9 @@ class Refresher:
         if not isinstance(asked, AskedSeries) or asked.whole:
             return False
         need = asked.need
-        learned = True
         with suppress(TimeoutError):
             async with asyncio.timeout(asked.patience_s):
-                learned = await self._statuses.learn(
+                await self._statuses.learn(
                     asked.tenant,
                     asked.metrics.run,
                     asked.metrics.project,
@@ -92,7 +91,8 @@ class Refresher:
                     client=need.client,
                     deadline_s=need.deadline_s,
                 )
-        fresh = learned and self._lifetimes.judge(entry, asked.query, asked.tenant) is Verdict.FRESH
+        # Even if nothing had to be asked: somebody else may have learned it since the entry was judged.
+        fresh = self._lifetimes.judge(entry, asked.query, asked.tenant) is Verdict.FRESH
         return fresh and entry.sent_at_s >= need.not_before_s
 
     async def aclose(self) -> None:
@@ -140,7 +140,7 @@ class Refresher:
         within_s = lifetimes.fresh_s + lifetimes.stale_while_revalidate_s
         if self._interest.is_watched(asked.metrics, within_s=within_s):
             need = replace(asked.need, not_before_s=-math.inf, landings=self._fetcher.landings, refreshed_s=entry.sent_at_s)
-            self.refresh(replace(asked, need=need, lifetimes=lifetimes), entry)
+            self.refresh(replace(asked, need=need), entry)
 
 
 def _unlooked(asked: AskedSeries) -> AskedSeries:

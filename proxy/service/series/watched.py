@@ -91,8 +91,8 @@ class Watched:
         return self._shelves.look(asked.tenant, asked.metrics, before)
 
     def names(self, run: MetricsQuery) -> list[str]:
-        """Return the names that are being watched of a run."""
-        return [name for name, _ in self._interest.watched(run) if name is not None]
+        """Return the names that are being watched of a run, each once."""
+        return list(dict.fromkeys(name for name, _ in self._interest.watched(run) if name is not None))
 
     def wanted(self, tenant: Tenant, run: MetricsQuery) -> list[Wanted]:
         """Return what is being watched of a run, by the windows that it is answered from."""

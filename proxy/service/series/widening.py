@@ -55,8 +55,7 @@ class Widening:
         """Ask for more than was asked for, where that serves the next questions too; None where it did not serve this one."""
         # That what was empty still is, its own question tells at the least cost, unless only this window of it is empty.
         metrics = asked.metrics
-        empty = asked.known.is_empty and self._computer.now_known(asked).is_empty
-        alone = empty and self._policy.is_promising(metrics.wide, metrics)
+        alone = self._computer.now_known(asked).is_empty and self._policy.is_promising(metrics.wide, metrics)
         wider = metrics.wide if alone else self._policy.chosen(metrics)
         if wider != wider.windowed:
             return None
@@ -122,13 +121,13 @@ class Widening:
             extents = await self._proven(asked, wider, fetched)
         if extents is None or not self._computer.counts(fetched.entry):
             return None
-        fresh_s = asked.lifetimes.fresh_s
+        fresh_s = self._lifetimes.of(asked.query, fetched.tenant).fresh_s
         held = await self._learner.install(fetched.tenant, extents, persist=asked.need.persist, fresh_s=fresh_s)
         recipe = recipe_of(extents, asked.metrics)
         if recipe is None or (entry := await self._computer.compute(fetched.tenant, asked.query, recipe)) is None:
             return None
-        if held and wider != asked.metrics:
-            # Nobody asked for the wide answer itself: memory would hold every row of it twice.
+        if held and wider != asked.metrics and recipe_of(extents, wider) is not None:
+            # Nobody asked for the wide answer itself, and it can be computed: memory would hold every row of it twice.
             self._encoder.let_go(fetched.tenant, wider.query.target, fetched.entry)
         if not held and asked.need.persist:
             self._encoder.keep(fetched.tenant, asked.query.target, entry, Keeping.DISK)

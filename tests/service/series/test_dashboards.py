@@ -184,3 +184,22 @@ async def test_what_is_new_of_series_kept_one_by_one_comes_at_once(tmp_path: Pat
             for name in NAMES:
                 await right(running, upstream, f"logName={name}")
             assert upstream.metrics_calls - before == most
+
+
+@pytest.mark.parametrize("also", ["", "&logGroup=g"])
+async def test_what_is_new_is_added_once(tmp_path: Path, also: str) -> None:
+    """However many look at a series, each in another way: the rows that needn't be asked for again are counted once."""
+    settings = {"freshness__stale_while_revalidate_s": 0, "freshness__stale_wait_s": 30, "series__max_fetch_bytes": 70_000}
+    async with series_world(tmp_path, **settings) as (running, upstream):
+        upstream.put(logged(range(400)))
+        for name in NAMES:
+            await right(running, upstream, f"logName={name}")
+            await right(running, upstream, f"logName={name}{also}")
+        running.advance(6)
+        upstream.put(logged([400]))
+        upstream.asked.clear()
+        await right(running, upstream, f"logName={NAMES[0]}")
+        assert upstream.metrics_calls == 1
+        # Of each name seven rows came, six of them again. The second name was asked for as it came, and so isn't kept.
+        saved = 401 - 7 * len(NAMES)
+        assert running.parts.series.learner.rows_saved == (len(NAMES) - 1) * saved

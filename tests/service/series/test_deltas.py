@@ -8,7 +8,7 @@ from unittest.mock import patch
 import pytest
 
 from proxy.core.series import metrics_query
-from tests.support.live_runs import WHOLE, WIDE, begin, later, live, settle, since
+from tests.support.live_runs import WHOLE, WIDE, begin, later, live, settle, since, unlooked
 from tests.support.oracle_upstream import (
     right,
     target,
@@ -147,7 +147,16 @@ async def test_known_to_be_empty_alone(tmp_path: Path) -> None:
         assert await later(running, upstream, grow=lambda: upstream.log("loss", [3])) == [since(2)]
 
 
-# Who asks at the same time.
+async def test_known_to_be_empty_where_nobody_waits(tmp_path: Path) -> None:
+    """A refresh ahead, too, asks for a series without rows by its own question."""
+    async with live(tmp_path) as (running, upstream):
+        begin(upstream, "a")
+        for raw in ("logName=a&limit=9", "logName=none&limit=9"):
+            await right(running, upstream, raw)
+        running.advance(6)
+        upstream.asked.clear()
+        await running.parts.series.asker.ask(unlooked(running, "none"))
+        assert upstream.asked == [target("logName=none&limit=10000")]
 
 
 # Names.

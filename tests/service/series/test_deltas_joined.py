@@ -16,7 +16,7 @@ from proxy.service.fetching.need import Need
 from proxy.service.series.asked import AskedSeries
 from proxy.service.series.deltas import _Refresh
 from proxy.service.series.run_sizes import RunSizes
-from tests.support.live_runs import PANEL, PROMPT, WIDE, begin, later, live, since
+from tests.support.live_runs import PANEL, PROMPT, WIDE, begin, later, live, settle, since
 from tests.support.oracle import permitted
 from tests.support.oracle_upstream import HeldUpstream, OracleUpstream, asked_of, proxied, right, target
 from tests.support.world import ManualClock, World, until
@@ -220,7 +220,6 @@ async def test_who_joins_a_flight_in_the_moment_of_its_landing_is_not_caught_in_
             tenant=tenant,
             query=asked.query,
             need=need,
-            lifetimes=running.parts.lifetimes.of(asked.query, tenant),
             whole=False,
             patience_s=1,
             metrics=asked,
@@ -231,3 +230,30 @@ async def test_who_joins_a_flight_in_the_moment_of_its_landing_is_not_caught_in_
             asking = asyncio.create_task(deltas.refreshed(question, question.known))
             await asyncio.sleep(0)
         assert await asking is not None
+
+
+async def test_who_joins_in_time(tmp_path: Path) -> None:
+    """What comes tells of a series that is kept by itself, too, though nobody watched that when the call was planned."""
+    upstream = HeldUpstream(clock=ManualClock(), holds=lambda path: "stepMin" in path)
+    names = [f"m{number}" for number in range(8)]
+    # The whole run is too large to be asked for at once, what is new of it isn't.
+    settings = {**PROMPT, "series__max_fetch_bytes": 9_000}
+    async with upstream.serve() as url, proxied(tmp_path, upstream, url, **settings) as running:
+        for name in names:
+            settle(upstream, name, range(40))
+        for name in names:
+            await right(running, upstream, f"logName={name}")
+        running.advance(61)
+        for name in names:
+            upstream.log(name, [40])
+        upstream.asked.clear()
+        first = [asyncio.create_task(right(running, upstream, f"logName={name}")) for name in names[:-1]]
+        await until(upstream.arrived)
+        received = running.parts.web.intake.requests
+        joins = asyncio.create_task(right(running, upstream, f"logName={names[-1]}"))
+        await running.arrived(received + 1)
+        await asyncio.sleep(0.05)
+        upstream.gate.set()
+        replies = await asyncio.gather(*first, joins)
+        assert {reply.headers["Age"] for reply in replies} == {"0"}
+        assert sum("stepMin" in path for path in upstream.asked) == 1

@@ -37,13 +37,16 @@ class Watching:
 
     landings = 0
 
-    def __init__(self, lifetimes: Lifetimes = LIFETIMES, *, live: bool = True) -> None:
+    def __init__(
+        self, lifetimes: Lifetimes = LIFETIMES, *, live: bool = True, verdict: Verdict = Verdict.STALE_WHILE_REVALIDATE
+    ) -> None:
         self.clock = ManualClock()
         self.interest = Interest(self.clock)
         self.asked_s: list[float] = []
         self.brings_s: list[float] = []
         self._lifetimes = lifetimes
         self._live = live
+        self._verdict = verdict
         self.refresher = Refresher(
             asker=cast("Asker", self),
             fetcher=cast("Fetcher", self),
@@ -61,9 +64,8 @@ class Watching:
         entry = entry_of(self.brings_s.pop(0))
         return Brought(fetched=Fetched(tenant=asked.tenant, entry=entry, stored=True), collapsed=False)
 
-    async def learn(self, *_: object, **__: object) -> bool:
+    async def learn(self, *_: object, **__: object) -> None:
         """See Statuses."""
-        return False
 
     def of(self, *_: object) -> Lifetimes:
         """See RunLifetimes."""
@@ -71,7 +73,7 @@ class Watching:
 
     def judge(self, *_: object) -> Verdict:
         """See RunLifetimes."""
-        return Verdict.STALE_WHILE_REVALIDATE
+        return self._verdict
 
     def live_since_s(self, *_: object) -> float | None:
         """See RunLifetimes."""
@@ -85,7 +87,6 @@ class Watching:
                 tenant=Tenant("key", "n"),
                 query=LOSS.query,
                 need=Need(not_before_s=0, persist=True, landings=0),
-                lifetimes=self._lifetimes,
                 whole=False,
                 patience_s=1,
                 metrics=LOSS,
@@ -154,3 +155,10 @@ async def test_nothing_begins_after_the_end() -> None:
     await watching.refresher.aclose()
     await asyncio.sleep(LATE_S)
     assert watching.asked_s == []
+
+
+async def test_what_somebody_else_found_out_to_be_fresh_is_not_refreshed() -> None:
+    """Its run has been seen to have ended since it was judged: nothing need be learned for that any more, nor asked."""
+    watching = Watching(verdict=Verdict.FRESH)
+    await watching.refresh(0)
+    assert watching.brings_s == [0]

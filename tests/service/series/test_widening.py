@@ -11,7 +11,7 @@ from proxy.core.series import metrics_query
 from proxy.core.series.metrics_query import MetricsQuery
 from proxy.service.series.interest import Interest
 from proxy.service.series.widening_policy import WideningPolicy
-from tests.support.live_runs import PANEL, WHOLE, WIDE, begin, live
+from tests.support.live_runs import PANEL, WHOLE, WIDE, begin, import_run, live, unlooked
 from tests.support.oracle_upstream import (
     REFUSAL,
     HeldUpstream,
@@ -247,3 +247,32 @@ async def test_an_outage_that_passes(tmp_path: Path) -> None:
         for limit in range(10, 20):
             await right(running, upstream, f"logName=loss&limit={limit}")
         assert upstream.metrics_calls == 1
+
+
+async def test_a_wide_answer_that_can_only_be_had_as_it_came_is_kept(tmp_path: Path) -> None:
+    """One of its series is too long: nothing else would answer the wide question itself."""
+    async with live(tmp_path) as (running, upstream):
+        begin(upstream, "a", "b")
+        upstream.log("long", range(10_500), ago_s=3600)
+        for raw in ("logName=a&limit=9", "logName=b&limit=9"):
+            await right(running, upstream, raw)
+        assert upstream.asked[-1] == WHOLE
+        upstream.asked.clear()
+        assert (await running.get(WHOLE)).is_hit
+        assert upstream.asked == []
+
+
+async def test_what_came_meanwhile_lives_as_long_as_its_run_says_by_then(tmp_path: Path) -> None:
+    """A question that was long on its way needs no call where others have learned that its run has ended."""
+    async with live(tmp_path) as (running, upstream):
+        begin(upstream)
+        import_run(upstream)
+        upstream.written_s = upstream.status_since_s
+        asked = unlooked(running, "loss")
+        await right(running, upstream, PANEL)
+        running.advance(6)
+        await right(running, upstream, PANEL)
+        running.advance(6)
+        upstream.asked.clear()
+        assert not (await running.parts.series.asker.ask(asked)).fetched.asked
+        assert upstream.asked == []
