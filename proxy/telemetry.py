@@ -168,7 +168,7 @@ class Telemetry:
 
     def answered(self, route: str, outcome: str, duration_s: float, *, stale: str | None, not_modified: bool) -> None:
         """Count an answered request. `outcome` is an Outcome's kind, `stale` why a stale answer was good enough."""
-        self.counted(route, outcome, duration_s)
+        self._answered.count(route, outcome, duration_s)
         if stale is not None:
             self._stale.labels(stale).inc()
         if not_modified:
@@ -188,13 +188,13 @@ class Telemetry:
         self._upstream_durations.observe(duration_s)
         self.usage.note_call()
 
-    def gauge(self, name: str, told: str, read: "Read", **labels: str) -> None:
+    def gauge(self, name: str, description: str, read: "Read", **labels: str) -> None:
         """Add a state that is read whenever the metrics are."""
-        self._kept.add(name, told, read, labels, GaugeMetricFamily)
+        self._kept.add(name, description, read, labels, GaugeMetricFamily)
 
-    def count(self, name: str, told: str, read: "Read", **labels: str) -> None:
+    def count(self, name: str, description: str, read: "Read", **labels: str) -> None:
         """Add a count that is kept elsewhere, read whenever the metrics are. `_total` is added to its name."""
-        self._kept.add(name, told, read, labels, CounterMetricFamily)
+        self._kept.add(name, description, read, labels, CounterMetricFamily)
 
     def exposition(self, accept: str = "") -> tuple[bytes, str]:
         """Return everything in the text format that an Accept field asks for, and its content type.
@@ -220,12 +220,12 @@ class _Kept(Collector):
     def __init__(self) -> None:
         self._families: dict[str, tuple[str, _Family, list[tuple[dict[str, str], Read]]]] = {}
 
-    def add(self, name: str, told: str, read: Read, labels: dict[str, str], family: _Family) -> None:
-        self._families.setdefault(f"pluto_proxy_{name}", (told, family, []))[2].append((labels, read))
+    def add(self, name: str, description: str, read: Read, labels: dict[str, str], family: _Family) -> None:
+        self._families.setdefault(f"pluto_proxy_{name}", (description, family, []))[2].append((labels, read))
 
     def collect(self) -> Iterator[Metric]:
-        for name, (told, family, reads) in self._families.items():
-            metric = family(name, told, labels=list(reads[0][0]))
+        for name, (description, family, reads) in self._families.items():
+            metric = family(name, description, labels=list(reads[0][0]))
             for labels, read in reads:
                 metric.add_metric(list(labels.values()), read())
             yield metric

@@ -89,7 +89,7 @@ async def test_large_bodies_are_checked(body: bytes, right: bool) -> None:
             raise ValueError("not right")
 
     if right:
-        await client._check(body, check)
+        await client.check_body(body, check)
     else:
         with pytest.raises(ValueError, match="not right"):
-            await client._check(body, check)
+            await client.check_body(body, check)

@@ -4,15 +4,17 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
+from proxy.app.parts import Parts
 from proxy.clock import Clock, SystemClock
 from proxy.config import Config, KeySource
 from proxy.core import budget
 from proxy.core.freshness.purge import KEEP_S, Purges
 from proxy.core.proof.limits import Limits
-from proxy.core.question.routes import ROUTES, Route, RouteTable
+from proxy.core.question.routes import ROUTES, Route
 from proxy.log.lines import Lines
 from proxy.service.access.scopes import Scopes
 from proxy.service.access.tokens import Tokens
+from proxy.service.answering import Answerer
 from proxy.service.fetching import open_fetching
 from proxy.service.knowledge.shelves import Shelves
 from proxy.service.lifetimes import make_known_runs, make_lifetimes
@@ -32,18 +34,25 @@ from proxy.upstream.credential import Credential
 from proxy.upstream.exchange import Exchange
 from proxy.upstream.pool import open_session
 from proxy.upstream.turnstile import Turnstile
-from proxy.web.gate.cors import Cors
-from proxy.web.gate.guard import Guard
-from proxy.web.gate.limits import ClientLimits
-from proxy.web.pages.gauges import expose
-from proxy.web.pages.openapi import document
-from proxy.web.parts import Parts
-from proxy.web.reply.ids import RequestIds
-from proxy.web.reply.queries import QueryReader
-from proxy.web.reply.summed import SummedLog
-from proxy.web.reply.unknown import UnknownParameters
-from proxy.web.shortcut.fast import FastPath
-from proxy.web.shortcut.seen import SeenRequests
+from proxy.web.opening import open_web
+from proxy.web.pages.gauges import (
+    expose_knowledge,
+    expose_log,
+    expose_proof,
+    expose_series,
+    expose_statuses,
+    expose_store,
+    expose_tokens,
+    expose_upstream,
+)
+from proxy.web.pages.sections import (
+    log_section,
+    organization_section,
+    series_section,
+    store_section,
+    tokens_section,
+    upstream_section,
+)
 
 
 @asynccontextmanager
@@ -137,60 +146,68 @@ async def open_parts(
             purges=purges,
             negative_s=config.freshness.negative_s,
         )
-        ids, summed = RequestIds(), SummedLog(clock)
-        guard, client_limits = Guard(config.access, tokens, clock), ClientLimits(config.access, clock)
-        fast = FastPath(
-            memory=store.memory,
-            tenancy=tenancy,
-            clock=clock,
-            lifetimes=lifetimes,
-            limits=client_limits,
-            ids=ids,
-            summed=summed,
-            telemetry=telemetry,
+        purging = Purging(
+            purges=purges, store=store, shelves=shelves, fetcher=fetching.fetcher, memo=fetching.memo, scopes=scopes
         )
-        parts = Parts(
+        web = open_web(
+            config,
+            clock,
+            telemetry,
+            routes=routes,
+            tokens=tokens,
+            tenancy=tenancy,
+            memory=store.memory,
+            lifetimes=lifetimes,
+            answerer=Answerer(scopes=scopes, reader=reader, encoder=fetching.encoder, purges=purges),
+            purging=purging,
+            sections=(
+                upstream_section(upstream, turnstile),
+                series_section(series.computer, proof.checks),
+                tokens_section(tokens),
+                store_section(store.memory, store.disk),
+                log_section(lines),
+                organization_section(tenancy),
+            ),
+            counts={
+                "purges": lambda: purges.count,
+                "series_bytes": lambda: shelves.size_bytes,
+                "runs_refreshing": lambda: series.deltas.in_flight,
+            },
+        )
+        summing = asyncio.create_task(web.summary.run(), name="summary.run")
+        stack.push_async_callback(ended, summing)
+        expose_upstream(telemetry, fetching.fetcher, upstream, turnstile)
+        expose_series(telemetry, series.computer, series.deltas, series.assembler)
+        expose_knowledge(telemetry, shelves, series.learner)
+        expose_proof(telemetry, proof.checks, proof.prover)
+        expose_statuses(telemetry, statuses)
+        expose_store(telemetry, store.memory, store.disk)
+        if tokens is not None:
+            expose_tokens(telemetry, tokens)
+        if lines is not None:
+            expose_log(telemetry, lines)
+        yield Parts(
             config=config,
             clock=clock,
-            reader=reader,
-            tenancy=tenancy,
             store=store,
             upstream=upstream,
             turnstile=turnstile,
-            shelves=shelves,
+            tenancy=tenancy,
+            lifetimes=lifetimes,
             fetching=fetching,
+            statuses=statuses,
+            shelves=shelves,
             proof=proof,
             series=series,
-            statuses=statuses,
-            lifetimes=lifetimes,
-            routes=RouteTable(routes),
-            tokens=tokens,
-            guard=guard,
-            limits=client_limits,
-            scopes=scopes,
-            purging=Purging(
-                purges=purges, store=store, shelves=shelves, fetcher=fetching.fetcher, memo=fetching.memo, scopes=scopes
-            ),
-            cors=Cors(config.server.cors_origins),
-            openapi=document(routes, tokens=tokens is not None),
-            queries=QueryReader(config.upstream),
-            unknown=UnknownParameters(),
-            summed=summed,
-            ids=ids,
-            fast=fast,
-            seen=SeenRequests(guard=guard, fast=fast),
-            telemetry=telemetry,
-            lines=lines,
+            reader=reader,
+            purging=purging,
+            web=web,
         )
-        expose(parts)
-        summing = asyncio.create_task(parts.summed.run(), name="summed.run")
-        stack.push_async_callback(ended, summing)
-        yield parts
 
 
-def _limits(config: Config) -> budget.Limits:
+def _limits(config: Config) -> budget.BudgetLimits:
     upstream = config.upstream
-    return budget.Limits(
+    return budget.BudgetLimits(
         rate_per_s=upstream.rate_per_s,
         burst=upstream.burst,
         max_concurrency=upstream.max_concurrency,

@@ -13,14 +13,13 @@ from aiohttp import web
 
 from proxy import log
 from proxy.app import open_parts
+from proxy.app.parts import Parts
 from proxy.cli.descriptors import make_room
 from proxy.cli.listening import listen
 from proxy.cli.signals import outlasted
 from proxy.config import Config, KeySource
 from proxy.config.model import split_listen
 from proxy.log.lines import Lines
-from proxy.web.connection.server import Server
-from proxy.web.parts import Parts
 
 # What a request under way may take beyond the upstream's deadline until it counts as stuck.
 DRAIN_MARGIN_S = 5.0
@@ -60,7 +59,7 @@ async def serve(config: Config, key: KeySource, lines: Lines) -> None:
             gc.enable()
             await listen(runner, host, port)
             await told.wait()
-            parts.draining = True
+            parts.web.intake.drain()
             _log.info("server.draining", in_flight=parts.fetching.fetcher.in_flight)
     _log.info("server.stopped")
 
@@ -69,7 +68,7 @@ async def serve(config: Config, key: KeySource, lines: Lines) -> None:
 async def running(parts: Parts) -> AsyncIterator[web.ServerRunner]:
     """Run a server without an address yet; at the end what is under way is answered, for as long as it may take."""
     timeout_s = parts.config.upstream.deadline_s + DRAIN_MARGIN_S
-    runner = web.ServerRunner(Server(parts), shutdown_timeout=timeout_s)
+    runner = web.ServerRunner(parts.web.server, shutdown_timeout=timeout_s)
     await runner.setup()
     try:
         yield runner

@@ -49,7 +49,7 @@ class Terminal(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ended:
+class RunEnd:
     """How a run ended, and when: `statusUpdated` as wall time, which is whatever was told to the upstream.
 
     `written_s`: the last write to the run's record, which it keeps account of itself (`updatedAt`); None where that isn't told.
@@ -116,7 +116,7 @@ def read_page(body: bytes) -> Page | None:
     return Page(ids=tuple(str(run.id) for run in said.runs), running=running, total=said.total)
 
 
-def read_ended(body: bytes, *, run: str, project: str) -> Ended | None:
+def read_ended(body: bytes, *, run: str, project: str) -> RunEnd | None:
     """Read from its details how a run ended; None where it is running, is another project's, or is not understood.
 
     What is said of the last write to its record is left out where it isn't understood: it only ever shortens lifetimes.
@@ -128,7 +128,7 @@ def read_ended(body: bytes, *, run: str, project: str) -> Ended | None:
     status, at_s = _terminal(said.status), _wall_s(said.statusUpdated)
     if status is None or at_s is None or (str(said.id), said.projectName) != (run, project):
         return None
-    return Ended(status=status, at_s=at_s, written_s=_wall_s(said.updatedAt) if isinstance(said.updatedAt, str) else None)
+    return RunEnd(status=status, at_s=at_s, written_s=_wall_s(said.updatedAt) if isinstance(said.updatedAt, str) else None)
 
 
 class Listing:
@@ -180,7 +180,7 @@ class Listing:
         )
 
 
-def ended_fresh_s(ended: Ended, *, now_s: float, happened_s: float, stood_s: float, ramp: Ramp) -> float | None:
+def ended_fresh_s(ended: RunEnd, *, now_s: float, happened_s: float, stood_s: float, ramp: Ramp) -> float | None:
     """Return how long an ended run's answers live; None for as long as a running one's.
 
     `happened_s`: when it was last seen to run, or its rows to change (wall time; minus infinity: never). `stood_s`: how long

@@ -61,13 +61,13 @@ class Lookup:
     ) -> tuple[Entry | None, Made | None, KnownSeries | None]:
         if metrics is None:
             return await self._store.get(tenant.namespace, query.target, query.keeping), None, None
-        entry, now_s = self._store.memory.peek(tenant.namespace, query.target), self._clock.now_s()
+        entry, now_s = self._store.peek(tenant.namespace, query.target), self._clock.now_s()
         if entry is not None and entry.sent_at_s >= not_before_s and judge(entry, now_s, lifetimes) is Verdict.FRESH:
             return entry, None, None
         newer_than_s = now_s - lifetimes.usable_s if entry is None else entry.sent_at_s
         known = await self._computer.known(tenant, metrics, newer_than_s=newer_than_s)
         recipe = known.newest
-        if recipe is not None and recipe.tail_at_s > newer_than_s:
+        if recipe is not None and recipe.tail_asked_s > newer_than_s:
             computed = await self._computer.compute(tenant, query, recipe)
             if computed is not None:
                 # What can be computed isn't on disk as it was asked for.

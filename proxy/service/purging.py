@@ -1,7 +1,7 @@
 """Purging: what is stored, known, computed or under way about something is gone, or counts as stale, everywhere at once.
 
 Everything but the file happens before anybody else has a turn. Whoever was being answered meanwhile looks again afterwards
-(`web.handler`), whatever comes in later is held against `core.freshness.purge.Purges`, and the file is purged in one
+(`service.answering`), whatever comes in later is held against `core.freshness.purge.Purges`, and the file is purged in one
 transaction.
 """
 
@@ -44,6 +44,5 @@ class Purging:
         self._memo.purge(purge)
         self._scopes.purge()
         series = self._shelves.purge(purge)
-        answers = self._store.memory.purge(purge)
-        on_disk = await self._store.disk.purge(purge)
+        answers, on_disk = await self._store.purge(purge)
         return Purged(answers=answers, series=series, on_disk=on_disk)

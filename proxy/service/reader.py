@@ -45,8 +45,8 @@ class Answer:
     @property
     def whole_age_s(self) -> float | None:
         """How long ago all of it was asked for, where only what was new has been asked for since."""
-        whole_at_s = self.entry.whole_at_s
-        return None if whole_at_s is None else self.age_s + self.entry.sent_at_s - whole_at_s
+        full_asked_s = self.entry.full_asked_s
+        return None if full_asked_s is None else self.age_s + self.entry.sent_at_s - full_asked_s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

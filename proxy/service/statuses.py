@@ -30,7 +30,7 @@ from proxy.service.tenancy import Tenant
 # No count of landed flights: each one looks into the store before it asks.
 _LOOK_FIRST = -1
 _log = structlog.get_logger()
-Work = Callable[[], Awaitable[None]]
+_Step = Callable[[], Awaitable[None]]
 
 
 class Statuses:
@@ -40,7 +40,7 @@ class Statuses:
         self._fetcher = fetcher
         self._known = known
         self._clock = clock
-        self._learning: Flights[RunKey, Work, None] = Flights(_carry_out)
+        self._learning: Flights[RunKey, _Step, None] = Flights(_carry_out)
         self.calls: Counter[str] = Counter()
         """How often the upstream was asked, by the name of the route."""
 
@@ -53,9 +53,10 @@ class Statuses:
         urgent: bool = False,
         client: str = "",
         deadline_s: float = math.inf,
-    ) -> None:
+    ) -> bool:
         """See to it that what is known of a run is at most `KnownRuns.status_s` old, as far as the upstream tells.
 
+        Return False where nothing had to be asked, so that nothing was learned.
         That may take long, in a cool-down as long as that: whoever hasn't got the time goes away, and it is learned all the
         same.
         `urgent`, `client`, `deadline_s` are as in Need, for calls that are begun here, not for those that others have begun.
@@ -63,7 +64,7 @@ class Statuses:
         """
         if not project:
             # The upstream refuses to list it.
-            return
+            return False
         need = Need(
             not_before_s=-math.inf,
             persist=False,
@@ -72,12 +73,15 @@ class Statuses:
             client=client,
             deadline_s=deadline_s,
         )
+        asked = False
         # The namespace may change while the upstream is waited for: it is looked at anew each time.
-        self._known.run(RunKey(tenant.namespace, project, run))
-        if self._known.list_due(RunKey(tenant.namespace, project)):
+        if self._known.list_due(RunKey(tenant.namespace, project, run)):
             await self._once(RunKey(tenant.fingerprint, project), partial(self._list, tenant, project, need))
+            asked = True
         if self._known.details_due(RunKey(tenant.namespace, project, run)):
             await self._once(RunKey(tenant.fingerprint, project, run), partial(self._details, tenant, project, run, need))
+            asked = True
+        return asked
 
     def heard(self, tenant: Tenant, run: str, project: str, details: Entry) -> None:
         """Take notice of details that were asked for to another end."""
@@ -92,7 +96,7 @@ class Statuses:
         """End what is under way."""
         await self._learning.aclose()
 
-    async def _once(self, key: RunKey, work: Work) -> None:
+    async def _once(self, key: RunKey, work: _Step) -> None:
         """Wait for what is under way to learn of a run or a project, or begin it."""
         flight = self._learning.get(key) or self._learning.start(key, work, now_s=self._clock.now_s())
         await flight.result()
@@ -151,7 +155,7 @@ class Statuses:
         return fetched.entry if fetched.tenant.fingerprint == tenant.fingerprint else None
 
 
-async def _carry_out(work: Work) -> None:
+async def _carry_out(work: _Step) -> None:
     await work()
 
 

@@ -70,7 +70,12 @@ class Tenant:
         self.fingerprint = fingerprint
         self.namespace = namespace
         self.known = False
-        self.remembered: asyncio.Task[None] | None = None
+        """Whether its organization is known."""
+
+    def move(self, namespace: str) -> None:
+        """Go on in the namespace of its organization."""
+        self.namespace = namespace
+        self.known = True
 
 
 class Sleep(Protocol):
@@ -99,6 +104,8 @@ class Tenancy:
         self._sleep = sleep
         self._renamed = renamed
         self._tenants: dict[str, Tenant] = {}
+        # By fingerprint: what the disk remembers of a key is being looked for, or was.
+        self._remembering: dict[str, asyncio.Task[None]] = {}
         self._tenant: Tenant | None = None
         self._finding: asyncio.Task[None] | None = None
 
@@ -115,8 +122,7 @@ class Tenancy:
 
     async def open(self) -> None:
         """Take up the key in use now; return once the disk has said what it remembers of it."""
-        if (remembering := self.current().remembered) is not None:
-            await asyncio.shield(remembering)
+        await asyncio.shield(self._remembering[self.current().fingerprint])
 
     async def found(self) -> None:
         """Wait until the upstream has said whose the key in use is."""
@@ -126,7 +132,7 @@ class Tenancy:
 
     async def aclose(self) -> None:
         """Stop finding out."""
-        tasks = [tenant.remembered for tenant in self._tenants.values() if tenant.remembered is not None]
+        tasks = list(self._remembering.values())
         tasks += [self._finding] if self._finding is not None else []
         for task in tasks:
             task.cancel()
@@ -138,7 +144,7 @@ class Tenancy:
         tenant = self._tenants.get(fingerprint)
         if tenant is None:
             tenant = Tenant(fingerprint, fingerprint_namespace(self._upstream.url, self._label, fingerprint))
-            tenant.remembered = loop.create_task(self._remember(tenant), name="tenancy.remember")
+            self._remembering[fingerprint] = loop.create_task(self._remember(tenant), name="tenancy.remember")
             self._tenants[fingerprint] = tenant
         if self._finding is not None:
             self._finding.cancel()
@@ -146,14 +152,13 @@ class Tenancy:
         return tenant
 
     async def _remember(self, tenant: Tenant) -> None:
-        organization = await self._store.disk.organization_of(self._upstream.url, tenant.fingerprint)
+        organization = await self._store.organization_of(self._upstream.url, tenant.fingerprint)
         if organization is not None:
             await self._adopt(tenant, organization)
 
     async def _find(self, tenant: Tenant) -> None:
         """Take what the disk remembers first, then what the upstream says, asked until it answers."""
-        if tenant.remembered is not None:
-            await tenant.remembered
+        await self._remembering[tenant.fingerprint]
         while self._upstream.key().fingerprint == tenant.fingerprint:
             organization = await self._ask(tenant)
             if organization is not None:
@@ -179,8 +184,7 @@ class Tenancy:
         if tenant.namespace == namespace:
             return
         old_namespace = fingerprint_namespace(self._upstream.url, self._label, tenant.fingerprint)
-        tenant.namespace = namespace
-        tenant.known = True
+        tenant.move(namespace)
         self._renamed(old_namespace, namespace)
         await self._store.adopt(
             self._upstream.url, tenant.fingerprint, organization, old_namespace=old_namespace, new_namespace=namespace

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from proxy.core.freshness.entry import Entry
 from proxy.core.freshness.purge import Purge, bounded, judged_by
 from proxy.store import codec
+from proxy.store.contract import EntryKey
 from proxy.store.database import Adoption, Batch
-from proxy.store.pending import Pending, Place, says_gone
+from proxy.store.pending import Pending, says_gone
 
 # Uses are noted down with the next batch; without one, when there are so many, or after so many seconds.
 MOST_TOUCHES = 10_000
@@ -17,10 +18,10 @@ TOUCHES_AFTER_S = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Work:
+class NextWrite:
     """What the next transaction writes, the entries not compressed yet. `last`: nothing else waited when it was taken."""
 
-    entries: Mapping[Place, Entry] = field(default_factory=dict)
+    entries: Mapping[EntryKey, Entry] = field(default_factory=dict)
     touches: Mapping[int, float] = field(default_factory=dict)
     damaged: tuple[tuple[int, object], ...] = ()
     adoptions: tuple[Adoption, ...] = ()
@@ -68,7 +69,7 @@ class Backlog:
         self._damaged: dict[int, object] = {}
         self._adoptions: list[Adoption] = []
         self._purges: tuple[Purge, ...] = ()
-        self._taken = Work()
+        self._taken = NextWrite()
 
     def get(self, namespace: str, key: str) -> Entry | None:
         """Return the newest entry that is on its way under this key, or None."""
@@ -126,10 +127,10 @@ class Backlog:
             len(self._pending) or self._damaged or self._adoptions or self._purges or len(self._touches) >= MOST_TOUCHES
         )
 
-    def take(self, limit_bytes: int) -> Work:
+    def take(self, limit_bytes: int) -> NextWrite:
         """Begin a batch with all that waits, up to `limit_bytes` of entries. It ends with done(), put_back() or give_up()."""
         entries = self._pending.take(limit_bytes)
-        self._taken = Work(
+        self._taken = NextWrite(
             entries=entries,
             touches=self._touches,
             damaged=tuple(self._damaged.items()),
@@ -143,7 +144,7 @@ class Backlog:
     def done(self) -> None:
         """The batch is committed."""
         self._pending.done()
-        self._taken = Work()
+        self._taken = NextWrite()
 
     def put_back(self) -> int:
         """The batch was not written but may be soon, to another file; return how many entries were given up.
@@ -164,5 +165,5 @@ class Backlog:
     def _keep_lasting(self) -> None:
         self._adoptions = [*self._taken.adoptions, *self._adoptions]
         self._purges = bounded((*self._taken.purges, *self._purges))
-        self._taken = Work()
+        self._taken = NextWrite()
         self._touches, self._damaged = {}, {}

@@ -4,6 +4,9 @@ from typing import Protocol
 
 from proxy.core.freshness.entry import Entry
 
+EntryKey = tuple[str, str]
+"""The namespace and the key that an entry is stored under."""
+
 
 class Store(Protocol):
     """Entries by namespace and key. Two namespaces never see each other's entries, whatever their keys.

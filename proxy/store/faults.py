@@ -20,7 +20,7 @@ QUIET_S = 60.0
 UNREADABLE_AFTER = 3
 
 
-class Kind(StrEnum):
+class DiskFaultKind(StrEnum):
     """What went wrong, by the word that appears in the log."""
 
     DAMAGED = "damaged"
@@ -45,16 +45,16 @@ class Remedy(Enum):
 
 
 REMEDIES = {
-    Kind.DAMAGED: Remedy.RENEW,
-    Kind.MOVED: Remedy.REOPEN,
-    Kind.UNLOCKED: Remedy.REOPEN,
-    Kind.LOG_HELD: Remedy.HOLD,
-    Kind.FULL: Remedy.HOLD,
-    Kind.LOCKED: Remedy.HOLD,
-    Kind.READ_ONLY: Remedy.HOLD,
-    Kind.UNREADABLE: Remedy.WAIT,
-    Kind.FAILED: Remedy.WAIT,
-    Kind.REFUSED: Remedy.WAIT,
+    DiskFaultKind.DAMAGED: Remedy.RENEW,
+    DiskFaultKind.MOVED: Remedy.REOPEN,
+    DiskFaultKind.UNLOCKED: Remedy.REOPEN,
+    DiskFaultKind.LOG_HELD: Remedy.HOLD,
+    DiskFaultKind.FULL: Remedy.HOLD,
+    DiskFaultKind.LOCKED: Remedy.HOLD,
+    DiskFaultKind.READ_ONLY: Remedy.HOLD,
+    DiskFaultKind.UNREADABLE: Remedy.WAIT,
+    DiskFaultKind.FAILED: Remedy.WAIT,
+    DiskFaultKind.REFUSED: Remedy.WAIT,
 }
 
 
@@ -62,17 +62,17 @@ UNUSABLE = "the cache file cannot be used; answers are kept in memory alone"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fault:
+class DiskFault:
     """One fault. `sentence` says it to whoever runs the service."""
 
-    kind: Kind
+    kind: DiskFaultKind
     sentence: str
 
     @property
     def effect(self) -> str:
         """One sentence for everybody, which names no file: what it comes to."""
         match self.kind:
-            case Kind.LOG_HELD:
+            case DiskFaultKind.LOG_HELD:
                 return "another program goes on reading the cache file: nothing new is written to it"
             case _ if REMEDIES[self.kind] is Remedy.HOLD:
                 return "the cache file cannot be written: what is new is kept in memory alone"
@@ -97,78 +97,78 @@ class LogHeldError(Exception):
         self.log_bytes = log_bytes
 
 
-def fault_of(exc: Exception, path: Path) -> Fault:
+def fault_of(exc: Exception, path: Path) -> DiskFault:
     """Return what an exception means for the file at `path`."""
     if isinstance(exc, StoreError | TooManySetAsideError):
-        return Fault(kind=Kind.REFUSED, sentence=str(exc))
+        return DiskFault(kind=DiskFaultKind.REFUSED, sentence=str(exc))
     kind = _kind_of(exc)
     match kind:
-        case Kind.DAMAGED:
+        case DiskFaultKind.DAMAGED:
             sentence = f"the cache file {path} is damaged"
-        case Kind.MOVED:
+        case DiskFaultKind.MOVED:
             sentence = f"the cache file {path} was removed or replaced"
-        case Kind.UNLOCKED:
+        case DiskFaultKind.UNLOCKED:
             sentence = (
                 f"the lock of the cache file {path} was removed or replaced, another pluto-proxy may have begun to use it"
             )
-        case Kind.LOG_HELD:
+        case DiskFaultKind.LOG_HELD:
             sentence = (
                 f"another program goes on reading the cache file {path}, so that its write-ahead log cannot be emptied: "
                 "nothing is written until it has ended"
             )
-        case Kind.FULL:
+        case DiskFaultKind.FULL:
             sentence = f"there is no room for the cache file {path}"
-        case Kind.LOCKED:
+        case DiskFaultKind.LOCKED:
             sentence = f"the cache file {path} is locked by another program"
-        case Kind.READ_ONLY:
+        case DiskFaultKind.READ_ONLY:
             sentence = f"the cache file {path} or its directory is read-only"
-        case Kind.UNREADABLE:
+        case DiskFaultKind.UNREADABLE:
             sentence = f"reading the cache file {path} failed"
         case _:
             sentence = f"the cache file {path} cannot be used"
-    return Fault(kind=kind, sentence=f"{sentence} ({_detail(exc)})")
+    return DiskFault(kind=kind, sentence=f"{sentence} ({_detail(exc)})")
 
 
-def _kind_of(exc: Exception) -> Kind:
+def _kind_of(exc: Exception) -> DiskFaultKind:
     match exc:
         case MovedError():
-            return Kind.MOVED
+            return DiskFaultKind.MOVED
         case LockLostError():
-            return Kind.UNLOCKED
+            return DiskFaultKind.UNLOCKED
         case LogHeldError():
-            return Kind.LOG_HELD
+            return DiskFaultKind.LOG_HELD
         case sqlite3.Error():
             return _kind_of_sqlite(getattr(exc, "sqlite_errorcode", None))
         case OSError(errno=errno.EROFS | errno.EACCES | errno.EPERM):
-            return Kind.READ_ONLY
+            return DiskFaultKind.READ_ONLY
         case OSError(errno=errno.ENOSPC | errno.EDQUOT):
-            return Kind.FULL
+            return DiskFaultKind.FULL
         case OSError(errno=errno.EIO):
-            return Kind.UNREADABLE
+            return DiskFaultKind.UNREADABLE
         case _:
-            return Kind.FAILED
+            return DiskFaultKind.FAILED
 
 
-def _kind_of_sqlite(code: int | None) -> Kind:
+def _kind_of_sqlite(code: int | None) -> DiskFaultKind:
     match code, (code or 0) & 0xFF:
         case sqlite3.SQLITE_READONLY_DBMOVED, _:
-            return Kind.MOVED
+            return DiskFaultKind.MOVED
         case (
             sqlite3.SQLITE_IOERR_READ | sqlite3.SQLITE_IOERR_SHORT_READ | sqlite3.SQLITE_IOERR_CORRUPTFS,
             _,
         ):
-            return Kind.UNREADABLE
+            return DiskFaultKind.UNREADABLE
         # SQLITE_ERROR is a table or column that should be there, SQLITE_CONSTRAINT an index that contradicts its table.
         case _, sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_ERROR | sqlite3.SQLITE_CONSTRAINT:
-            return Kind.DAMAGED
+            return DiskFaultKind.DAMAGED
         case _, sqlite3.SQLITE_FULL:
-            return Kind.FULL
+            return DiskFaultKind.FULL
         case _, sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
-            return Kind.LOCKED
+            return DiskFaultKind.LOCKED
         case _, sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM:
-            return Kind.READ_ONLY
+            return DiskFaultKind.READ_ONLY
         case _:
-            return Kind.FAILED
+            return DiskFaultKind.FAILED
 
 
 def _detail(exc: Exception) -> str:
@@ -191,9 +191,9 @@ class Trouble:
         self._last_at_s: float | None = None
         self._attempts = 0
         self._retry_at_s = 0.0
-        self.fault: Fault | None = None
+        self.fault: DiskFault | None = None
 
-    def note(self, fault: Fault) -> Remedy:
+    def note(self, fault: DiskFault) -> Remedy:
         """Let the fault stand, and say what to do about it."""
         now_s = self._clock.monotonic_s()
         quiet = self._last_at_s is None or now_s - self._last_at_s > QUIET_S
@@ -201,7 +201,7 @@ class Trouble:
         self._last_at_s = now_s
         self.fault = fault
         remedy = REMEDIES[fault.kind]
-        if fault.kind is Kind.UNREADABLE and self._attempts >= UNREADABLE_AFTER:
+        if fault.kind is DiskFaultKind.UNREADABLE and self._attempts >= UNREADABLE_AFTER:
             remedy = Remedy.RENEW
         at_once = remedy in (Remedy.RENEW, Remedy.REOPEN)
         self._retry_at_s = now_s + self._delay_s(self._attempts - at_once)
@@ -211,7 +211,7 @@ class Trouble:
         """Return how many seconds it is until the next attempt; 0 or less means now."""
         return self._retry_at_s - self._clock.monotonic_s()
 
-    def clear(self) -> Fault | None:
+    def clear(self) -> DiskFault | None:
         """Nothing is wrong any more; return what was."""
         fault, self.fault = self.fault, None
         return fault

@@ -20,7 +20,7 @@ from proxy.store import files
 from proxy.store.backlog import TOUCHES_AFTER_S, Backlog
 from proxy.store.counters import StoreCounters, StoreSizes
 from proxy.store.database import Database
-from proxy.store.faults import Kind, Remedy, Trouble, fault_of, is_about_writing
+from proxy.store.faults import DiskFaultKind, Remedy, Trouble, fault_of, is_about_writing
 from proxy.store.quota import Room
 from proxy.store.writer import Writer
 
@@ -273,7 +273,7 @@ class Keeper:
         if remedy is Remedy.RENEW:
             self._broken = fault.sentence
         if remedy is not Remedy.HOLD:
-            await self._close(moved=fault.kind is Kind.MOVED)
+            await self._close(moved=fault.kind is DiskFaultKind.MOVED)
         given_up = self.trouble.due_in_s() > 0
         self._counters.dropped += self._backlog.give_up() if given_up else self._backlog.put_back()
         return given_up

@@ -7,8 +7,8 @@ from cachetools import LRUCache
 
 from proxy.core.freshness.entry import Entry
 from proxy.core.freshness.purge import Purge, Purges
+from proxy.store.contract import EntryKey
 
-Place = tuple[str, str]
 # Questions that name a point in time are new ones every time they are asked.
 MOST_OF_FEW = 256
 
@@ -21,14 +21,14 @@ class Held(NamedTuple):
     few: bool = False
 
 
-class CountingLRU(LRUCache[Place, Held]):
+class CountingLRU(LRUCache[EntryKey, Held]):
     """An LRU table bounded by the sizes of what it holds, which counts what it throws out."""
 
     def __init__(self, max_bytes: int) -> None:
         super().__init__(max_bytes, getsizeof=lambda held: held.size_bytes)
         self.evictions = 0
 
-    def popitem(self) -> tuple[Place, Held]:
+    def popitem(self) -> tuple[EntryKey, Held]:
         """Remove the least recently used item and count it."""
         self.evictions += 1
         return super().popitem()
@@ -43,7 +43,7 @@ class MemoryStore:
     def __init__(self, max_bytes: int, purges: Purges | None = None) -> None:
         self._held = CountingLRU(max_bytes)
         self._purges = purges or Purges()
-        self._few: OrderedDict[Place, None] = OrderedDict()
+        self._few: OrderedDict[EntryKey, None] = OrderedDict()
 
     @property
     def evictions(self) -> int:
@@ -87,7 +87,7 @@ class MemoryStore:
             self._held[place] = Held(entry, size_bytes, few or (held is not None and held.few))
             self._bound_few(place)
 
-    def _bound_few(self, place: Place) -> None:
+    def _bound_few(self, place: EntryKey) -> None:
         if self._held[place].few:
             self._few[place] = None
             self._few.move_to_end(place)

@@ -5,8 +5,7 @@ from collections.abc import Mapping
 
 from proxy.core.freshness.entry import Entry
 from proxy.core.freshness.purge import Purge, is_answer
-
-Place = tuple[str, str]
+from proxy.store.contract import EntryKey
 
 
 def newest(first: Entry | None, second: Entry | None) -> Entry | None:
@@ -33,9 +32,9 @@ class Pending:
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
-        self._waiting: dict[Place, Entry] = {}
+        self._waiting: dict[EntryKey, Entry] = {}
         self._waiting_bytes = 0
-        self._writing: dict[Place, Entry] = {}
+        self._writing: dict[EntryKey, Entry] = {}
 
     def __len__(self) -> int:
         return len(self._waiting) + len(self._writing)
@@ -69,12 +68,12 @@ class Pending:
             formed = self._waiting[namespace, key] = dataclasses.replace(waiting, encoded=entry.encoded)
             self._waiting_bytes += formed.size_bytes - waiting.size_bytes
 
-    def take(self, limit_bytes: int) -> Mapping[Place, Entry]:
+    def take(self, limit_bytes: int) -> Mapping[EntryKey, Entry]:
         """Begin a batch: what has waited longest, up to `limit_bytes` but one entry at least; nothing if nothing waits.
 
         It can still be read until done() or put_back().
         """
-        batch: dict[Place, Entry] = {}
+        batch: dict[EntryKey, Entry] = {}
         batch_bytes = 0
         for place, entry in self._waiting.items():
             batch_bytes += entry.size_bytes
@@ -135,7 +134,7 @@ class Pending:
                     table[place] = remains
         self._waiting_bytes = sum(entry.size_bytes for entry in self._waiting.values())
 
-    def _remove(self, place: Place) -> None:
+    def _remove(self, place: EntryKey) -> None:
         entry = self._waiting.pop(place, None)
         if entry is not None:
             self._waiting_bytes -= entry.size_bytes

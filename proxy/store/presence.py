@@ -11,6 +11,7 @@ from xxhash import xxh3_128_intdigest
 
 from proxy.store import schema
 from proxy.store.connections import run
+from proxy.store.contract import EntryKey
 
 # Whoever reads something has to wait for a page of keys: it has as many as can be had in so long, and others have their turn
 # for as long again. On a disk that has to seek for each of them that makes a great difference.
@@ -22,8 +23,6 @@ _PROBES = 4
 _BITS_FOR_EACH = 16
 _WORD_BITS = 32
 _FIRST_ID = -(2**63)
-Place = tuple[str, str]
-"""A namespace and a key."""
 
 
 class Filter:
@@ -36,7 +35,7 @@ class Filter:
         self.added = 0
         """How often something was added."""
 
-    def add(self, places: Iterable[Place]) -> None:
+    def add(self, places: Iterable[EntryKey]) -> None:
         """Remember namespaces and keys."""
         bits, mask = self._bits, self._mask
         for place in places:
@@ -47,7 +46,7 @@ class Filter:
                 number >>= _WORD_BITS
             self.added += 1
 
-    def __contains__(self, place: Place) -> bool:
+    def __contains__(self, place: EntryKey) -> bool:
         """Return False only for what was never added."""
         number = _number(*place)
         for _ in range(_PROBES):
@@ -78,11 +77,11 @@ class Presence:
         """Whether all keys of the file are known."""
         return self._learned is not None
 
-    def may_hold(self, place: Place) -> bool:
+    def may_hold(self, place: EntryKey) -> bool:
         """Return False only where the file holds nothing there."""
         return self._learned is None or place in self._filter
 
-    def add(self, places: Collection[Place]) -> None:
+    def add(self, places: Collection[EntryKey]) -> None:
         """Know what is about to be written."""
         self._filter.add(places)
         if self._learned is not None and self._filter.added - self._learned > self._most:

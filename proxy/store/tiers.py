@@ -1,6 +1,7 @@
 """Memory in front of SQLite, as one store."""
 
 from proxy.core.freshness.entry import Entry
+from proxy.core.freshness.purge import Purge
 from proxy.core.question.keeping import Keeping
 from proxy.store.memory import MemoryStore
 from proxy.store.sqlite import SqliteStore
@@ -22,11 +23,28 @@ class TieredStore:
             self.memory.put(namespace, key, entry)
         return entry
 
+    def peek(self, namespace: str, key: str) -> Entry | None:
+        """Return the entry that memory has under a key."""
+        return self.memory.peek(namespace, key)
+
+    async def on_disk(self, namespace: str, key: str) -> Entry | None:
+        """Return the entry that the disk has under a key, whatever memory has. Never raises."""
+        return await self.disk.get(namespace, key)
+
     def put(self, namespace: str, key: str, entry: Entry, keeping: Keeping = Keeping.DISK) -> None:
         """Store an entry where it may be kept. Never blocks; an older entry never replaces a newer one."""
         self.memory.put(namespace, key, entry, few=keeping is Keeping.FEW)
         if keeping is Keeping.DISK:
             self.disk.put(namespace, key, entry)
+
+    async def purge(self, purge: Purge) -> tuple[int, bool]:
+        """Carry out a purge, in memory at once; return how many answers that took, and whether the file has seen it."""
+        taken = self.memory.purge(purge)
+        return taken, await self.disk.purge(purge)
+
+    async def organization_of(self, upstream: str, fingerprint: str) -> str | None:
+        """Return the organization that the disk remembers of a key."""
+        return await self.disk.organization_of(upstream, fingerprint)
 
     async def adopt(
         self, upstream: str, fingerprint: str, organization: str, *, old_namespace: str, new_namespace: str

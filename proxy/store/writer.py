@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import replace
 
 from proxy.clock import Clock
-from proxy.store.backlog import Backlog, Work
+from proxy.store.backlog import Backlog, NextWrite
 from proxy.store.codec import LARGE_BYTES
 from proxy.store.counters import StoreCounters, StoreSizes
 from proxy.store.database import Batch, Database
@@ -62,7 +62,7 @@ class Writer:
         self.sizes = replace(self.sizes, log_bytes=log_bytes)
         self.sizes = replace(self.sizes, log_bytes=await database.bound_log(log_bytes))
 
-    async def _batch_of(self, work: Work) -> tuple[Batch, int]:
+    async def _batch_of(self, work: NextWrite) -> tuple[Batch, int]:
         max_blob_bytes = int(self._max_bytes * ENTRY_SHARE)
         if work.size_bytes < LARGE_BYTES:
             return work.batch(max_blob_bytes=max_blob_bytes)

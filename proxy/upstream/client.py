@@ -9,7 +9,7 @@ from typing import Generic, Protocol, TypeVar
 
 from proxy.clock import Clock
 from proxy.config import model
-from proxy.core.budget import Ended, Priority, Ticket
+from proxy.core.budget import CallEnd, Priority, Ticket
 from proxy.core.freshness.plan import Condition
 from proxy.core.http.retry_after import LEAST_S, read_retry_after
 from proxy.core.pieces import Work, pieces
@@ -64,7 +64,7 @@ class _Reading(Generic[Parsed]):
 class _Judged(Generic[Parsed]):
     """What became of a call: how it ended for the budget, and the reply or the error."""
 
-    ended: Ended
+    ended: CallEnd
     reply: Reply[Parsed] | None = None
     error: UpstreamError | None = None
     named_s: float | None = None
@@ -172,7 +172,7 @@ class Upstream:
         key = self.key()
         started_s = self._clock.monotonic_s()
         timeout_s = min(self._settings.deadline_s, ticket.deadline_s - started_s)
-        judged: _Judged[Parsed] = _Judged(ended=Ended.ABANDONED)
+        judged: _Judged[Parsed] = _Judged(ended=CallEnd.ABANDONED)
         try:
             if not self._refusal.book(key.fingerprint):
                 raise KeyRefused(MESSAGE)
@@ -181,10 +181,12 @@ class Upstream:
             judged = await self._judge(reply, reading)
         except UpstreamTimeout as exc:
             if timeout_s < self._settings.deadline_s * _FAIR_SHARE:
-                judged = _Judged(ended=Ended.ABANDONED, error=too_busy(self._turnstile.wait_s(ticket.priority, ticket.client)))
+                judged = _Judged(
+                    ended=CallEnd.ABANDONED, error=too_busy(self._turnstile.wait_s(ticket.priority, ticket.client))
+                )
             else:
                 self.unreachable = exc.detail
-                judged = _Judged(ended=Ended.FAILED, error=exc)
+                judged = _Judged(ended=CallEnd.FAILED, error=exc)
         except UpstreamError as exc:
             if isinstance(exc, UpstreamFailed):
                 self.unreachable = exc.detail
@@ -207,13 +209,13 @@ class Upstream:
         if reply.status in BUSY:
             most_s = self._settings.cooldown_max_s
             named_s = read_retry_after(reply.headers.get("retry-after"), reply.headers.get("date"), most_s=most_s)
-            return _Judged(ended=Ended.BUSY, reply=reply, named_s=named_s)
+            return _Judged(ended=CallEnd.BUSY, reply=reply, named_s=named_s)
         error = error_of(reply)
         if error is None and reply.status == 200:
             reply, error = await _read(reply, reading)
         self._note_standing(reply, error)
         failed = error is not None and not isinstance(error, KeyRefused)
-        return _Judged(ended=Ended.FAILED if failed else Ended.ANSWERED, reply=reply, error=error)
+        return _Judged(ended=CallEnd.FAILED if failed else CallEnd.ANSWERED, reply=reply, error=error)
 
     def _note_standing(self, reply: Reply[object], error: UpstreamError | None) -> None:
         """Remember whether the key was refused or accepted. What was said to a key that isn't in use any more is no news."""
@@ -225,7 +227,7 @@ class Upstream:
             self._refusal.note_accepted(reply.fingerprint, sent_s=reply.sent_monotonic_s)
 
     def _settle(self, judged: _Judged[Parsed]) -> Reply[Parsed]:
-        if judged.ended is Ended.BUSY and judged.reply is not None:
+        if judged.ended is CallEnd.BUSY and judged.reply is not None:
             status = judged.reply.status
             wait_s = max(self._turnstile.remaining_s, LEAST_S)
             raise UpstreamBusy(f"the upstream answered {status}", retry_after_s=wait_s, upstream_status=status)
@@ -236,15 +238,15 @@ class Upstream:
         return judged.reply
 
 
-def _ended(error: UpstreamError) -> Ended:
+def _ended(error: UpstreamError) -> CallEnd:
     """Say how a call without a reply ended for the budget."""
     match error:
         case KeyRefused():
-            return Ended.ABANDONED  # never sent
+            return CallEnd.ABANDONED  # never sent
         case AnswerTooLarge():
-            return Ended.ANSWERED  # the question's fault
+            return CallEnd.ANSWERED  # the question's fault
         case _:
-            return Ended.FAILED
+            return CallEnd.FAILED
 
 
 async def _read(reply: Reply[Parsed], reading: _Reading[Parsed]) -> tuple[Reply[Parsed], UpstreamBadAnswer | None]:
@@ -253,14 +255,14 @@ async def _read(reply: Reply[Parsed], reading: _Reading[Parsed]) -> tuple[Reply[
         with suppress(ValueError):
             return replace(reply, parsed=await in_slices(reading.parser(reply.body, sent_at_s=reply.sent_at_s))), None
     try:
-        elements = await _check(reply.body, reading.check)
+        elements = await check_body(reply.body, reading.check)
     except ValueError as exc:
         message = f"the upstream's answer does not have the documented shape: {exc}"
         return reply, UpstreamBadAnswer(message, upstream_status=reply.status)
     return replace(reply, elements=elements), None
 
 
-async def _check(body: bytes, check: Check) -> int | None:
+async def check_body(body: bytes, check: Check) -> int | None:
     """Check a large body piece by piece; where one of them isn't right, the cuts may have been wrong: only the whole tells.
 
     Returns what `check` does of the whole.

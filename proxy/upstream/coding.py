@@ -30,14 +30,15 @@ def undone(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
     if coding in _UNDONE_ALREADY:
         return response.content.iter_any()
     if coding == _GZIP:
-        return _gunzipped(response.content.iter_any())
+        return gunzipped(response.content.iter_any())
     response.close()
     raise UpstreamBadAnswer(
         "the upstream's answer has a content coding that was not asked for (only gzip was)", upstream_status=response.status
     )
 
 
-async def _gunzipped(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+async def gunzipped(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Yield what gzip members stand for, at most 1 MiB at a time. Raises ClientPayloadError where they are damaged or cut."""
     member = zlib.decompressobj(_GZIP_BITS)
     try:
         async for chunk in chunks:

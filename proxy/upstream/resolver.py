@@ -6,7 +6,7 @@ import socket
 import aiohttp
 from aiohttp.abc import ResolveResult
 
-_Asked = tuple[str, int, int]
+_Address = tuple[str, int, int]
 
 
 class TimelyResolver(aiohttp.ThreadedResolver):
@@ -19,7 +19,7 @@ class TimelyResolver(aiohttp.ThreadedResolver):
     def __init__(self, timeout_s: float) -> None:
         super().__init__()
         self._timeout_s = timeout_s
-        self._under_way: dict[_Asked, asyncio.Task[list[ResolveResult]]] = {}
+        self._under_way: dict[_Address, asyncio.Task[list[ResolveResult]]] = {}
 
     async def resolve(self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET) -> list[ResolveResult]:
         """Return the addresses of a host. Raises aiohttp.ConnectionTimeoutError, OSError."""
@@ -39,7 +39,7 @@ class TimelyResolver(aiohttp.ThreadedResolver):
         for looking in self._under_way.values():
             looking.cancel()
 
-    def _end(self, asked: _Asked, looking: "asyncio.Task[list[ResolveResult]]") -> None:
+    def _end(self, asked: _Address, looking: "asyncio.Task[list[ResolveResult]]") -> None:
         del self._under_way[asked]
         if not looking.cancelled():
             looking.exception()  # retrieved, though nobody may wait for it any more

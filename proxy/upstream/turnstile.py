@@ -5,7 +5,7 @@ import asyncio
 import structlog
 
 from proxy.clock import Clock
-from proxy.core.budget import Budget, Ended, Limits, Priority, State, Ticket
+from proxy.core.budget import Budget, BudgetLimits, CallEnd, Priority, State, Ticket
 from proxy.errors import UpstreamBusy
 
 # Persons are bounded by what can be answered within the deadline; refreshes and prefetches by this.
@@ -18,7 +18,7 @@ _log = structlog.get_logger()
 class Turnstile:
     """Lets tickets through. Nothing else in the proxy decides when the upstream is asked."""
 
-    def __init__(self, limits: Limits, clock: Clock) -> None:
+    def __init__(self, limits: BudgetLimits, clock: Clock) -> None:
         self._clock = clock
         self.budget = Budget(limits, clock.monotonic_s())
         self._waiting: dict[Ticket, asyncio.Future[None]] = {}
@@ -38,6 +38,45 @@ class Turnstile:
     def remaining_s(self) -> float:
         """Seconds until the cool-down ends; 0 where there is none."""
         return self.budget.breaker.remaining_s(self._clock.monotonic_s())
+
+    @property
+    def cooldowns(self) -> int:
+        """How many cool-downs have begun."""
+        return self.budget.breaker.begun
+
+    @property
+    def tokens(self) -> float:
+        """How many calls may go at once."""
+        return self.budget.tokens(self._clock.monotonic_s())
+
+    @property
+    def rate_per_s(self) -> float:
+        """The calls a second that are kept to."""
+        return self.budget.rate_per_s(self._clock.monotonic_s())
+
+    @property
+    def burst(self) -> float:
+        """How many calls may follow each other without a pause."""
+        return self.budget.burst(self._clock.monotonic_s())
+
+    @property
+    def in_flight(self) -> int:
+        """How many calls are under way."""
+        return self.budget.in_flight
+
+    @property
+    def calls(self) -> int:
+        """How many calls have gone."""
+        return self.budget.calls
+
+    @property
+    def retries(self) -> int:
+        """How many of them were a second try."""
+        return self.budget.retries
+
+    def waiting(self, priority: Priority) -> int:
+        """Return how many calls of a priority wait for their turn."""
+        return self.budget.line.waiting(priority)
 
     def wait_s(self, priority: Priority, client: str = "") -> float:
         """Return how long one who came now would probably wait, in seconds."""
@@ -66,7 +105,7 @@ class Turnstile:
         future = asyncio.get_running_loop().create_future()
         self._waiting[ticket] = future
         self.budget.join(ticket, self._clock.monotonic_s())
-        self._let_through()
+        self.let_through()
         try:
             # Nearly always it may go at once, and a timer would be set for nothing. (Nobody is turned away so soon.)
             if not future.done():
@@ -74,22 +113,22 @@ class Turnstile:
                     await future
         except (asyncio.CancelledError, TimeoutError):
             if future.done() and not future.cancelled() and future.exception() is None:
-                self.leave(ticket, Ended.ABANDONED)
+                self.leave(ticket, CallEnd.ABANDONED)
             raise
         finally:
             del self._waiting[ticket]
             self.budget.leave(ticket)
 
-    def leave(self, ticket: Ticket, ended: Ended, *, took_s: float = 0.0, named_s: float | None = None) -> None:
+    def leave(self, ticket: Ticket, ended: CallEnd, *, took_s: float = 0.0, named_s: float | None = None) -> None:
         """Note how the ticket's call ended. A cool-down that begins by it turns away whoever won't make it."""
         began = self.budget.finish(ticket, ended, self._clock.monotonic_s(), took_s=took_s, named_s=named_s)
         if began:
             _log.warning("cooldown.begun", length_s=round(self.remaining_s, 3), reason=ended.value, named_s=named_s)
             for late in self.budget.late(self._clock.monotonic_s()):
                 self._turn_away(late)
-        elif ticket.probe and ended is Ended.ANSWERED:
+        elif ticket.probe and ended is CallEnd.ANSWERED:
             _log.info("cooldown.ended")
-        self._let_through()
+        self.let_through()
 
     def promote(self, ticket: Ticket, *, client: str, deadline_s: float) -> None:
         """Let a ticket that waits go as a person's: somebody with nothing in hand waits for it now.
@@ -102,7 +141,7 @@ class Turnstile:
         self.budget.leave(ticket)
         ticket.priority, ticket.client, ticket.deadline_s = Priority.PERSON, client, deadline_s
         self.budget.join(ticket, self._clock.monotonic_s())
-        self._let_through()
+        self.let_through()
 
     def _patience_s(self, ticket: Ticket) -> float | None:
         return self.latest_s(ticket) - self._clock.monotonic_s() if ticket.priority is Priority.PERSON else None
@@ -119,13 +158,14 @@ class Turnstile:
         if future is not None and not future.done():
             future.set_exception(too_busy(self.wait_s(ticket.priority, ticket.client)))
 
-    def _let_through(self) -> None:
+    def let_through(self) -> None:
+        """Let all go that the budget admits by now; wake up again when the next may go."""
         now_s = self._clock.monotonic_s()
         for ticket in self.budget.admit(now_s):
             future = self._waiting[ticket]
             if future.done():
                 # Whoever waited was cancelled a moment ago and has not noticed yet.
-                self.budget.finish(ticket, Ended.ABANDONED, now_s)
+                self.budget.finish(ticket, CallEnd.ABANDONED, now_s)
             else:
                 future.set_result(None)
         if self._timer is not None:
@@ -133,7 +173,7 @@ class Turnstile:
             self._timer = None
         if (wake_s := self.budget.next_s(now_s)) is not None:
             # A little later than needed rather than a little earlier: an early timer would only be set again.
-            self._timer = asyncio.get_running_loop().call_later(max(0.0, wake_s - now_s) + 0.001, self._let_through)
+            self._timer = asyncio.get_running_loop().call_later(max(0.0, wake_s - now_s) + 0.001, self.let_through)
 
 
 def too_busy(wait_s: float) -> UpstreamBusy:

@@ -63,7 +63,7 @@ class Package:
 @asynccontextmanager
 async def _nginx(folder: Path, origin: Server, cpu: int | None, lifetimes: Lifetimes) -> AsyncIterator[Server]:
     program, port = _program("nginx"), _free_port()
-    config = _written(folder / "nginx.conf", origin, port, lifetimes)
+    config = configuration(folder / "nginx.conf", origin, port, lifetimes)
     # The workers of a master that runs as root would otherwise be somebody who must not enter the folder.
     user = f"user {pwd.getpwuid(os.getuid()).pw_name};" if os.getuid() == 0 else ""
     arguments = ["-p", str(folder), "-e", str(folder / "error.log"), "-c", str(config), *(["-g", user] if user else [])]
@@ -74,7 +74,7 @@ async def _nginx(folder: Path, origin: Server, cpu: int | None, lifetimes: Lifet
 @asynccontextmanager
 async def _varnish(folder: Path, origin: Server, cpu: int | None, lifetimes: Lifetimes) -> AsyncIterator[Server]:
     program, port = _program("varnishd"), _free_port()
-    script = _written(folder / "varnish.vcl", origin, port, lifetimes)
+    script = configuration(folder / "varnish.vcl", origin, port, lifetimes)
     # backend_idle_timeout: as nginx's keepalive_timeout; http_gzip_support: it would ask for gzip, whatever clients take.
     settings = {"backend_idle_timeout": "4", "http_gzip_support": "off"}
     given = [part for name, value in settings.items() for part in ("-p", f"{name}={value}")]
@@ -122,7 +122,7 @@ def _free_port() -> int:
     return port
 
 
-def _written(path: Path, origin: Server, port: int, lifetimes: Lifetimes) -> Path:
+def configuration(path: Path, origin: Server, port: int, lifetimes: Lifetimes) -> Path:
     """Write a configuration with what only this run knows, and return where it is."""
     text = (_HERE / path.name).read_text()
     known = {

@@ -252,7 +252,7 @@ async def test_what_is_not_installed_is_told(monkeypatch: pytest.MonkeyPatch) ->
 def test_nothing_is_left_open_in_a_configuration(tmp_path: Path, name: str) -> None:
     """Folder, ports, lifetimes and key are written where the file leaves them open."""
     lifetimes = Lifetimes(fresh_s=77, stale_s=88)
-    text = packaged._written(tmp_path / name, Server(pid=1, port=54_321), 65_432, lifetimes).read_text()
+    text = packaged.configuration(tmp_path / name, Server(pid=1, port=54_321), 65_432, lifetimes).read_text()
     assert "@" not in text
     assert "54321" in text
     assert "77s" in text

@@ -12,12 +12,13 @@ import pytest
 from structlog.testing import capture_logs
 
 from proxy.app import open_parts
+from proxy.app.parts import Parts
 from proxy.cli.listening import listen
 from proxy.cli.serve import running
 from proxy.config import KeySource, load
 from proxy.config.model import split_listen
 from proxy.standin import Row, Standin
-from proxy.web.parts import Parts
+from tests.support.processes import run
 from tests.support.world import KEY, QUESTION
 
 V4, V6 = "127.0.0.1", "::1"
@@ -165,14 +166,14 @@ async def test_the_shortest_way_is_open_to_both(tmp_path: Path) -> None:
     async with dual(tmp_path) as proxy:
         for address in (V4, V6):
             reader, writer = await proxy.connect(address)
-            before = proxy.parts.seen.answered
+            before = proxy.parts.web.seen.answered
             for _ in range(5):
                 writer.write(f"GET {QUESTION} HTTP/1.1\r\nHost: {V4}\r\n\r\n".encode())
                 async with asyncio.timeout(10):
                     head = await reader.readuntil(b"\r\n\r\n")
                     [length] = [line for line in head.split(b"\r\n") if line.lower().startswith(b"content-length")]
                     await reader.readexactly(int(length.split(b":")[1]))
-            assert proxy.parts.seen.answered - before >= 2
+            assert proxy.parts.web.seen.answered - before >= 2
             writer.close()
 
 
@@ -180,3 +181,12 @@ async def test_a_host_in_ipv6s_form(tmp_path: Path) -> None:
     """Loopback is loopback in a Host, too."""
     async with dual(tmp_path) as proxy:
         assert (await proxy.ask(f"::ffff:{V4}"))[0] == 200
+
+
+async def test_a_host_that_cannot_be_a_name() -> None:
+    """Where the address to listen on cannot even be looked up, one line says so."""
+    settings = {"PLUTO_API_KEY": KEY, "PLUTO_PROXY_ACCESS__OPEN": "true", "PLUTO_PROXY_LOG__LEVEL": "error"}
+    status, _, errors = await run("serve", PLUTO_PROXY_LISTEN=f"{'a' * 64}.example:0", **settings)
+    assert status == 1
+    assert "Traceback" not in errors
+    assert errors.splitlines()[-1].endswith("no host can have this name; set server.listen")

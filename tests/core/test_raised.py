@@ -5,7 +5,6 @@ import weakref
 
 import pytest
 
-from proxy.clock import SystemClock
 from proxy.core.raised import anew, let_go
 from proxy.errors import (
     BadQuery,
@@ -17,8 +16,7 @@ from proxy.errors import (
     UpstreamBusy,
     UpstreamFailed,
 )
-from proxy.service.fetching.call_key import CallKey
-from proxy.service.fetching.memo import Failure, Memo
+from tests.support.held_errors import Body, raised
 
 ERRORS = [
     UpstreamFailed("no", upstream_status=500, transient=True),
@@ -28,23 +26,6 @@ ERRORS = [
     Unauthorized("who", given=True),
     MethodNotAllowed("no", allowed="GET"),
 ]
-
-
-class Body:
-    """What a frame holds."""
-
-
-def raised(error: Exception, body: Body) -> Exception:
-    """Return an error that went through frames which hold a body, and the error itself, and arose from one that did so too."""
-    held = None
-    try:
-        try:
-            raise ValueError(body)  # noqa: TRY301 -- a frame of its own would be let go of
-        except ValueError as exc:
-            raise error from exc
-    except type(error) as exc:
-        held = exc
-    return held
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
@@ -79,19 +60,3 @@ def test_errors_that_arose_from_each_other() -> None:
     let_go(first)
     assert first.__context__ is None
     assert second.__cause__ is None
-
-
-def test_what_is_remembered_of_a_failure() -> None:
-    """It holds nothing, neither of where it was raised first nor of those who raise it again."""
-    memo, question = Memo(SystemClock(), negative_s=60), CallKey("fingerprint", "/api/runs/metrics")
-    error = raised(UpstreamFailed("no"), Body())
-    assert isinstance(error, UpstreamFailed)
-    memo.remember(question, error)
-    let_go(error)
-    for _ in range(3):
-        said = memo.get(question)
-        assert isinstance(said, Failure)
-        with pytest.raises(UpstreamFailed, match="no"):
-            raise said.again()
-        assert (said.error.__traceback__, said.error.__context__, said.error.__cause__) == (None, None, None)
-        assert said.error is not error

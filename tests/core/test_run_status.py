@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from proxy.core.run_status import (
     MOST_LISTED,
     PAGE_ROWS,
-    Ended,
     Listing,
     Page,
     Ramp,
+    RunEnd,
     Terminal,
     ended_fresh_s,
     read_ended,
@@ -25,7 +25,7 @@ from proxy.core.run_status import (
 
 RAMP = Ramp(settling_s=300, settling_failed_s=1800, ended_max_s=3600)
 AT_S = 1_780_000_020.0
-ENDED = Ended(status=Terminal.COMPLETED, at_s=AT_S)
+ENDED = RunEnd(status=Terminal.COMPLETED, at_s=AT_S)
 DETAILS = {"id": 1, "status": "COMPLETED", "projectName": "p", "statusUpdated": "2026-05-28T20:27:00.000Z", "logNames": []}
 
 
@@ -35,7 +35,7 @@ def details(**fields: Any) -> bytes:
 
 
 def fresh(
-    ended: Ended, *, now_s: float, happened_s: float = -math.inf, stood_s: float = math.inf, ramp: Ramp = RAMP
+    ended: RunEnd, *, now_s: float, happened_s: float = -math.inf, stood_s: float = math.inf, ramp: Ramp = RAMP
 ) -> float | None:
     return ended_fresh_s(ended, now_s=now_s, happened_s=happened_s, stood_s=stood_s, ramp=ramp)
 
@@ -58,7 +58,7 @@ def listed(*pages: Page) -> Listing:
 @pytest.mark.parametrize("status", ["COMPLETED", "FAILED", "TERMINATED", "CANCELLED"])
 def test_a_run_that_ended(status: str) -> None:
     """A terminal status, with its time, of this run in this project."""
-    assert read_ended(details(status=status), run="1", project="p") == Ended(status=Terminal(status), at_s=AT_S)
+    assert read_ended(details(status=status), run="1", project="p") == RunEnd(status=Terminal(status), at_s=AT_S)
 
 
 @pytest.mark.parametrize(
@@ -277,7 +277,7 @@ def test_a_list_that_stands_still_is_complete(runs: int, page_rows: int) -> None
 )
 def test_the_ramp(status: str, after_s: float, fresh_s: float | None) -> None:
     """As running while it settles, then 300 s but not longer than since then, then a tenth of the time, up to the most."""
-    ended = Ended(status=Terminal(status), at_s=AT_S)
+    ended = RunEnd(status=Terminal(status), at_s=AT_S)
     assert fresh(ended, now_s=AT_S + after_s) == fresh_s
 
 
@@ -309,7 +309,7 @@ def test_the_ramp_only_grows(
     status: Terminal, at_s: float, written_s: float | None, happened_s: float, now_s: float, later_s: float
 ) -> None:
     """A settled run's answers never live shorter as time passes, nor longer than the most, nor if anything happened later."""
-    ended = Ended(status=status, at_s=at_s, written_s=written_s)
+    ended = RunEnd(status=status, at_s=at_s, written_s=written_s)
     fresh_s = fresh(ended, now_s=now_s, happened_s=happened_s)
     assume(fresh_s is not None)
     assert fresh_s is not None

@@ -14,6 +14,7 @@ from aiohttp import web
 from structlog.testing import capture_logs
 
 from proxy.clock import SystemClock
+from tests.store.support import backlog, writer
 from tests.support.oracle_upstream import row
 from tests.support.tokens import ALL, JSON, ROOT, TEAM, bearer, guarded, purge
 from tests.support.world import METRICS, ManualClock, Reply, World, served, world
@@ -352,14 +353,13 @@ async def test_a_file_that_cannot_be_written_is_purged_later(tmp_path: Path) -> 
         await running.get(LOSS)
         await running.flushed()
         running.advance(1)
-        keeper = running.parts.store.disk._keeper
-        assert keeper.database is not None
-        await keeper.database._writer.execute("PRAGMA query_only = ON")
+        disk = running.parts.store.disk
+        await writer(disk).execute("PRAGMA query_only = ON")
         assert (await purge(running, {"run": 1})).json["on_disk"] is False
         upstream.failing = True
         assert (await running.get(LOSS)).status == 502
-        await keeper.database._writer.execute("PRAGMA query_only = OFF")
+        await writer(disk).execute("PRAGMA query_only = OFF")
         running.advance(120)
         await running.flushed()
-        assert not running.parts.store.disk._backlog.unpurged
-        assert await running.parts.store.disk.get(running.parts.tenancy.current().namespace, LOSS) is None
+        assert not backlog(disk).unpurged
+        assert await disk.get(running.parts.tenancy.current().namespace, LOSS) is None

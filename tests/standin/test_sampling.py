@@ -80,7 +80,7 @@ def test_any_query_of_any_rows(rows: list[Row], query: MetricsQuery) -> None:
 def test_nobody_needs_to_close_them() -> None:
     """Rows that nobody has any more close their table, in a cycle too: Python 3.13 warns where that is left to chance."""
     table = Rows()
-    connection = table._db
+    connection = table._db  # noqa: SLF001 -- a connection that is not closed shows nowhere else
     table.itself = table  # type: ignore[attr-defined]  # as what refers to each other
     del table
     gc.collect()

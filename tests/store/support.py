@@ -10,9 +10,14 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import aiosqlite
+
 from proxy.core.freshness.entry import Entry, digest_of
 from proxy.store import SqliteStore
+from proxy.store.backlog import Backlog
 from proxy.store.database import Database
+from proxy.store.keeper import Keeper
+from proxy.store.presence import Presence
 
 NOW_S = 1_800_000_000.0
 MIB = 1024 * 1024
@@ -94,10 +99,50 @@ async def opened(
         await store.aclose()
 
 
+# What is beneath a store, for tests that break it there, or look at what nobody is told of.
+
+
+def keeper(store: SqliteStore) -> Keeper:
+    return store._keeper  # noqa: SLF001 -- see above
+
+
 def database(store: SqliteStore) -> Database:
-    found = store._keeper.database
+    found = keeper(store).database
     assert found is not None
     return found
+
+
+def writer(store: SqliteStore) -> aiosqlite.Connection:
+    return database(store)._writer  # noqa: SLF001 -- see above
+
+
+def reader(store: SqliteStore) -> aiosqlite.Connection:
+    return database(store)._reader  # noqa: SLF001 -- see above
+
+
+def presence(store: SqliteStore) -> Presence:
+    return database(store)._presence  # noqa: SLF001 -- see above
+
+
+def learning(store: SqliteStore) -> asyncio.Task[None]:
+    """The task that goes through the file's keys, or went."""
+    found = presence(store)._learning  # noqa: SLF001 -- see above
+    assert found is not None
+    return found
+
+
+def backlog(store: SqliteStore) -> Backlog:
+    return store._backlog  # noqa: SLF001 -- see above
+
+
+def pending(store: SqliteStore) -> int:
+    """How many entries are on their way to the file."""
+    return len(backlog(store)._pending)  # noqa: SLF001 -- see above
+
+
+def purges(of: Backlog) -> int:
+    """How many purges wait."""
+    return len(of._purges)  # noqa: SLF001 -- see above
 
 
 def same(found: Entry | None, put: Entry) -> bool:

@@ -13,7 +13,22 @@ from structlog.testing import capture_logs
 
 from proxy.store import SqliteStore
 from proxy.store.connections import run
-from tests.store.support import ManualClock, aside, database, edit, entry, fetch, locked, noise, opened, same, scribble, until
+from tests.store.support import (
+    ManualClock,
+    aside,
+    database,
+    edit,
+    entry,
+    fetch,
+    keeper,
+    locked,
+    noise,
+    opened,
+    same,
+    scribble,
+    until,
+    writer,
+)
 
 PUTS = {f"key {number}": entry(noise(20_000, number)) for number in range(200)}
 
@@ -23,7 +38,7 @@ async def fill(store: SqliteStore) -> None:
     for key, put in PUTS.items():
         store.put("ns", key, put)
     await store.flush()
-    await run(database(store)._writer, "PRAGMA wal_checkpoint(TRUNCATE)")
+    await run(writer(store), "PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 async def ask_for_all(store: SqliteStore) -> int:
@@ -98,7 +113,7 @@ async def test_what_waits_survives_the_file(path: Path, clock: ManualClock) -> N
     async with opened(path, clock) as store:
         await fill(store)
         scribble(path)
-        await run(database(store)._writer, "PRAGMA shrink_memory")
+        await run(writer(store), "PRAGMA shrink_memory")
         put = entry("kept")
         store.put("key", "kept", put)
         await store.adopt("u", "f", "o", old_namespace="key", new_namespace="org")
@@ -114,7 +129,7 @@ async def test_breaking_again_and_again(path: Path, clock: ManualClock) -> None:
         for broken, wait_s in enumerate([0, 1, 2, 4]):
             store.put("ns", "key", entry())
             await store.flush()
-            await run(database(store)._writer, "DROP TABLE bodies")
+            await run(writer(store), "DROP TABLE bodies")
             assert await store.get("ns", "key") is None
             await store.flush()
             assert store.counters.set_aside == broken + (wait_s == 0)
@@ -130,7 +145,7 @@ async def test_breaking_again_and_again(path: Path, clock: ManualClock) -> None:
         clock.advance(61)
         store.put("ns", "key", entry())
         await store.flush()
-        await run(database(store)._writer, "DROP TABLE bodies")
+        await run(writer(store), "DROP TABLE bodies")
         assert await store.get("ns", "key") is None
         await store.flush()
         assert store.health is None
@@ -304,14 +319,14 @@ async def test_no_room(path: Path, clock: ManualClock) -> None:
     async with opened(path, clock, max_bytes=5_500_000 * 4 // 3) as store:
         await fill(store)
         assert 0.7 < store.sizes.live_bytes / 5_500_000 < 0.9
-        await run(database(store)._writer, "PRAGMA max_page_count = 1")
+        await run(writer(store), "PRAGMA max_page_count = 1")
         store.put("ns", "large", entry(noise(100_000)))
         await store.flush()
         assert store.health is not None
         assert "there is no room for the cache file" in store.health
         assert await ask_for_all(store) == len(PUTS)
         assert (store.counters.evictions, store.counters.dropped) == (0, 1)
-        assert not database(store)._writer.in_transaction
+        assert not writer(store).in_transaction
         clock.advance(1)
         await store.flush()
         assert await works(store)
@@ -321,13 +336,13 @@ async def test_read_only_while_running(path: Path, clock: ManualClock) -> None:
     """A file that can only be read is read; writing is tried again later."""
     async with opened(path, clock) as store:
         await fill(store)
-        await run(database(store)._writer, "PRAGMA query_only = ON")
+        await run(writer(store), "PRAGMA query_only = ON")
         store.put("ns", "a", entry())
         await store.flush()
         assert store.health is not None
         assert "is read-only" in store.health
         assert await ask_for_all(store) == len(PUTS)
-        await run(database(store)._writer, "PRAGMA query_only = OFF")
+        await run(writer(store), "PRAGMA query_only = OFF")
         clock.advance(1)
         await store.flush()
         assert await works(store)
@@ -392,7 +407,7 @@ async def test_what_a_closed_file_says_is_of_no_interest(path: Path, clock: Manu
         assert database(store) is not before
         damaged = sqlite3.DatabaseError("malformed")
         damaged.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
-        store._keeper.report(before, damaged)
+        keeper(store).report(before, damaged)
         await store.flush()
         assert (store.counters.errors, store.counters.set_aside) == (1, 0)
 
@@ -400,7 +415,7 @@ async def test_what_a_closed_file_says_is_of_no_interest(path: Path, clock: Manu
 async def test_a_transaction_that_stayed_open(path: Path, clock: ManualClock) -> None:
     """A transaction that could not be rolled back is no reason to give up a sound file."""
     async with opened(path, clock) as store:
-        await run(database(store)._writer, "BEGIN IMMEDIATE")
+        await run(writer(store), "BEGIN IMMEDIATE")
         assert await works(store)
         assert store.counters.errors == 0
 
@@ -457,17 +472,17 @@ async def test_faults_are_said_once(path: Path, clock: ManualClock) -> None:
     """However often something is tried, a fault that stays is one line, and its end another; no key is ever in them."""
     with capture_logs() as logs:
         async with opened(path, clock) as store:
-            await run(database(store)._writer, "PRAGMA query_only = ON")
+            await run(writer(store), "PRAGMA query_only = ON")
             for _ in range(5):
                 store.put("secret namespace", "secret key", entry("secret body"))
                 await store.flush()
                 clock.advance(30)
                 await store.flush()
-            await run(database(store)._writer, "PRAGMA query_only = OFF")
+            await run(writer(store), "PRAGMA query_only = OFF")
             clock.advance(30)
             await store.flush()
             assert store.counters.errors > 3
-            await run(database(store)._writer, "PRAGMA query_only = ON")
+            await run(writer(store), "PRAGMA query_only = ON")
             store.put("secret namespace", "secret key", entry("secret body"))
     failed_and_recovered = ["store.failed", "store.recovered"]
     assert [line["event"] for line in logs] == ["store.opened", *failed_and_recovered, "store.failed"]

@@ -14,7 +14,7 @@ from proxy.store import SqliteStore
 from proxy.store.connections import run
 from proxy.store.files import MOST_SET_ASIDE, FileLock
 from proxy.store.schema import APPLICATION_ID, SCHEMA_VERSION
-from tests.store.support import MIB, ManualClock, aside, database, edit, entry, fetch, noise, opened, same, scribble
+from tests.store.support import MIB, ManualClock, aside, edit, entry, fetch, noise, opened, reader, same, scribble
 
 
 def mode_of(path: Path) -> int:
@@ -148,7 +148,7 @@ async def test_reading_cannot_write(path: Path) -> None:
     """The connection that reads changes nothing, whatever it is told."""
     async with opened(path) as store:
         with pytest.raises(sqlite3.OperationalError, match="readonly"):
-            await run(database(store)._reader, "DELETE FROM entries")
+            await run(reader(store), "DELETE FROM entries")
 
 
 def other_program(path: Path) -> None:

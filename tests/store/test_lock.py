@@ -12,7 +12,7 @@ from proxy.core.freshness.purge import Purge
 from proxy.errors import StoreError
 from proxy.store.connections import run
 from proxy.store.files import FileLock, LockLostError
-from tests.store.support import NOW_S, ManualClock, aside, database, entry, fetch, opened, same, until
+from tests.store.support import NOW_S, ManualClock, aside, database, entry, fetch, keeper, opened, same, until, writer
 
 
 def lock_of(path: Path) -> Path:
@@ -133,12 +133,12 @@ async def test_noticed_while_something_else_is_wrong(path: Path, clock: ManualCl
         clock.advance(61)
         for _ in range(6):
             # Attempts become rare.
-            await run(database(first)._writer, "PRAGMA query_only = ON")
+            await run(writer(first), "PRAGMA query_only = ON")
             first.put("ns", "other", entry())
             await first.flush()
-            clock.advance(max(0.0, first._keeper.trouble.due_in_s()))
+            clock.advance(max(0.0, keeper(first).trouble.due_in_s()))
             await first.flush()
-        assert first._keeper.trouble.due_in_s() > 10
+        assert keeper(first).trouble.due_in_s() > 10
         removed(path)
         async with opened(path, clock):
             clock.advance(1)

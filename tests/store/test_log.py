@@ -14,7 +14,24 @@ from proxy.store.backlog import MOST_GONE
 from proxy.store.connections import run
 from proxy.store.files import log_of
 from proxy.store.quota import Room
-from tests.store.support import MIB, NOW_S, ManualClock, database, entry, fetch, noise, opened, read_elsewhere, same, until
+from tests.store.support import (
+    MIB,
+    NOW_S,
+    ManualClock,
+    backlog,
+    entry,
+    fetch,
+    noise,
+    opened,
+    pending,
+    presence,
+    purges,
+    read_elsewhere,
+    reader,
+    same,
+    until,
+    writer,
+)
 
 QUOTA = 4 * MIB
 ROOM = Room.of(QUOTA)
@@ -116,12 +133,12 @@ async def test_our_own_reads_hold_nothing(path: Path, clock: ManualClock) -> Non
         async def read() -> None:
             while True:
                 await asyncio.gather(*(store.get("ns", f"/{number}") for number in range(50)))
-                database(store)._presence.learn()
+                presence(store).learn()
 
         async def read_slowly() -> None:
             # One begins before the other has ended: there is never a moment at which nothing is read.
             while True:
-                await run(database(store)._reader, SLOW)
+                await run(reader(store), SLOW)
 
         reading = [asyncio.create_task(one()) for one in (read, read_slowly, read_slowly, read_slowly)]
         for number in range(40):
@@ -168,7 +185,7 @@ async def test_a_transaction_that_stayed_open(path: Path, clock: ManualClock) ->
     async with opened(path, clock, max_bytes=QUOTA) as store:
         async with read_elsewhere(path):
             await held(store)
-            await run(database(store)._writer, "BEGIN IMMEDIATE")
+            await run(writer(store), "BEGIN IMMEDIATE")
         clock.advance(1)
         await store.flush()
         assert store.health is None
@@ -200,7 +217,7 @@ async def test_what_is_gone_upstream_is_gone_meanwhile(path: Path, clock: Manual
         await fill(store, 3)
         store.put("ns", "part of /1", entry())
         await store.flush()
-        await until(lambda: database(store)._presence.is_complete)
+        await until(lambda: presence(store).is_complete)
         async with read_elsewhere(path):
             await held(store)
             for key in ("/1", "/never"):
@@ -209,7 +226,7 @@ async def test_what_is_gone_upstream_is_gone_meanwhile(path: Path, clock: Manual
             store.put("ns", "part of /1", tombstone(NOW_S - 10))
             await store.flush()
             # Neither what the file doesn't have, nor what nothing refers to.
-            assert len(store._backlog._pending) == 2
+            assert pending(store) == 2
             assert await store.get("ns", "/1") is None
             assert await store.get("ns", "/2") is not None
             clock.advance(1)
@@ -227,12 +244,12 @@ async def test_gone_in_the_very_batch_that_fails(path: Path, clock: ManualClock)
     """What waited to be deleted when writing was given up is deleted later, too."""
     async with opened(path, clock, max_bytes=QUOTA) as store:
         await fill(store, 3)
-        await run(database(store)._writer, "PRAGMA query_only = ON")
+        await run(writer(store), "PRAGMA query_only = ON")
         store.put("ns", "/1", tombstone(NOW_S - 10))
         await store.flush()
         assert store.health is not None
         assert await store.get("ns", "/1") is None
-        await run(database(store)._writer, "PRAGMA query_only = OFF")
+        await run(writer(store), "PRAGMA query_only = OFF")
         clock.advance(1)
         await store.flush()
         assert store.health is None
@@ -248,14 +265,14 @@ async def test_nothing_piles_up_meanwhile(path: Path, clock: ManualClock) -> Non
             await held(store)
             for number in range(10 * MOST):
                 await store.purge(Purge(at_s=NOW_S - 1000 + number / 1000, run=str(number)))
-            assert len(store._backlog._purges) <= MOST + 1
+            assert purges(backlog(store)) <= MOST + 1
             for number in range(200):
                 store.put("ns", "/1", entry(noise(10_000, number), NOW_S - 6))
-            assert not len(store._backlog._pending)
-            database(store)._presence.forget()
+            assert not pending(store)
+            presence(store).forget()
             for number in range(MOST_GONE + 10):
                 store.put("ns", f"/{number}", tombstone(NOW_S - 5))
-            assert len(store._backlog._pending) <= MOST_GONE
+            assert pending(store) <= MOST_GONE
             for number in range(3):
                 assert await store.get("ns", f"/{number}") is None
         clock.advance(2)

@@ -6,7 +6,7 @@ from proxy.core.freshness.entry import Coding, tombstone
 from proxy.core.freshness.purge import MOST, Purge
 from proxy.store.backlog import Backlog
 from proxy.store.pending import Pending, newest
-from tests.store.support import NOW_S, entry
+from tests.store.support import NOW_S, entry, purges
 
 ONE = entry().size_bytes
 
@@ -131,7 +131,7 @@ def test_purges_that_come_back_are_bounded() -> None:
     backlog.take(1)
     for number in range(3 * MOST):
         backlog.purge(Purge(at_s=NOW_S + MOST + number, run=str(number)))
-        assert len(backlog._purges) <= MOST + 1
+        assert purges(backlog) <= MOST + 1
     backlog.give_up()
-    assert len(backlog._purges) == MOST + 1
+    assert purges(backlog) == MOST + 1
     assert backlog.judged("/api/runs/details/x", entry("x", NOW_S + MOST - 1)) is None

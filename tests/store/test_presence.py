@@ -14,15 +14,31 @@ from proxy.core.freshness.purge import Purge
 from proxy.store import SqliteStore, quota
 from proxy.store import presence as module
 from proxy.store.connections import run
-from proxy.store.database import Batch, Database
+from proxy.store.database import Batch
 from proxy.store.presence import Filter
-from tests.store.support import MIB, NOW_S, ManualClock, database, edit, entry, noise, opened, same, until
+from proxy.store.sqlite import READ_TIMEOUT_S
+from tests.store.support import (
+    MIB,
+    NOW_S,
+    ManualClock,
+    connection_threads,
+    database,
+    edit,
+    entry,
+    learning,
+    noise,
+    opened,
+    presence,
+    reader,
+    same,
+    until,
+)
 
 HELD = "SELECT n.name, e.key FROM entries AS e JOIN namespaces AS n ON n.id = e.namespace_id"
 
 
 async def learned(store: SqliteStore) -> None:
-    await until(lambda: database(store)._presence.is_complete)
+    await until(lambda: presence(store).is_complete)
 
 
 def asks_nothing(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,7 +114,7 @@ async def test_nothing_is_missed_while_it_is_learned(path: Path, rows: int, monk
         for key, put in puts.items():
             store.put("key", key, put)
     async with opened(path) as store:
-        assert not database(store)._presence.is_complete
+        assert not presence(store).is_complete
         going_on.set()
         for number, (key, put) in enumerate(puts.items()):
             assert same(await store.get("key" if number < 20 else "org", key), put)
@@ -106,7 +122,7 @@ async def test_nothing_is_missed_while_it_is_learned(path: Path, rows: int, monk
             if number == 19:
                 going_on.clear()
                 await store.adopt("u", "f", "o", old_namespace="key", new_namespace="org")
-                assert not database(store)._presence.is_complete
+                assert not presence(store).is_complete
                 going_on.set()
         await store.flush()
         await learned(store)
@@ -123,7 +139,7 @@ async def test_what_moves_is_found_where_it_is(path: Path, monkeypatch: pytest.M
         await store.flush()
         await learned(store)
         await store.adopt("u", "f", "o", old_namespace="org", new_namespace="org")
-        assert database(store)._presence.is_complete
+        assert presence(store).is_complete
         await store.adopt("u", "f", "o", old_namespace="key", new_namespace="org")
         assert same(await store.get("org", "a"), put)
         await learned(store)
@@ -139,7 +155,7 @@ async def test_nothing_is_denied_while_it_moves(path: Path, monkeypatch: pytest.
         await store.flush()
         await learned(store)
         held = database(store)
-        write, denied = held._write, []
+        write, denied = held._write, []  # noqa: SLF001 -- what comes in between cannot be seen from outside
 
         async def noted(batch: Batch, *, now_s: float) -> int:
             evicted = await write(batch, now_s=now_s)
@@ -158,11 +174,11 @@ async def test_what_is_written_while_all_is_learned_anew(path: Path, monkeypatch
     async with opened(path) as store:
         await learned(store)
         held = database(store)
-        write = held._write
-        held._presence._most = 0
+        write = held._write  # noqa: SLF001 -- as above
+        presence(store)._most = 0  # noqa: SLF001 -- so that the next batch sets it off
 
         async def late(batch: Batch, *, now_s: float) -> int:
-            assert not held._presence.is_complete
+            assert not presence(store).is_complete
             await learned(store)
             return await write(batch, now_s=now_s)
 
@@ -170,7 +186,7 @@ async def test_what_is_written_while_all_is_learned_anew(path: Path, monkeypatch
         put = entry()
         store.put("ns", "key", put)
         await store.flush()
-        assert held._presence.is_complete
+        assert presence(store).is_complete
         assert same(await store.get("ns", "key"), put)
 
 
@@ -178,7 +194,7 @@ async def test_what_was_thrown_out_is_forgotten_in_time(path: Path, clock: Manua
     """After as many writes as the file has room for all is learned anew, so that it doesn't fill up with what is gone."""
     async with opened(path, clock, max_bytes=MIB * 4 // 3) as store:
         await learned(store)
-        known = database(store)._presence._filter
+        known = presence(store)._filter  # noqa: SLF001 -- whether there is another one shows nowhere else
         most = MIB // quota.ROW_BYTES
         for number in range(most + 1):
             store.put("ns", f"{number}", entry(noise(8_000, number)))
@@ -186,8 +202,8 @@ async def test_what_was_thrown_out_is_forgotten_in_time(path: Path, clock: Manua
                 await store.flush()
         await store.flush()
         await learned(store)
-        assert database(store)._presence._filter is not known
-        held = await run(database(store)._reader, HELD)
+        assert presence(store)._filter is not known  # noqa: SLF001 -- as above
+        held = await run(reader(store), HELD)
         assert 0 < len(held) < most
         assert all([await store.get(*place) is not None for place in held])
         assert known.added > most
@@ -218,9 +234,8 @@ async def test_closing_ends_it(path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         for number in range(50):
             store.put("ns", str(number), entry())
     async with opened(path) as store:
-        learning = database(store)._presence._learning
-    assert learning is not None
-    assert learning.cancelled()
+        task = learning(store)
+    assert task.cancelled()
 
 
 _NAMES = st.sampled_from(["a", "b", "c"])
@@ -266,12 +281,37 @@ async def _never_denied(steps: list[tuple[str, str, str, int]]) -> None:
                         await store.flush()
                     case _:
                         await asyncio.sleep(0.001)
-                await _check(database(store))
+                await _check(store)
             await learned(store)
             await store.flush()
-            await _check(database(store))
+            await _check(store)
 
 
-async def _check(held: Database) -> None:
-    places = await run(held._reader, HELD)
-    assert all(held.may_hold(name, key) for name, key in places)
+async def _check(store: SqliteStore) -> None:
+    places = await run(reader(store), HELD)
+    assert all(database(store).may_hold(name, key) for name, key in places)
+
+
+async def test_what_may_be_stored_costs_little_memory(path: Path) -> None:
+    """A quota that will never be reached, "all there is", takes neither the memory nor the event loop's time."""
+    async with opened(path, max_bytes=2**40) as store:
+        await until(lambda: presence(store).is_complete)
+        assert len(presence(store)._filter._bits) <= 32 * MIB  # noqa: SLF001 -- the memory that it takes shows nowhere else
+
+
+async def test_a_quota_beyond_all_measure(path: Path) -> None:
+    """It opens, and leaves no connection behind."""
+    async with opened(path, max_bytes=2**60) as store:
+        assert store.health is None
+    for thread in connection_threads():
+        thread.join(10)
+    assert not connection_threads()
+
+
+def test_a_few_keys_are_read_at_a_time() -> None:
+    """After a part of the file that is in memory, one that isn't: the disk has to seek each page (8 ms)."""
+    rows = module.LEAST_ROWS
+    for _ in range(20):
+        rows = module.pace(rows, rows * 1e-6)
+    # About 15 keys are in a page.
+    assert rows / 15 * 8e-3 < READ_TIMEOUT_S

@@ -7,7 +7,7 @@ import pytest
 from proxy.store import SqliteStore, quota
 from proxy.store.connections import run
 from proxy.store.files import log_of
-from tests.store.support import MIB, NOW_S, ManualClock, database, edit, entry, noise, opened, same, until
+from tests.store.support import MIB, NOW_S, ManualClock, edit, entry, noise, opened, same, until, writer
 
 # What the file may take, and the quota for it and its log together.
 FILE = 2 * MIB
@@ -134,7 +134,7 @@ async def test_a_smaller_quota_shrinks_the_file(path: Path, clock: ManualClock) 
             # Each step goes through the log.
             assert 0 < before - store.sizes.file_bytes <= 8 * quota.Room.of(QUOTA).full_log_bytes // 2
         assert await store.get("ns", "last") is not None
-        assert await run(database(store)._writer, "PRAGMA max_page_count") == [(FILE // 4096,)]
+        assert await run(writer(store), "PRAGMA max_page_count") == [(FILE // 4096,)]
         await fill(store, FILE)
     assert path.stat().st_size <= FILE
 
@@ -190,7 +190,7 @@ async def test_an_empty_file_with_a_tiny_quota(path: Path, clock: ManualClock) -
 async def test_the_hard_quota_is_sqlites_own(path: Path, clock: ManualClock) -> None:
     """Whatever else fails, SQLite itself lets the file not grow beyond the quota."""
     async with opened(path, clock, max_bytes=QUOTA) as store:
-        assert await run(database(store)._writer, "PRAGMA max_page_count") == [(FILE // 4096,)]
+        assert await run(writer(store), "PRAGMA max_page_count") == [(FILE // 4096,)]
 
 
 async def test_free_space_is_kept_for_the_next_entries(path: Path, clock: ManualClock) -> None:

@@ -10,7 +10,7 @@ import aiosqlite
 import pytest
 
 from proxy.errors import StoreError
-from tests.store.support import ManualClock, connection_threads, database, entry, opened, same, until
+from tests.store.support import ManualClock, connection_threads, database, entry, opened, reader, same, until, writer
 
 
 @asynccontextmanager
@@ -24,7 +24,7 @@ async def stuck(connection: aiosqlite.Connection) -> AsyncIterator[None]:
         loop.call_soon_threadsafe(begun.set)
         assert gate.wait(30), "somebody waited for the disk"
 
-    holding = asyncio.create_task(connection._execute(hold))  # type: ignore[no-untyped-call]  # the library has no types there
+    holding = asyncio.create_task(connection._execute(hold))  # type: ignore[no-untyped-call]  # noqa: SLF001 -- no public way to hold the thread
     await begun.wait()
     try:
         yield
@@ -39,13 +39,13 @@ async def test_a_slow_read_is_a_miss(path: Path, clock: ManualClock) -> None:
         put = entry()
         store.put("ns", "key", put)
         await store.flush()
-        reader = database(store)._reader
-        async with stuck(reader):
+        reading = reader(store)
+        async with stuck(reading):
             assert await store.get("ns", "key") is None
             assert store.health == f"reading the cache file {path} takes longer than 0.05 s"
             for _ in range(1000):
                 assert await store.get("ns", "key") is None
-            assert reader._tx.qsize() <= 2
+            assert reading._tx.qsize() <= 2  # noqa: SLF001 -- the library tells nobody how much it is behind with
             assert await store.organization_of("u", "f") is None
         await until(lambda: store.health is None)
         assert same(await store.get("ns", "key"), put)
@@ -55,7 +55,7 @@ async def test_a_slow_read_is_a_miss(path: Path, clock: ManualClock) -> None:
 async def test_what_waits_is_read_from_memory(path: Path, clock: ManualClock) -> None:
     """While writing takes its time, what was put is found all the same; more than can wait is dropped, the oldest first."""
     async with opened(path, clock, pending_bytes=4 * entry().size_bytes) as store:
-        async with stuck(database(store)._writer):
+        async with stuck(writer(store)):
             for key in "abcdefgh":
                 store.put("ns", key, entry(key * 2))
             found = [await store.get("ns", key) for key in "abcdefgh"]
@@ -71,7 +71,7 @@ async def test_a_cancelled_read_harms_nothing(path: Path, clock: ManualClock) ->
         put = entry()
         store.put("ns", "key", put)
         await store.flush()
-        async with stuck(database(store)._reader):
+        async with stuck(reader(store)):
             reads = [asyncio.create_task(store.get("ns", "key")) for _ in range(10)]
             await asyncio.sleep(0)
             for read in reads[:9]:

@@ -47,8 +47,8 @@ class Authority:
         (folder / "index").touch()
         self._folder = folder
         self.path = folder / "authority.pem"
-        self._key = folder / "authority.key"
-        self._self_signed(self._key, self.path, "authority", self._config("DNS:none"))
+        self.key = folder / "authority.key"
+        self._self_signed(self.key, self.path, "authority", self._config("DNS:none"))
 
     def server(self, *, names: str = "DNS:localhost,IP:127.0.0.1", age: str = "now") -> ssl.SSLContext:
         """Return what a server needs that is certified by this authority."""
@@ -57,14 +57,14 @@ class Authority:
         self._run("req", "-new", *self._new_key(key), "-subj", "/CN=server", "-config", str(config), "-out", str(request))
         begin, end = _AGES[age]
         issued = ["-in", str(request), "-out", str(certificate), "-startdate", begin, "-enddate", end, "-extensions", "server"]
-        signed = ["-cert", str(self.path), "-keyfile", str(self._key), "-config", str(config)]
+        signed = ["-cert", str(self.path), "-keyfile", str(self.key), "-config", str(config)]
         self._run("ca", "-batch", "-notext", *issued, *signed)
         return _context(certificate, key)
 
     def revocations(self) -> bytes:
         """Return the list of what was revoked: no certificate, but PEM all the same."""
         path = self._folder / "revoked.pem"
-        signed = ["-cert", str(self.path), "-keyfile", str(self._key), "-config", str(self._config("DNS:none"))]
+        signed = ["-cert", str(self.path), "-keyfile", str(self.key), "-config", str(self._config("DNS:none"))]
         self._run("ca", "-gencrl", "-crldays", "2", *signed, "-out", str(path))
         return path.read_bytes()
 

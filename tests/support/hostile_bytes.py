@@ -1,4 +1,4 @@
-"""What hostile clients send."""
+"""Requests as hostile clients write them."""
 
 from tests.support.world import METRICS
 

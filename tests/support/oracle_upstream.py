@@ -135,7 +135,7 @@ class OracleUpstream:
         if listing:
             return web.json_response(self._running(int(request.query.get("offset", 0)), int(request.query["limit"])))
         if request.path.startswith("/api/runs/details/"):
-            return web.json_response(self.details or self._details(int(request.path.rpartition("/")[2])))
+            return web.json_response(self.details or self.answer_details(int(request.path.rpartition("/")[2])))
         body = (self.instead or self.answer)(request.query) if request.query["runId"] == "1" else b'{"metrics":[]}'
         if self.meanwhile:
             self.meanwhile.pop(0)()
@@ -150,7 +150,7 @@ class OracleUpstream:
     def metrics_calls(self) -> int:
         return sum(path.startswith("/api/runs/metrics?") for path in self.asked)
 
-    def _details(self, run: int) -> object:
+    def answer_details(self, run: int) -> object:
         names = sorted({name for name, _, _ in self.rows}) if run == 1 else []
         listed = [{"logName": name, "logType": "METRIC", "logGroup": None} for name in names]
         if self.names_listed is not None:

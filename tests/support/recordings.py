@@ -1,4 +1,4 @@
-"""Answers that were recorded of the upstream."""
+"""The recorded answers of the upstream."""
 
 import gzip
 import json

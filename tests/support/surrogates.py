@@ -1,4 +1,4 @@
-"""Answers with lone surrogates."""
+"""Answers of every route with lone surrogates in them."""
 
 from proxy.core.question import document
 from proxy.core.question.document import Check

@@ -1,4 +1,4 @@
-"""Requests and answers as bytes on a connection, and a proxy of which it is seen which requests it answers the fast way."""
+"""Requests and responses as bytes on a connection, and a proxy that tells which requests it answered by the fast path."""
 
 import asyncio
 import socket
@@ -12,10 +12,11 @@ from unittest.mock import patch
 from aiohttp import web
 from yarl import URL
 
+from proxy.config import KeySource
 from proxy.core.freshness.entry import Entry
-from proxy.web import handler
 from proxy.web.connection.server import _Connection
-from proxy.web.shortcut.prepared import Ready, ReadyResponse
+from proxy.web.shortcut import seen as seen_requests
+from proxy.web.shortcut.prepared import Prepared, PreparedResponse
 from tests.support.world import METRICS, World, world
 
 LARGE = f"{METRICS}?runId=1&projectName=demo&logName=loss"
@@ -109,7 +110,7 @@ class Watched:
     running: World
     fast: list[web.RequestHandler] = field(default_factory=list)
     wires: list[Wire] = field(default_factory=list)
-    interfere: Callable[[ReadyResponse, web.BaseRequest], None] = lambda _response, _request: None
+    interfere: Callable[[PreparedResponse, web.BaseRequest], None] = lambda _response, _request: None
 
     async def connect(self, sock: socket.socket | None = None, **options: Any) -> Wire:
         if sock is None:
@@ -157,7 +158,7 @@ class Watched:
     @property
     def entry(self) -> Entry:
         """The one entry in memory."""
-        [held] = self.running.parts.store.memory._held.values()
+        [held] = self.running.parts.store.memory._held.values()  # noqa: SLF001 -- nobody else asks for all that is held
         return held.entry
 
 
@@ -167,22 +168,28 @@ async def watched(folder: Path, **options: Any) -> AsyncIterator[Watched]:
         seen = Watched(running=running)
         received = _Connection.data_received
 
-        def parsed(request: web.BaseRequest, ready: Ready) -> ReadyResponse:
-            response = ReadyResponse(request, ready)
+        def parsed(request: web.BaseRequest, prepared: Prepared) -> PreparedResponse:
+            response = PreparedResponse(request, prepared)
             seen.fast.append(request.protocol)
             seen.interfere(response, request)
             return response
 
         def not_parsed(connection: _Connection, data: bytes) -> None:
-            before = running.parts.seen.answered
+            before = running.parts.web.seen.answered
             received(connection, data)
-            if running.parts.seen.answered > before:
+            if running.parts.web.seen.answered > before:
                 seen.fast.append(connection)
 
         await running.parts.tenancy.found()
-        with patch.object(handler, "ReadyResponse", parsed), patch.object(_Connection, "data_received", not_parsed):
+        with patch.object(seen_requests, "PreparedResponse", parsed), patch.object(_Connection, "data_received", not_parsed):
             try:
                 yield seen
             finally:
                 for wire in seen.wires:
                     await wire.close()
+
+
+def key_file(folder: Path, key: str) -> KeySource:
+    path = folder / "key"
+    path.write_text(key + "\n")
+    return KeySource(path=path)

@@ -1,4 +1,4 @@
-"""A proxy in front of a stand-in, both real servers on loopback, for tests to talk to."""
+"""A proxy in front of a stand-in, both real servers on loopback."""
 
 import asyncio
 import atexit
@@ -16,6 +16,7 @@ from aiohttp import web
 from yarl import URL
 
 from proxy.app import open_parts
+from proxy.app.parts import Parts
 from proxy.cli.serve import running
 from proxy.clock import Clock
 from proxy.config import KeySource, load
@@ -26,7 +27,6 @@ from proxy.core.series.metrics_query import MetricsQuery
 from proxy.service.tenancy import Sleep
 from proxy.standin import Row, Standin, StandinConfig
 from proxy.standin.auth import DEFAULT_KEYS
-from proxy.web.parts import Parts
 
 KEY = DEFAULT_KEYS[0].text
 METRICS = "/api/runs/metrics"
@@ -109,7 +109,7 @@ class World:
     def advance(self, seconds: float) -> None:
         """Let time pass, and the budget notice it: its own timer runs by real time."""
         self.clock.advance(seconds)
-        self.parts.turnstile._let_through()
+        self.parts.turnstile.let_through()
         self.parts.proof.witnesses.look()
 
     @property
@@ -133,7 +133,7 @@ class World:
     async def arrived(self, requests: int) -> None:
         """Wait until the proxy has begun to answer so many requests."""
         async with asyncio.timeout(10):
-            while self.parts.requests < requests:  # noqa: ASYNC110 -- no event tells it
+            while self.parts.web.intake.requests < requests:  # noqa: ASYNC110 -- no event tells it
                 await asyncio.sleep(0.001)
 
     async def flushed(self) -> None:

@@ -5,10 +5,13 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from proxy.clock import SystemClock
+from proxy.core.budget import Priority
 from proxy.standin import Fault, FaultKind, Standin, StandinConfig
 from proxy.standin.ratelimit import RateLimit
+from tests.support.tokens import ALL, OURS, TEAM, bearer, guarded
 from tests.support.world import METRICS, QUESTION, Reply, World, world
 
 
@@ -325,3 +328,31 @@ async def test_the_budget_is_visible(tmp_path: Path) -> None:
             "pluto_proxy_budget_calls_total 2.0",
         ):
             assert line in text
+
+
+async def test_tokens_wait_in_turns(tmp_path: Path) -> None:
+    """Who asks much, from however many addresses, doesn't hold up who asks with another token from the same one."""
+    settings: dict[str, Any] = {"upstream__max_concurrency": 1, "access__trusted_proxies": "127.0.0.1"}
+    async with guarded(tmp_path, **settings) as running:
+        gate, asked = asyncio.Event(), list[str]()
+
+        def note(_path: str, query: str) -> bool:
+            asked.append(query)
+            return True
+
+        fault = Fault(kind=FaultKind.HOLD, gate=gate, times=None, matches=note)
+        running.standin.faults.add(fault)
+        panel = f"{METRICS}?runId={OURS}&projectName=ours&logName=loss&stepMin={{}}"
+        asking = []
+        for number in range(1, 8):
+            name = TEAM if number == 7 else ALL
+            headers = {"X_Forwarded_For": f"10.0.0.{number % 6}", **bearer(name)}
+            asking.append(asyncio.create_task(running.get(panel.format(number), **headers)))
+            await running.arrived(number)
+        await running.standin.counters.reached(lambda seen: seen.by_path[METRICS] == 1)
+        async with asyncio.timeout(10):
+            while running.parts.turnstile.budget.line.waiting(Priority.PERSON) < 6:  # noqa: ASYNC110 -- no event tells it
+                await asyncio.sleep(0.001)
+        gate.set()
+        assert {(await reply).status for reply in asking} == {200}
+        assert "stepMin=7" in asked[1] + asked[2]

@@ -196,3 +196,18 @@ async def test_a_firewalls_403_says_nothing_about_the_key(tmp_path: Path) -> Non
         running.standin.faults.add(Fault(kind=FaultKind.HTML, status=403))
         assert (await running.get()).json["code"] == "upstream-failed"
         assert (await running.get(others(1)[0])).status == 200
+
+
+@pytest.mark.parametrize("second", [Fault(kind=FaultKind.HTML, status=403), Fault(kind=FaultKind.REDIRECT)])
+async def test_a_firewalls_page_does_not_make_a_refused_key_good(tmp_path: Path, second: Fault) -> None:
+    """Only an answer of the upstream's own does: nothing stale is served meanwhile."""
+    async with world(tmp_path) as running:
+        await running.get()
+        running.clock.advance(20)
+        running.standin.faults.add(Fault(kind=FaultKind.STATUS, status=401))
+        assert (await running.get()).json["code"] == "key-refused"
+        running.clock.advance(31)
+        running.standin.faults.add(second)
+        await running.get()
+        reply = await running.get()
+        assert (reply.status, reply.json["code"]) == (502, "key-refused")

@@ -119,7 +119,7 @@ async def test_a_file_that_cannot_be_used(tmp_path: Path, authority: Authority, 
     path = tmp_path / "ca.pem"
     whole = authority.path.read_bytes()
     made = {
-        "key": authority._key.read_bytes(),
+        "key": authority.key.read_bytes(),
         "cut": whole + whole[: len(whole) // 2],
         "revocations": authority.revocations(),
     }

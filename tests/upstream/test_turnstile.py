@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from proxy.core.budget import Ended, Limits, Priority, Ticket
+from proxy.core.budget import BudgetLimits, CallEnd, Priority, Ticket
 from proxy.errors import UpstreamBusy
 from proxy.upstream import turnstile as module
 from proxy.upstream.turnstile import Turnstile
@@ -14,7 +14,7 @@ PERSON, REFRESH, PREFETCH = Priority
 
 
 def one_at_a_time(clock: ManualClock) -> Turnstile:
-    return Turnstile(Limits(rate_per_s=1000, burst=1000, max_concurrency=1, cooldown_max_s=300), clock)
+    return Turnstile(BudgetLimits(rate_per_s=1000, burst=1000, max_concurrency=1, cooldown_max_s=300), clock)
 
 
 async def entering(turnstile: Turnstile, *tickets: Ticket) -> list["asyncio.Task[None]"]:
@@ -29,13 +29,13 @@ async def test_who_is_cancelled_between_admission_and_noticing_it_keeps_no_slot(
     held, first, second, third = (Ticket(priority=PERSON) for _ in range(4))
     await entering(turnstile, held)
     tasks = await entering(turnstile, first, second, third)
-    turnstile.leave(held, Ended.ANSWERED)
+    turnstile.leave(held, CallEnd.ANSWERED)
     tasks[0].cancel()
     tasks[1].cancel()
     await asyncio.wait(tasks, timeout=10)
     assert [task.cancelled() for task in tasks] == [True, True, False]
     assert turnstile.budget.in_flight == 1
-    turnstile.leave(third, Ended.ANSWERED)
+    turnstile.leave(third, CallEnd.ANSWERED)
     assert turnstile.budget.in_flight == len(turnstile.budget.line) == 0
 
 
@@ -76,12 +76,12 @@ async def test_a_cooldown_turns_away_whom_it_outlasts() -> None:
     await entering(turnstile, held)
     soon, later = (Ticket(priority=PERSON, deadline_s=clock.monotonic_s() + seconds) for seconds in (5, 50))
     tasks = await entering(turnstile, soon, later)
-    turnstile.leave(held, Ended.BUSY, named_s=10)
+    turnstile.leave(held, CallEnd.BUSY, named_s=10)
     with pytest.raises(UpstreamBusy) as caught:
         await asyncio.wait_for(tasks[0], 10)
     assert 10 <= caught.value.retry_after_s < 11
     assert not tasks[1].done()
     clock.advance(10)
-    turnstile._let_through()
+    turnstile.let_through()
     await tasks[1]
     assert later.probe

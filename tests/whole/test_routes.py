@@ -97,7 +97,7 @@ async def test_a_row_coalesces(tmp_path: Path) -> None:
     """Whoever asks the same at the same time shares one call."""
     async with fronted(tmp_path) as (running, origin):
         origin.gate = asyncio.Event()
-        before = running.parts.requests
+        before = running.parts.web.intake.requests
         asking = [asyncio.create_task(running.get("/api/runs/sweeps/1?projectName=p")) for _ in range(20)]
         await running.arrived(before + 20)
         origin.gate.set()

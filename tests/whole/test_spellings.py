@@ -6,16 +6,18 @@ from pathlib import Path
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from yarl import URL
 
 from proxy.core.question.query import read_query
 from proxy.core.question.routes import METRICS
 from proxy.errors import BadQuery
-from proxy.standin import Row, Standin
+from proxy.standin import GrowthConfig, Row, Standin, StandinConfig
 from proxy.standin import params as oracle
 from proxy.standin.querystring import decode
 from proxy.standin.rows import Rows
+from tests.standin.support import Clock
+from tests.support.world import KEY, World, world
 from tests.support.world import METRICS as PATH
-from tests.support.world import world
 
 SPELLED = """
     1 1.0 1e0 %201%20 +1 %2B1 0x1 0X01 0b1 0o1 .1e1 01 1. %EF%BB%BF1 1%C2%A0 %E2%80%A81 1%20 %31
@@ -40,6 +42,9 @@ NAMES = [
     "_",
     "runId[]",
 ]
+
+METRIC_NAMES = "/api/runs/metric-names?projectName=demo"
+RANKED = "/api/runs/leaderboard?projectName=demo&logName=train/loss"
 
 
 def text_of(name: str) -> st.SearchStrategy[str]:
@@ -123,3 +128,33 @@ async def test_over_http(tmp_path: Path, number: str) -> None:
         canonical = await running.get(target(raw.partition("?")[2]) or "", base=running.upstream, **headers)
         assert direct.status == canonical.status == 200
         assert direct.body == canonical.body == (await running.get(raw)).body
+
+
+async def directly(running: World, target: str) -> bytes:
+    headers = {"Authorization": f"Bearer {KEY}"}
+    async with running.session.get(URL(running.upstream + target, encoded=True), headers=headers) as response:
+        return await response.read()
+
+
+@pytest.mark.parametrize(
+    ("target", "like"),
+    [
+        (f"{METRIC_NAMES}&runIds=", METRIC_NAMES),
+        (f"{METRIC_NAMES}&runIds=x", METRIC_NAMES),
+        (f"{METRIC_NAMES}&runIds=,", f"{METRIC_NAMES}&runIds=0"),
+        (f"{METRIC_NAMES}&runIds=%20", f"{METRIC_NAMES}&runIds=0"),
+        (f"{METRIC_NAMES}&limit=Infinity", f"{METRIC_NAMES}&limit=500"),
+        (f"{METRIC_NAMES}&limit=500.5", f"{METRIC_NAMES}&limit=500"),
+        (f"{RANKED}&limit=1e30", f"{RANKED}&limit=100"),
+    ],
+)
+async def test_odd_texts_ask_what_they_ask_upstream(tmp_path: Path, target: str, like: str) -> None:
+    """Each gets what the upstream answers to it directly, from the entry of the question that it means."""
+    clock = Clock()
+    growth = GrowthConfig(long_series_rows=0, finished_duration_s=100)
+    standin = Standin(StandinConfig(growth=growth), clock=clock, monotonic=clock)
+    async with world(tmp_path, standin=standin) as running:
+        assert (await running.get(like)).body == await directly(running, like)
+        reply = await running.get(target)
+        assert reply.body == await directly(running, target)
+        assert reply.is_hit

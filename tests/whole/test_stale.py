@@ -270,3 +270,39 @@ async def test_an_answer_that_grows_too_old_while_waiting_is_not_served(tmp_path
         running.clock.advance(2)
         gate.set()
         assert (await asking).status == 502
+
+
+async def test_what_is_gone_upstream_does_not_come_back(tmp_path: Path) -> None:
+    """After the upstream's own 404 the older answer is neither refreshed nor served stale, from memory or from disk."""
+    for memory_bytes in (0, 2**20):
+        async with world(
+            tmp_path / str(memory_bytes), cache__memory_bytes=memory_bytes, freshness__stale_while_revalidate_s=60
+        ) as running:
+            await running.get()
+            await running.flushed()
+            running.clock.advance(20)
+            gone = running.standin.faults.add(Fault(kind=FaultKind.STATUS, status=404, times=None))
+            await running.get()
+            await running.settled()
+            statuses = []
+            for _ in range(4):
+                running.clock.advance(3)
+                statuses.append((await running.get()).status)
+                await running.settled()
+            assert statuses == [404] * 4
+            gone.stop()
+            running.standin.faults.add(Fault(kind=FaultKind.STATUS, status=500))
+            running.clock.advance(6)
+            assert (await running.get()).status == 502
+
+
+async def test_an_answer_that_outgrows_the_store_takes_the_old_one_with_it(tmp_path: Path) -> None:
+    """Otherwise the small old one would be served, and refreshed, at every poll."""
+    async with world(tmp_path, cache__max_object_bytes=1000) as running:
+        await running.get(f"{METRICS}?runId=1&projectName=demo&limit=2")
+        running.clock.advance(6)
+        running.standin.faults.add(Fault(kind=FaultKind.HUGE, size_bytes=5_000))
+        await running.get(f"{METRICS}?runId=1&projectName=demo&limit=2")
+        await running.settled()
+        reply = await running.get(f"{METRICS}?runId=1&projectName=demo&limit=2")
+        assert reply.cache_status.startswith("pluto-proxy; fwd=uri-miss")

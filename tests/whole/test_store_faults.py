@@ -19,11 +19,11 @@ import aiohttp
 import pytest
 
 from proxy.standin import Row, Standin
+from proxy.store import SqliteStore
 from proxy.store.connections import run
-from proxy.store.database import Database
 from proxy.store.files import log_of
 from proxy.store.quota import Room
-from tests.store.support import aside, entry, locked, noise, opened, read_elsewhere, scribble
+from tests.store.support import aside, entry, locked, noise, opened, read_elsewhere, reader, scribble, writer
 from tests.support.processes import PATIENCE_S, proxy_process
 from tests.support.world import KEY, METRICS, World, world
 
@@ -63,12 +63,12 @@ class Served:
         """Have everything in the file itself: nothing in its log, and nothing in the connections' own memory."""
         await self.ask_all()
         await self.running.flushed()
-        await run(self.database._writer, "PRAGMA wal_checkpoint(TRUNCATE)")
+        await run(writer(self.disk), "PRAGMA wal_checkpoint(TRUNCATE)")
         await self.forget_pages()
 
     async def forget_pages(self) -> None:
         """Empty the connections' own memory, so that whatever is asked next is read from the files."""
-        for connection in (self.database._writer, self.database._reader):
+        for connection in (writer(self.disk), reader(self.disk)):
             await run(connection, "PRAGMA shrink_memory")
 
     async def mended(self, questions: list[str] = QUESTIONS) -> None:
@@ -100,10 +100,8 @@ class Served:
         return sum([await self.metric(f"store_{name}_total") for name in ("errors", "corrupt", "set_aside")])
 
     @property
-    def database(self) -> Database:
-        found = self.running.parts.store.disk._keeper.database
-        assert found is not None
-        return found
+    def disk(self) -> SqliteStore:
+        return self.running.parts.store.disk
 
 
 def filled() -> Standin:
@@ -240,12 +238,12 @@ async def test_damaged_under_load(tmp_path: Path, damage: Callable[[Path], None]
     async with served(tmp_path) as here:
         for _ in range(2):
             load = asyncio.create_task(keep_asking(here))
-            await here.running.arrived(here.running.parts.requests + 50)
+            await here.running.arrived(here.running.parts.web.intake.requests + 50)
             damage(here.path)
             if damage is moved_away:
                 shutil.rmtree(here.path.parent.with_name("elsewhere"))
             here.running.clock.advance(1)
-            await here.running.arrived(here.running.parts.requests + 100)
+            await here.running.arrived(here.running.parts.web.intake.requests + 100)
             assert not load.done()
             load.cancel()
             with suppress(asyncio.CancelledError):
@@ -272,7 +270,7 @@ async def locked_by_another(here: Served) -> AsyncIterator[None]:
 async def read_only(here: Served) -> AsyncIterator[None]:
     """The modes say so, and so does SQLite: for root, and for who has the file open, the modes alone don't count."""
     modes = [(path, path.stat().st_mode) for path in (here.path, here.path.parent)]
-    await run(here.database._writer, "PRAGMA query_only = ON")
+    await run(writer(here.disk), "PRAGMA query_only = ON")
     for path, mode in modes:
         path.chmod(mode & ~0o222)
     try:
@@ -280,13 +278,13 @@ async def read_only(here: Served) -> AsyncIterator[None]:
     finally:
         for path, mode in modes:
             path.chmod(mode)
-        await run(here.database._writer, "PRAGMA query_only = OFF")
+        await run(writer(here.disk), "PRAGMA query_only = OFF")
 
 
 @asynccontextmanager
 async def no_room(here: Served) -> AsyncIterator[None]:
     """SQLite finds no page more; it forgets that when the next attempt sets the limit anew."""
-    await run(here.database._writer, "PRAGMA max_page_count = 1")
+    await run(writer(here.disk), "PRAGMA max_page_count = 1")
     yield
 
 

@@ -40,7 +40,7 @@ async def test_every_route(tmp_path: Path, check: Check) -> None:
     ):
         await running.parts.tenancy.found()
         assert running.parts.tenancy.current().known
-        route = next(route for route in running.parts.routes.routes if route.check is check)
+        route = next(route for route in running.parts.web.routes.routes if route.check is check)
         path = route.path if route.segment is None else f"{route.stem}1"
         asked = f"{path}?runId=1&projectName=p&runIds=1&logName=m"
         for hit in (False, True):

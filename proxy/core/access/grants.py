@@ -29,19 +29,19 @@ _BEARER = re.compile(r"bearer +([A-Za-z0-9._~+/-]{1,512}=*)[ \t]*", re.IGNORECAS
 class Grant:
     """What somebody may do: read the named projects (None: all), manage the proxy (`admin`), until `expires_at_s`.
 
-    `name` is the token's, `""` where none is needed; `expires_at_s` is wall time. `scope` stands for the projects: the same
-    text for the same ones, `""` for all.
+    `name` is the token's, `""` where none is needed; `expires_at_s` is wall time. `visibility` stands for the projects: the
+    same text for the same ones, `""` for all.
     """
 
     name: str
     projects: frozenset[str] | None = None
     admin: bool = False
     expires_at_s: float = math.inf
-    scope: str = field(init=False, default="")
+    visibility: str = field(init=False, default="")
 
     def __post_init__(self) -> None:
         if self.projects is not None:
-            object.__setattr__(self, "scope", sha256(json.dumps(sorted(self.projects)).encode()).hexdigest())
+            object.__setattr__(self, "visibility", sha256(json.dumps(sorted(self.projects)).encode()).hexdigest())
 
 
 # Whoever asks a proxy that has no tokens: everything, but nothing of what takes an admin token.

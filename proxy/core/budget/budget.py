@@ -19,7 +19,7 @@ _FIRST_GUESS_S = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class BudgetLimits:
     """The settings: calls a second and at once, how many may follow each other without a pause, the longest cool-down."""
 
     rate_per_s: float
@@ -28,7 +28,7 @@ class Limits:
     cooldown_max_s: float
 
 
-class Ended(Enum):
+class CallEnd(Enum):
     """How a call ended: any answer, 429 or 503, no answer worth having, or nobody wanted it any more."""
 
     ANSWERED = "answered"
@@ -40,7 +40,7 @@ class Ended(Enum):
 class Budget:
     """Decides who may ask the upstream. Every call is a ticket: `join`, then out of `admit`, then `finish`; or `leave`."""
 
-    def __init__(self, limits: Limits, now_s: float) -> None:
+    def __init__(self, limits: BudgetLimits, now_s: float) -> None:
         self._limits = limits
         self._pace = Pace(most_per_s=limits.rate_per_s, burst=limits.burst, now_s=now_s)
         self._bucket = Bucket(rate_per_s=limits.rate_per_s, burst=limits.burst, now_s=now_s)
@@ -98,24 +98,26 @@ class Budget:
             admitted.append(ticket)
         return admitted
 
-    def finish(self, ticket: Ticket, ended: Ended, now_s: float, *, took_s: float = 0.0, named_s: float | None = None) -> bool:
+    def finish(
+        self, ticket: Ticket, ended: CallEnd, now_s: float, *, took_s: float = 0.0, named_s: float | None = None
+    ) -> bool:
         """Note how an admitted ticket's call ended; return whether a cool-down began by it.
 
         `took_s` is the time of the call, `named_s` what a 429 or 503 asked for.
         """
         self._under_way[ticket.priority] -= 1
         match ended:
-            case Ended.ANSWERED:
+            case CallEnd.ANSWERED:
                 self.usual_s += _SMOOTHING * (took_s - self.usual_s)
                 if self.breaker.answered(now_s, probe=ticket.probe):
                     self._bucket.drain(now_s)
                 return False
-            case Ended.BUSY:
+            case CallEnd.BUSY:
                 if not ticket.probe:
                     # A probe comes alone after a rest: what it is told is not about the rate.
                     self._pace.cut(now_s, sent_s=ticket.sent_s, in_burst=ticket.in_burst)
                 return self.breaker.busy(now_s, named_s, probe=ticket.probe)
-            case Ended.FAILED:
+            case CallEnd.FAILED:
                 return self.breaker.failed(now_s, probe=ticket.probe)
             case _:
                 self.breaker.abandoned(probe=ticket.probe)

@@ -28,7 +28,7 @@ class Entry:
     request was sent: what the upstream said is at least as new as that, so age counts from there. `digest` is the body's XXH3
     of 128 bits in lower-case hex: it tells bodies apart, and promises nothing against someone who looks for two that agree.
     `encoded` holds the compressed forms made so far. `status` is 200, or the 4xx that the upstream itself answered.
-    `whole_at_s` is when all of it was last asked for, where only its newest rows were asked for at `sent_at_s`; `through` the
+    `full_asked_s` is when all of it was last asked for, where only its newest rows were asked for at `sent_at_s`; `through` the
     last step up to which all of its series are known, where they are. `purged`: it was purged softly (`core.freshness.purge`).
     `elements`: how many its list has, None where it is no list or nobody has counted. `scant`: it is empty, or was shorter than
     the answer before it: there may be more in a moment.
@@ -39,7 +39,7 @@ class Entry:
     digest: str
     status: int = 200
     encoded: Mapping[Coding, bytes] = field(default_factory=lambda: MappingProxyType({}))
-    whole_at_s: float | None = None
+    full_asked_s: float | None = None
     through: int | None = None
     purged: bool = False
     elements: int | None = None
@@ -48,7 +48,7 @@ class Entry:
     @property
     def oldest_s(self) -> float:
         """When the oldest part of it was asked for (wall time)."""
-        return self.sent_at_s if self.whole_at_s is None else min(self.sent_at_s, self.whole_at_s)
+        return self.sent_at_s if self.full_asked_s is None else min(self.sent_at_s, self.full_asked_s)
 
     @property
     def size_bytes(self) -> int:

@@ -74,9 +74,9 @@ def stale_s(entry: Entry, now_s: float, lifetimes: Lifetimes) -> float:
     """Return for how many seconds an entry has been stale by one of its ages; negative while it is fresh by both."""
     fresh_s = min(lifetimes.fresh_s, lifetimes.scant_s) if entry.scant else lifetimes.fresh_s
     by_tail_s = age_s(entry, now_s) - fresh_s
-    if entry.whole_at_s is None:
+    if entry.full_asked_s is None:
         return by_tail_s
-    return max(by_tail_s, now_s - entry.whole_at_s - max(fresh_s, lifetimes.rewrite_check_s))
+    return max(by_tail_s, now_s - entry.full_asked_s - max(fresh_s, lifetimes.rewrite_check_s))
 
 
 def judge(entry: Entry, now_s: float, lifetimes: Lifetimes) -> Verdict:

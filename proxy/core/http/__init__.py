@@ -1,1 +1,1 @@
-"""http."""
+"""HTTP's own rules: content codings (`coding`, `negotiation`), entity tags (`validators`), and `Retry-After`."""

@@ -204,12 +204,14 @@ def reaching(extents: Extents, known: Sequence[Extents], since_s: float) -> Exte
     """
     ends = [window for window in known if window.question.last is None]
     complete = extents.complete
-    reached = ([old.tail_at_s for old in _of(ends, name) if _reaches(new, old)] for name, new in complete.items())
-    tail_at_s = min((max(tails, default=-math.inf) for tails in reached), default=-math.inf)
-    if tail_at_s < since_s:
+    reached = ([old.tail_asked_s for old in _of(ends, name) if _reaches(new, old)] for name, new in complete.items())
+    tail_asked_s = min((max(tails, default=-math.inf) for tails in reached), default=-math.inf)
+    if tail_asked_s < since_s:
         return None
-    by_name = {name: changed(extent, tail_at_s=min(extent.tail_at_s, tail_at_s)) for name, extent in extents.by_name.items()}
-    return replace(extents, by_name=by_name, tail_at_s=min(extents.tail_at_s, tail_at_s))
+    by_name = {
+        name: changed(extent, tail_asked_s=min(extent.tail_asked_s, tail_asked_s)) for name, extent in extents.by_name.items()
+    }
+    return replace(extents, by_name=by_name, tail_asked_s=min(extents.tail_asked_s, tail_asked_s))
 
 
 def _reaches(new: Extent, known: Extent) -> bool:

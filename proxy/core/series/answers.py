@@ -24,11 +24,11 @@ _WHOLE = re.compile(r"-?[0-9]{1,40}")
 _PARTS = 12
 
 
-class _Answer(msgspec.Struct):
+class _Body(msgspec.Struct):
     metrics: list[msgspec.Raw]
 
 
-_rows = msgspec.json.Decoder(_Answer)
+_rows = msgspec.json.Decoder(_Body)
 _row = msgspec.json.Decoder(dict[str, Any])
 
 
@@ -103,7 +103,7 @@ def splitting(
     names = [name.encode() for name in by_name]
     if names != sorted(names):
         raise ValueError("the names are not in order")
-    return Extents(question=question, by_name=by_name, tail_at_s=sent_at_s, whole_at_s=sent_at_s)
+    return Extents(question=question, by_name=by_name, tail_asked_s=sent_at_s, full_asked_s=sent_at_s)
 
 
 def partitions(body: bytes) -> Iterator[Partition | None]:
@@ -192,8 +192,8 @@ def extent_of(rows: Partition, *, complete: bool, first: int, sent_at_s: float, 
         groups=tuple(groups) if kept and len(rows.shared) > 1 else None,
         shape=next(iter(rows.shapes)),
         known=known,
-        tail_at_s=sent_at_s,
-        whole_at_s=sent_at_s,
+        tail_asked_s=sent_at_s,
+        full_asked_s=sent_at_s,
         seen=_unsettled(steps, rows.times, first, sent_at_s=sent_at_s, overlap_s=overlap_s),
     )
 

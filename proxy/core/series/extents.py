@@ -18,8 +18,9 @@ two rows share a step, because their order is undefined upstream; rows of differ
 quoted and unquoted) in one name, which means that the upstream was changing; steps of 2^53 and above, which may have lost
 digits; names and groups with bytes that aren't UTF-8, which cannot be told from others.
 
-Every extent has two ages. `tail_at_s`: when the newest of its rows were asked for. `whole_at_s`: when all of it was last asked
-for; behind the tail nothing was looked at since. An answer has the ages of its oldest part."""
+Every extent has two ages. `tail_asked_s`: when its tail, the newest of its rows, was last asked for. `full_asked_s`: when it
+was last asked for in full; behind the tail nothing was looked at since. An answer has the ages of its oldest part.
+"""
 
 from array import array
 from bisect import bisect_left, bisect_right
@@ -79,8 +80,8 @@ class Extent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     groups: tuple[str, ...] | None
     shape: Shape
     known: Known
-    tail_at_s: float
-    whole_at_s: float
+    tail_asked_s: float
+    full_asked_s: float
     seen: tuple[tuple[float, int], ...]
 
     def texts(self, first: int = 0, last: int | None = None) -> list[bytes]:
@@ -98,14 +99,14 @@ class Extent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class Extents:
     """All names that a question's filters and window select, in the upstream's order; its limit says nothing here.
 
-    Both ages are those of the knowledge that there are no other names: `whole_at_s` where no row of theirs was looked for
-    since, `tail_at_s` where none came behind what is there.
+    Both ages are those of the knowledge that there are no other names: `full_asked_s` where no row of theirs was looked for
+    since, `tail_asked_s` where none came behind what is there.
     """
 
     question: MetricsQuery
     by_name: Mapping[str, Extent]
-    tail_at_s: float
-    whole_at_s: float
+    tail_asked_s: float
+    full_asked_s: float
 
     def covers(self, other: "Extents") -> bool:
         """Tell whether all that `other` tells is told here too, be it of another time."""
@@ -142,8 +143,8 @@ class Computed:
     """
 
     body: bytes
-    tail_at_s: float
-    whole_at_s: float
+    tail_asked_s: float
+    full_asked_s: float
     through: int | None
 
 
@@ -155,8 +156,8 @@ class Recipe:
     source: Extents
     chosen: tuple[Extent, ...]
     grouped: bool
-    tail_at_s: float
-    whole_at_s: float
+    tail_asked_s: float
+    full_asked_s: float
     through: int | None
 
     @property
@@ -182,17 +183,17 @@ def recipe_of(extents: Extents, query: MetricsQuery) -> Recipe | None:
     ends = [extent.steps[-1] for extent in chosen if extent.rows]
     if ends:
         parts: list[Extent | Extents] = [*chosen] if query.name is not None else [*chosen, extents]
-        tail_at_s, whole_at_s = min(part.tail_at_s for part in parts), min(part.whole_at_s for part in parts)
+        tail_asked_s, full_asked_s = min(part.tail_asked_s for part in parts), min(part.full_asked_s for part in parts)
     else:
         # That a name has no rows is known since all of them were looked for: who asks for the newest ones would not see them.
-        tail_at_s = whole_at_s = min((extent.whole_at_s for extent in chosen), default=extents.whole_at_s)
+        tail_asked_s = full_asked_s = min((extent.full_asked_s for extent in chosen), default=extents.full_asked_s)
     return Recipe(
         query=query,
         source=extents,
         chosen=chosen,
         grouped=query.group is not None and extents.question.group is None,
-        tail_at_s=tail_at_s,
-        whole_at_s=whole_at_s,
+        tail_asked_s=tail_asked_s,
+        full_asked_s=full_asked_s,
         through=min(ends, default=None),
     )
 
@@ -200,7 +201,7 @@ def recipe_of(extents: Extents, query: MetricsQuery) -> Recipe | None:
 def computing(recipe: Recipe) -> Work[Computed]:
     """Compute an answer, some names at a time."""
     body = yield from laying_out((extent.head, _selected(extent, recipe.query, recipe.grouped)) for extent in recipe.chosen)
-    return Computed(body=body, tail_at_s=recipe.tail_at_s, whole_at_s=recipe.whole_at_s, through=recipe.through)
+    return Computed(body=body, tail_asked_s=recipe.tail_asked_s, full_asked_s=recipe.full_asked_s, through=recipe.through)
 
 
 def is_outstanding(extents: Extents, query: MetricsQuery) -> bool:

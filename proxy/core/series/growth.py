@@ -39,7 +39,7 @@ def extended(extents: Extents, delta: Extents, *, overlap_s: float) -> Extents:
 
 def extending(extents: Extents, delta: Extents, *, overlap_s: float) -> Work[Extents]:
     """Do what `extended` does, a name at a time."""
-    question, sent_at_s = delta.question, delta.tail_at_s
+    question, sent_at_s = delta.question, delta.tail_asked_s
     by_name = dict(extents.by_name)
     told = {*by_name, *delta.by_name} if question.name is None else {question.name}
     for name in told if extents.question.name is None else told & {extents.question.name}:
@@ -52,8 +52,8 @@ def extending(extents: Extents, delta: Extents, *, overlap_s: float) -> Work[Ext
         yield None
     if len(by_name) > len(extents.by_name):
         by_name = _in_order(by_name)
-    all_names = sent_at_s >= extents.tail_at_s and question.name in {None, extents.question.name}
-    return replace(extents, by_name=by_name, tail_at_s=sent_at_s if all_names else extents.tail_at_s)
+    all_names = sent_at_s >= extents.tail_asked_s and question.name in {None, extents.question.name}
+    return replace(extents, by_name=by_name, tail_asked_s=sent_at_s if all_names else extents.tail_asked_s)
 
 
 def continued(known: Extent, end: Extent, first: int, *, overlap_s: float) -> Extent:
@@ -73,7 +73,7 @@ def replaced(extents: Extents, single: Extents) -> Extents:
     """
     name = single.question.name or ""
     known = extents.by_name.get(name)
-    if (extents.whole_at_s if known is None else known.tail_at_s) > single.tail_at_s:
+    if (extents.full_asked_s if known is None else known.tail_asked_s) > single.tail_asked_s:
         return extents
     by_name = {**extents.by_name, name: _clipped(single, name, extents.question.first)}
     return replace(extents, by_name=_in_order(by_name))
@@ -106,7 +106,7 @@ def knowing_again(before: Extents, after: Extents, *, overlap_s: float) -> Work[
 
 def _is_grown(old: Extent, new: Extent) -> bool:
     known = old.known is Known.ALL and new.known is Known.ALL
-    return known and old.tail_at_s <= new.tail_at_s and old.shape == new.shape and _holds(new, old, 0)
+    return known and old.tail_asked_s <= new.tail_asked_s and old.shape == new.shape and _holds(new, old, 0)
 
 
 def narrowed(extents: Extents, question: MetricsQuery) -> Extents:
@@ -124,12 +124,12 @@ def _in_order(by_name: dict[str, Extent]) -> dict[str, Extent]:
 def _clipped(single: Extents, name: str, first: int) -> Extent:
     extent = single.by_name.get(name)
     if extent is None:
-        return none(single.tail_at_s)
+        return none(single.tail_asked_s)
     begin = bisect_left(extent.steps, first) if extent.known is Known.ALL else 0
     if not begin:
         return extent
     if begin == len(extent.steps):
-        return none(single.tail_at_s)
+        return none(single.tail_asked_s)
     groups = None if extent.groups is None else extent.groups[begin:]
     row_bytes = extent.row_bytes - sum(map(len, extent.rows[:begin]))
     return changed(extent, steps=extent.steps[begin:], rows=extent.rows[begin:], row_bytes=row_bytes, groups=groups)
@@ -143,16 +143,18 @@ def merged(one: Extents, other: Extents) -> Extents | None:
         return None
     if last.last is not None and last.last <= first.last:
         return None  # the left one holds all of the right one
-    tail_at_s, whole_at_s = min(left.tail_at_s, right.tail_at_s), min(left.whole_at_s, right.whole_at_s)
+    tail_asked_s, full_asked_s = min(left.tail_asked_s, right.tail_asked_s), min(left.full_asked_s, right.full_asked_s)
     by_name: dict[str, Extent] = {}
     for name in sorted({*_found(left), *_found(right)}, key=str.encode):
         joined = _joined(left.by_name.get(name), right.by_name.get(name), (last.first, first.last))
         if joined is None:
             return None
         by_name[name] = changed(
-            joined, tail_at_s=min(joined.tail_at_s, tail_at_s), whole_at_s=min(joined.whole_at_s, whole_at_s)
+            joined, tail_asked_s=min(joined.tail_asked_s, tail_asked_s), full_asked_s=min(joined.full_asked_s, full_asked_s)
         )
-    return Extents(question=replace(first, last=last.last), by_name=by_name, tail_at_s=tail_at_s, whole_at_s=whole_at_s)
+    return Extents(
+        question=replace(first, last=last.last), by_name=by_name, tail_asked_s=tail_asked_s, full_asked_s=full_asked_s
+    )
 
 
 def _found(extents: Extents) -> list[str]:
@@ -170,14 +172,14 @@ def none(sent_at_s: float) -> Extent:
         groups=None,
         shape=(),
         known=Known.NONE,
-        tail_at_s=sent_at_s,
-        whole_at_s=sent_at_s,
+        tail_asked_s=sent_at_s,
+        full_asked_s=sent_at_s,
         seen=(),
     )
 
 
 def _grown(old: Extent, new: Extent | None, first: int, sent_at_s: float, overlap_s: float) -> Extent:
-    if sent_at_s < old.tail_at_s:
+    if sent_at_s < old.tail_asked_s:
         return old  # this answer was overtaken by a newer one
     if old.known is Known.NONE and new is not None:
         return not_yet(new)
@@ -193,12 +195,12 @@ def _grown(old: Extent, new: Extent | None, first: int, sent_at_s: float, overla
         return not_yet(old, new.known)  # nor would all of it prove to be complete
     if new.shape != old.shape or not _holds(new, old, kept) or _is_sparse(old.steps[kept:], new.steps):
         return not_yet(old)
-    return changed(_concatenated(old, new, kept), tail_at_s=sent_at_s, seen=_seen(old, new, kept, first, overlap_s))
+    return changed(_concatenated(old, new, kept), tail_asked_s=sent_at_s, seen=_seen(old, new, kept, first, overlap_s))
 
 
 def _seen(old: Extent, new: Extent, kept: int, first: int, overlap_s: float) -> tuple[tuple[float, int], ...]:
     """Return where gaps may still be filled among known rows and newer ones that hold them from number `kept` on."""
-    sent_at_s = new.tail_at_s
+    sent_at_s = new.tail_asked_s
     recent = tuple(mark for mark in old.seen if mark[0] > sent_at_s - overlap_s)
     rest = old.steps[kept:]
     if new.steps[: len(rest)] == rest:
@@ -272,8 +274,8 @@ def _joined(left: Extent | None, right: Extent | None, overlap: tuple[int, int])
     return changed(
         _concatenated(one, other, first),
         seen=other.seen if settled else (*one.seen, *other.seen),
-        tail_at_s=min(one.tail_at_s, other.tail_at_s),
-        whole_at_s=min(one.whole_at_s, other.whole_at_s),
+        tail_asked_s=min(one.tail_asked_s, other.tail_asked_s),
+        full_asked_s=min(one.full_asked_s, other.full_asked_s),
     )
 
 

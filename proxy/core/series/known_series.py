@@ -35,16 +35,20 @@ class KnownSeries:
         """Whether a window tells of all names."""
         return any(window.question.name is None for window in self.windows)
 
+    def has_come_since(self, at_s: float) -> bool:
+        """Tell whether an answer can be computed from what was asked for at a wall time or later."""
+        return any(recipe.tail_asked_s >= at_s for recipe in self.recipes)
+
     def since(self, tail_s: float, whole_s: float) -> Recipe | None:
         """Return an answer of which the tail and the rest were asked for after these wall times."""
-        found = (recipe for recipe in self.recipes if recipe.tail_at_s > tail_s and recipe.whole_at_s > whole_s)
+        found = (recipe for recipe in self.recipes if recipe.tail_asked_s > tail_s and recipe.full_asked_s > whole_s)
         return next(found, None)
 
 
 def known_series(asked: MetricsQuery, windows: Iterable[Extents], *, changes: int) -> KnownSeries:
     """Look through windows for what is known of a question."""
     holding = [window for window in windows if window.question.holds(asked)]
-    holding.sort(key=lambda window: window.tail_at_s, reverse=True)
+    holding.sort(key=lambda window: window.tail_asked_s, reverse=True)
     return KnownSeries(question=asked, windows=tuple(holding), recipes=tuple(_recipes(asked, holding)), changes=changes)
 
 
@@ -60,4 +64,4 @@ def _recipes(asked: MetricsQuery, windows: Iterable[Extents]) -> Iterator[Recipe
 
 
 def _ages(recipe: Recipe) -> tuple[float, float]:
-    return recipe.tail_at_s, recipe.whole_at_s
+    return recipe.tail_asked_s, recipe.full_asked_s

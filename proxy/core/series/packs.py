@@ -36,13 +36,14 @@ class Written:
     packs: tuple[Pack, ...]
 
 
-class _Head(msgspec.Struct, frozen=True):
+# The names of two fields in the file are older than those in here.
+class _Head(msgspec.Struct, frozen=True, rename={"tail_asked_s": "tail_at_s", "full_asked_s": "whole_at_s"}):
     """One window as its head tells it: `unknown` are the names that aren't known in full, `ages` those that differ."""
 
     first: int
     last: int | None
-    tail_at_s: float
-    whole_at_s: float
+    tail_asked_s: float
+    full_asked_s: float
     packs: list[str]
     unknown: dict[str, Known]
     ages: dict[str, tuple[float, float]]
@@ -123,13 +124,13 @@ def _decoded(head: bytes) -> _Heads:
 
 def _head(window: Written) -> _Head:
     extents = window.extents
-    general = (extents.tail_at_s, extents.whole_at_s)
-    ages = {name: (extent.tail_at_s, extent.whole_at_s) for name, extent in extents.by_name.items()}
+    general = (extents.tail_asked_s, extents.full_asked_s)
+    ages = {name: (extent.tail_asked_s, extent.full_asked_s) for name, extent in extents.by_name.items()}
     return _Head(
         first=extents.question.first,
         last=extents.question.last,
-        tail_at_s=extents.tail_at_s,
-        whole_at_s=extents.whole_at_s,
+        tail_asked_s=extents.tail_asked_s,
+        full_asked_s=extents.full_asked_s,
         packs=[pack.digest for pack in window.packs],
         unknown={name: extent.known for name, extent in extents.by_name.items() if extent.known is not Known.ALL},
         ages={name: age for name, age in ages.items() if age != general},
@@ -186,7 +187,7 @@ def _window(head: _Head, packs: Mapping[str, bytes], scope: MetricsQuery, overla
             one,
             complete=True,
             first=head.first,
-            sent_at_s=head.ages.get(name, (head.tail_at_s,))[0],
+            sent_at_s=head.ages.get(name, (head.tail_asked_s,))[0],
             overlap_s=overlap_s,
         )
         if by_name[name].known is not Known.ALL or name in head.unknown:
@@ -200,16 +201,16 @@ def _window(head: _Head, packs: Mapping[str, bytes], scope: MetricsQuery, overla
     extents = Extents(
         question=replace(scope, first=head.first, last=head.last),
         by_name=ordered,
-        tail_at_s=head.tail_at_s,
-        whole_at_s=head.whole_at_s,
+        tail_asked_s=head.tail_asked_s,
+        full_asked_s=head.full_asked_s,
     )
     return Written(extents=extents, packs=tuple(counted))
 
 
 def _aged(extent: Extent, name: str, head: _Head) -> Extent:
-    tail_at_s, whole_at_s = head.ages.get(name, (head.tail_at_s, head.whole_at_s))
-    return changed(extent, tail_at_s=tail_at_s, whole_at_s=whole_at_s)
+    tail_asked_s, full_asked_s = head.ages.get(name, (head.tail_asked_s, head.full_asked_s))
+    return changed(extent, tail_asked_s=tail_asked_s, full_asked_s=full_asked_s)
 
 
 def _unknown(known: Known, head: _Head) -> Extent:
-    return changed(none(head.whole_at_s), known=known)
+    return changed(none(head.full_asked_s), known=known)

@@ -116,7 +116,7 @@ class Scopes:
             raise NotFound(_UNKNOWN)
 
     def _only(self, grant: Grant, projects: frozenset[str], entry: Entry) -> Entry:
-        place = (entry.digest, grant.scope)
+        place = (entry.digest, grant.visibility)
         if (held := self._filtered.get(place)) is None:
             body = only_projects(entry.body, projects)
             held = self._filtered[place] = Entry(body=body, sent_at_s=entry.sent_at_s, digest=digest_of(body))
@@ -128,7 +128,7 @@ class Scopes:
         asked = CallKey(tenant.fingerprint, details.target)
         if self._projects.get(asked) in projects:
             return True
-        if (grant.scope, asked) in self._not_theirs:
+        if (grant.visibility, asked) in self._not_theirs:
             return False
         stored = await self._stored(tenant, details, projects)
         theirs = stored is not None and _is_of(stored, projects)
@@ -147,16 +147,16 @@ class Scopes:
             self._note(asked, entry)
             if _is_of(entry, projects):
                 return True
-        self._not_theirs[grant.scope, asked] = None
+        self._not_theirs[grant.visibility, asked] = None
         return False
 
     async def _stored(self, tenant: Tenant, details: Query, projects: frozenset[str]) -> Entry | None:
         """Return a run's details as they are stored. Finding others' in memory takes as long as finding none there."""
-        entry = self._store.memory.peek(tenant.namespace, details.target)
+        entry = self._store.peek(tenant.namespace, details.target)
         if entry is None:
             return await self._store.get(tenant.namespace, details.target)
         if not _is_of(entry, projects):
-            await self._store.disk.get(tenant.namespace, details.target)
+            await self._store.on_disk(tenant.namespace, details.target)
         return entry
 
     def _note(self, asked: CallKey, entry: Entry) -> None:

@@ -22,7 +22,7 @@ from proxy.upstream.client import Upstream
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fetching:
+class FetchingRoom:
     """The room's parts."""
 
     encoder: Encoder
@@ -40,9 +40,9 @@ def open_fetching(
     tenancy: Tenancy,
     lifetimes: RunLifetimes,
     purges: Purges,
-) -> Fetching:
+) -> FetchingRoom:
     """Open the room; the stack closes it."""
-    encoder = Encoder(store)
+    encoder = Encoder(store.memory, store.disk)
     stack.push_async_callback(encoder.aclose)
     memo = Memo(clock, negative_s=config.freshness.negative_s)
     landing = Landing(
@@ -56,4 +56,4 @@ def open_fetching(
     )
     fetcher = Fetcher(upstream, landing, clock)
     stack.push_async_callback(fetcher.aclose)
-    return Fetching(encoder=encoder, memo=memo, fetcher=fetcher)
+    return FetchingRoom(encoder=encoder, memo=memo, fetcher=fetcher)

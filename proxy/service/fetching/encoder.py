@@ -9,7 +9,8 @@ from proxy.core.freshness.entry import Coding, Entry, tombstone
 from proxy.core.http.coding import LEAST_BYTES, encode
 from proxy.core.question.keeping import Keeping
 from proxy.service.tenancy import Tenant
-from proxy.store.tiers import TieredStore
+from proxy.store.memory import MemoryStore
+from proxy.store.sqlite import SqliteStore
 
 # gzip takes about 13 us a kB: what is larger would hold up the event loop noticeably.
 _INLINE_BYTES = 16_384
@@ -22,8 +23,9 @@ class Encoder:
     A form is added to the entry in memory; whoever asks before it is ready gets identity.
     """
 
-    def __init__(self, store: TieredStore) -> None:
-        self._store = store
+    def __init__(self, memory: MemoryStore, disk: SqliteStore) -> None:
+        self._memory = memory
+        self._disk = disk
         self._making: dict[_Form, asyncio.Task[bytes]] = {}
 
     def keep(self, tenant: Tenant, key: str, entry: Entry, keeping: Keeping) -> bool:
@@ -31,23 +33,22 @@ class Encoder:
 
         The disk makes a form of its own, with others of the same moment, unless one is there by then (`_encode`).
         """
-        memory, disk = self._store.memory, self._store.disk
-        entry = _like(memory.peek(tenant.namespace, key), entry)
-        memory.put(tenant.namespace, key, entry, few=keeping is Keeping.FEW)
-        held = memory.peek(tenant.namespace, key) is entry
+        entry = _like(self._memory.peek(tenant.namespace, key), entry)
+        self._memory.put(tenant.namespace, key, entry, few=keeping is Keeping.FEW)
+        held = self._memory.peek(tenant.namespace, key) is entry
         if keeping is not Keeping.DISK:
             return held
-        disk.put(tenant.namespace, key, entry)
+        self._disk.put(tenant.namespace, key, entry)
         return True
 
     def held(self, tenant: Tenant, key: str) -> Entry | None:
         """Return what memory has under a key."""
-        return self._store.memory.peek(tenant.namespace, key)
+        return self._memory.peek(tenant.namespace, key)
 
     def let_go(self, tenant: Tenant, key: str, entry: Entry) -> None:
         """Let memory go of an entry, if it is the one that it has under a key."""
         if self.held(tenant, key) is entry:
-            self._store.memory.put(tenant.namespace, key, tombstone(entry.sent_at_s))
+            self._memory.put(tenant.namespace, key, tombstone(entry.sent_at_s))
 
     async def choose(self, tenant: Tenant, key: str, entry: Entry, wanted: Sequence[Coding]) -> tuple[Coding, bytes]:
         """Return the coding and body to send: the best of `wanted` (the best first, at least one) that is ready.
@@ -55,7 +56,7 @@ class Encoder:
         Where a better one could be made and kept in memory, that is begun. It is waited for only where the client excludes
         identity.
         """
-        held = self._store.memory.peek(tenant.namespace, key)
+        held = self._memory.peek(tenant.namespace, key)
         worthwhile = len(entry.body) >= LEAST_BYTES and held is not None and held.digest == entry.digest
         for coding in wanted:
             if coding is Coding.IDENTITY:
@@ -92,12 +93,12 @@ class Encoder:
         else:
             body = encode(entry.body, coding)
         # By now the entry may have gained another form, been refreshed with the same bytes, or moved to its organization.
-        current = self._store.memory.peek(tenant.namespace, key)
+        current = self._memory.peek(tenant.namespace, key)
         if current is not None and current.digest == digest:
             current = _with(current, coding, body)
-            self._store.memory.put(tenant.namespace, key, current)
+            self._memory.put(tenant.namespace, key, current)
             if coding is Coding.ZSTD:
-                self._store.disk.put_form(tenant.namespace, key, current)
+                self._disk.put_form(tenant.namespace, key, current)
         return body
 
 

@@ -50,7 +50,7 @@ class Landing:
         """Return the answer of a flight that landed a moment ago, if it serves what a caller needs."""
         entry = await self._store.get(tenant.namespace, query.target, query.keeping)
         # What a delta was added to is not what the upstream said to this question.
-        if entry is None or entry.sent_at_s < need.not_before_s or entry.whole_at_s is not None:
+        if entry is None or entry.sent_at_s < need.not_before_s or entry.full_asked_s is not None:
             return None
         if need.accepts is not None and not need.accepts(entry):
             return None
@@ -63,7 +63,7 @@ class Landing:
         """
         tenant = self._tenancy.of(reply.fingerprint)
         key = CallKey(reply.fingerprint, query.target)
-        before = self._store.memory.peek(tenant.namespace, query.target)
+        before = self._store.peek(tenant.namespace, query.target)
         entry = Entry(
             body=reply.body,
             sent_at_s=reply.sent_at_s,

@@ -39,11 +39,11 @@ class Learner:
     def installed(self, tenant: Tenant, question: MetricsQuery, sent_at_s: float) -> Extents | None:
         """Return what is kept of a question's answer that was asked for at some time or later."""
         windows = self._shelves.peek(tenant, question.wide)
-        return next((one for one in windows if one.question.windowed == question and one.whole_at_s >= sent_at_s), None)
+        return next((one for one in windows if one.question.windowed == question and one.full_asked_s >= sent_at_s), None)
 
     def kept_with(self, tenant: Tenant, question: MetricsQuery) -> list[Extents]:
         """Return what is kept of a question's series: by themselves, and among all names."""
-        return self._shelves.windows(tenant, {question.wide, replace(question.wide, name=None)})
+        return self._shelves.windows(tenant, _kept_under(question))
 
     async def install(self, tenant: Tenant, extents: Extents, *, persist: bool, fresh_s: float) -> bool:
         """Keep what an answer tells; return whether memory does.
@@ -53,17 +53,27 @@ class Learner:
         """
         question, now_s = extents.question, self._clock.now_s()
         await self._note_look(tenant, extents)
-        for window in self._shelves.peek(tenant, question.wide):
-            if window.question.windowed == question.windowed:
-                extents = await in_slices(knowing_again(window, extents, overlap_s=self._overlap_s))
-        for window in self._of_all_names(tenant, question):
+        windows = self._shelves.windows(tenant, _kept_under(question))
+        for window in [one for one in windows if one.question.windowed == question.windowed]:
+            extents = await in_slices(knowing_again(window, extents, overlap_s=self._overlap_s))
+        if question.name is not None and self._told_of_all(tenant, extents, persist=persist):
+            return True
+        return self._shelves.put(
+            tenant,
+            extents,
+            persist=persist,
+            joins=lambda window: now_s - min(window.tail_asked_s, window.full_asked_s) < fresh_s,
+        )
+
+    def _told_of_all(self, tenant: Tenant, extents: Extents, *, persist: bool) -> bool:
+        """Tell the windows of all names what a name's own question told; return whether one of them holds all of it."""
+        question = extents.question
+        for window in self._shelves.peek(tenant, replace(question.wide, name=None)):
             if question.holds(replace(window.question, name=question.name)):
                 self._shelves.replace(tenant, window, replaced(window, extents), persist=persist)
                 if window.question.holds(question):
                     return True
-        return self._shelves.put(
-            tenant, extents, persist=persist, joins=lambda window: now_s - min(window.tail_at_s, window.whole_at_s) < fresh_s
-        )
+        return False
 
     async def grow(self, tenant: Tenant, delta: Extents, names: Collection[str], *, persist: bool) -> bool:
         """Add what an answer tells to every window that it tells about, those of these names among them.
@@ -81,33 +91,30 @@ class Learner:
 
         `names`: those that are kept by themselves, of which a question about all names tells, too.
         """
-        scopes = {question.wide, replace(question.wide, name=None)}
+        scopes = _kept_under(question)
         if question.name is None:
-            scopes |= {replace(question.wide, name=name) for name in names}
+            scopes += [replace(question.wide, name=name) for name in names]
         return (window for window in self._shelves.windows(tenant, scopes) if window.question.last is None)
-
-    def _of_all_names(self, tenant: Tenant, question: MetricsQuery) -> Collection[Extents]:
-        return () if question.name is None else self._shelves.peek(tenant, replace(question.wide, name=None))
 
     async def _note_look(self, tenant: Tenant, extents: Extents) -> None:
         """Compare what an answer tells with what was known of the same series, and note the look."""
-        question = extents.question
-        known = self._shelves.peek(tenant, question.wide)
-        before = [window for window in known if window.question.windowed == question.windowed]
-        for window in self._of_all_names(tenant, question):
+        question, before = extents.question, list[Extents]()
+        for window in self._shelves.windows(tenant, _kept_under(question)):
             narrow = replace(window.question, name=question.name)
-            if question == narrow.windowed:
+            if window.question.windowed == question.windowed:
+                before.append(window)
+            elif question == narrow.windowed:
                 before.append(narrowed(window, narrow))
         differ = [await self._differ(window, extents) for window in before]
         if any(differ):
-            self._lifetimes.note_change(question, tenant, extents.tail_at_s)
+            self._lifetimes.note_change(question, tenant, extents.tail_asked_s)
         confirms = bool(before) and not any(differ)
-        known_s = min(window.tail_at_s for window in before) if confirms else extents.whole_at_s
+        known_s = min(window.tail_asked_s for window in before) if confirms else extents.full_asked_s
         self._lifetimes.note_look(question, tenant, known_s, confirms=confirms)
 
     async def _differ(self, before: Extents, after: Extents) -> bool:
         """Tell whether what is known now of a window is newer than what was known before, and has other rows."""
-        return after.tail_at_s > before.tail_at_s and await in_slices(differing(before, after))
+        return after.tail_asked_s > before.tail_asked_s and await in_slices(differing(before, after))
 
     async def _grow(self, tenant: Tenant, window: Extents, delta: Extents, *, persist: bool) -> None:
         """Add what an answer tells to a window, whatever takes its place meanwhile."""
@@ -119,14 +126,14 @@ class Learner:
             if self._shelves.replace(tenant, old, new, persist=persist):
                 self.rows_saved += max(0, new.rows - delta.rows)
                 if differs:
-                    self._lifetimes.note_change(new.question, tenant, new.tail_at_s)
+                    self._lifetimes.note_change(new.question, tenant, new.tail_asked_s)
                 return
             now = self._shelves.peek(tenant, window.question.wide)
             old = next((one for one in now if one.question == window.question), None)
 
     def _grown(self, old: Extents, delta: Extents) -> Work[Extents]:
         if delta.question.holds(old.question):
-            if delta.tail_at_s < old.tail_at_s:
+            if delta.tail_asked_s < old.tail_asked_s:
                 return old
             return (yield from knowing_again(old, narrowed(delta, old.question), overlap_s=self._overlap_s))
         if delta.question.name is not None and delta.question.first <= old.question.first:
@@ -137,6 +144,12 @@ class Learner:
             self.misfits += 1
             _log.info("series.misfit", run=old.question.run, names=len(lost))
         return new
+
+
+def _kept_under(question: MetricsQuery) -> list[MetricsQuery]:
+    """Return the scopes that a question's series in full are kept under: their own, and that of all names."""
+    wide = question.wide
+    return [wide] if question.name is None else [wide, replace(wide, name=None)]
 
 
 def _is_lost(known: Known, old: Extents, name: str) -> bool:

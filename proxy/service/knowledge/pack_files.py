@@ -6,8 +6,11 @@ are entries of the one store, so that its bounds, checksums and repairs hold for
 
 import asyncio
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
+
+import structlog
 
 from proxy.core.freshness.entry import Entry, digest_of, tombstone
 from proxy.core.pieces import Work
@@ -20,7 +23,21 @@ from proxy.slices import in_slices
 from proxy.store.sqlite import SqliteStore
 
 _MARK_KEY, _MARK = "extents are forgotten", b"{}"
-_Made = tuple[Written, list[tuple[Pack, bytes]]]
+_log = structlog.get_logger()
+_Packed = tuple[Written, list[tuple[Pack, bytes]]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OnDisk:
+    """What the disk has of some scopes, none where it has nothing.
+
+    `forgotten_s`: what was asked for until that wall time is forgotten. `certain`: whether what the disk doesn't have isn't
+    there.
+    """
+
+    windows: Mapping[MetricsQuery, Sequence[Written]]
+    forgotten_s: float
+    certain: bool
 
 
 class PackFiles:
@@ -31,24 +48,19 @@ class PackFiles:
         self._disk = disk
         self._overlap_s = overlap_s
 
-    @property
-    def is_healthy(self) -> bool:
-        """Whether what the disk doesn't have isn't there."""
-        return self._disk.health is None
-
-    async def read(self, namespace: str, scope: MetricsQuery) -> list[Written]:
-        """Return the windows of a scope, none where there are none. Raises ValueError where they are damaged or incomplete."""
-        head = await self._disk.get(namespace, _head_key(scope))
-        if head is None:
-            return []
-        digests = packs.packs_of(head.body)
-        found = await asyncio.gather(*(self._disk.get(namespace, _pack_key(scope, digest)) for digest in digests))
-        bodies: dict[str, bytes] = {}
-        for digest, entry in zip(digests, found, strict=True):
-            if entry is None:
-                raise ValueError("a pack is no longer there")
-            bodies[digest] = entry.body
-        return await in_slices(packs.reading(head.body, bodies, scope, overlap_s=self._overlap_s))
+    async def read(self, namespace: str, scopes: Sequence[MetricsQuery]) -> OnDisk:
+        """Return what the disk has of some scopes. What is damaged or incomplete counts as not there."""
+        keys = [*map(_head_key, scopes), _MARK_KEY]
+        *heads, mark = await asyncio.gather(*(self._disk.get(namespace, key) for key in keys))
+        windows: dict[MetricsQuery, list[Written]] = {}
+        for scope, head in zip(scopes, heads, strict=True):
+            try:
+                windows[scope] = [] if head is None else await self._windows(namespace, scope, head.body)
+            except ValueError as exc:
+                windows[scope] = []
+                _log.info("extents.lost", key=scope.query.target, reason=str(exc))
+        forgotten_s = -math.inf if mark is None else mark.sent_at_s
+        return OnDisk(windows=windows, forgotten_s=forgotten_s, certain=self._disk.health is None)
 
     async def write(
         self, tenant: Tenant, scope: MetricsQuery, windows: Sequence[Extents], before: Sequence[Written]
@@ -61,7 +73,7 @@ class PackFiles:
         after = tuple(window for window, _ in made)
         body = await in_slices(packs.heading(after))
         # The tenant's namespace may have changed by now.
-        put, sent_at_s = partial(self._disk.put, tenant.namespace), max(window.extents.tail_at_s for window in after)
+        put, sent_at_s = partial(self._disk.put, tenant.namespace), max(window.extents.tail_asked_s for window in after)
         for _, new in made:
             for pack, rows in new:
                 put(_pack_key(scope, pack.digest), Entry(body=rows, sent_at_s=sent_at_s, digest=pack.digest))
@@ -75,15 +87,20 @@ class PackFiles:
         """Mark a namespace: extents of before that wall time aren't read any more."""
         self._disk.put(namespace, _MARK_KEY, Entry(body=_MARK, sent_at_s=now_s, digest=digest_of(_MARK)))
 
-    async def forgotten_s(self, namespace: str) -> float:
-        """Return the wall time until which a namespace's extents are forgotten; minus infinity where none are."""
-        mark = await self._disk.get(namespace, _MARK_KEY)
-        return -math.inf if mark is None else mark.sent_at_s
+    async def _windows(self, namespace: str, scope: MetricsQuery, head: bytes) -> list[Written]:
+        digests = packs.packs_of(head)
+        found = await asyncio.gather(*(self._disk.get(namespace, _pack_key(scope, digest)) for digest in digests))
+        bodies: dict[str, bytes] = {}
+        for digest, entry in zip(digests, found, strict=True):
+            if entry is None:
+                raise ValueError("a pack is no longer there")
+            bodies[digest] = entry.body
+        return await in_slices(packs.reading(head, bodies, scope, overlap_s=self._overlap_s))
 
 
-def _writing(windows: Sequence[Extents], before: Sequence[Written]) -> Work[list[_Made]]:
+def _writing(windows: Sequence[Extents], before: Sequence[Written]) -> Work[list[_Packed]]:
     firsts = {window.extents.question.first: window for window in before}
-    made: list[_Made] = []
+    made: list[_Packed] = []
     for window in windows:
         made.append((yield from packs.writing(window, firsts.get(window.question.first))))  # noqa: PERF401 -- no comprehension can yield
     return made

@@ -7,7 +7,7 @@ disk doesn't have, or has lost a pack of, is empty.
 
 import asyncio
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -20,7 +20,7 @@ from proxy.core.series.growth import merged
 from proxy.core.series.known_series import KnownSeries, known_series
 from proxy.core.series.metrics_query import MetricsQuery
 from proxy.core.series.packs import Written
-from proxy.service.knowledge.pack_files import PackFiles
+from proxy.service.knowledge.pack_files import OnDisk, PackFiles
 from proxy.service.tenancy import Tenant
 from proxy.store.tiers import TieredStore
 
@@ -28,7 +28,7 @@ from proxy.store.tiers import TieredStore
 MOST_WINDOWS = 8
 _MOST_ABSENT = 10_000
 _log = structlog.get_logger()
-_Key = tuple[str, MetricsQuery]
+_ShelfKey = tuple[str, MetricsQuery]
 
 
 @dataclass(slots=True)
@@ -63,14 +63,16 @@ class Shelves:
         self._files = PackFiles(store.disk, overlap_s=overlap_s)
         self._clock = clock
         self._purges = purges or Purges()
-        self._shelves: LRUCache[_Key, _Shelf] = LRUCache(memory_bytes, getsizeof=lambda shelf: shelf.size_bytes)
-        self._loading: dict[_Key, asyncio.Task[Sequence[Extents]]] = {}
-        self._absent: LRUCache[_Key, None] = LRUCache(_MOST_ABSENT)
+        self._shelves: LRUCache[_ShelfKey, _Shelf] = LRUCache(memory_bytes, getsizeof=lambda shelf: shelf.size_bytes)
+        self._loading: dict[_ShelfKey, asyncio.Task[Mapping[MetricsQuery, Sequence[Extents]]]] = {}
+        self._absent: LRUCache[_ShelfKey, None] = LRUCache(_MOST_ABSENT)
         self._writing: set[asyncio.Task[None]] = set()
-        # Extents of before aren't loaded any more. After a restart a mark in each namespace that was looked at says so.
-        self._since_s = -math.inf
+        # A mark in each namespace that was looked at tells it to the next process.
+        self.forgotten_s = -math.inf
+        """What was asked for until that wall time is forgotten, and isn't learned any more."""
         self._namespaces: set[str] = set()
-        self._open = True
+        self.is_open = True
+        """Whether anything may be computed."""
         self.changes = 0
         """How often anything in memory has changed."""
 
@@ -78,11 +80,6 @@ class Shelves:
     def size_bytes(self) -> int:
         """What the extents in memory cost."""
         return int(self._shelves.currsize)
-
-    @property
-    def is_open(self) -> bool:
-        """Whether anything may be computed."""
-        return self._open
 
     def look(self, tenant: Tenant, asked: MetricsQuery, before: KnownSeries | None = None) -> KnownSeries:
         """Return what memory knows of a question's series; `before` where nothing has changed since that look."""
@@ -100,21 +97,25 @@ class Shelves:
         shelf = self._shelves.get((tenant.namespace, scope))
         return () if shelf is None else shelf.windows
 
-    def is_loaded(self, tenant: Tenant, scopes: Iterable[MetricsQuery]) -> bool:
-        """Tell whether memory has all that there is of some scopes."""
+    def missing(self, tenant: Tenant, scopes: Iterable[MetricsQuery]) -> list[MetricsQuery]:
+        """Return those of some scopes that the disk may know more of than memory."""
         shelves, absent, namespace = self._shelves, self._absent, tenant.namespace
-        missing = [scope for scope in scopes if (namespace, scope) not in shelves and (namespace, scope) not in absent]
-        return not missing
+        return [scope for scope in scopes if (namespace, scope) not in shelves and (namespace, scope) not in absent]
 
-    async def load(self, tenant: Tenant, scope: MetricsQuery) -> Sequence[Extents]:
-        """Return the windows of a scope, from the disk where memory has none; then memory keeps them, if it can."""
-        if self.is_loaded(tenant, [scope]):
-            return self.peek(tenant, scope)
-        key = (tenant.namespace, scope)
-        if (task := self._loading.get(key)) is None:
-            task = self._loading[key] = asyncio.get_running_loop().create_task(self._load(tenant, key))
-            task.add_done_callback(lambda _: self._loading.pop(key))
-        return await asyncio.shield(task)
+    async def load(self, tenant: Tenant, scopes: Iterable[MetricsQuery]) -> list[Extents]:
+        """Return the windows of some scopes, from the disk where memory has none; then memory keeps them, if it can."""
+        namespace, missing = tenant.namespace, self.missing(tenant, scopes)
+        if begun := [scope for scope in missing if (namespace, scope) not in self._loading]:
+            task = asyncio.get_running_loop().create_task(self._load(tenant, namespace, begun), name="shelves.load")
+            for scope in begun:
+                self._loading[namespace, scope] = task
+                task.add_done_callback(lambda _, key=(namespace, scope): self._loading.pop(key))  # type: ignore[misc]
+        tasks = {self._loading[namespace, scope] for scope in missing}
+        found = await asyncio.gather(*map(asyncio.shield, tasks))
+        loaded = [window for windows in found for scope in missing for window in windows.get(scope, ())]
+        # Memory may have no room for what was loaded, or something newer by now.
+        known = self.windows(tenant, scopes)
+        return known + [window for window in loaded if not any(window is one for one in known)]
 
     def put(self, tenant: Tenant, extents: Extents, *, persist: bool, joins: Callable[[Extents], bool]) -> bool:
         """Keep what was found out about a window, in place of what is known of windows within it; return whether memory does.
@@ -125,10 +126,10 @@ class Shelves:
         scope = extents.question.wide
         rest: list[Extents] = []
         windows = self.peek(tenant, scope)
-        if any(window.covers(extents) and window.whole_at_s >= extents.whole_at_s for window in windows):
+        if any(window.covers(extents) and window.full_asked_s >= extents.full_asked_s for window in windows):
             return True  # it was overtaken by a newer one, or somebody else who waited for it has brought it
         for window in windows:
-            if extents.covers(window) and window.tail_at_s <= extents.tail_at_s:
+            if extents.covers(window) and window.tail_asked_s <= extents.tail_asked_s:
                 continue
             whole = merged(extents, window) if joins(window) else None
             if whole is None:
@@ -149,25 +150,21 @@ class Shelves:
 
     def close(self) -> None:
         """Forget everything, and let nothing be computed until it is opened again: the rule was found broken."""
-        self._open = False
+        self.is_open = False
         self.forget()
 
     def reopen(self) -> None:
         """Let answers be computed again."""
-        self._open = True
+        self.is_open = True
 
     def forget(self) -> None:
         """Forget everything found out until now, on disk as well, and every answer in memory: some are computed from it."""
-        self._since_s = self._clock.now_s()
+        self.forgotten_s = self._clock.now_s()
         self.changes += 1
         self._shelves.clear()
         self._memory.clear()
         for namespace in self._namespaces:
-            self._files.forget(namespace, self._since_s)
-
-    def is_forgotten(self, at_s: float) -> bool:
-        """Tell whether what was asked for at a wall time is forgotten."""
-        return at_s <= self._since_s
+            self._files.forget(namespace, self.forgotten_s)
 
     def purge(self, purge: Purge) -> int:
         """Forget what a purge takes, softly or not; return how many scopes that were. The disk forgets by itself."""
@@ -196,12 +193,12 @@ class Shelves:
             await asyncio.wait(self._writing)
 
     def _keep(self, tenant: Tenant, scope: MetricsQuery, windows: tuple[Extents, ...], *, persist: bool) -> bool:
-        if not self._open:
+        if not self.is_open:
             return False
         key = (tenant.namespace, scope)
         self.changes += 1
         # What was under way when something was purged, or everything forgotten, doesn't bring it back.
-        windows = tuple([window for window in windows if self._counts(scope, window, self._since_s)])
+        windows = tuple([window for window in windows if self._counts(scope, window, self.forgotten_s)])
         if not windows:
             self._shelves.pop(key, None)
             return False
@@ -227,18 +224,25 @@ class Shelves:
         finally:
             shelf.writing = None
 
-    async def _load(self, tenant: Tenant, key: _Key) -> Sequence[Extents]:
-        namespace, scope = key
+    async def _load(
+        self, tenant: Tenant, namespace: str, scopes: Sequence[MetricsQuery]
+    ) -> Mapping[MetricsQuery, Sequence[Extents]]:
         self._namespaces.add(namespace)
-        forgotten_s = self._files.forgotten_s(namespace)
-        written, since_s = await asyncio.gather(self._read(namespace, scope), forgotten_s)
-        # What came meanwhile is newer; and the tenant's place may have changed.
-        if key in self._shelves or tenant.namespace != namespace:
-            return self.peek(tenant, scope)
-        since_s = max(self._since_s, since_s)
-        kept = tuple(window for window in written if self._counts(scope, window.extents, since_s))
+        found = await self._files.read(namespace, scopes)
+        # The tenant's place may have changed meanwhile.
+        if tenant.namespace != namespace:
+            return {}
+        forgotten_s = max(self.forgotten_s, found.forgotten_s)
+        return {scope: self._take_in(tenant, scope, found, forgotten_s) for scope in scopes}
+
+    def _take_in(self, tenant: Tenant, scope: MetricsQuery, found: OnDisk, forgotten_s: float) -> Sequence[Extents]:
+        key = (tenant.namespace, scope)
+        # What came meanwhile is newer.
+        if key in self._shelves:
+            return ()
+        kept = tuple(window for window in found.windows[scope] if self._counts(scope, window.extents, forgotten_s))
         if not kept:
-            if self._files.is_healthy:
+            if found.certain:
                 self._absent[key] = None
             return ()
         windows = tuple(window.extents for window in kept)
@@ -249,18 +253,11 @@ class Shelves:
             self._shelves[key] = shelf
         return windows
 
-    async def _read(self, namespace: str, scope: MetricsQuery) -> Sequence[Written]:
-        try:
-            return await self._files.read(namespace, scope)
-        except ValueError as exc:
-            _log.info("extents.lost", key=scope.query.target, reason=str(exc))
-            return ()
-
-    def _counts(self, scope: MetricsQuery, window: Extents, since_s: float) -> bool:
+    def _counts(self, scope: MetricsQuery, window: Extents, forgotten_s: float) -> bool:
         """Tell whether a window is neither forgotten nor purged."""
-        if window.whole_at_s <= since_s:
+        if window.full_asked_s <= forgotten_s:
             return False
         if not self._purges.count:
             return True
-        asked_s = min((extent.whole_at_s for extent in window.by_name.values()), default=window.whole_at_s)
-        return not self._purges.is_gone(scope.query.target, min(asked_s, window.whole_at_s))
+        asked_s = min((extent.full_asked_s for extent in window.by_name.values()), default=window.full_asked_s)
+        return not self._purges.is_gone(scope.query.target, min(asked_s, window.full_asked_s))

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from cachetools import LRUCache
 
 from proxy.clock import Clock
-from proxy.core.run_status import Ended, Listing, Ramp, ended_fresh_s
+from proxy.core.run_status import Listing, Ramp, RunEnd, ended_fresh_s
 
 _MOST_RUNS = 10_000
 # Running runs in the lists of all projects; a project counts as one more.
@@ -36,8 +36,23 @@ class RunKey(NamedTuple):
     run: str | None = None
 
 
+class Standing(NamedTuple):
+    """How a run stands.
+
+    `fresh_s`: how long an ended run's answers live, in seconds; None for as long as a running one's. `changes`: how often what
+    is known of its status has changed (learning it first is no change), the last time at `changed_s` (wall time).
+    """
+
+    fresh_s: float | None
+    changes: int
+    changed_s: float
+
+
+_UNKNOWN = Standing(None, 0, -math.inf)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Project:
+class _ProjectLists:
     """What the lists of a project said. Wall times, but `again_s`.
 
     `running`: who is in the last complete list, which was asked for at `listed_s`. `since_s`: the time of the first of the
@@ -51,19 +66,19 @@ class _Project:
 
 
 @dataclass(slots=True)
-class _Run:
+class _KnownRun:
     """What is known of a run that somebody looks at. Wall times, but `again_s`.
 
-    `ended`: how it ended, None where it is running or nobody knows, by its details, which were asked for at `told_s`. `known`:
-    whether anything has been learned. `seen_s`: the time of the last list that it was in. `happened_s`: when it was last known
-    to be running, or its rows were last seen to change, whichever was later. `again_s`: its details aren't asked for before
-    (monotonic clock). `wait_s`: how long they were put off the last time, because they had told nothing. `changes`: how often
-    what is known of it has changed, learning it first aside, the last time at `changed_s`.
+    `ended`: how it ended, None where it is running or nobody knows, by its details, which were asked for at `told_s`.
+    `is_known`: whether anything has been learned. `seen_s`: the time of the last list that it was in. `happened_s`: when it was
+    last known to be running, or its rows were last seen to change, whichever was later. `again_s`: its details aren't asked for
+    before (monotonic clock). `wait_s`: how long they were put off the last time, because they had told nothing. `changes`: how
+    often what is known of it has changed, learning it first aside, the last time at `changed_s`.
     """
 
-    ended: Ended | None = None
+    ended: RunEnd | None = None
     told_s: float = -math.inf
-    known: bool = False
+    is_known: bool = False
     seen_s: float = -math.inf
     happened_s: float = -math.inf
     again_s: float = -math.inf
@@ -85,44 +100,40 @@ class KnownRuns:
         self.status_s = status_s
         """After how many seconds a project's list is asked for again."""
         self._ramp = ramp
-        self._projects: LRUCache[RunKey, _Project] = LRUCache(_MOST_LISTED, getsizeof=lambda lists: len(lists.running) + 1)
-        self._runs: LRUCache[RunKey, _Run] = LRUCache(_MOST_RUNS)
+        self._projects: LRUCache[RunKey, _ProjectLists] = LRUCache(_MOST_LISTED, getsizeof=lambda lists: len(lists.running) + 1)
+        self._runs: LRUCache[RunKey, _KnownRun] = LRUCache(_MOST_RUNS)
 
-    def run(self, key: RunKey) -> _Run:
+    def run(self, key: RunKey) -> _KnownRun:
         """Return what is known of a run; from now on lists are looked through for it."""
         run = self._runs.get(key)
         if run is None:
-            run = self._runs[key] = _Run()
+            run = self._runs[key] = _KnownRun()
             lists = self._lists(key)
             if key.run in lists.running:
-                run.known, run.seen_s, run.happened_s = True, lists.listed_s, lists.listed_s
+                run.is_known, run.seen_s, run.happened_s = True, lists.listed_s, lists.listed_s
         return run
 
-    def fresh_s(self, key: RunKey, *, stood_s: float) -> float | None:
-        """Return how long an ended run's answers live, in seconds; None for as long as a running one's.
+    def standing(self, key: RunKey, *, stood_s: float) -> Standing:
+        """Return what is known of a run's status, and what follows for its answers.
 
-        `stood_s`: how long ago the series in question were first looked at.
+        `stood_s`: how long ago, in seconds, the series in question were first looked at.
         """
         run = self._runs.get(key)
-        if run is None or run.ended is None:
+        if run is None:
+            return _UNKNOWN
+        return Standing(self._fresh_s(key, run, stood_s), run.changes, run.changed_s)
+
+    def _fresh_s(self, key: RunKey, run: _KnownRun, stood_s: float) -> float | None:
+        if run.ended is None:
             return None
         lists, now_s = self._lists(key), self._clock.now_s()
         if not _in_chain(run, lists) or now_s - lists.listed_s > 2 * self.status_s:
             return None
         return ended_fresh_s(run.ended, now_s=now_s, happened_s=run.happened_s, stood_s=stood_s, ramp=self._ramp)
 
-    def changes(self, key: RunKey) -> int:
-        """Return how often what is known of a run's status has changed; learning it first is no change."""
-        run = self._runs.get(key)
-        return 0 if run is None else run.changes
-
-    def changed_s(self, key: RunKey) -> float:
-        """Return when what is known of a run's status last changed (wall time); minus infinity where it never did."""
-        run = self._runs.get(key)
-        return -math.inf if run is None else run.changed_s
-
     def list_due(self, key: RunKey) -> bool:
-        """Tell whether a project's list is to be asked for."""
+        """Tell whether the list of a run's project is to be asked for; from now on lists are looked through for the run."""
+        self.run(key)
         lists = self._lists(key)
         old = self._clock.now_s() - lists.listed_s >= self.status_s
         return old and self._clock.monotonic_s() >= lists.again_s
@@ -150,7 +161,7 @@ class KnownRuns:
         if listing.is_complete:
             unbroken = asked_s - lists.listed_s <= CHAIN_S
             since_s = lists.since_s if unbroken else asked_s
-            lists = _Project(running=listing.running, listed_s=asked_s, since_s=since_s)
+            lists = _ProjectLists(running=listing.running, listed_s=asked_s, since_s=since_s)
         else:
             lists = replace(lists, again_s=self._clock.monotonic_s() + self.status_s)
         self._projects[key] = lists
@@ -165,18 +176,18 @@ class KnownRuns:
             return
         if run.ended is not None:
             run.note_changed(self._clock.now_s())
-        run.ended, run.known, run.seen_s = None, True, asked_s
+        run.ended, run.is_known, run.seen_s = None, True, asked_s
         run.happened_s = max(run.happened_s, asked_s)
         run.again_s, run.wait_s = -math.inf, 0.0
 
-    def note_details(self, key: RunKey, ended: Ended | None, asked_s: float) -> None:
+    def note_details(self, key: RunKey, ended: RunEnd | None, asked_s: float) -> None:
         """Note what a run's details say, which were asked for at `asked_s` (wall time)."""
         run = self.run(key)
         if run.seen_s >= asked_s:
             return
-        if run.known and run.ended != ended:
+        if run.is_known and run.ended != ended:
             run.note_changed(self._clock.now_s())
-        run.ended, run.known, run.told_s = ended, True, asked_s
+        run.ended, run.is_known, run.told_s = ended, True, asked_s
         if ended is None:
             run.wait_s = min(max(self.status_s, 2 * run.wait_s), max(self.status_s, _LONGEST_WAIT_S))
             run.again_s = self._clock.monotonic_s() + run.wait_s
@@ -192,10 +203,10 @@ class KnownRuns:
         run = self.run(key)
         run.happened_s = max(run.happened_s, at_s)
 
-    def _lists(self, key: RunKey) -> _Project:
-        return self._projects.get(key._replace(run=None)) or _Project()
+    def _lists(self, key: RunKey) -> _ProjectLists:
+        return self._projects.get(key._replace(run=None)) or _ProjectLists()
 
 
-def _in_chain(run: _Run, lists: _Project) -> bool:
+def _in_chain(run: _KnownRun, lists: _ProjectLists) -> bool:
     """Tell whether a run's details are of the time of the lists that have followed each other since, or of shortly before."""
     return run.told_s >= lists.since_s - CHAIN_S

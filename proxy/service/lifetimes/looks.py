@@ -10,7 +10,7 @@ from proxy.clock import Clock
 
 # What is forgotten is looked at a few times more.
 _MOST = 100_000
-_Series = tuple[str, str, str, str | None, str | None, str | None, str | None]
+_SeriesKey = tuple[str, str, str, str | None, str | None, str | None, str | None]
 
 
 class Looks:
@@ -19,7 +19,7 @@ class Looks:
     def __init__(self, clock: Clock, *, most: int = _MOST) -> None:
         self._clock = clock
         self._most = most
-        self._first_s: dict[_Series, float] = {}
+        self._first_s: dict[_SeriesKey, float] = {}
 
     def note(self, namespace: str, values: Mapping[str, str], at_s: float, *, confirms: bool) -> None:
         """Note a look at the series of a metric question with these canonical texts, at a wall time.
@@ -37,14 +37,14 @@ class Looks:
         return max(0.0, now_s - min([self._first_s.get(series, now_s) for series in _holding(namespace, values)]))
 
 
-def _named(namespace: str, values: Mapping[str, str]) -> _Series:
+def _named(namespace: str, values: Mapping[str, str]) -> _SeriesKey:
     """Return the series of a question in its window; how many rows of them are asked for makes no difference."""
     get = values.get
     place = namespace, values["runId"], values["projectName"]
     return *place, get("logName"), get("logGroup"), get("stepMin"), get("stepMax")
 
 
-def _holding(namespace: str, values: Mapping[str, str]) -> list[_Series]:
+def _holding(namespace: str, values: Mapping[str, str]) -> list[_SeriesKey]:
     """Return those a look at which is a look at a question's series: their own, in full, of all names, of all groups."""
     own = _named(namespace, values)
     run, (name, group) = own[:3], own[3:5]

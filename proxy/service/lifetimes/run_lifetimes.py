@@ -46,26 +46,26 @@ class RunLifetimes:
         if query.route is not METRICS or "runId" not in query.values:
             return usual
         key = RunKey(tenant.namespace, query.values["projectName"], query.values["runId"])
-        fresh_s = self._known.fresh_s(key, stood_s=self._looks.stood_s(tenant.namespace, query.values))
-        if fresh_s is not None:
-            self._ended[key] = self._known.changes(key)
-        elif self._ended.get(key) != self._known.changes(key):
+        standing = self._known.standing(key, stood_s=self._looks.stood_s(tenant.namespace, query.values))
+        if standing.fresh_s is not None:
+            self._ended[key] = standing.changes
+        elif self._ended.get(key) != standing.changes:
             return usual
-        return usual.ended(fresh_s or 0.0, stale_if_error_s=self._stale_if_error_ended_s)
+        return usual.ended(standing.fresh_s or 0.0, stale_if_error_s=self._stale_if_error_ended_s)
 
     def judge(self, entry: Entry, query: Query, tenant: Tenant) -> Verdict:
         """Say what may be done with the entry of a query now."""
         return judge(entry, self._clock.now_s(), self.of(query, tenant))
 
-    def is_live(self, asked: MetricsQuery, tenant: Tenant) -> bool:
-        """Tell whether series may grow at any moment, or have not been seen for long to stand still."""
-        stood_s = self._looks.stood_s(tenant.namespace, asked.values)
-        key = RunKey(tenant.namespace, asked.project, asked.run)
-        return stood_s < _NEW_S or self._known.fresh_s(key, stood_s=stood_s) is None
+    def live_since_s(self, asked: MetricsQuery, tenant: Tenant) -> float | None:
+        """Return since when, as far as anybody knows, a query's series may grow at any moment; None where they don't.
 
-    def status_changed_s(self, asked: MetricsQuery, tenant: Tenant) -> float:
-        """Return when what is known of the status of a query's run last changed (wall time); minus infinity if never."""
-        return self._known.changed_s(RunKey(tenant.namespace, asked.project, asked.run))
+        That is the wall time at which what is known of its run's status last changed: minus infinity where it never did. Series
+        of a run that ended count for a while, until they have been seen to stand still.
+        """
+        stood_s = self._looks.stood_s(tenant.namespace, asked.values)
+        standing = self._known.standing(RunKey(tenant.namespace, asked.project, asked.run), stood_s=stood_s)
+        return standing.changed_s if stood_s < _NEW_S or standing.fresh_s is None else None
 
     def note_answer(self, query: Query, tenant: Tenant, before: Entry | None, entry: Entry) -> None:
         """Note an answer of the upstream that is kept as it came, and what was stored of it before."""

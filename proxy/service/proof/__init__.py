@@ -22,7 +22,7 @@ from proxy.upstream.client import Upstream
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Proof:
+class ProofRoom:
     """The room's parts."""
 
     checks: Checks
@@ -41,7 +41,7 @@ async def open_proof(
     tenancy: Tenancy,
     disk: SqliteStore,
     limits: Limits,
-) -> Proof:
+) -> ProofRoom:
     """Open the room; the stack closes it. `limits`: what was seen of the upstream's."""
     checks = Checks(upstream, shelves, clock, shadow_s=config.series.shadow_s)
     stack.push_async_callback(checks.aclose)
@@ -52,7 +52,7 @@ async def open_proof(
     stack.push_async_callback(ended, watching)
     prover = Prover(fetcher, limits, shelves, clock, overlap_s=config.series.overlap_s)
     stack.push_async_callback(prover.aclose)
-    return Proof(checks=checks, prover=prover, witnesses=witnesses)
+    return ProofRoom(checks=checks, prover=prover, witnesses=witnesses)
 
 
 async def ended(task: "asyncio.Task[None]") -> None:

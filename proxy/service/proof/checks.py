@@ -94,7 +94,7 @@ class Checks:
         longest = max(lengths, key=lengths.__getitem__, default="")
         if longest and lengths[longest] > LEAST_ROWS:
             self._suspect = replace(extents.question.wide, name=longest)
-            just_come = self._clock.now_s() - extents.tail_at_s < _JUST_S
+            just_come = self._clock.now_s() - extents.tail_asked_s < _JUST_S
             self._known = _told(extents, self._suspect) if just_come else None
             self.look_again()
 
@@ -130,7 +130,7 @@ class Checks:
             return
         # What is made of older rows most likely differs, and takes two calls more.
         late_s = now_s - self._next_shadow_s
-        just = self._clock.now_s() - computed.tail_at_s <= _JUST_S or late_s >= _PICKY_S / 2
+        just = self._clock.now_s() - computed.tail_asked_s <= _JUST_S or late_s >= _PICKY_S / 2
         if (just and self._turn in {None, sampled}) or late_s >= _PICKY_S:
             self._turn = None if self._met == {sampled} else not sampled
             self._met.clear()

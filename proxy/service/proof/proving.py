@@ -47,7 +47,7 @@ _LINGERS_S = 1.0
 # What a series is taken to have that nobody knows.
 _USUAL_ROWS = 1_000
 _log = structlog.get_logger()
-_Place = tuple[MetricsQuery, float, str]
+_ProofKey = tuple[MetricsQuery, float, str]
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -71,7 +71,7 @@ class Prover:
         self._clock = clock
         self._overlap_s = overlap_s
         self._splitting: dict[tuple[MetricsQuery, str, float], asyncio.Task[Extents | None]] = {}
-        self._proving: dict[_Place, asyncio.Task[Extents | None]] = {}
+        self._proving: dict[_ProofKey, asyncio.Task[Extents | None]] = {}
         self._proofs: set[_Proof] = set()
         self.probes = 0
         self.unproven = 0
@@ -86,7 +86,7 @@ class Prover:
         Where whoever asked for it did not want that, it is done now, once for everybody who waits for it. What was asked for
         before the rule was found broken may have been made by another one.
         """
-        if fetched.entry.status != 200 or self._shelves.is_forgotten(fetched.entry.sent_at_s):
+        if fetched.entry.status != 200 or fetched.entry.sent_at_s <= self._shelves.forgotten_s:
             return None
         if fetched.extents is not None:
             return fetched.extents
@@ -115,7 +115,7 @@ class Prover:
             whole = extents
         elif all_shown(extents, known):
             whole = extents if self._allows(extents, size.exceeded) else reaching(extents, known, since_s)
-        self._limits.note(extents.question, size, extents.tail_at_s, tails_of(extents))
+        self._limits.note(extents.question, size, extents.tail_asked_s, tails_of(extents))
         return whole
 
     def is_cheap(self, question: MetricsQuery) -> bool:
@@ -124,7 +124,7 @@ class Prover:
         return self._limits.shows(question, size.doubled, now_s=self._clock.now_s())
 
     def _allows(self, extents: Extents, size: Size) -> bool:
-        return self._limits.allow(extents.question, size, asked_s=extents.tail_at_s, now_s=self._clock.now_s())
+        return self._limits.allow(extents.question, size, asked_s=extents.tail_asked_s, now_s=self._clock.now_s())
 
     async def prove(self, fetched: Fetched, extents: Extents, need: Need) -> Extents | None:
         """Return an answer of which the upstream's own answer to a probe says that it is whole, None where it doesn't.
@@ -132,7 +132,7 @@ class Prover:
         Names of which that could not be found out are marked as to be asked for. Everybody who waits for the same answer
         shares the probe; where somebody has nothing in hand it goes first. Raises UpstreamBusy and KeyRefused.
         """
-        place = (extents.question, extents.tail_at_s, fetched.entry.digest)
+        place = (extents.question, extents.tail_asked_s, fetched.entry.digest)
         if (task := self._proving.get(place)) is None:
             proof = _Proof(fetched=fetched, extents=extents, need=need)
             self._proofs.add(proof)
@@ -159,7 +159,7 @@ class Prover:
         if tasks:
             await asyncio.wait(tasks)
 
-    def _ended(self, place: _Place, proof: _Proof, task: "asyncio.Task[Extents | None]") -> None:
+    def _ended(self, place: _ProofKey, proof: _Proof, task: "asyncio.Task[Extents | None]") -> None:
         self._proofs.discard(proof)
         # Some who wait for the same answer are still taking it apart.
         asyncio.get_running_loop().call_later(_LINGERS_S, self._proving.pop, place, None)

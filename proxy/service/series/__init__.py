@@ -13,11 +13,11 @@ from dataclasses import dataclass
 
 from proxy.clock import Clock
 from proxy.config import Config
-from proxy.service.fetching import Fetching
+from proxy.service.fetching import FetchingRoom
 from proxy.service.knowledge.learner import Learner
 from proxy.service.knowledge.shelves import Shelves
 from proxy.service.lifetimes.run_lifetimes import RunLifetimes
-from proxy.service.proof import Proof
+from proxy.service.proof import ProofRoom
 from proxy.service.series.asking import Asker
 from proxy.service.series.assembling import Assembler
 from proxy.service.series.computer import Computer
@@ -51,8 +51,8 @@ def open_series(
     config: Config,
     clock: Clock,
     *,
-    fetching: Fetching,
-    proof: Proof,
+    fetching: FetchingRoom,
+    proof: ProofRoom,
     statuses: Statuses,
     shelves: Shelves,
     lifetimes: RunLifetimes,

@@ -8,6 +8,7 @@ In this order:
 3. the question itself; where many of those are about one long series, it is put together (`service.series.assembling`).
 """
 
+from proxy.core.series.known_series import KnownSeries
 from proxy.errors import KeyRefused, UpstreamBusy, UpstreamError
 from proxy.service.fetching.call_key import CallKey
 from proxy.service.fetching.fetcher import Fetcher
@@ -48,9 +49,10 @@ class Asker:
         if not isinstance(asked, AskedSeries):
             return await self._as_it_came(asked)
         await self._sizes.learn(asked)
-        if (entry := await self._computer.come_meanwhile(asked)) is not None:
+        known = self._computer.now_known(asked)
+        if (entry := await self._computer.come_meanwhile(asked, known)) is not None:
             return Brought(fetched=Fetched(tenant=asked.tenant, entry=entry, stored=True, asked=False), collapsed=False)
-        if (brought := await self._by_others(asked)) is not None:
+        if (brought := await self._by_others(asked, known)) is not None:
             return brought
         self._assembler.note(asked.tenant, asked.metrics, asked.need)
         brought = await self._as_it_came(asked)
@@ -58,13 +60,10 @@ class Asker:
             await self._computer.compare(brought.fetched.tenant, asked.metrics, brought.fetched.entry)
         return brought
 
-    async def _by_others(self, asked: AskedSeries) -> Brought | None:
+    async def _by_others(self, asked: AskedSeries, known: KnownSeries) -> Brought | None:
         """Return an answer that other questions' answers brought, None where they didn't serve."""
         try:
-            known = self._computer.now_known(asked)
-            if (brought := await self._updating.ask(asked, known)) is not None:
-                return brought
-            return await self._widening.ask(asked, self._computer.now_known(asked, known))
+            return await self._updating.ask(asked, known) or await self._widening.ask(asked)
         except (UpstreamBusy, KeyRefused):
             raise
         except UpstreamError as exc:

@@ -3,8 +3,6 @@
 A computed answer is an entry in memory like any other, with the age of its oldest part.
 """
 
-import asyncio
-
 from proxy.clock import Clock
 from proxy.core.freshness.entry import Entry, digest_of
 from proxy.core.question.keeping import Keeping
@@ -54,53 +52,45 @@ class Computer:
         self._interest.note(asked)
         known = self._shelves.look(tenant, asked)
         newest = known.newest
-        if (newest is None or newest.tail_at_s <= newer_than_s) and not self._shelves.is_loaded(tenant, asked.scopes):
-            return await self._loaded(tenant, asked)
+        if (newest is None or newest.tail_asked_s <= newer_than_s) and self._shelves.missing(tenant, asked.scopes):
+            loaded = await self._shelves.load(tenant, asked.scopes)
+            return known_series(asked, loaded, changes=self._shelves.changes)
         return known
 
-    async def _loaded(self, tenant: Tenant, asked: MetricsQuery) -> KnownSeries:
-        missing = [scope for scope in asked.scopes if not self._shelves.is_loaded(tenant, [scope])]
-        loaded = await asyncio.gather(*(self._shelves.load(tenant, scope) for scope in missing))
-        # Memory may not have room for what was loaded.
-        windows = {id(window): window for window in self._shelves.windows(tenant, asked.scopes)}
-        windows |= {id(window): window for found in loaded for window in found}
-        return known_series(asked, windows.values(), changes=self._shelves.changes)
+    def now_known(self, asked: AskedSeries) -> KnownSeries:
+        """Return what is known now of a question that was looked up before."""
+        return self._shelves.look(asked.tenant, asked.metrics, asked.known)
 
-    def now_known(self, asked: AskedSeries, before: KnownSeries | None = None) -> KnownSeries:
-        """Return what memory knows now of a question, which was looked for before."""
-        return self._shelves.look(asked.tenant, asked.metrics, before or asked.known)
+    async def come_meanwhile(self, asked: AskedSeries, known: KnownSeries) -> Entry | None:
+        """Return an answer computed from what others have brought since a question was looked up, None where they didn't.
 
-    async def come_meanwhile(self, asked: AskedSeries) -> Entry | None:
-        """Return an answer computed from what others have brought since a question was looked up, None where they didn't."""
+        `known`: what is known of it now.
+        """
         need, lifetimes, now_s = asked.need, asked.lifetimes, self._clock.now_s()
         tail_s = max(need.not_before_s, now_s - lifetimes.fresh_s, need.refreshed_s)
         whole_s = need.not_before_s if asked.whole else now_s - max(lifetimes.fresh_s, lifetimes.rewrite_check_s)
-        recipe = self.now_known(asked).since(tail_s, whole_s)
+        recipe = known.since(tail_s, whole_s)
         return None if recipe is None else await self.compute(asked.tenant, asked.query, recipe)
-
-    def is_known(self, tenant: Tenant, asked: MetricsQuery) -> bool:
-        """Tell whether memory has what a question is answered from."""
-        return bool(self._shelves.look(tenant, asked).recipes)
 
     def counts(self, entry: Entry) -> bool:
         """Tell whether anything may be computed from an answer: the rule holds, and was not found broken since it came."""
-        return self._shelves.is_open and not self._shelves.is_forgotten(entry.sent_at_s)
+        return self._shelves.is_open and entry.sent_at_s > self._shelves.forgotten_s
 
     async def compute(self, tenant: Tenant, query: Query, recipe: Recipe) -> Entry | None:
         """Return a computed answer as an entry, kept like any other; None where its rows were forgotten meanwhile."""
         computed = await in_slices(computing(recipe))
-        if not self._shelves.is_open or self._shelves.is_forgotten(recipe.whole_at_s):
+        if not self._shelves.is_open or recipe.full_asked_s <= self._shelves.forgotten_s:
             return None
         self._checks.note(recipe.source)
         self.computed += 1
-        self.tail_age_s = self._clock.now_s() - computed.tail_at_s
-        self.whole_age_s = self._clock.now_s() - computed.whole_at_s
+        self.tail_age_s = self._clock.now_s() - computed.tail_asked_s
+        self.whole_age_s = self._clock.now_s() - computed.full_asked_s
         self._checks.compare(recipe.query, computed, recipe.source, sampled=recipe.is_sampled)
         entry = Entry(
             body=computed.body,
-            sent_at_s=computed.tail_at_s,
+            sent_at_s=computed.tail_asked_s,
             digest=digest_of(computed.body),
-            whole_at_s=computed.whole_at_s if computed.whole_at_s < computed.tail_at_s else None,
+            full_asked_s=computed.full_asked_s if computed.full_asked_s < computed.tail_asked_s else None,
             through=computed.through,
             # Nothing of its series, that is, not only of its window.
             scant=computed.through is None,

@@ -6,11 +6,12 @@ for in full within the same flight.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 from proxy.clock import Clock
 from proxy.core.series.extents import Extents
+from proxy.core.series.known_series import KnownSeries
 from proxy.core.series.metrics_query import MetricsQuery
 from proxy.errors import AnswerTooLarge, KeyRefused, UpstreamBusy
 from proxy.flight import Flight, Flights
@@ -38,13 +39,15 @@ class Done:
 class _Refresh:
     """One flight. `run` is the whole of its run; `started_s` when it began (wall time).
 
-    `before` is what was known when it began, `asking` are the calls under way, `told` is what they brought.
+    `names` are being watched, `before` is what was known when it began, `asking` are the calls under way, `told` is what they
+    brought.
     """
 
     tenant: Tenant
     run: MetricsQuery
     need: Need
     started_s: float
+    names: Collection[str] = ()
     asking: list[MetricsQuery] = field(default_factory=list)
     before: list[Extents] = field(default_factory=list)
     told: list[Extents] = field(default_factory=list)
@@ -76,18 +79,19 @@ class Deltas:
         self.calls = 0
         """How many calls were made."""
 
-    async def refreshed(self, asked: AskedSeries) -> Done | None:
+    async def refreshed(self, asked: AskedSeries, known: KnownSeries) -> Done | None:
         """Bring up to date what a question can be answered from; None where that cannot be done by a delta.
 
-        Raises UpstreamError.
+        `known`: what is known of it now. Raises UpstreamError.
         """
         tenant, metrics, need = asked.tenant, asked.metrics, asked.need
         key = (tenant.fingerprint, metrics.run, metrics.project)
         began_s = self._clock.monotonic_s()
-        while self._watched.can_be_refreshed(asked):
+        while self._watched.serving(tenant, known) is not None:
             flight = self._flights.get(key)
             if flight is not None and flight.started_s < need.not_before_s:
                 await flight.ended()
+                known = self._watched.look(asked, known)
                 continue
             joined = flight is not None
             if flight is None:
@@ -97,7 +101,8 @@ class Deltas:
                 self._join(flight, need)
             if not await flight.result():
                 return None
-            if joined and not self._watched.has_come(asked, flight.started_s):
+            known = self._watched.look(asked, known) if joined else known
+            if joined and not known.has_come_since(flight.started_s):
                 # It was planned before this question was being watched. Until it is gone it would be joined again and again.
                 await flight.ended()
                 continue
@@ -116,6 +121,7 @@ class Deltas:
     async def _carry_out(self, call: _Refresh) -> bool:
         """Do what a flight is for; return whether all calls brought an answer."""
         wanted = self._watched.wanted(call.tenant, call.run)
+        call.names = self._watched.names(call.run)
         call.before = [one.extents for one in wanted]
         questions = self._watched.plan(wanted)
         done = False
@@ -161,12 +167,11 @@ class Deltas:
             delta = await self._proven(call, fetched, delta)
         if delta is None:
             return False
-        return await self._learner.grow(fetched.tenant, delta, self._watched.names(call.run), persist=call.need.persist)
+        return await self._learner.grow(fetched.tenant, delta, call.names, persist=call.need.persist)
 
     async def _proven(self, call: _Refresh, fetched: Fetched, delta: Extents) -> Extents | None:
         """Return an answer if it is proven whole: by what was known before the flight, by what came in it, or by a probe."""
-        names = self._watched.names(call.run)
-        known = [*self._learner.open_windows(fetched.tenant, delta.question, names), *call.before, *call.told]
+        known = [*self._learner.open_windows(fetched.tenant, delta.question, call.names), *call.before, *call.told]
         whole = self._prover.judge(fetched, delta, known, since_s=call.started_s)
         if whole is None:
             whole = await self._prover.prove(fetched, delta, call.need)

@@ -20,7 +20,7 @@ NameAndGroup = tuple[str | None, str | None]
 
 
 @dataclass(slots=True)
-class _Run:
+class _WatchedRun:
     """One run, as it is asked for in one project.
 
     `watched`: what was asked for, and when (monotonic clock), the latest at the end; `again`: what of it was asked for more
@@ -36,7 +36,7 @@ class Interest:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._runs: LRUCache[tuple[str, str], _Run] = LRUCache(_MOST_RUNS)
+        self._runs: LRUCache[tuple[str, str], _WatchedRun] = LRUCache(_MOST_RUNS)
         self._expected: LRUCache[str, Expecting] = LRUCache(_MOST_RUNS)
 
     def note(self, question: MetricsQuery) -> None:
@@ -77,11 +77,11 @@ class Interest:
         run = self._run(question)
         return _are_several(run, question, self._clock.monotonic_s()) or self._expecting(question).several
 
-    def _run(self, question: MetricsQuery) -> _Run:
+    def _run(self, question: MetricsQuery) -> _WatchedRun:
         # With the project: what is known of a run in its own must not show where it is asked for in another.
         key = question.run, question.project
         if (run := self._runs.get(key)) is None:
-            run = self._runs[key] = _Run()
+            run = self._runs[key] = _WatchedRun()
         return run
 
     def _expecting(self, question: MetricsQuery) -> Expecting:
@@ -90,7 +90,7 @@ class Interest:
         return expecting
 
 
-def _are_several(run: _Run, question: MetricsQuery, now_s: float) -> bool:
+def _are_several(run: _WatchedRun, question: MetricsQuery, now_s: float) -> bool:
     if question.name is None:
         return True
     latest = takewhile(lambda seen: seen[1] >= now_s - WATCHED_S, reversed(run.watched.items()))

@@ -81,9 +81,10 @@ class Refresher:
         if not isinstance(asked, AskedSeries) or asked.whole:
             return False
         need = asked.need
+        learned = True
         with suppress(TimeoutError):
             async with asyncio.timeout(asked.patience_s):
-                await self._statuses.learn(
+                learned = await self._statuses.learn(
                     asked.tenant,
                     asked.metrics.run,
                     asked.metrics.project,
@@ -91,7 +92,7 @@ class Refresher:
                     client=need.client,
                     deadline_s=need.deadline_s,
                 )
-        fresh = self._lifetimes.judge(entry, asked.query, asked.tenant) is Verdict.FRESH
+        fresh = learned and self._lifetimes.judge(entry, asked.query, asked.tenant) is Verdict.FRESH
         return fresh and entry.sent_at_s >= need.not_before_s
 
     async def aclose(self) -> None:
@@ -119,7 +120,7 @@ class Refresher:
     def _plan(self, asked: AskedSeries, entry: Entry) -> None:
         """Plan the next refresh of a question's run, after one that brought an entry."""
         lifetimes = self._lifetimes.of(asked.query, asked.tenant)
-        if not lifetimes.stale_while_revalidate_s or not self._lifetimes.is_live(asked.metrics, asked.tenant):
+        if not lifetimes.stale_while_revalidate_s or self._lifetimes.live_since_s(asked.metrics, asked.tenant) is None:
             return
         key = asked.tenant.fingerprint, asked.metrics.run, asked.metrics.project
         before = self._planned.get(key)

@@ -25,10 +25,8 @@ class Updating:
         """
         if asked.whole or not known.recipes or self._is_worth_all(asked, known):
             return None
-        done = await self._deltas.refreshed(asked)
-        if done is None:
-            return None
-        return await self._answer(asked, done)
+        done = await self._deltas.refreshed(asked, known)
+        return None if done is None else await self._answer(asked, done)
 
     def _is_worth_all(self, asked: AskedSeries, known: KnownSeries) -> bool:
         """Tell whether asking for all series of a run now makes one call do for all of them from now on."""
@@ -37,7 +35,7 @@ class Updating:
     async def _answer(self, asked: AskedSeries, done: Done) -> Brought | None:
         for extents in self._computer.now_known(asked).windows:
             recipe = recipe_of(extents, asked.metrics)
-            if recipe is not None and recipe.tail_at_s >= done.started_s:
+            if recipe is not None and recipe.tail_asked_s >= done.started_s:
                 entry = await self._computer.compute(asked.tenant, asked.query, recipe)
                 if entry is None:
                     return None

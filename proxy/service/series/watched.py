@@ -71,9 +71,10 @@ class Watched:
     def serving(self, tenant: Tenant, known: KnownSeries) -> Extents | None:
         """Return what a question can be answered from once that has been brought up to date by deltas."""
         asked = known.question
-        since_s = max(
-            self._suspect_since_s.get((asked.run, asked.project), -math.inf), self._lifetimes.status_changed_s(asked, tenant)
-        )
+        live_since_s = self._lifetimes.live_since_s(asked, tenant) if known.recipes else None
+        if live_since_s is None:
+            return None
+        since_s = max(self._suspect_since_s.get((asked.run, asked.project), -math.inf), live_since_s)
         # Not at the same time for all runs that were first looked at together.
         share = _EARLIEST + (_LATEST - _EARLIEST) * crc32(asked.run.encode()) / 2**32
         checked_s = self._clock.now_s() - self._rewrite_check_s * share
@@ -81,18 +82,13 @@ class Watched:
             # What is known to be empty has no tail: that is asked for from the first step on.
             if recipe.source.question.last is not None or recipe.through is None:
                 continue
-            if recipe.whole_at_s > checked_s and recipe.whole_at_s >= since_s:
-                return recipe.source if self._lifetimes.is_live(asked, tenant) else None
+            if recipe.full_asked_s > checked_s and recipe.full_asked_s >= since_s:
+                return recipe.source
         return None
 
-    def can_be_refreshed(self, asked: AskedSeries) -> bool:
-        """Tell whether a question can be answered from what deltas bring up to date."""
-        return self.serving(asked.tenant, self._shelves.look(asked.tenant, asked.metrics, asked.known)) is not None
-
-    def has_come(self, asked: AskedSeries, since_s: float) -> bool:
-        """Tell whether a question can be answered from what was asked for since a wall time."""
-        known = self._shelves.look(asked.tenant, asked.metrics)
-        return any(recipe.tail_at_s >= since_s for recipe in known.recipes)
+    def look(self, asked: AskedSeries, before: KnownSeries) -> KnownSeries:
+        """Return what is known now of a question, of which something was known before."""
+        return self._shelves.look(asked.tenant, asked.metrics, before)
 
     def names(self, run: MetricsQuery) -> list[str]:
         """Return the names that are being watched of a run."""

@@ -12,7 +12,6 @@ from proxy.core.freshness.outcome import Made
 from proxy.core.freshness.verdict import Verdict
 from proxy.core.question.keeping import Keeping
 from proxy.core.series.extents import Extents, Known, recipe_of
-from proxy.core.series.known_series import KnownSeries
 from proxy.core.series.metrics_query import MetricsQuery
 from proxy.errors import AnswerTooLarge, KeyRefused, UpstreamBusy, UpstreamError
 from proxy.service.fetching.encoder import Encoder
@@ -52,14 +51,12 @@ class Widening:
         self._lifetimes = lifetimes
         self._bounds = bounds
 
-    async def ask(self, asked: AskedSeries, known: KnownSeries) -> Brought | None:
-        """Ask for more than was asked for, where that serves the next questions too; None where it did not serve this one.
-
-        `known`: what is known now of what is asked for.
-        """
+    async def ask(self, asked: AskedSeries) -> Brought | None:
+        """Ask for more than was asked for, where that serves the next questions too; None where it did not serve this one."""
         # That what was empty still is, its own question tells at the least cost, unless only this window of it is empty.
         metrics = asked.metrics
-        alone = known.is_empty and self._policy.is_promising(metrics.wide, metrics)
+        empty = asked.known.is_empty and self._computer.now_known(asked).is_empty
+        alone = empty and self._policy.is_promising(metrics.wide, metrics)
         wider = metrics.wide if alone else self._policy.chosen(metrics)
         if wider != wider.windowed:
             return None
@@ -96,17 +93,11 @@ class Widening:
             return None
         entry = await self._computed(asked, wider, fetched)
         if entry is not None:
-            self._let_go(fetched, wider)
             made = Made.SERIES if wider == wider.wide else Made.WINDOW
             return Brought(fetched=replace(fetched, entry=entry, stored=True), collapsed=collapsed, made=made)
         if self._computer.counts(fetched.entry) and self._policy.is_promising(wider, asked.metrics):
             self._policy.note_vain(wider, asked.metrics)
         return None
-
-    def _let_go(self, fetched: Fetched, wider: MetricsQuery) -> None:
-        """Let go of a wide answer that nobody asked for, once it is taken apart: memory would hold every row of it twice."""
-        if self._computer.is_known(fetched.tenant, wider):
-            self._encoder.let_go(fetched.tenant, wider.query.target, fetched.entry)
 
     def _note_failure(self, wider: MetricsQuery, error: UpstreamError | None) -> None:
         if error is None or isinstance(error, AnswerTooLarge):
@@ -118,7 +109,7 @@ class Widening:
         """Fetch a wide answer, unless it came a moment ago and is still being taken apart."""
         entry = self._encoder.held(asked.tenant, wider.query.target)
         # What a delta was added to would seem to have been asked for in full.
-        if entry is not None and entry.sent_at_s >= need.not_before_s and entry.whole_at_s is None:
+        if entry is not None and entry.sent_at_s >= need.not_before_s and entry.full_asked_s is None:
             newer = asked.need.refreshed_s < entry.sent_at_s
             if newer and self._lifetimes.judge(entry, wider.query, asked.tenant) is Verdict.FRESH:
                 return Fetched(tenant=asked.tenant, entry=entry, stored=True), False
@@ -136,6 +127,9 @@ class Widening:
         recipe = recipe_of(extents, asked.metrics)
         if recipe is None or (entry := await self._computer.compute(fetched.tenant, asked.query, recipe)) is None:
             return None
+        if held and wider != asked.metrics:
+            # Nobody asked for the wide answer itself: memory would hold every row of it twice.
+            self._encoder.let_go(fetched.tenant, wider.query.target, fetched.entry)
         if not held and asked.need.persist:
             self._encoder.keep(fetched.tenant, asked.query.target, entry, Keeping.DISK)
         return entry

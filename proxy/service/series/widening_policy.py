@@ -23,7 +23,7 @@ _USUAL_ROWS = 1_000
 
 
 @dataclass(slots=True)
-class _Size:
+class _RunSize:
     """How large a run is, as it is asked for in one project. Times are of the monotonic clock.
 
     `series`: how many it has, None where nobody knows; `ask_after_s`: until then that isn't asked. `rows`: of the longest one
@@ -45,7 +45,7 @@ class WideningPolicy:
         self._clock = clock
         self._max_rows = max_rows
         # With the project: what is known of a run in its own must not show where it is asked for in another.
-        self._sizes: LRUCache[tuple[str, str], _Size] = LRUCache(_MOST_RUNS)
+        self._sizes: LRUCache[tuple[str, str], _RunSize] = LRUCache(_MOST_RUNS)
         self._vain: TTLCache[tuple[MetricsQuery, str | None], None] = TTLCache(_MOST_VAIN, VAIN_S, timer=clock.monotonic_s)
         self._hopeless: TTLCache[MetricsQuery, None] = TTLCache(_MOST_VAIN, VAIN_S, timer=clock.monotonic_s)
         # Until when, and for how long that is.
@@ -134,10 +134,10 @@ class WideningPolicy:
         """Note that a wider question's answer is whole."""
         self._unproven.pop(asked, None)
 
-    def _size(self, question: MetricsQuery) -> _Size:
+    def _size(self, question: MetricsQuery) -> _RunSize:
         key = question.run, question.project
         if (size := self._sizes.get(key)) is None:
-            size = self._sizes[key] = _Size()
+            size = self._sizes[key] = _RunSize()
         return size
 
 

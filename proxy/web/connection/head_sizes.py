@@ -1,4 +1,4 @@
-"""What aiohttp's parser is given, and what comes of it, kept within bounds that it doesn't have itself."""
+"""The limit on the size of a request's head, which aiohttp's parser doesn't have."""
 
 from collections.abc import Sequence
 
@@ -12,11 +12,11 @@ MAX_HEAD_BYTES = 32_768
 _Messages = Sequence[tuple[RawRequestMessage, StreamReader]]
 
 
-class BoundedHeads:
-    """aiohttp's parser, as its server uses it.
+class HeadLimit:
+    """aiohttp's parser, as its server uses it, with a limit.
 
-    Refuses heads of more than MAX_HEAD_BYTES, and those that never end. After what could not be parsed it takes nothing in:
-    each error would hold the bytes that it was found in until its turn to be answered.
+    Heads of more than MAX_HEAD_BYTES are refused, and so are those that never end. After bytes that could not be parsed
+    nothing more is taken in: each error would hold the bytes that it was found in until its turn to be answered.
     """
 
     def __init__(self, parser: HttpRequestParser) -> None:
@@ -30,11 +30,11 @@ class BoundedHeads:
 
     @property
     def is_bodied(self) -> bool:
-        """Whether each request whose head has come has its body, too."""
+        """Whether the bodies of all requests whose heads have come are complete."""
         return self._body.is_eof()
 
     def feed_data(self, data: bytes) -> tuple[_Messages, bool, bytes]:
-        """Take bytes; return the requests that begin in them, and what aiohttp's parser says beside. Raises BadHttpMessage."""
+        """Parse bytes; return the requests whose heads end in them, as aiohttp's parser does. Raises BadHttpMessage."""
         if self._broken:
             return (), False, b""
         in_head = self._body.is_eof()

@@ -1,22 +1,24 @@
-"""The HTTP server: aiohttp's own, without its application and router: there is one handler, and the table of routes is ours."""
+"""The HTTP server: aiohttp's own, without its application and its router. All requests go to one handler, `web.handler`."""
 
 import asyncio
-from collections import Counter
-from functools import partial
+from collections.abc import Awaitable
 
 import structlog
 from aiohttp import HttpVersion11, web
 from aiohttp.http_exceptions import InvalidURLError
 
 from proxy.config import model
-from proxy.core.access.networks import household, in_plain_form
+from proxy.core.access.networks import in_plain_form
 from proxy.core.question.form import shown
 from proxy.errors import BadRequest, ProxyError
+from proxy.web.accounting.accounting import Accounting
+from proxy.web.connection.crowd import Crowd
 from proxy.web.connection.half_closed import HalfClosed
-from proxy.web.connection.head_sizes import BoundedHeads
-from proxy.web.handler import handle
-from proxy.web.parts import Parts
+from proxy.web.connection.head_sizes import HeadLimit
+from proxy.web.handler import Handler
+from proxy.web.intake import Intake
 from proxy.web.reply.problem import problem
+from proxy.web.shortcut.seen import SeenRequests
 
 # As long a request line as the upstream takes.
 MAX_LINE_BYTES = 16_384
@@ -26,56 +28,38 @@ _log = structlog.get_logger()
 
 
 class Server(web.Server):
-    """Answers every request with `web.handler.handle`. A handler ends when its client goes away."""
+    """Has every request handled, until it is answered or its client goes away."""
 
-    def __init__(self, parts: Parts) -> None:
-        super().__init__(partial(_answer, parts), handler_cancellation=True)
-        self._parts = parts
-        self._crowd = Crowd(parts.config.server)
+    def __init__(
+        self, settings: model.Server, *, handler: Handler, seen: SeenRequests, intake: Intake, accounting: Accounting
+    ) -> None:
+        super().__init__(_answer, handler_cancellation=True)
+        self._crowd = Crowd(settings)
+        self._handler = handler
+        self._seen = seen
+        self._intake = intake
+        self._accounting = accounting
 
     def __call__(self) -> web.RequestHandler:
-        """Return what speaks HTTP on a new connection; no access log, since requests that matter have lines of their own."""
-        return _Connection(self._parts, self, self._crowd)
+        """Return the protocol of a new connection. There is no access log: requests that matter have lines of their own."""
+        return _Connection(
+            self, self._crowd, handler=self._handler, seen=self._seen, intake=self._intake, accounting=self._accounting
+        )
 
 
-async def _answer(parts: Parts, request: web.BaseRequest) -> web.StreamResponse:
+def _answer(request: web.BaseRequest) -> Awaitable[web.StreamResponse]:
     connection = request.protocol
     if not isinstance(connection, _Connection):
         raise TypeError("a request comes by a connection of this server")
-    connection.answering = True
-    try:
-        return await handle(parts, request, None if request.body_exists else connection.raw)
-    finally:
-        connection.answering = False
-        connection.since_s = asyncio.get_running_loop().time()
-
-
-class Crowd:
-    """The connections there are, in all and of each address."""
-
-    def __init__(self, settings: model.Server) -> None:
-        self._most, self._most_of_one = settings.max_connections, settings.max_connections_per_address
-        self.idle_timeout_s = settings.idle_timeout_s
-        self._by_address: Counter[str] = Counter()
-
-    def enter(self, address: str) -> bool:
-        """Count a connection; return whether there may be one more. A host has many addresses of IPv6: they count as one."""
-        address = household(address)
-        self._by_address[address] += 1
-        return self._by_address[address] <= self._most_of_one and self._by_address.total() <= self._most
-
-    def leave(self, address: str) -> None:
-        """Forget a connection."""
-        address = household(address)
-        self._by_address[address] -= 1
-        if not self._by_address[address]:
-            del self._by_address[address]
+    return connection.answer(request)
 
 
 class _Connection(web.RequestHandler):
-    """Answers what isn't HTTP in the form of all our errors: aiohttp would name itself and its parser's state."""
+    """A client's connection: aiohttp's own, with the shortcut before its parser, bounds, and the proxy's form of errors."""
 
-    def __init__(self, parts: Parts, server: Server, crowd: Crowd) -> None:
+    def __init__(
+        self, server: Server, crowd: Crowd, *, handler: Handler, seen: SeenRequests, intake: Intake, accounting: Accounting
+    ) -> None:
         super().__init__(
             server,
             loop=asyncio.get_running_loop(),
@@ -83,21 +67,24 @@ class _Connection(web.RequestHandler):
             max_line_size=MAX_LINE_BYTES,
             # Nobody looks at a request's body.
             auto_decompress=False,
-            # Idle connections are closed by `_look`: aiohttp sees neither what is unread nor the requests that aren't parsed.
+            # `_look` closes idle connections: aiohttp knows neither what is unread nor the requests that weren't parsed.
             keepalive_timeout=_NEVER_S,
         )
-        self._heads = BoundedHeads(self._parser)  # type: ignore[arg-type]  # aiohttp's own names it by what it may be made of
-        self._parser = self._heads  # type: ignore[assignment]  # all of a parser that a server uses
-        self._parts = parts
+        self._head_limit = HeadLimit(self._parser)  # type: ignore[arg-type]  # aiohttp's own names it by what it may be made of
+        self._parser = self._head_limit  # type: ignore[assignment]  # all of a parser that a server uses
         self._crowd = crowd
+        self._handler = handler
+        self._seen = seen
+        self._intake = intake
+        self._accounting = accounting
         self._address = ""
         self._counted = False
         self._timer: asyncio.TimerHandle | None = None
         self._unread_bytes = 0
-        self.answering = False
-        """Whether a request came that is being answered."""
-        self.raw: bytes | None = None
-        """All bytes that came since the connection was idle, where they came in one piece and end as one request does."""
+        # Whether a request came that is being answered.
+        self._answering = False
+        # All bytes that came since the connection was idle, where they came in one piece and end as one request does.
+        self._raw: bytes | None = None
         self._idle = True
         self._descriptor = -1
         self._answered = self._answered_before = 0
@@ -105,12 +92,21 @@ class _Connection(web.RequestHandler):
         self._writing = False
         self._half_closed: HalfClosed | None = None
         self.since_s = 0.0
-        """Since when nothing came of the client (the event loop's clock)."""
+        """When the client last sent, or read, something (the event loop's clock)."""
 
     @property
     def peername(self) -> str | None:
-        """The address that the connection comes from, an IPv4 address as such: it becomes the `remote` of requests."""
+        """The address that the connection comes from, in plain form: it becomes the `remote` of requests."""
         return self._address or None
+
+    async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer a request that came by this connection."""
+        self._answering = True
+        try:
+            return await self._handler.handle(request, None if request.body_exists else self._raw)
+        finally:
+            self._answering = False
+            self.since_s = asyncio.get_running_loop().time()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin, unless there are too many connections."""
@@ -125,20 +121,19 @@ class _Connection(web.RequestHandler):
             self.transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        """Answer a request that `web.shortcut.seen` knows at once, if none is under way; aiohttp parses all others."""
+        """Answer at once if the bytes are a request that was seen before, and none is under way; else have them parsed."""
         transport = self.transport
         if self._idle and transport is not None and self._takes_more(transport):
-            ready = self._parts.seen.answer(self._address, data)
-            if ready is not None:
-                self._parts.requests += 1
+            prepared = self._seen.answer(self._address, data)
+            if prepared is not None:
                 self.since_s = asyncio.get_running_loop().time()
-                ready.write(transport, self._descriptor)
+                prepared.write(transport, self._descriptor)
                 return
-        self.raw = data if self._idle and data.find(_END_OF_HEAD) == len(data) - len(_END_OF_HEAD) else None
+        self._raw = data if self._idle and data.find(_END_OF_HEAD) == len(data) - len(_END_OF_HEAD) else None
         self._idle = False
         super().data_received(data)
         if len(self._messages) != 1:
-            self.raw = None
+            self._raw = None
         self._knows_interim = self._knows_interim and not any(map(_is_old, self._messages))
 
     def eof_received(self) -> bool:  # type: ignore[override]  # aiohttp's returns None, which asyncio takes for False
@@ -147,7 +142,7 @@ class _Connection(web.RequestHandler):
         (aiohttp ends it at once.)
         """
         transport = self.transport
-        if transport is None or not self._is_asked or not self._heads.is_bodied:
+        if transport is None or not self._is_asked or not self._head_limit.is_bodied:
             return False
         self._answered_before = self._answered
         self._half_closed = HalfClosed(transport, self._waits)
@@ -155,21 +150,21 @@ class _Connection(web.RequestHandler):
 
     @property
     def _is_asked(self) -> bool:
-        """Whether requests are unanswered: the parser's, of which the server doesn't yet know all, included."""
+        """Whether requests are unanswered, those included that are parsed but not yet handled."""
         return self._request_count > self._answered
 
     def _waits(self) -> bool:
-        """Tell whether one request has been waiting since it was asked so last, and the client knows of interim responses."""
+        """Tell whether a request has waited since the last call, and an interim response may be sent before its answer."""
         before, self._answered_before = self._answered_before, self._answered
         return before == self._answered and not self._writing and self._knows_interim
 
     def _takes_more(self, transport: asyncio.WriteTransport) -> bool:
-        return not (self._parts.draining or transport.get_write_buffer_size() or transport.is_closing())
+        return not (self._intake.draining or transport.get_write_buffer_size() or transport.is_closing())
 
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
-        """Write a response. Where it answered all that the client has sent, and more may come, the connection is idle again.
+        """Write a response. The connection is idle again if all that the client has sent is answered, and more may come.
 
         That is so only while each request comes in one piece, by itself: after anything else nobody but the parser knows where
         a request begins.
@@ -181,11 +176,11 @@ class _Connection(web.RequestHandler):
         if self._half_closed is not None and not self._is_asked:
             self.close()
         stays = bool(finished[0].keep_alive) and not finished[1]
-        self._idle = stays and self.raw is not None and not request.body_exists and not self._messages
+        self._idle = stays and self._raw is not None and not request.body_exists and not self._messages
         return finished
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """End."""
+        """Forget the connection."""
         if self._timer is not None:
             self._timer.cancel()
         if self._half_closed is not None:
@@ -196,21 +191,24 @@ class _Connection(web.RequestHandler):
         super().connection_lost(exc)
 
     def resume_writing(self) -> None:
-        """Go on: the client has read. A body goes out in portions, so that what is unread may be as much as it was before."""
+        """Go on writing, since the client has read.
+
+        That is noted here, since `_look` would miss it: with the next chunk of a body as much is unread as before.
+        """
         super().resume_writing()
         self.since_s = asyncio.get_running_loop().time()
 
     def _look(self) -> None:
-        """Close a connection whose client neither sends a request nor reads its answer.
+        """Close the connection if its client neither sends a request nor reads its answer.
 
-        Looked at every so often, instead of setting a timer for each request: that would cost every hit.
+        A look now and then does in place of a timer for each request, which would cost every hit.
         """
         transport = self.transport
         if transport is None:
             return
         now_s = asyncio.get_running_loop().time()
         unread_bytes = transport.get_write_buffer_size()
-        if unread_bytes != self._unread_bytes or (self.answering and not unread_bytes):
+        if unread_bytes != self._unread_bytes or (self._answering and not unread_bytes):
             self._unread_bytes, self.since_s = unread_bytes, now_s
         if now_s - self.since_s >= self._crowd.idle_timeout_s:
             transport.abort()
@@ -224,12 +222,12 @@ class _Connection(web.RequestHandler):
         self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
     ) -> web.StreamResponse:
         """Return the response to a request that could not be parsed, or whose handler failed; the connection ends with it."""
-        request_id = self._parts.ids.of(request)
+        request_id = self._accounting.id_of(request)
         if status < 500:
             # What stands before the parser's first colon says what is wrong; after it come the bytes, credentials among them.
             # Of a target that is no URL it shows nothing but the target.
-            told = "the target is no URL" if isinstance(exc, InvalidURLError) else message or str(exc)
-            wrong = shown(told.strip().partition("\n")[0].partition(":")[0])
+            reason = "the target is no URL" if isinstance(exc, InvalidURLError) else message or str(exc)
+            wrong = shown(reason.strip().partition("\n")[0].partition(":")[0])
             error: ProxyError = BadRequest(f"not a request that HTTP/1.1 allows: {wrong}")
             _log.info("request.unreadable", reason=wrong, request_id=request_id)
         else:
@@ -237,7 +235,7 @@ class _Connection(web.RequestHandler):
             _log.error("request.crashed", request_id=request_id, exc_info=exc)
         if request.writer.output_size > 0:
             raise ConnectionError("part of an answer has gone out already")
-        self._parts.telemetry.counted("none", error.code, 0.0)
+        self._accounting.unreadable(error)
         response = problem(error, request_id=request_id)
         response.headers["X-Request-ID"] = request_id
         response.headers["Server"] = "pluto-proxy"
@@ -246,5 +244,5 @@ class _Connection(web.RequestHandler):
 
 
 def _is_old(asked: tuple[object, object]) -> bool:
-    """Tell whether a request is of HTTP/1.0 (what could not be parsed has no version, and its answer is the last)."""
+    """Tell whether a request is of HTTP/1.0. (What could not be parsed has no version; its answer is the connection's last.)"""
     return getattr(asked[0], "version", HttpVersion11) < HttpVersion11

@@ -14,7 +14,7 @@ from multidict import CIMultiDict
 from proxy.core.question.form import shown
 from proxy.errors import OriginRefused
 
-# What a page may read beside the fields that it always may.
+# The fields that a page may read, beside those that any page may.
 _EXPOSED = (
     "Age, Cache-Status, Content-Encoding, Date, ETag, RateLimit, Retry-After, WWW-Authenticate, "
     "X-Pluto-Complete-Through, X-Request-ID"
@@ -25,18 +25,17 @@ _MOST_NAMES = 32
 
 
 class Cors:
-    """The listed origins."""
+    """The listed origins, and the header fields that their pages need."""
 
     def __init__(self, origins: Collection[str]) -> None:
         self._origins = frozenset(origins)
 
-    def dress(self, headers: "CIMultiDict[str]", origin: str | None) -> None:
+    def add(self, headers: "CIMultiDict[str]", origin: str | None) -> None:
         """Add to a response's headers what lets a page of this origin read it."""
         if not self._origins:
             return
         # Whether or not this request had one: a cache in between must not hand one origin's answer to another.
-        vary = headers.get("Vary")
-        headers["Vary"] = "Origin" if vary is None else f"{vary}, Origin"
+        add_vary(headers, "Origin")
         if origin in self._origins:
             headers["Access-Control-Allow-Origin"] = origin
             headers["Access-Control-Allow-Credentials"] = "true"
@@ -49,10 +48,10 @@ class Cors:
                 f"pages of {shown(origin)!r} may not read through this proxy; its operator can list it in server.cors_origins"
             )
         response = web.Response(status=204)
-        self.dress(response.headers, origin)
+        self.add(response.headers, origin)
         response.headers["Access-Control-Allow-Methods"] = "GET, HEAD"
         response.headers["Access-Control-Max-Age"] = str(_PREFLIGHT_S)
-        # Fields that mean nothing here do no harm, so that no dashboard's library stumbles over one of its own.
+        # All names are allowed: fields that mean nothing here do no harm, and libraries add their own.
         names = [name.strip() for name in asked_headers.split(",")[:_MOST_NAMES]]
         if names := [name for name in names if _NAME.fullmatch(name)]:
             response.headers["Access-Control-Allow-Headers"] = ", ".join(names)
@@ -60,7 +59,13 @@ class Cors:
         return response
 
 
+def add_vary(headers: "CIMultiDict[str]", name: str) -> None:
+    """Say in a response's headers that it depends on one more field of the request."""
+    vary = headers.get("Vary")
+    headers["Vary"] = name if vary is None else f"{vary}, {name}"
+
+
 def is_preflight(request: web.BaseRequest) -> bool:
-    """Tell a browser's question whether it may ask from any other OPTIONS request."""
+    """Tell whether a request is a preflight, by which browsers ask whether a page may send the request itself."""
     headers = request.headers
     return request.method == "OPTIONS" and "Origin" in headers and "Access-Control-Request-Method" in headers

@@ -1,4 +1,4 @@
-"""Who asks, and whether they may ask at all: judged for every request anew, before anything else is done about it.
+"""Who sent a request, and whether they may ask at all. Each request is judged anew, before anything else is done about it.
 
 Where neither networks nor tokens are configured nothing is looked at: what a client sends in `Authorization` plays no part.
 """
@@ -7,17 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from aiohttp import web
-from multidict import CIMultiDict
 
 from proxy.clock import Clock
 from proxy.config.model import Access
 from proxy.core.access.grants import ANYBODY, Grant, read_bearer
 from proxy.core.access.networks import Address, Networks, client_address, read_address
-from proxy.core.question.form import shown
-from proxy.errors import AdminRefused, BadRequest, NetworkRefused, Unauthorized
+from proxy.errors import AdminRefused, BadRequest, NetworkRefused, ScopeRefused, Unauthorized
 from proxy.service.access.tokens import Tokens
 
-# What something that forwards a request adds to it: one of these, or a field whose name begins so.
+# The fields that a forwarding proxy adds to a request, and how the names of others begin.
 _FORWARDED = frozenset({"forwarded", "via", "x-real-ip"})
 _FORWARDED_STEM = "x-forwarded-"
 _MISSING = (
@@ -29,21 +27,28 @@ _EXPIRED = "the token has expired; the proxy's operator gives out new ones"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Visit:
-    """A request as it is judged: by whom, from where (`""`: nobody looked), and why it is refused, None where it isn't."""
+    """Who sent a request, from which address (`""` where nobody looked), and why it is refused (None where it isn't)."""
 
     grant: Grant = ANYBODY
     address: str = ""
     refusal: BadRequest | None = None
 
     def check(self) -> None:
-        """Raise what it is refused with."""
+        """Raise the refusal, if there is one."""
         if self.refusal is not None:
             raise self.refusal
 
     def check_network(self) -> None:
-        """Raise NetworkRefused if that is what it is refused with."""
+        """Raise the refusal, if it is for the network that the request comes from."""
         if isinstance(self.refusal, NetworkRefused):
             raise self.refusal
+
+    def check_unlimited(self) -> None:
+        """Raise ScopeRefused for a token that is limited to projects: counts tell whether others' questions have answers."""
+        if self.grant.projects is not None:
+            raise ScopeRefused(
+                "this token is limited to projects: what is told about the proxy as a whole takes one that isn't"
+            )
 
 
 _ANY_VISIT = Visit()
@@ -68,16 +73,27 @@ class Guard:
         if self._looks_at_addresses:
             found = self._address(request)
             if self._networks and found not in self._networks:
-                told = "an address that cannot be told" if found is None else str(found)
-                return Visit(refusal=NetworkRefused(f"the request comes from {told}, which is in none of access.networks"))
+                source = "an address that cannot be told" if found is None else str(found)
+                return Visit(refusal=NetworkRefused(f"the request comes from {source}, which is in none of access.networks"))
             address = "" if found is None else str(found)
         try:
             return Visit(grant=self._grant(request.headers.getall("Authorization", ())), address=address)
         except Unauthorized as exc:
             return Visit(address=address, refusal=exc)
 
+    def judge_again(self, request: web.BaseRequest, before: Visit) -> Visit:
+        """Judge a request once more, after it waited: meanwhile its token may have been revoked, or its grant changed.
+
+        Raises Unauthorized unless the one who asks may still see what they might see `before`.
+        """
+        again = self.judge(request)
+        again.check()
+        if again.grant.visibility != before.grant.visibility:
+            raise Unauthorized("what the token may see was changed a moment ago; ask again", given=True)
+        return again
+
     def check_admin(self, visit: Visit, request: web.BaseRequest) -> None:
-        """Raise AdminRefused unless the one who asks may manage the proxy: an admin, or anybody on this machine without tokens.
+        """Raise AdminRefused unless the sender may manage the proxy: an admin or, without tokens, anybody on this machine.
 
         What came by way of something that forwards is not from this machine, whoever vouches for it: such a proxy is believed
         about who may read, and one that passes on what a client wrote would let in anybody.
@@ -90,19 +106,13 @@ class Guard:
         if peer is None or not peer.is_loopback or any(map(_tells_of_forwarding, request.headers)):
             raise AdminRefused("without tokens the proxy is managed from its own machine only, and directly")
 
-    def dress(self, headers: "CIMultiDict[str]") -> None:
-        """Say in a response's headers that it depends on the token."""
-        if self._tokens is not None:
-            vary = headers.get("Vary")
-            headers["Vary"] = "Authorization" if vary is None else f"{vary}, Authorization"
-
     @property
     def generation(self) -> int:
-        """A number that is another one whenever a token may grant something else."""
+        """A number that changes whenever a token may grant something else."""
         return 0 if self._tokens is None else self._tokens.generation
 
     def stands(self, visit: Visit) -> bool:
-        """Tell whether what was judged before would be judged alike, while the generation is the same."""
+        """Tell whether a request that was judged before would be judged alike now, while the generation is the same."""
         return visit.refusal is None and visit.grant.expires_at_s > self._clock.now_s()
 
     def _grant(self, lines: Sequence[str]) -> Grant:
@@ -128,8 +138,3 @@ class Guard:
 def _tells_of_forwarding(name: str) -> bool:
     name = name.lower()
     return name in _FORWARDED or name.startswith(_FORWARDED_STEM)
-
-
-def told(visit: Visit) -> dict[str, str]:
-    """Return what a log line says about who asked."""
-    return {"token": shown(visit.grant.name)} if visit.grant.name else {}

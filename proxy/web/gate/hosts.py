@@ -4,24 +4,31 @@ A page from anywhere can make a browser resolve its own host name to 127.0.0.1 a
 rebinding). The browser then names that host, which is neither a loopback name nor one that the operator allowed.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from proxy.config.model import is_loopback
 from proxy.core.question.form import shown
 from proxy.errors import WrongHost
 
 
-def check_host(hosts: list[str], allowed: Collection[str]) -> None:
-    """Raise WrongHost unless the request names exactly one host, a loopback one or one of `allowed` (lower case)."""
-    if len(hosts) == 1:
-        name = host_name(hosts[0])
-        if name and (is_loopback(name) or name in allowed):
-            return
-    named = " and ".join(repr(shown(host)) for host in hosts[:2]) or "none"
-    raise WrongHost(
-        f"the request names the host {named}, which this proxy does not answer for; "
-        "use its loopback address, or add the name to server.allowed_hosts"
-    )
+class AllowedHosts:
+    """The hosts that requests may name: loopback ones, and those that the operator allowed."""
+
+    def __init__(self, names: Collection[str]) -> None:
+        """`names`: the operator's, in lower case."""
+        self._names = names
+
+    def check(self, hosts: Sequence[str]) -> None:
+        """Raise WrongHost unless a request names exactly one host, and one of these."""
+        if len(hosts) == 1:
+            name = host_name(hosts[0])
+            if name and (is_loopback(name) or name in self._names):
+                return
+        named = " and ".join(repr(shown(host)) for host in hosts[:2]) or "none"
+        raise WrongHost(
+            f"the request names the host {named}, which this proxy does not answer for; "
+            "use its loopback address, or add the name to server.allowed_hosts"
+        )
 
 
 def host_name(host: str) -> str:

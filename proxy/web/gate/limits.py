@@ -1,21 +1,33 @@
-"""How often (`core.access.client_rates`) and how much at once one client may ask. Beyond that it waits, then it is refused."""
+"""How often one client may ask (`core.access.client_rates`), and how much at once. What is beyond waits, or is refused."""
 
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from aiohttp import web
+
 from proxy.clock import Clock
 from proxy.config.model import Access
 from proxy.core.access.client_rates import ClientRates
+from proxy.core.access.networks import household
 from proxy.errors import ClientLimited, TooManyRequests
+from proxy.web.gate.guard import Visit
 
-# Somebody who waits holds a connection: of one client so many do at most.
+# Each request that waits holds a connection: so many of one client do at most.
 _MOST_WAITING = 1_000
 
 
+def client_of(request: web.BaseRequest, visit: Visit) -> str:
+    """Return the client that a request counts for: its token's name, or the address it comes from where there are no tokens.
+
+    By the client it is limited, and waits for its turn upstream.
+    """
+    return f"token {visit.grant.name}" if visit.grant.name else household(visit.address or request.remote or "")
+
+
 class ClientLimits:
-    """The limits of all clients; a client is a token's name, or an address where there are no tokens."""
+    """The limits of all clients."""
 
     def __init__(self, settings: Access, clock: Clock) -> None:
         rate_per_s, self._concurrency = settings.client_rate_per_s, settings.client_concurrency
@@ -28,12 +40,12 @@ class ClientLimits:
         self.delayed = self.refused = 0
 
     def take_at_once(self, client: str, now_s: float) -> bool:
-        """Account for a request that takes no time, unless it would have to wait (`now_s`: monotonic clock)."""
+        """Take account of a request that is answered at once (`now_s`: monotonic clock); return False where it has to wait."""
         return self._rates is None or self._rates.take(client, now_s, patience_s=0.0) is not None
 
     @asynccontextmanager
     async def admitted(self, client: str, *, deadline_s: float) -> AsyncIterator[None]:
-        """Wait for a client's turn, and hold it.
+        """Wait for a client's turn, and hold it for as long as the context lasts.
 
         Raises ClientLimited, saying when to come again, where that would take until after `deadline_s` (monotonic clock).
         """
@@ -83,7 +95,7 @@ class ClientLimits:
             raise
 
     def _leave(self, client: str) -> None:
-        """Hand the turn to whoever waits, or give it back."""
+        """Give the turn to the next request that waits, or back."""
         line = self._waiting.get(client, ())
         while line:
             turn = self._waiting[client].popleft()

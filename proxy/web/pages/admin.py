@@ -1,7 +1,7 @@
 """`/admin/`: what the proxy holds and does, and purging.
 
-For those who manage the proxy (`web.gate.guard`), and for no other origin's pages: these get no CORS headers, may not send what
-takes a preflight, and nothing is changed but by a POST of JSON, which takes one.
+These pages are for those who manage the proxy (`web.gate.guard`), and for no page of another origin: such a page gets no CORS
+headers, may not send what takes a preflight, and nothing is changed but by a POST of JSON, which takes one.
 """
 
 import asyncio
@@ -13,77 +13,101 @@ import msgspec
 import structlog
 from aiohttp import web
 
+from proxy.clock import Clock
 from proxy.core.freshness.purge import Purge
 from proxy.core.question.form import shown
 from proxy.core.question.routes import METRICS
 from proxy.core.surrogates import STAND_IN, read_json
 from proxy.errors import BadQuery, BadRequest, Fault, MethodNotAllowed, NotFound, NotJson, OriginRefused
-from proxy.web.gate.guard import Visit
-from proxy.web.gate.targets import Target
-from proxy.web.pages.health import health_document
-from proxy.web.parts import Parts
+from proxy.service.purging import Purging
+from proxy.telemetry import Usage
+from proxy.web.accounting.context import RequestContext
+from proxy.web.gate.guard import Guard
+from proxy.web.pages.health import Health
+from proxy.web.reading.targets import Target
 
 PREFIX = "/admin/"
 _MOST_BYTES = 65_536
 _BODY_S = 10.0
 _RUN = METRICS.parameters[0].kind
 _LONGEST = 1_000
+# Returns the document of a page, from the query of the request.
+_Page = Callable[[RequestContext, str], Awaitable[dict[str, object]]]
 _object = msgspec.json.Decoder(dict[str, object])
 _log = structlog.get_logger()
 
 
-async def admin(parts: Parts, visit: Visit, request: web.BaseRequest, target: Target) -> web.Response:
-    """Answer a request to a path that begins with PREFIX. Raises BadRequest."""
-    path, query = target.path, target.query
-    _check_page(request, target.hosts)
-    parts.guard.check_admin(visit, request)
-    if (handler := _ROUTES.get(path)) is None:
-        raise NotFound(f"{shown(path)} is not one of {', '.join(_ROUTES)}")
-    methods, answer = handler
-    if request.method not in methods:
-        raise MethodNotAllowed(f"{path} takes {' and '.join(methods)}", allowed=", ".join(methods))
-    document = await answer(parts, visit, request, query)
-    headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
-    return web.Response(body=msgspec.json.encode(document), content_type="application/json", headers=headers)
+class Admin:
+    """The pages under PREFIX."""
 
-
-async def _state(parts: Parts, _visit: Visit, _request: web.BaseRequest, _query: str) -> dict[str, object]:
-    return health_document(parts) | {
-        "requests": parts.requests,
-        "purges": parts.purging.purges.count,
-        "series_bytes": parts.shelves.size_bytes,
-        "runs_refreshing": parts.series.deltas.in_flight,
-    }
-
-
-async def _usage(parts: Parts, _visit: Visit, _request: web.BaseRequest, _query: str) -> dict[str, object]:
-    tokens = [
-        {
-            "token": name or None,
-            "requests": used.outcomes.total(),
-            "outcomes": dict(used.outcomes),
-            "upstream_calls": used.upstream_calls,
-            "body_bytes": used.body_bytes,
+    def __init__(
+        self,
+        *,
+        guard: Guard,
+        health: Health,
+        usage: Usage,
+        purging: Purging,
+        clock: Clock,
+        counts: Mapping[str, Callable[[], int]],
+    ) -> None:
+        """`counts`: what `/admin/state` says beside the state of health, by name."""
+        self._guard = guard
+        self._health = health
+        self._token_usage = usage
+        self._purging = purging
+        self._clock = clock
+        self._counts = counts
+        self._pages: Mapping[str, tuple[tuple[str, ...], _Page]] = {
+            "/admin/state": (("GET", "HEAD"), self._state),
+            "/admin/usage": (("GET", "HEAD"), self._usage),
+            "/admin/purge": (("POST",), self._purge),
         }
-        for name, used in sorted(parts.telemetry.usage.by_token.items())
-    ]
-    return {"tokens": tokens}
 
+    async def respond(self, context: RequestContext, target: Target) -> web.Response:
+        """Return the response to a request for a path that begins with PREFIX. Raises BadRequest."""
+        request, path = context.request, target.path
+        _check_page(request, target.hosts)
+        self._guard.check_admin(context.visit, request)
+        if (found := self._pages.get(path)) is None:
+            raise NotFound(f"{shown(path)} is not one of {', '.join(self._pages)}")
+        methods, page = found
+        if request.method not in methods:
+            raise MethodNotAllowed(f"{path} takes {' and '.join(methods)}", allowed=", ".join(methods))
+        document = await page(context, target.query)
+        headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+        return web.Response(body=msgspec.json.encode(document), content_type="application/json", headers=headers)
 
-async def _purge(parts: Parts, visit: Visit, request: web.BaseRequest, query: str) -> dict[str, object]:
-    purge = _read_purge(await _json(request), query, at_s=parts.clock.now_s())
-    asked = {name: value for name in ("project", "run", "metric") if (value := getattr(purge, name)) is not None}
-    purged = await parts.purging.purge(purge)
-    told = {"mode": "soft" if purge.soft else "hard", **msgspec.to_builtins(purged)}
-    _log.warning(
-        "cache.purged",
-        by=shown(visit.grant.name) if visit.grant.name else "loopback",
-        address=visit.address or request.remote or "",
-        request_id=parts.ids.of(request),
-        what={name: shown(value) for name, value in asked.items()} or "everything",
-        **told,
-    )
-    return {"purged": asked or "everything", **told}
+    async def _state(self, _context: RequestContext, _query: str) -> dict[str, object]:
+        return self._health.document() | {name: read() for name, read in self._counts.items()}
+
+    async def _usage(self, _context: RequestContext, _query: str) -> dict[str, object]:
+        tokens = [
+            {
+                "token": name or None,
+                "requests": used.outcomes.total(),
+                "outcomes": dict(used.outcomes),
+                "upstream_calls": used.upstream_calls,
+                "body_bytes": used.body_bytes,
+            }
+            for name, used in sorted(self._token_usage.by_token.items())
+        ]
+        return {"tokens": tokens}
+
+    async def _purge(self, context: RequestContext, query: str) -> dict[str, object]:
+        request, visit = context.request, context.visit
+        purge = _read_purge(await _json(request), query, at_s=self._clock.now_s())
+        named = {name: value for name in ("project", "run", "metric") if (value := getattr(purge, name)) is not None}
+        purged = await self._purging.purge(purge)
+        result = {"mode": "soft" if purge.soft else "hard", **msgspec.to_builtins(purged)}
+        _log.warning(
+            "cache.purged",
+            by=shown(visit.grant.name) if visit.grant.name else "loopback",
+            address=visit.address or request.remote or "",
+            request_id=context.request_id,
+            what={name: shown(value) for name, value in named.items()} or "everything",
+            **result,
+        )
+        return {"purged": named or "everything", **result}
 
 
 def _read_purge(body: Mapping[str, object], query: str, *, at_s: float) -> Purge:
@@ -159,11 +183,3 @@ def _check_page(request: web.BaseRequest, hosts: Sequence[str]) -> None:
         foreign = True
     if foreign or request.headers.get("Sec-Fetch-Site", "none") not in {"none", "same-origin"}:
         raise OriginRefused("pages of other origins manage nothing here")
-
-
-_Answer = Callable[[Parts, Visit, web.BaseRequest, str], Awaitable[dict[str, object]]]
-_ROUTES: Mapping[str, tuple[tuple[str, ...], _Answer]] = {
-    "/admin/state": (("GET", "HEAD"), _state),
-    "/admin/usage": (("GET", "HEAD"), _usage),
-    "/admin/purge": (("POST",), _purge),
-}

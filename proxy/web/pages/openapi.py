@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 import msgspec
+from aiohttp import web
 
 from proxy import __version__
 from proxy.core.question.parameters import Parameter, Schema
@@ -31,6 +32,8 @@ from proxy.errors import (
     UpstreamTimeout,
     WrongHost,
 )
+from proxy.web.gate.access_headers import AccessHeaders
+from proxy.web.reply.answer import CACHE_CONTROL
 from proxy.web.reply.problem import CONTENT_TYPE
 
 PATH = "/openapi.json"
@@ -71,8 +74,23 @@ _TOKEN = {"token": {"type": "http", "scheme": "bearer", "description": "one of t
 _NEEDED: Sequence[Schema] = [{"token": []}]
 
 
-def document(routes: Iterable[Route], *, tokens: bool) -> bytes:
-    """Return the document as JSON; `tokens`: whether they are needed."""
+class OpenApi:
+    """The page with the document."""
+
+    def __init__(self, routes: Iterable[Route], access_headers: AccessHeaders, *, tokens: bool) -> None:
+        """`tokens`: whether they are needed."""
+        self._document = _document(routes, tokens=tokens)
+        self._access_headers = access_headers
+
+    def respond(self, request: web.BaseRequest) -> web.Response:
+        """Return the response to a request for the page."""
+        headers = {"Cache-Control": CACHE_CONTROL}
+        response = web.Response(body=self._document, content_type="application/json", headers=headers)
+        self._access_headers.add(response, request)
+        return response
+
+
+def _document(routes: Iterable[Route], *, tokens: bool) -> bytes:
     paths = {route.path: {"get": _operation(route)} for route in routes}
     schemas = {"schemas": {"Problem": _problem()}, "responses": _error_responses()}
     return msgspec.json.encode(
@@ -94,7 +112,7 @@ def _operation(route: Route) -> dict[str, object]:
     parameters = [_parameter(parameter, "query") for parameter in route.parameters]
     if route.segment is not None:
         parameters.insert(0, _parameter(route.segment, "path"))
-    headers = {name: {"schema": {"type": kind}, "description": told} for name, (kind, told) in _HEADERS.items()}
+    headers = {name: {"schema": {"type": kind}, "description": text} for name, (kind, text) in _HEADERS.items()}
     return {
         "operationId": route.name,
         "summary": route.summary,
@@ -120,12 +138,12 @@ def _parameter(parameter: Parameter, where: str) -> dict[str, object]:
 
 
 def _error_responses() -> dict[str, object]:
-    """Return a response for each status; errors that share one are told together."""
+    """Return a response for each status; errors that share one are described together."""
     by_status: dict[int, list[str]] = {}
     for error in _ERRORS:
         by_status.setdefault(error.status, []).append(f"`{error.code}`: {error.title}")
     content = {CONTENT_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    return {str(status): {"description": "; ".join(told), "content": content} for status, told in sorted(by_status.items())}
+    return {str(status): {"description": "; ".join(texts), "content": content} for status, texts in sorted(by_status.items())}
 
 
 def _problem() -> Schema:
@@ -140,7 +158,7 @@ def _problem() -> Schema:
 
 
 def _own_paths(*, tokens: bool) -> dict[str, object]:
-    told = {
+    texts = {
         "/livez": "200 while the process lives",
         "/readyz": "200 while requests are taken; names what is wrong. With `?verbose` as JSON",
         "/metrics": "for Prometheus",
@@ -156,5 +174,5 @@ def _own_paths(*, tokens: bool) -> dict[str, object]:
                 **({"security": open_[path]} if path in open_ else {}),
             }
         }
-        for path, text in told.items()
+        for path, text in texts.items()
     }

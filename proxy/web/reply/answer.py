@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from aiohttp import web
 
@@ -10,43 +10,34 @@ from proxy.core.freshness.entry import Coding
 from proxy.core.freshness.outcome import Outcome, cache_status
 from proxy.core.http.validators import etag, matched
 from proxy.core.question.query import Query
-from proxy.service.reader import Answer
-from proxy.web.reply.portions import PORTION_BYTES, portions
+from proxy.service.answering import Represented
+from proxy.web.reply.chunks import CHUNK_BYTES, chunks
 
-# Browsers and the proxies before them keep nothing without asking: they are told in 304s that they have it already, and how old
-# it may be is promised in one place, here.
+# Browsers, and proxies before this one, use nothing that they keep without asking: a 304 costs little, and so only this proxy
+# decides how old an answer may be.
 CACHE_CONTROL = "private, no-cache"
 _SHOWN_NAMES = 5
-# So much is handed to the transport at a time: about 0.5 ms.
-_PART_BYTES = 2**20
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Representation:
-    """The form in which an entry is sent."""
-
-    coding: Coding
-    body: bytes
-
-
-class _LetGo(web.Response):
-    """Holds its body until it is written: the server keeps a response until its connection's next request, maybe for hours."""
+class _Response(web.Response):
+    """Lets go of its body once written: the server holds a response until its connection's next request, maybe for hours."""
 
     async def write_eof(self, data: bytes = b"") -> None:
-        """Write a large body portion by portion, as the client reads it, then the end; let go of the body."""
+        """Write a large body chunk by chunk, as the client reads it, then the end; let go of the body."""
         body = self.body
-        if isinstance(body, bytes) and len(body) > PORTION_BYTES and not self._must_be_empty_body:
-            for portion in portions(body):
-                await self.write(portion)
-                # A client may take it as fast as it comes.
+        if isinstance(body, bytes) and len(body) > CHUNK_BYTES and not self._must_be_empty_body:
+            for chunk in chunks(body):
+                await self.write(chunk)
+                # Others have their turn in between: a client may read as fast as we write.
                 await asyncio.sleep(0)
             self.body = None
         await super().write_eof(data)
         self.body = None
 
 
-def respond(answer: Answer, query: Query, form: Representation, if_none_match: str | None) -> web.Response:
+def respond(found: Represented, query: Query, if_none_match: str | None) -> web.Response:
     """Return the response to a GET or HEAD: 304 without a body where the client has the answer already."""
+    answer, coding = found.answer, found.coding
     headers = {
         "Cache-Control": CACHE_CONTROL,
         "Vary": "Accept-Encoding",
@@ -56,14 +47,14 @@ def respond(answer: Answer, query: Query, form: Representation, if_none_match: s
     if answer.entry.through is not None:
         headers["X-Pluto-Complete-Through"] = str(answer.entry.through)
     if answer.entry.status == 200:
-        had = matched(if_none_match, answer.entry, form.coding) if if_none_match is not None else None
-        headers["ETag"] = etag(answer.entry, had or form.coding)
+        had = matched(if_none_match, answer.entry, coding) if if_none_match is not None else None
+        headers["ETag"] = etag(answer.entry, had or coding)
         if had is not None:
             return web.Response(status=304, headers=headers)
     headers["Content-Type"] = "application/json"
-    if form.coding is not Coding.IDENTITY:
-        headers["Content-Encoding"] = form.coding
-    return _LetGo(status=answer.entry.status, body=form.body, headers=headers)
+    if coding is not Coding.IDENTITY:
+        headers["Content-Encoding"] = coding
+    return _Response(status=answer.entry.status, body=found.body, headers=headers)
 
 
 def _with_unknown(outcome: Outcome, query: Query) -> Outcome:

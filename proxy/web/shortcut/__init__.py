@@ -1,1 +1,1 @@
-"""shortcut."""
+"""Hits that were answered before, answered again from what is remembered of them."""

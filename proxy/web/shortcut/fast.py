@@ -1,20 +1,20 @@
-"""The fast path: a hit that was answered before, answered again without deciding it anew.
+"""The fast path: a hit that was answered before is answered again without deciding everything anew.
 
-It is a shortcut past the room's other files, and with `web.shortcut.seen` before it the only one. What it remembers is the
-outcome of the whole way (host and query judged, entry found, plan made, coding chosen, tag compared) for one text of a request;
-what it checks each time is everything that could make that outcome another one:
+The fast path, with `web.shortcut.seen` before it, is the only shortcut past the rest of the room. It remembers by the text of a
+request what the ordinary way came to: host and query judged, entry found, plan made, coding chosen, tag compared. Each time it
+checks whatever could make the ordinary way come to something else:
 
-- the bytes of the request that the outcome depends on are the same: target, method, and the header fields that are read;
-- whoever asks may see the same: who they are was judged for this very request before, and the projects that they are limited to
-  are part of what a hit is remembered by;
-- the key in use, and so the namespace, is the same;
-- memory holds the very same entry under that question: a refresh, a purge, another coding that has become ready, or the
-  upstream's 404 puts another one there, or none;
+- the text is the same: the target, the method, and the header fields that are read;
+- the asker may see the same: the guard has judged this very request, and the projects that the asker is limited to are part of
+  the text;
+- the key in use is the same, and so is the namespace;
+- memory holds the very same entry: a refresh, a purge, a new coding, or a 404 of the upstream's puts another one in its place,
+  or none;
 - the entry is fresh, and as new as the request demands. A fresh entry is served in every condition of the upstream
-  (`core.freshness.plan`), so nothing else of the upstream's state matters;
+  (`core.freshness.plan`), so that nothing else of the upstream's state matters;
 - the client need not wait for its rate.
 
-Where any of that fails the request goes the ordinary way. What differs from one answer to the next (age, time to live, date,
+Where a check fails the request goes the ordinary way. What differs from one answer to the next (age, time to live, date,
 request id) is written anew; counters and the log see the hit like any other.
 """
 
@@ -32,33 +32,32 @@ from proxy.core.freshness.entry import Coding, Entry
 from proxy.core.freshness.outcome import NAME
 from proxy.core.freshness.verdict import Lifetimes, Verdict, age_s, judge, stale_s
 from proxy.core.question.query import Query
+from proxy.service.answering import Represented
 from proxy.service.lifetimes.run_lifetimes import RunLifetimes
-from proxy.service.reader import Answer
 from proxy.service.tenancy import Tenancy, Tenant
 from proxy.store.memory import MemoryStore
-from proxy.telemetry import Telemetry
+from proxy.web.accounting.accounting import Accounting
+from proxy.web.accounting.context import RequestContext
 from proxy.web.gate.guard import Visit
 from proxy.web.gate.limits import ClientLimits
-from proxy.web.reply.ids import RequestIds
-from proxy.web.reply.summed import SummedLog
-from proxy.web.shortcut.prepared import Ready
+from proxy.web.shortcut.prepared import Prepared
 
-# What the outcome depends on, beside target and method.
+# What the answer depends on, beside target, method and what the asker may see.
 _FIELDS = ("Host", "Origin", "Accept-Encoding", "If-None-Match", "Cache-Control", "Pragma")
 _VARYING = frozenset({"Age", "Cache-Status", "X-Request-ID", "Date"})
 _MOST = 4_096
-# A request that a client or a browser sends is some hundred characters; who writes more must not fill the memory.
+# Clients and browsers send some hundred characters; a client that sends more must not fill the memory.
 _LONGEST_TEXT = 2_000
-Text = tuple[str | tuple[str, ...], ...]
+# What the answer to a request depends on, as it stands in the request.
+RequestText = tuple[str | tuple[str, ...], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hit:
-    """What one text of a request comes to, as long as memory holds the entry.
+    """What the text of a request comes to, as long as memory holds the entry.
 
     The entry is held weakly: memory alone decides what is kept. `oldest_s` is the greatest age in seconds that the request
-    accepts, `head` the status line and the fields that stay the same; `coding` is None where
-    no body follows.
+    accepts. `head` is the status line and those fields that stay the same. `coding` is None where no body follows.
     """
 
     tenant: Tenant
@@ -73,51 +72,37 @@ class Hit:
 
 
 class FastPath:
-    """Remembers hits by the text of their requests."""
+    """Remembers hits by the text of their requests, and answers such requests again."""
 
     def __init__(
         self,
         *,
         memory: MemoryStore,
         tenancy: Tenancy,
-        clock: Clock,
         lifetimes: RunLifetimes,
         limits: ClientLimits,
-        ids: RequestIds,
-        summed: SummedLog,
-        telemetry: Telemetry,
+        accounting: Accounting,
+        clock: Clock,
     ) -> None:
         self._memory = memory
         self._tenancy = tenancy
-        self._clock = clock
         self._lifetimes = lifetimes
         self._limits = limits
-        self._ids = ids
-        self._summed = summed
-        self._telemetry = telemetry
-        self._hits: LRUCache[Text, Hit] = LRUCache(_MOST)
+        self._accounting = accounting
+        self._clock = clock
+        self._hits: LRUCache[RequestText, Hit] = LRUCache(_MOST)
         self._date_s: int | None = None
         self._date = b""
 
-    def text(self, request: web.BaseRequest, scope: str) -> Text | None:
-        """Return what the outcome of a request depends on; None where it must go the ordinary way.
+    def find(self, request: web.BaseRequest, visit: Visit) -> Hit | None:
+        """Return what a request came to before; None where it didn't, or must go the ordinary way."""
+        text = _text(request, visit)
+        return None if text is None else self._hits.get(text)
 
-        That is anything but HTTP/1.1 on a connection that stays open, and whatever has a body. `scope` stands for what the
-        one who asks may see.
-        """
-        if request.version != HttpVersion11 or not request.keep_alive or request.body_exists:
-            return None
-        getall = request.headers.getall
-        return (request.raw_path, request.method, scope, *[tuple(getall(name, ())) for name in _FIELDS])
-
-    def hit(self, text: Text) -> Hit | None:
-        """Return what a text came to before."""
-        return self._hits.get(text)
-
-    def ready(self, hit: Hit, visit: Visit, client: str, given_id: str | None) -> Ready | None:
+    def answer(self, hit: Hit, visit: Visit, client: str, request_id: str) -> Prepared | None:
         """Return the answer, and count it; None where the hit holds no longer, or the client would have to wait.
 
-        `client` is whose rate it is accounted to, `given_id` the request's id where it brought a sane one.
+        `client` is the one whose rate the request is accounted to.
         """
         started_s, now_s = self._clock.monotonic_s(), self._clock.now_s()
         entry = self._memory.peek(hit.namespace, hit.target)
@@ -126,23 +111,31 @@ class FastPath:
             return None
         body = _body(entry, hit.coding)
         age, ttl = int(age_s(entry, now_s)), math.floor(-stale_s(entry, now_s, lifetimes))
-        varying = f"Age: {age}\r\nCache-Status: {NAME}; hit; ttl={ttl}\r\nX-Request-ID: {given_id or self._ids.new()}\r\n"
-        duration_s = self._clock.monotonic_s() - started_s
-        self._telemetry.answered(hit.query.route.name, "hit", duration_s, stale=None, not_modified=hit.not_modified)
-        self._telemetry.usage.note(visit.grant.name, "hit", len(body))
-        self._summed.note("hit", duration_s, age, not_modified=hit.not_modified)
-        return Ready(hit.head + varying.encode("ascii") + self._date_line(int(now_s)), body)
+        varying = f"Age: {age}\r\nCache-Status: {NAME}; hit; ttl={ttl}\r\nX-Request-ID: {request_id}\r\n"
+        self._accounting.hit(
+            hit.query.route.name,
+            visit,
+            duration_s=self._clock.monotonic_s() - started_s,
+            age_s=age,
+            body_bytes=len(body),
+            not_modified=hit.not_modified,
+        )
+        return Prepared(hit.head + varying.encode("ascii") + self._date_line(int(now_s)), body)
 
     def remember(
-        self, text: Text, query: Query, demand: Demand, answer: Answer, *, coding: Coding, response: web.Response
+        self, context: RequestContext, query: Query, demand: Demand, found: Represented, response: web.Response
     ) -> None:
-        """Remember the outcome of an ordinary request, if it can come again: a fresh hit and nothing else to tell.
+        """Remember what an ordinary request came to, if that can come again: a fresh hit, with nothing else to say.
 
-        A form that the client waited for is not in the entry that it was made of, but in the one that took its place.
+        A compressed form that the client waited for is in another entry than the one it was made of: that can't come again.
         """
+        answer, coding = found.answer, found.coding
         if answer.outcome.kind != "hit" or answer.entry.status != 200 or answer.outcome.detail or query.unknown:
             return
-        if _length(text) > _LONGEST_TEXT or (coding is not Coding.IDENTITY and coding not in answer.entry.encoded):
+        if coding is not Coding.IDENTITY and coding not in answer.entry.encoded:
+            return
+        text = _text(context.request, context.visit)
+        if text is None or _length(text) > _LONGEST_TEXT:
             return
         not_modified = response.status == 304
         self._hits[text] = Hit(
@@ -152,13 +145,13 @@ class FastPath:
             query=query,
             entry=weakref.ref(answer.entry),
             oldest_s=demand.oldest_s,
-            coding=None if not_modified or text[1] == "HEAD" else coding,
+            coding=None if not_modified or context.request.method == "HEAD" else coding,
             not_modified=not_modified,
             head=_head(response),
         )
 
     def _holds(self, hit: Hit, entry: Entry, lifetimes: Lifetimes, now_s: float) -> bool:
-        """Tell whether a hit is still what the ordinary way would come to."""
+        """Tell whether the ordinary way would come to the same hit now."""
         tenant = self._tenancy.current()
         return (
             entry is hit.entry()
@@ -175,7 +168,18 @@ class FastPath:
         return self._date
 
 
-def _length(text: Text) -> int:
+def _text(request: web.BaseRequest, visit: Visit) -> RequestText | None:
+    """Return what the answer to a request depends on; None where the request must go the ordinary way.
+
+    That is anything but HTTP/1.1 on a connection that stays open, and whatever has a body.
+    """
+    if request.version != HttpVersion11 or not request.keep_alive or request.body_exists:
+        return None
+    getall = request.headers.getall
+    return (request.raw_path, request.method, visit.grant.visibility, *[tuple(getall(name, ())) for name in _FIELDS])
+
+
+def _length(text: RequestText) -> int:
     return sum(len(part) if isinstance(part, str) else sum(map(len, part)) for part in text)
 
 

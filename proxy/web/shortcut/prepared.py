@@ -1,4 +1,4 @@
-"""A response whose head and body are bytes already, handed to the transport as they are."""
+"""Responses whose heads and bodies are bytes already, which go to the transport as they are."""
 
 import asyncio
 import os
@@ -8,13 +8,13 @@ from typing import NamedTuple
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 
-from proxy.web.reply.portions import PORTION_BYTES, portions
+from proxy.web.reply.chunks import CHUNK_BYTES, chunks
 
 # Below this, head and body go out as one piece: copying is cheaper than a second system call, and than a second packet.
 _JOIN_BYTES = 65_536
 
 
-class Ready(NamedTuple):
+class Prepared(NamedTuple):
     """An answer's bytes: the head with its empty line, and the body."""
 
     head: bytes
@@ -23,7 +23,7 @@ class Ready(NamedTuple):
     @property
     def is_small(self) -> bool:
         """Whether a transport may be given all of it at once."""
-        return len(self.body) <= PORTION_BYTES
+        return len(self.body) <= CHUNK_BYTES
 
     def write(self, transport: asyncio.WriteTransport, descriptor: int) -> None:
         """Write to the socket itself, head and body in one call of the system; what it doesn't take is left to the transport.
@@ -41,26 +41,26 @@ class Ready(NamedTuple):
         elif sent < len(self.head) + len(self.body):
             transport.write(memoryview(self.body)[sent - len(self.head) :])
 
-    def parts(self) -> Iterator[bytes | memoryview]:
+    def pieces(self) -> Iterator[bytes | memoryview]:
         """Yield what to hand to a transport, one after the other."""
         if len(self.body) < _JOIN_BYTES:
             yield self.head + self.body
             return
         yield self.head
-        yield from portions(self.body)
+        yield from chunks(self.body)
 
 
-class ReadyResponse(web.StreamResponse):
+class PreparedResponse(web.StreamResponse):
     """Skips what aiohttp does between a response object and the bytes of it (measured: half the time of a warm hit).
 
     For HTTP/1.1 requests on a connection that stays open; anything else takes an ordinary response. It leans on the server's
     calling `prepare` and `write_eof` and looking at `keep_alive` alone: hence the upper bound on aiohttp's version.
     """
 
-    def __init__(self, request: web.BaseRequest, ready: Ready) -> None:
+    def __init__(self, request: web.BaseRequest, prepared: Prepared) -> None:
         # Not calling the base class: it would build the header table that this class is there to avoid.
         self._request = request
-        self._ready: Ready | None = ready
+        self._prepared: Prepared | None = prepared
 
     @property
     def keep_alive(self) -> bool:
@@ -77,13 +77,13 @@ class ReadyResponse(web.StreamResponse):
         The server keeps a response until the connection's next one: the body is let go of here, so that idle connections
         don't hold on to what memory has thrown out.
         """
-        ready, self._ready = self._ready, None
-        for part in () if ready is None else ready.parts():
+        prepared, self._prepared = self._prepared, None
+        for piece in () if prepared is None else prepared.pieces():
             transport = self._request.transport
             if transport is None or transport.is_closing():
                 raise ConnectionResetError("the client has gone")
-            transport.write(part)
+            transport.write(piece)
             await self._request.writer.drain()
-            if len(part) >= PORTION_BYTES:
+            if len(piece) >= CHUNK_BYTES:
                 # A client may take it as fast as it comes: others have their turn in between.
                 await asyncio.sleep(0)

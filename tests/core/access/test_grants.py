@@ -107,9 +107,9 @@ def test_whose_a_run_is() -> None:
 
 def test_scopes() -> None:
     """One text for the same projects in any order, another for others; none means all."""
-    assert ANYBODY.scope == ""
-    assert OURS.scope == Grant(name="u", projects=frozenset({"also ours", "ours"}), admin=True).scope != ""
-    assert len({OURS.scope, NOTHING.scope, Grant(name="v", projects=frozenset({"ours,also ours"})).scope}) == 3
+    assert ANYBODY.visibility == ""
+    assert OURS.visibility == Grant(name="u", projects=frozenset({"also ours", "ours"}), admin=True).visibility != ""
+    assert len({OURS.visibility, NOTHING.visibility, Grant(name="v", projects=frozenset({"ours,also ours"})).visibility}) == 3
 
 
 @pytest.mark.parametrize(

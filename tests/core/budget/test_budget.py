@@ -8,7 +8,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from proxy.core.budget import Budget, Ended, Limits, Priority, State, Ticket
+from proxy.core.budget import Budget, BudgetLimits, CallEnd, Priority, State, Ticket
 from proxy.core.budget.breaker import FAILURES_IN_A_ROW, Breaker
 from proxy.core.budget.bucket import Bucket
 from proxy.core.budget.budget import PERSONS_IN_A_ROW
@@ -19,7 +19,7 @@ PERSON, REFRESH, PREFETCH = Priority
 
 
 def budget(*, rate_per_s: float = 10, burst: int = 20, max_concurrency: int = 8, cooldown_max_s: float = 300) -> Budget:
-    limits = Limits(rate_per_s=rate_per_s, burst=burst, max_concurrency=max_concurrency, cooldown_max_s=cooldown_max_s)
+    limits = BudgetLimits(rate_per_s=rate_per_s, burst=burst, max_concurrency=max_concurrency, cooldown_max_s=cooldown_max_s)
     return Budget(limits, 0.0)
 
 
@@ -91,13 +91,13 @@ class Model(RuleBasedStateMachine):
         return len(tickets)
 
     @precondition(lambda self: self.under_way)
-    @rule(data=st.data(), ended=st.sampled_from(Ended), named_s=st.sampled_from([None, 1.0, 7.0, 1000.0]))
-    def finish(self, data: st.DataObject, ended: Ended, named_s: float | None) -> None:
+    @rule(data=st.data(), ended=st.sampled_from(CallEnd), named_s=st.sampled_from([None, 1.0, 7.0, 1000.0]))
+    def finish(self, data: st.DataObject, ended: CallEnd, named_s: float | None) -> None:
         ticket = data.draw(st.sampled_from(self.under_way))
         self.under_way.remove(ticket)
         self.budget.finish(ticket, ended, self.now_s, took_s=0.1, named_s=named_s)
         self.finished += 1
-        if ended is Ended.BUSY and named_s is not None:
+        if ended is CallEnd.BUSY and named_s is not None:
             assert self.budget.breaker.remaining_s(self.now_s) >= min(named_s, 300) - 1e-9
 
     @rule()
@@ -142,7 +142,7 @@ class Model(RuleBasedStateMachine):
         """In the end everybody has gone, and nothing is left in the line's tables."""
         for _ in range(10_000):
             for ticket in self.under_way:
-                self.budget.finish(ticket, Ended.ANSWERED, self.now_s)
+                self.budget.finish(ticket, CallEnd.ANSWERED, self.now_s)
             self.under_way.clear()
             if not self.waiting:
                 break
@@ -154,10 +154,10 @@ class Model(RuleBasedStateMachine):
                     self.now_s = wake_s
         assert not self.waiting
         line = self.budget.line
-        assert not line._clients
-        assert not line._prefetches
+        assert not line._clients  # noqa: SLF001 -- what is left behind shows nowhere else
+        assert not line._prefetches  # noqa: SLF001 -- what is left behind shows nowhere else
         assert all(line.first(priority) is None for priority in Priority)
-        assert not line._refreshes
+        assert not line._refreshes  # noqa: SLF001 -- what is left behind shows nowhere else
 
 
 TestModel = Model.TestCase
@@ -171,7 +171,7 @@ def going(budget: Budget, count: int, *, now_s: float = 0.0) -> list[Ticket]:
         now_s += 1
         for ticket in budget.admit(now_s)[:1]:
             gone.append(ticket)
-            budget.finish(ticket, Ended.ANSWERED, now_s)
+            budget.finish(ticket, CallEnd.ANSWERED, now_s)
     return gone
 
 
@@ -219,7 +219,7 @@ def test_an_outage_does_not_slow_down_what_comes_after_it() -> None:
     for _ in range(3):
         broken.join(Ticket(priority=PERSON), now_s)
         (ticket,) = broken.admit(now_s)
-        broken.finish(ticket, Ended.BUSY, now_s)
+        broken.finish(ticket, CallEnd.BUSY, now_s)
         now_s += broken.breaker.remaining_s(now_s)
     assert now_s == 35
     assert broken.rate_per_s(now_s) > 8
@@ -230,14 +230,14 @@ def test_no_prefetch_probes() -> None:
     cooling = budget()
     cooling.join(Ticket(priority=PERSON), 0)
     (ticket,) = cooling.admit(0)
-    cooling.finish(ticket, Ended.BUSY, 0, named_s=5)
+    cooling.finish(ticket, CallEnd.BUSY, 0, named_s=5)
     prefetch, refresh = Ticket(priority=PREFETCH), Ticket(priority=REFRESH)
     cooling.join(prefetch, 1)
     assert cooling.admit(6) == []
     assert cooling.next_s(6) is None
     cooling.join(refresh, 6)
     assert cooling.admit(6) == [refresh]
-    cooling.finish(refresh, Ended.ANSWERED, 6)
+    cooling.finish(refresh, CallEnd.ANSWERED, 6)
     assert cooling.admit(6) == [prefetch]
 
 
@@ -283,14 +283,14 @@ def test_a_cooldown_lets_one_probe_out_and_then_the_rate_not_a_burst() -> None:
         broken.join(Ticket(priority=PERSON), now_s)
     while now_s < 3600:
         for ticket in broken.admit(now_s):
-            broken.finish(ticket, Ended.FAILED, now_s)
+            broken.finish(ticket, CallEnd.FAILED, now_s)
         wake_s = broken.next_s(now_s)
         assert wake_s is not None
         now_s = wake_s
     assert broken.calls < 20 + FAILURES_IN_A_ROW + 3600 / 30 + 10
     (probe,) = broken.admit(now_s)
     assert broken.admit(now_s + 1) == []
-    broken.finish(probe, Ended.ANSWERED, now_s + 1, took_s=1)
+    broken.finish(probe, CallEnd.ANSWERED, now_s + 1, took_s=1)
     assert len(broken.admit(now_s + 1)) == 1
     assert len(broken.admit(now_s + 1.35)) == 3
 
@@ -309,7 +309,7 @@ def test_cooldowns(named_s: float | None, lengths_s: list[float]) -> None:
     for length_s in lengths_s:
         cooling.join(Ticket(priority=PERSON), now_s)
         (ticket,) = cooling.admit(now_s)
-        assert cooling.finish(ticket, Ended.BUSY, now_s, named_s=named_s)
+        assert cooling.finish(ticket, CallEnd.BUSY, now_s, named_s=named_s)
         assert cooling.breaker.remaining_s(now_s) == length_s
         now_s += length_s
         assert cooling.breaker.state(now_s) is State.PROBING
@@ -383,11 +383,11 @@ def test_the_estimate() -> None:
         held.join(Ticket(priority=PERSON), 0)
     (first,) = held.admit(0)
     assert held.wait_s(PERSON, "", 0) == pytest.approx(5.25)
-    held.finish(first, Ended.ANSWERED, 0, took_s=1.5)
+    held.finish(first, CallEnd.ANSWERED, 0, took_s=1.5)
     (first,) = held.admit(0)
     assert held.usual_s == pytest.approx(0.7)
     assert held.wait_s(PERSON, "", 0) == pytest.approx(6.65)
-    held.finish(first, Ended.BUSY, 0, named_s=60)
+    held.finish(first, CallEnd.BUSY, 0, named_s=60)
     assert held.wait_s(PERSON, "", 0) > 60
 
 
@@ -400,7 +400,7 @@ def test_who_is_late_is_told() -> None:
     cooling.join(soon, 0)
     cooling.join(later, 0)
     assert cooling.late(0) == []
-    cooling.finish(ticket, Ended.BUSY, 0, named_s=10)
+    cooling.finish(ticket, CallEnd.BUSY, 0, named_s=10)
     assert cooling.late(0) == [soon]
 
 
@@ -487,9 +487,9 @@ def test_a_burst_that_was_too_much_costs_the_burst_and_not_the_rate() -> None:
         told.join(Ticket(priority=PERSON), 0)
     sent = told.admit(0)
     for ticket in sent[:5]:
-        told.finish(ticket, Ended.ANSWERED, 0.05, took_s=0.05)
+        told.finish(ticket, CallEnd.ANSWERED, 0.05, took_s=0.05)
     for ticket in sent[5:]:
-        told.finish(ticket, Ended.BUSY, 0.05, named_s=2)
+        told.finish(ticket, CallEnd.BUSY, 0.05, named_s=2)
     assert told.rate_per_s(0.05) == 5
     assert told.burst(0.05) == 10
     assert 10 < told.tokens(60) == told.burst(60) < 11
@@ -503,6 +503,6 @@ def test_even_calls_that_are_too_many_cost_the_rate() -> None:
     for number in range(30):
         told.join(Ticket(priority=PERSON), number / 5)
         (ticket,) = told.admit(number / 5)
-        told.finish(ticket, Ended.BUSY if number == 29 else Ended.ANSWERED, number / 5, named_s=2)
+        told.finish(ticket, CallEnd.BUSY if number == 29 else CallEnd.ANSWERED, number / 5, named_s=2)
     assert told.rate_per_s(29 / 5) == 2.5
     assert told.burst(29 / 5) == 10

@@ -36,8 +36,8 @@ TAKEN: list[tuple[dict[str, Any], str, bool]] = [
 ]
 
 
-def entry(sent_at_s: float, whole_at_s: float | None = None, *, purged: bool = False) -> Entry:
-    return Entry(body=b"{}", sent_at_s=sent_at_s, digest=digest_of(b"{}"), whole_at_s=whole_at_s, purged=purged)
+def entry(sent_at_s: float, full_asked_s: float | None = None, *, purged: bool = False) -> Entry:
+    return Entry(body=b"{}", sent_at_s=sent_at_s, digest=digest_of(b"{}"), full_asked_s=full_asked_s, purged=purged)
 
 
 @pytest.mark.parametrize(("named", "key", "taken"), TAKEN)

@@ -60,7 +60,7 @@ def test_a_scant_answer_of_a_run_that_ended() -> None:
     for running_s, ended_s, expected_s in ((5, 3600, 300), (5, 30, 30), (1000, 3600, 1000)):
         lifetimes = replace(LIFETIMES, fresh_s=running_s, scant_s=running_s).ended(ended_s, stale_if_error_s=0)
         assert stale_s(replace(ENTRY, scant=True), SENT_S, lifetimes) == -expected_s
-        whole = replace(ENTRY, scant=True, whole_at_s=SENT_S - 10)
+        whole = replace(ENTRY, scant=True, full_asked_s=SENT_S - 10)
         assert stale_s(whole, SENT_S, replace(lifetimes, rewrite_check_s=0)) == 10 - expected_s
         assert stale_s(ENTRY, SENT_S, lifetimes) == -max(running_s, ended_s)
 
@@ -101,7 +101,7 @@ def test_age_is_never_negative() -> None:
 )
 def test_what_lies_behind_the_newest_rows_is_looked_at_again(whole_ago_s: float, verdict: Verdict) -> None:
     """However new the tail is: an answer is stale once all of it was asked for longer ago than rewrite_check_s."""
-    entry = Entry(body=b"", sent_at_s=999, digest=digest_of(b""), whole_at_s=1000 - whole_ago_s)
+    entry = Entry(body=b"", sent_at_s=999, digest=digest_of(b""), full_asked_s=1000 - whole_ago_s)
     lifetimes = Lifetimes(fresh_s=5, stale_while_revalidate_s=3, stale_if_error_s=60, negative_s=5, rewrite_check_s=30)
     assert judge(entry, 1000, lifetimes) is verdict
     ended = lifetimes.ended(300, stale_if_error_s=86_400)

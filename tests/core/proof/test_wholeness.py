@@ -198,7 +198,7 @@ def test_an_answer_reaches_as_far_as_what_is_known() -> None:
     came, end = part(range(9), 20), part(range(5, 8), 12, first=5)
     reached = reaching(came, [end, part(range(3), 5)], 10)
     assert reached is not None
-    assert (reached.tail_at_s, reached.by_name["n0"].tail_at_s, reached.whole_at_s) == (12, 12, 20)
+    assert (reached.tail_asked_s, reached.by_name["n0"].tail_asked_s, reached.full_asked_s) == (12, 12, 20)
     assert reaching(came, [end], 13) is None
     assert reaching(came, [part(range(5, 11), 12, first=5)], 10) is None
     assert reaching(came, [part(range(5, 8), 12, first=5, last=7)], 10) is None

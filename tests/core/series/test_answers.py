@@ -40,13 +40,13 @@ def test_what_is_known_of_a_name(keys: list[tuple[str, str, int]], limit: int) -
     rows = [row(name, step, group=group) for name, group, step in keys]
     question = replace(WHOLE, limit=limit)
     extents = split(body_of(rows, question), question, sent_at_s=1000)
-    assert (extents.question, extents.tail_at_s, extents.whole_at_s) == (question, 1000, 1000)
+    assert (extents.question, extents.tail_asked_s, extents.full_asked_s) == (question, 1000, 1000)
     assert list(extents.by_name) == sorted({name for name, _, _ in keys}, key=str.encode)
     for name, extent in extents.by_name.items():
         mine = sorted((row for row in rows if row.name == name), key=lambda row: row.step)
         came = [json.loads(row.text) for row in mine]
         tied = len({row.step for row in mine}) < len(mine)
-        assert (extent.tail_at_s, extent.whole_at_s) == (1000, 1000)
+        assert (extent.tail_asked_s, extent.full_asked_s) == (1000, 1000)
         if tied or 2 * len(mine) > limit:
             # Of what was sampled the ties may be gone.
             assert extent.known in ({Known.UNCLEAR, Known.SOME} if tied else {Known.SOME})

@@ -177,9 +177,9 @@ def test_a_plan_carried_out(extents: Extents, data: st.DataObject, all_names: bo
             new = replace(came, question=new.question)
     for name in names:
         assert new.by_name[name].known is Known.ALL
-        assert new.by_name[name].tail_at_s >= NOW_S
+        assert new.by_name[name].tail_asked_s >= NOW_S
     for name, extent in new.by_name.items():
         if extent.known is Known.ALL:
             before = tuple(extents.by_name[name].texts()) if name in extents.by_name else ()
             mine = tuple(one.text.encode() for one in sorted(now, key=lambda one: one.step) if one.name == name)
-            assert tuple(extent.texts()) == (mine if extent.tail_at_s >= NOW_S else before)
+            assert tuple(extent.texts()) == (mine if extent.tail_asked_s >= NOW_S else before)

@@ -87,7 +87,7 @@ def test_what_is_computed_is_permitted(data: st.DataObject) -> None:
     if computed is not None:
         assert computed.body in bodies(rows, question)
         assert source.holds(question)
-        assert computed.tail_at_s == computed.whole_at_s == 1000
+        assert computed.tail_asked_s == computed.full_asked_s == 1000
 
 
 @given(st.data())
@@ -180,9 +180,9 @@ def test_the_age_is_that_of_the_oldest_part() -> None:
     assert both is not None
     assert one is not None
     assert other is not None
-    assert (one.tail_at_s, one.whole_at_s) == (1005, 1000)
-    assert (other.tail_at_s, other.whole_at_s) == (1000, 1000)
-    assert (both.tail_at_s, both.whole_at_s) == (1000, 1000)
+    assert (one.tail_asked_s, one.full_asked_s) == (1005, 1000)
+    assert (other.tail_asked_s, other.full_asked_s) == (1000, 1000)
+    assert (both.tail_asked_s, both.full_asked_s) == (1000, 1000)
 
 
 def test_what_is_empty_has_no_tail() -> None:
@@ -191,11 +191,11 @@ def test_what_is_empty_has_no_tail() -> None:
     for empty in (replace(WHOLE, name="c"), replace(WHOLE, group="g1")):
         computed = answer(known, empty)
         assert computed is not None
-        assert (computed.body, computed.tail_at_s, computed.through) == (b'{"metrics":[]}', 1000, None)
+        assert (computed.body, computed.tail_asked_s, computed.through) == (b'{"metrics":[]}', 1000, None)
     asked_for = replace(known, by_name={**known.by_name, "c": none(1002)})
     computed = answer(asked_for, replace(WHOLE, name="c"))
     assert computed is not None
-    assert (computed.tail_at_s, computed.whole_at_s) == (1002, 1002)
+    assert (computed.tail_asked_s, computed.full_asked_s) == (1002, 1002)
     assert answer(asked_for, WHOLE) == answer(known, WHOLE)
 
 

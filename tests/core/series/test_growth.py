@@ -125,8 +125,8 @@ def test_what_a_delta_adds(
     known = replace(known, by_name={**known.by_name, **settled, **(asked_for if question.name is None else {})})
     new = extended(known, delta, overlap_s=OVERLAP_S)
     told_of = {name} if name is not None else set(NAMES)
-    assert (new.question, new.whole_at_s) == (known.question, 1000)
-    assert new.tail_at_s == (1005 if name == question.name else 1000)
+    assert (new.question, new.full_asked_s) == (known.question, 1000)
+    assert new.tail_asked_s == (1005 if name == question.name else 1000)
     for other in NAMES:
         old, extent = known.by_name.get(other), new.by_name.get(other)
         came = within(after, other, delta.question)
@@ -155,17 +155,17 @@ def check_grown(extent: Extent, known: list[OracleRow], came: list[OracleRow], q
     fits = set(texts(row for row in known if row.step >= first)) <= set(texts(came))
     fits = fits and is_clear(came, question.limit) and len(shapes([*known, *came])) == 1
     assert (extent.known is Known.ALL) == fits
-    assert extent.whole_at_s == 1000
+    assert extent.full_asked_s == 1000
     if not fits:
         assert extent.known in still(came, question)
-        assert (extent.rows, list(extent.steps), extent.tail_at_s) == ((), [], 1000)
+        assert (extent.rows, list(extent.steps), extent.tail_asked_s) == ((), [], 1000)
         return
     rows = [*(row for row in known if row.step < first), *came]
     assert tuple(extent.texts()) == texts(rows)
     assert extent.row_bytes == sum(map(len, extent.rows))
     assert list(extent.steps) == [row.step for row in rows]
     assert list(extent.groups or [extent.group] * len(rows)) == [row.group for row in rows]
-    assert extent.tail_at_s == 1005
+    assert extent.tail_asked_s == 1005
 
 
 @given(states(), questions(), st.integers(1, 30), st.data())
@@ -176,8 +176,8 @@ def test_overtaken_deltas(
     before, after = states
     known = told(after, question)
     late = told(before, replace(question, name=data.draw(st.sampled_from([question.name, "a"])), first=question.first + first))
-    new = extended(known, replace(late, tail_at_s=990, whole_at_s=990), overlap_s=OVERLAP_S)
-    assert (new.tail_at_s, new.whole_at_s) == (1000, 1000)
+    new = extended(known, replace(late, tail_asked_s=990, full_asked_s=990), overlap_s=OVERLAP_S)
+    assert (new.tail_asked_s, new.full_asked_s) == (1000, 1000)
     assert {name: new.by_name[name] for name in known.by_name} == dict(known.by_name)
     assert all(new.by_name[name].known is not Known.ALL for name in set(new.by_name) - set(known.by_name))
 
@@ -278,7 +278,7 @@ def test_a_name_in_full(
     known = told(before, question)
     single = told(after, replace(question, name=name, first=0 if wider else question.first), sent_at_s=sent_at_s)
     new = replaced(known, single)
-    assert (new.question, new.tail_at_s, new.whole_at_s) == (question, 1000, 1000)
+    assert (new.question, new.tail_asked_s, new.full_asked_s) == (question, 1000, 1000)
     assert list(new.by_name) == sorted(new.by_name, key=str.encode)
     assert {other: extent for other, extent in new.by_name.items() if other != name} == {
         other: extent for other, extent in known.by_name.items() if other != name
@@ -287,7 +287,7 @@ def test_a_name_in_full(
         assert new.by_name.get(name) == known.by_name.get(name)
         return
     extent = new.by_name[name]
-    assert (extent.tail_at_s, extent.whole_at_s) == (sent_at_s, sent_at_s)
+    assert (extent.tail_asked_s, extent.full_asked_s) == (sent_at_s, sent_at_s)
     for limit in (3, 10_000):
         asked = replace(question, name=name, limit=limit)
         computed = answer(new, asked)
@@ -331,13 +331,13 @@ def test_two_windows_of_one_moment(
     assert (joined.question.first, joined.question.last) == (left.question.first, right.question.last) or pair[0].first == pair[
         1
     ].first
-    assert (joined.tail_at_s, joined.whole_at_s) == (1000, 1000)
+    assert (joined.tail_asked_s, joined.full_asked_s) == (1000, 1000)
     assert list(joined.by_name) == sorted({*left.by_name, *right.by_name}, key=str.encode)
     for name, extent in joined.by_name.items():
         sides = [side.by_name[name].known for side in (left, right) if name in side.by_name]
         assert (extent.known is Known.ALL) == (set(sides) == {Known.ALL})
         assert extent.known in sides
-        assert (extent.tail_at_s, extent.whole_at_s) == (1000, 1000)
+        assert (extent.tail_asked_s, extent.full_asked_s) == (1000, 1000)
         if extent.known is Known.ALL:
             mine = within(rows, name, joined.question)
             assert tuple(extent.texts()) == texts(mine)
@@ -455,18 +455,18 @@ def test_two_windows_are_as_old_as_the_older(ages: list[float]) -> None:
     right = aged(right, ages[4], ages[5], {"a": (ages[6], ages[7])})
     joined = merged(left, right)
     assert joined is not None
-    assert (joined.tail_at_s, joined.whole_at_s) == (min(ages[0], ages[4]), min(ages[1], ages[5]))
+    assert (joined.tail_asked_s, joined.full_asked_s) == (min(ages[0], ages[4]), min(ages[1], ages[5]))
     extent = joined.by_name["a"]
-    assert (extent.tail_at_s, extent.whole_at_s) == (min(ages[0::2]), min(ages[1::2]))
+    assert (extent.tail_asked_s, extent.full_asked_s) == (min(ages[0::2]), min(ages[1::2]))
     assert extent.seen == (*left.by_name["a"].seen, *right.by_name["a"].seen)
 
 
-def aged(extents: Extents, tail_at_s: float, whole_at_s: float, ages: Mapping[str, tuple[float, float]]) -> Extents:
+def aged(extents: Extents, tail_asked_s: float, full_asked_s: float, ages: Mapping[str, tuple[float, float]]) -> Extents:
     by_name = {
-        name: changed(extent, tail_at_s=ages.get(name, (1000, 1000))[0], whole_at_s=ages.get(name, (1000, 1000))[1])
+        name: changed(extent, tail_asked_s=ages.get(name, (1000, 1000))[0], full_asked_s=ages.get(name, (1000, 1000))[1])
         for name, extent in extents.by_name.items()
     }
-    return replace(extents, by_name=by_name, tail_at_s=tail_at_s, whole_at_s=whole_at_s)
+    return replace(extents, by_name=by_name, tail_asked_s=tail_asked_s, full_asked_s=full_asked_s)
 
 
 @pytest.mark.parametrize(
@@ -528,7 +528,7 @@ def test_names_that_are_new() -> None:
     for name in ("b", "\uffee"):
         new = extended(known, told([row(name, 9)], replace(WHOLE, name=name, first=5), sent_at_s=1005), overlap_s=OVERLAP_S)
         assert list(new.by_name) == sorted({*known.by_name, name}, key=str.encode)
-        assert (new.by_name[name].known, new.by_name[name].tail_at_s, new.tail_at_s) == (Known.NOT_YET, 1005, 1000)
+        assert (new.by_name[name].known, new.by_name[name].tail_asked_s, new.tail_asked_s) == (Known.NOT_YET, 1005, 1000)
     sampled = told([row("b", step) for step in range(9)], replace(WHOLE, name="b", first=5, limit=2), sent_at_s=1005)
     assert extended(known, sampled, overlap_s=OVERLAP_S).by_name["b"].known is Known.SOME
 
@@ -538,7 +538,7 @@ def test_what_is_not_known_stays_so() -> None:
     known = told([row("a", step) for step in range(9)], replace(WHOLE, limit=2))
     assert known.by_name["a"].known is Known.SOME
     new = extended(known, told([row("a", 8)], replace(WHOLE, first=8), sent_at_s=1005), overlap_s=OVERLAP_S)
-    assert (new.by_name, new.tail_at_s) == (known.by_name, 1005)
+    assert (new.by_name, new.tail_asked_s) == (known.by_name, 1005)
     named = told([row("b", 8)], replace(WHOLE, name="b", first=8), sent_at_s=1005)
     other = told([row("a", 1)], replace(WHOLE, name="a"))
     assert extended(other, named, overlap_s=OVERLAP_S) == other

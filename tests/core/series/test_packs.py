@@ -36,14 +36,14 @@ def comparable(extents: Extents) -> object:
     """Return everything of extents that has to be kept: of a name that isn't known in full only that."""
     return (
         extents.question,
-        extents.tail_at_s,
-        extents.whole_at_s,
+        extents.tail_asked_s,
+        extents.full_asked_s,
         [(name, _of(one)) for name, one in extents.by_name.items()],
     )
 
 
 def _of(extent: Extent) -> object:
-    known = (extent.known, extent.tail_at_s, extent.whole_at_s)
+    known = (extent.known, extent.tail_asked_s, extent.full_asked_s)
     if extent.known is not Known.ALL:
         return known
     groups = extent.groups or (extent.group,) * len(extent.rows)
@@ -236,7 +236,15 @@ def test_each_pack_tells_from_where_on_the_next_one_goes() -> None:
         assert disk.read().extents.rows == 1_006
 
 
-WINDOW: dict[str, Any] = {"first": 0, "last": None, "tail_at_s": 1.0, "whole_at_s": 1.0, "packs": [], "unknown": {}, "ages": {}}
+WINDOW: dict[str, Any] = {
+    "first": 0,
+    "last": None,
+    "tail_at_s": 1.0,
+    "whole_at_s": 1.0,
+    "packs": [],
+    "unknown": {},
+    "ages": {},
+}
 HEAD: dict[str, Any] = {"layout": 2, "windows": [WINDOW]}
 
 

@@ -1,4 +1,4 @@
-"""However many ask the same at once, the upstream is asked once; nobody's leaving or failing harms the others."""
+"""One call serves all who ask the same at once, and the failure or leaving of one client harms no other."""
 
 import asyncio
 from pathlib import Path

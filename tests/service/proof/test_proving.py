@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from aiohttp import web
 
-from proxy.core.budget import Ended, Priority
+from proxy.core.budget import CallEnd, Priority
 from proxy.core.freshness.entry import Entry, digest_of
 from proxy.core.proof.limits import Limits
 from proxy.core.series.answers import split
@@ -354,14 +354,14 @@ async def test_a_proof_goes_first_for_who_has_nothing_in_hand(tmp_path: Path, ho
         await turnstile.enter(busy)
         proofs = [asyncio.ensure_future(prover.prove(fetched, extents, refresh))]
         await asyncio.sleep(0.01)
-        assert [ticket.priority for ticket in turnstile._waiting] == [Priority.REFRESH]
+        assert [ticket.priority for ticket in turnstile.budget.line] == [Priority.REFRESH]
         if how == "joined":
             proofs.append(asyncio.ensure_future(prover.prove(fetched, extents, replace(refresh, urgent=True))))
         else:
             prover.urge(tenant, question, replace(refresh, urgent=True))
         await asyncio.sleep(0.01)
-        assert [ticket.priority for ticket in turnstile._waiting] == [Priority.PERSON]
-        turnstile.leave(busy, Ended.ANSWERED)
+        assert [ticket.priority for ticket in turnstile.budget.line] == [Priority.PERSON]
+        turnstile.leave(busy, CallEnd.ANSWERED)
         assert all(await asyncio.gather(*proofs))
 
 

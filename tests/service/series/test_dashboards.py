@@ -1,4 +1,4 @@
-"""A wall of dashboards: many viewers, each with panels of their own taste of the same runs, for a few calls a run."""
+"""Dashboards: many viewers with many panels each of the same runs cost few calls a run, and get right answers."""
 
 import asyncio
 import math

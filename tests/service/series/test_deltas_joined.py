@@ -228,6 +228,6 @@ async def test_who_joins_a_flight_in_the_moment_of_its_landing_is_not_caught_in_
         )
         with patch.object(deltas._flights, "_carry_out", nothing):
             deltas._flights.start((tenant.fingerprint, "1", "p"), call, now_s=upstream.clock.now_s())
-            asking = asyncio.create_task(deltas.refreshed(question))
+            asking = asyncio.create_task(deltas.refreshed(question, question.known))
             await asyncio.sleep(0)
         assert await asking is not None

@@ -61,8 +61,9 @@ class Watching:
         entry = entry_of(self.brings_s.pop(0))
         return Brought(fetched=Fetched(tenant=asked.tenant, entry=entry, stored=True), collapsed=False)
 
-    async def learn(self, *_: object, **__: object) -> None:
+    async def learn(self, *_: object, **__: object) -> bool:
         """See Statuses."""
+        return False
 
     def of(self, *_: object) -> Lifetimes:
         """See RunLifetimes."""
@@ -72,9 +73,9 @@ class Watching:
         """See RunLifetimes."""
         return Verdict.STALE_WHILE_REVALIDATE
 
-    def is_live(self, *_: object) -> bool:
+    def live_since_s(self, *_: object) -> float | None:
         """See RunLifetimes."""
-        return self._live
+        return 0.0 if self._live else None
 
     async def refresh(self, *brings_s: float) -> None:
         """Have loss refreshed, once for each answer: that was asked for at these times."""

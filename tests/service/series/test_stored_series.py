@@ -70,7 +70,7 @@ async def _stored(running: World) -> int:
     shelves._shelves.clear()
     shelves._absent.clear()
     loss = metrics_query.MetricsQuery(run="1", project="p", name="loss", group=None, limit=10_000, first=0, last=None)
-    return sum([len(await shelves.load(tenant, scope)) for scope in loss.scopes])
+    return len(await shelves.load(tenant, loss.scopes))
 
 
 async def test_what_must_not_be_stored_moves_to_its_organization_unstored(tmp_path: Path) -> None:
@@ -79,7 +79,8 @@ async def test_what_must_not_be_stored_moves_to_its_organization_unstored(tmp_pa
         begin(upstream)
         await running.get(target(PANEL), Cache_Control="no-store")
         tenant = running.parts.tenancy.current()
-        old, tenant.namespace = tenant.namespace, "elsewhere"
+        old = tenant.namespace
+        tenant.move("elsewhere")
         running.parts.shelves.rename(old, "elsewhere")
         await running.flushed()
         assert running.parts.store.disk.sizes.entries == 0

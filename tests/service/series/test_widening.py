@@ -1,4 +1,4 @@
-"""What a review of the series engine tried to break: what is asked in vain, checks that never end, answers in wrong places."""
+"""A question is asked wider than it came, so that its answer serves other panels too; what fails is asked as it came."""
 
 from pathlib import Path
 from typing import Any
@@ -114,19 +114,19 @@ async def test_details_that_fail_are_not_asked_for_every_question(tmp_path: Path
     async with series_world(tmp_path) as (running, upstream):
         upstream.put(row(name, step) for name in "ab" for step in range(9))
         upstream.names_listed = 0
-        plain = upstream._details
+        plain = upstream.answer_details
 
         def failing(_: int) -> object:
             raise web.HTTPInternalServerError
 
-        upstream._details = failing  # type: ignore[method-assign, assignment]  # broken from now on
+        upstream.answer_details = failing  # type: ignore[method-assign, assignment]  # broken from now on
         for _ in range(5):
             for name in "ab":
                 await right(running, upstream, f"logName={name}")
             running.advance(11)
         assert len(upstream.asked) - upstream.metrics_calls == 1
         assert upstream.metrics_calls == 10
-        upstream._details = plain  # type: ignore[method-assign]  # as it was
+        upstream.answer_details = plain  # type: ignore[method-assign]  # as it was
         running.advance(60)
         for name in "ab":
             await right(running, upstream, f"logName={name}")

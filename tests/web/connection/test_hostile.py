@@ -13,7 +13,7 @@ from aiohttp import web
 from yarl import URL
 
 from proxy.config import model
-from proxy.web.connection.server import Crowd, Server
+from proxy.web.connection.crowd import Crowd
 from tests.support.hostile_bytes import CASES, LINE
 from tests.support.world import METRICS, World, served, world
 
@@ -138,7 +138,7 @@ async def test_who_does_not_read(tmp_path: Path, requests: int, version: str) ->
     """Whoever asks for a large answer, once or thousands of times, and reads nothing costs no copy of it, and is cut off."""
     raw = LARGE.replace(b"1.1", version.encode()).replace(b"Accept", b"Connection: keep-alive\r\nAccept") * requests
     async with large(tmp_path, idle_timeout_s=1) as running:
-        before, answered = descriptors(), running.parts.requests
+        before, answered = descriptors(), running.parts.web.intake.requests
         tracemalloc.start()
         with ExitStack() as stack:
             stack.callback(tracemalloc.stop)
@@ -151,7 +151,7 @@ async def test_who_does_not_read(tmp_path: Path, requests: int, version: str) ->
                 while descriptors() > before + 8:  # noqa: ASYNC110 -- no event tells it
                     await asyncio.sleep(0.01)
             assert tracemalloc.get_traced_memory()[1] - held_bytes < LARGE_BYTES
-        assert running.parts.requests == answered + 8
+        assert running.parts.web.intake.requests == answered + 8
         assert (await running.get(LARGE_TARGET, Accept_Encoding="identity")).is_hit
 
 
@@ -171,7 +171,7 @@ REST = {
 async def test_what_waits_behind_an_unread_answer(tmp_path: Path, name: str) -> None:
     """Whatever a client sends on while it reads nothing, some of it is held and the rest is left to the kernel."""
     async with large(tmp_path, idle_timeout_s=1) as running:
-        answered, loop = running.parts.requests, asyncio.get_running_loop()
+        answered, loop = running.parts.web.intake.requests, asyncio.get_running_loop()
         tracemalloc.start()
         with ExitStack() as stack:
             stack.callback(tracemalloc.stop)
@@ -184,7 +184,7 @@ async def test_what_waits_behind_an_unread_answer(tmp_path: Path, name: str) -> 
                     while True:
                         await loop.sock_sendall(wire, REST[name])
             assert tracemalloc.get_traced_memory()[1] - held_bytes < 6 * 2**20
-        assert running.parts.requests == answered + 1
+        assert running.parts.web.intake.requests == answered + 1
 
 
 async def test_who_reads_slowly(tmp_path: Path) -> None:
@@ -224,7 +224,7 @@ async def test_so_many_connections(tmp_path: Path) -> None:
 async def test_no_other_timer_comes_first(tmp_path: Path) -> None:
     """A connection may be idle for as long as is set: aiohttp's own timer would end it sooner, and wait for it to be read."""
     async with world(tmp_path, server__idle_timeout_s=86_400) as running:
-        assert Server(running.parts)().keepalive_timeout > 86_400
+        assert running.parts.web.server().keepalive_timeout > 86_400
 
 
 async def test_so_many_connections_in_all(tmp_path: Path) -> None:

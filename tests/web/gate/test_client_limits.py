@@ -29,11 +29,11 @@ async def test_over_the_rate_it_waits_then_is_refused(tmp_path: Path, status: in
             assert (refused.status, refused.json["code"]) == (status, "client-limited")
             assert int(refused.headers["Retry-After"]) >= 1
             assert refused.headers["RateLimit"].startswith('"rate";r=0;t=')
-        assert (running.parts.limits.delayed, running.parts.limits.refused) == (6, 11)
+        assert (running.parts.web.limits.delayed, running.parts.web.limits.refused) == (6, 11)
         assert running.metrics_calls == 1
         running.advance(1)
         assert [(await running.get()).status for _ in range(3)] == [200] * 3
-        assert running.parts.limits.delayed == 6
+        assert running.parts.web.limits.delayed == 6
         assert (await running.get("/livez")).status == 200
 
 
@@ -56,7 +56,7 @@ async def test_nothing_gets_around_the_rate(
     """However a question is asked, whatever comes of it, and whoever one claims to be."""
     async with world(tmp_path, access__client_rate_per_s=1, access__client_burst=2, upstream__deadline_s=0.3) as running:
         for expected in (status, status, 503, 503):
-            number = running.parts.requests
+            number = running.parts.web.intake.requests
             sent = {name: text.format(number=number) for name, text in headers.items()}
             assert (await running.get(target, method=method, **sent)).status == expected
 
@@ -82,7 +82,7 @@ async def test_so_many_at_once(tmp_path: Path) -> None:
         gate.set()
         rest = [one for one in asking if one not in (asking[0], asking[3])]
         assert {reply.status for reply in await asyncio.gather(*rest)} == {200}
-        limits = running.parts.limits
+        limits = running.parts.web.limits
         assert (limits._under_way, limits._waiting) == ({}, {})
 
 
@@ -93,7 +93,7 @@ async def test_too_long_a_wait_for_a_turn(tmp_path: Path) -> None:
         replies = await asyncio.gather(*(running.get(f"{QUESTION}&stepMin={number}") for number in range(1, 4)))
         assert min(reply.status for reply in replies) == 503
         assert "client-limited" in {reply.json["code"] for reply in replies}
-        assert (running.parts.limits._under_way, running.parts.limits._waiting) == ({}, {})
+        assert (running.parts.web.limits._under_way, running.parts.web.limits._waiting) == ({}, {})
 
 
 async def test_addresses_that_one_client_can_choose_from(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.tokens import OURS, TEAM, bearer, guarded, targets
 from tests.support.world import Reply, world
 
 LISTED = "https://grafana.example.com"
@@ -85,3 +86,33 @@ async def test_not_every_options_is_a_preflight(tmp_path: Path) -> None:
     async with world(tmp_path, server__cors_origins=ORIGINS) as running:
         assert (await running.get(method="OPTIONS", Origin=LISTED)).status == 405
         assert (await running.get(method="OPTIONS", Access_Control_Request_Method="GET")).status == 405
+
+
+async def test_pages_in_browsers(tmp_path: Path) -> None:
+    """A preflight needs no token and lets one be sent; refusals can be read by pages of listed origins."""
+    origin = "https://grafana.example.com"
+    async with guarded(tmp_path, server__cors_origins=origin) as running:
+        preflight = await running.get(
+            method="OPTIONS",
+            Origin=origin,
+            Access_Control_Request_Method="GET",
+            Access_Control_Request_Headers="authorization",
+        )
+        assert (preflight.status, preflight.headers["Access-Control-Allow-Headers"]) == (204, "authorization")
+        target = targets(OURS, "ours")[0]
+        for _ in range(3):
+            reply = await running.get(target, Origin=origin, **bearer(TEAM))
+            assert reply.headers["Vary"] == "Accept-Encoding, Authorization, Origin"
+            assert reply.headers["Access-Control-Allow-Origin"] == origin
+        refused = await running.get(target, Origin=origin)
+        assert (refused.status, refused.headers["Access-Control-Allow-Origin"]) == (401, origin)
+        assert refused.headers["Vary"] == "Authorization, Origin"
+        assert "WWW-Authenticate" in refused.headers["Access-Control-Expose-Headers"]
+
+
+@pytest.mark.parametrize("origin", ["http://[", "http://]", "http://[::1", "http://a\u2100b", "", "127.0.0.1", "http://", "//"])
+async def test_what_is_no_origin_is_a_foreign_one(tmp_path: Path, origin: str) -> None:
+    """No browser sends it: it is refused as any other, and is no fault of the proxy's."""
+    async with world(tmp_path) as running:
+        reply = await running.get("/admin/state", Origin=origin)
+        assert (reply.status, reply.json["code"]) == (403, "origin-refused")

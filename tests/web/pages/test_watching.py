@@ -1,4 +1,4 @@
-"""What an operator sees: metrics, readiness, one log line where there is something to tell."""
+"""What an operator sees: metrics, readiness, one log line where there is something to tell; and who may keep it."""
 
 import asyncio
 import json
@@ -12,7 +12,8 @@ from structlog.testing import capture_logs
 
 from proxy import log
 from proxy.standin import Fault, FaultKind
-from proxy.web.reply.summed import SummedLog
+from proxy.web.accounting.summary import AnswerSummary
+from tests.support.tokens import ROOT, TEAM, bearer, guarded
 from tests.support.world import METRICS, QUESTION, ManualClock, world
 
 
@@ -74,7 +75,7 @@ async def test_one_line_for_what_is_no_hit(tmp_path: Path) -> None:
             running.standin.faults.add(Fault(kind=FaultKind.STATUS, status=500))
             running.clock.advance(12)
             await running.get()
-            running.parts.summed.flush()
+            running.parts.web.summary.flush()
         finished = [line for line in lines if line["event"] == "request.finished"]
         assert [line["outcome"] for line in finished] == ["miss", "bad-query", "stale"]
         [summed] = [line for line in lines if line["event"] == "answers.summed"]
@@ -93,7 +94,7 @@ async def test_a_herd_is_one_line(tmp_path: Path) -> None:
     async with world(tmp_path) as running:
         with capture_logs() as lines:
             await asyncio.gather(*(running.get() for _ in range(20)))
-            running.parts.summed.flush()
+            running.parts.web.summary.flush()
         assert [line["outcome"] for line in lines if line["event"] == "request.finished"] == ["miss"]
         assert [line["collapsed"] for line in lines if line["event"] == "answers.summed"] == [19]
 
@@ -101,7 +102,7 @@ async def test_a_herd_is_one_line(tmp_path: Path) -> None:
 def test_answers_are_summed_up() -> None:
     """One line for a period with answers, none for one without."""
     clock = ManualClock()
-    summed = SummedLog(clock)
+    summed = AnswerSummary(clock)
     with capture_logs() as lines:
         summed.flush()
         for number in range(1, 4):
@@ -161,3 +162,14 @@ def test_log_formats(
     assert "stdlib record" in lines[1]
     if is_json:
         assert [json.loads(line)["level"] for line in lines] == ["info", "error"]
+
+
+@pytest.mark.parametrize(
+    "path", ["/metrics", "/readyz?verbose", "/readyz", "/livez", "/openapi.json", "/admin/state", "/nothing"]
+)
+async def test_nothing_before_the_proxy_keeps_what_is_told_to_one(tmp_path: Path, path: str) -> None:
+    """Not even a front that doesn't know that an answer may depend on `Authorization`."""
+    async with guarded(tmp_path) as running:
+        for headers in (bearer(ROOT), bearer(TEAM), {}):
+            said = (await running.get(path, **headers)).headers["Cache-Control"]
+            assert said in {"no-store", "private, no-cache"}

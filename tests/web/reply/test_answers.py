@@ -4,8 +4,10 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from proxy.standin import Fault, FaultKind, Standin
+from tests.support.tokens import purge
 from tests.support.world import KEY, METRICS, QUESTION, world
 
 
@@ -253,7 +255,7 @@ async def test_unknown_parameters_are_dropped_aloud(tmp_path: Path) -> None:
         unknown = await running.get(f"{QUESTION}&n%22ew=1&_=5")
         assert plain.status == 200
         assert unknown.cache_status == 'pluto-proxy; hit; ttl=5; detail="ignored unknown parameters: n\\"ew"'
-        assert running.parts.unknown.requests == 1
+        assert running.parts.web.unknown.requests == 1
         assert not (await running.get(f"{QUESTION}&smooth=1")).is_hit
         assert "smooth=1" in running.standin.counters.queries[-1]
 
@@ -271,6 +273,19 @@ async def test_probes(tmp_path: Path) -> None:
         assert (await running.get("/livez")).status == 200
         assert (await running.get("/readyz")).status == 200
         assert (await running.get("/readyz", method="POST")).status == 405
-        running.parts.draining = True
+        running.parts.web.intake.drain()
         assert (await running.get("/readyz")).status == 503
         assert (await running.get("/livez")).status == 200
+
+
+@pytest.mark.parametrize("query", ["%&" * 5_000, "a%&" * 5_000, "%ff&" * 3_700])
+async def test_a_bad_query_is_not_multiplied(tmp_path: Path, query: str) -> None:
+    """The refusal of thousands of faults, and its line in the log, is shorter than what was refused."""
+    async with world(tmp_path) as running:
+        with capture_logs() as logs:
+            reply = await running.get(f"{METRICS}?{query}")
+        assert (reply.status, reply.json["code"], len(reply.json["faults"])) == (400, "bad-query", 20)
+        assert "more" in reply.json["detail"]
+        assert max(len(reply.body), len(str(logs))) < len(query)
+        unknown: dict[str, object] = {str(number): 1 for number in range(5_000)}
+        assert len((await purge(running, unknown, status=400)).body) < 5_000

@@ -1,7 +1,7 @@
-"""Answers that nobody need read about one by one, summed up once a second: a line each would be most of the log.
+"""A line of the log each second that sums up the answers which nobody need read about one by one.
 
-They are those for which the upstream was not asked, and nothing is wrong: hits, computed ones, stale ones that are being
-refreshed, and those that another request's call brought. For a hit, and for each of a herd, the line was also most of the cost.
+Those are the answers for which the upstream was not asked and with which nothing is wrong: hits, computed answers, stale ones
+that are being refreshed, and collapsed ones. A line for each of them would be most of the log, and most of what a hit costs.
 """
 
 import asyncio
@@ -21,8 +21,8 @@ def is_ordinary(outcome: Outcome, status: int) -> bool:
     return status == 200 and outcome.kind != "miss" and outcome.stale in {None, REVALIDATING}
 
 
-class SummedLog:
-    """Sums up the answers of a period and writes one line for them, none where there were none."""
+class AnswerSummary:
+    """Sums up the answers of a period, and writes one line for them; none where there were none."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -32,7 +32,7 @@ class SummedLog:
         self._slowest_s = self._oldest_s = 0.0
 
     def note(self, kind: str, duration_s: float, age_s: float, *, not_modified: bool) -> None:
-        """Count one answer by its outcome's kind. `age_s`: how old it was."""
+        """Count one answer by its outcome's kind: how long it took, and how old it was."""
         self._kinds[kind] += 1
         self._not_modified += not_modified
         self._slowest_s = max(self._slowest_s, duration_s)

@@ -1,39 +1,29 @@
-"""Attacks on who may see what: everything that an answer is made of, or waits for, is looked at for what it gives away."""
+"""Runs of others are told from runs that don't exist by nothing: neither by an answer, nor by how long it takes."""
 
 import asyncio
 from pathlib import Path
 from typing import Any
 
 import pytest
-from structlog.testing import capture_logs
-from yarl import URL
 
-from proxy.core.budget import Priority
 from proxy.service.tenancy import VALIDATE_TARGET
 from proxy.standin import Fault, FaultKind, Row
 from proxy.standin.faults import ANY_PATH
 from tests.support.tokens import (
     ALL,
     OURS,
-    ROOT,
     RUNS,
     TEAM,
     THEIRS,
     UNKNOWN,
-    ask,
     bearer,
     by_run,
     filled,
     guarded,
-    purge,
     targets,
-    token,
-    tokens_file,
     told,
-    write,
 )
-from tests.support.wire import Wire
-from tests.support.world import METRICS, world
+from tests.support.world import METRICS
 
 
 @pytest.mark.parametrize("stored", [False, True])
@@ -76,66 +66,6 @@ async def test_series_of_a_run_of_theirs_take_as_long_as_of_none(tmp_path: Path,
                 seen.append((replies, calls))
             assert seen[0] == seen[1]
             running.advance(pause_s)
-
-
-@pytest.mark.parametrize("trusted", ["", "127.0.0.1", "127.0.0.1,10.0.0.0/8"])
-@pytest.mark.parametrize(
-    "headers",
-    [
-        {"X_Forwarded_For": "127.0.0.1"},
-        {"X_Forwarded_For": "::1"},
-        {"X_Forwarded_For": "127.0.0.1, 10.0.0.7"},
-        {"X_Forwarded_For": ""},
-        {"X_Forwarded_Host": "pluto-proxy.example.com"},
-        {"x_forwarded_proto": "https"},
-        {"X_Real_IP": "127.0.0.1"},
-        {"Forwarded": "for=127.0.0.1"},
-        {"Via": "1.1 front"},
-    ],
-)
-async def test_nothing_forwarded_manages_without_tokens(tmp_path: Path, headers: dict[str, str], trusted: str) -> None:
-    """A front on this machine vouches for nobody: what it passes on, a client may have written."""
-    async with world(tmp_path, access__trusted_proxies=trusted) as running:
-        assert (await running.get("/admin/state")).status == 200
-        reply = await running.get("/admin/state", **headers)
-        assert (reply.status, reply.json["code"]) == (403, "admin-refused")
-
-
-@pytest.mark.parametrize("origin", ["http://[", "http://]", "http://[::1", "http://a\u2100b", "", "127.0.0.1", "http://", "//"])
-async def test_what_is_no_origin_is_a_foreign_one(tmp_path: Path, origin: str) -> None:
-    """No browser sends it: it is refused as any other, and is no fault of the proxy's."""
-    async with world(tmp_path) as running:
-        reply = await running.get("/admin/state", Origin=origin)
-        assert (reply.status, reply.json["code"]) == (403, "origin-refused")
-
-
-@pytest.mark.parametrize("query", ["%&" * 5_000, "a%&" * 5_000, "%ff&" * 3_700])
-async def test_a_bad_query_is_not_multiplied(tmp_path: Path, query: str) -> None:
-    """The refusal of thousands of faults, and its line in the log, is shorter than what was refused."""
-    async with world(tmp_path) as running:
-        with capture_logs() as logs:
-            reply = await running.get(f"{METRICS}?{query}")
-        assert (reply.status, reply.json["code"], len(reply.json["faults"])) == (400, "bad-query", 20)
-        assert "more" in reply.json["detail"]
-        assert max(len(reply.body), len(str(logs))) < len(query)
-        unknown: dict[str, object] = {str(number): 1 for number in range(5_000)}
-        assert len((await purge(running, unknown, status=400)).body) < 5_000
-
-
-async def test_a_revoked_token_in_the_line(tmp_path: Path) -> None:
-    """Requests that waited for their client's turn until its token was revoked ask pluto-api for nothing any more."""
-    async with guarded(tmp_path, access__client_concurrency=1) as running:
-        gate = asyncio.Event()
-        running.standin.faults.add(Fault(kind=FaultKind.HOLD, gate=gate, times=None))
-        panels = [f"{METRICS}?runId={OURS}&projectName=ours&logName=loss&stepMin={step}" for step in range(5)]
-        asking = [asyncio.create_task(running.get(panel, **bearer(TEAM))) for panel in panels]
-        await running.arrived(len(panels))
-        await running.standin.counters.reached(lambda seen: seen.by_path[METRICS] == 1)
-        write(tokens_file(running), token("all"))
-        running.advance(1)
-        gate.set()
-        assert {(await reply).status for reply in asking} == {401}
-        assert running.metrics_calls == 1
 
 
 # In turn: values, names, what comes twice, what is no part of the question, paths. Run 2 and THE-1 are one of theirs.
@@ -305,115 +235,74 @@ async def test_computed_answers_and_tags(tmp_path: Path) -> None:
             assert (mine.status, mine.json) == (200, {"metrics": []})
 
 
-async def test_tokens_wait_in_turns(tmp_path: Path) -> None:
-    """Who asks much, from however many addresses, doesn't hold up who asks with another token from the same one."""
-    settings: dict[str, Any] = {"upstream__max_concurrency": 1, "access__trusted_proxies": "127.0.0.1"}
-    async with guarded(tmp_path, **settings) as running:
-        gate, asked = asyncio.Event(), list[str]()
-
-        def note(_path: str, query: str) -> bool:
-            asked.append(query)
-            return True
-
-        fault = Fault(kind=FaultKind.HOLD, gate=gate, times=None, matches=note)
-        running.standin.faults.add(fault)
-        panel = f"{METRICS}?runId={OURS}&projectName=ours&logName=loss&stepMin={{}}"
-        asking = []
-        for number in range(1, 8):
-            name = TEAM if number == 7 else ALL
-            headers = {"X_Forwarded_For": f"10.0.0.{number % 6}", **bearer(name)}
-            asking.append(asyncio.create_task(running.get(panel.format(number), **headers)))
-            await running.arrived(number)
-        await running.standin.counters.reached(lambda seen: seen.by_path[METRICS] == 1)
-        async with asyncio.timeout(10):
-            while running.parts.turnstile.budget.line.waiting(Priority.PERSON) < 6:  # noqa: ASYNC110 -- no event tells it
-                await asyncio.sleep(0.001)
-        gate.set()
-        assert {(await reply).status for reply in asking} == {200}
-        assert "stepMin=7" in asked[1] + asked[2]
-
-
-async def test_whose_a_run_is_said_before_a_purge(tmp_path: Path) -> None:
-    """A run was moved and purged while it was being asked about: the answer of before is neither believed nor remembered."""
+@pytest.mark.parametrize("condition", ["", "If-None-Match", "only-if-cached", "no-cache", "HEAD"])
+@pytest.mark.parametrize("stored", [False, True])
+@pytest.mark.parametrize("upstream", ["answers", "fails"])
+async def test_foreign_and_unknown_are_the_same(tmp_path: Path, condition: str, stored: bool, upstream: str) -> None:
+    """Whatever is stored, whatever is asked for with it, whether pluto-api answers: not a byte of difference."""
     async with guarded(tmp_path) as running:
-        gate = asyncio.Event()
-        running.standin.faults.add(Fault(kind=FaultKind.HOLD, gate=gate, late=True, path=by_run(OURS)[0]))
-        history = f"{RUNS}status/history?runId={OURS}"
-        asking = asyncio.create_task(running.get(history, **bearer(TEAM)))
-        await running.standin.counters.reached(lambda seen: seen.by_path[by_run(OURS)[0]] == 1)
-        run = running.standin.catalogue.find("org_demo", OURS)
-        assert run is not None
-        run.project = "theirs"
-        running.advance(1)
-        await purge(running, {"run": OURS}, Authorization=bearer(ROOT)["Authorization"])
-        running.advance(1)
-        gate.set()
-        assert (await asking).status == 404
-        running.advance(6)
-        assert (await running.get(history, **bearer(TEAM))).status == 404
-
-
-@pytest.mark.parametrize("fails", [False, True])
-@pytest.mark.parametrize("mode", ["hard", "soft"])
-async def test_whose_a_run_is_after_a_purge(tmp_path: Path, mode: str, fails: bool) -> None:
-    """It is found out again, softly purged or not; where pluto-api fails what was purged softly is good enough."""
-    async with guarded(tmp_path) as running:
-        history = f"{RUNS}status/history?runId={OURS}"
-        for target in (by_run(OURS)[0], history):
-            assert (await running.get(target, **bearer(TEAM))).status == 200
-        run = running.standin.catalogue.find("org_demo", OURS)
-        assert run is not None
-        run.project = "theirs"
-        running.advance(1)
-        await purge(running, {"run": OURS, "mode": mode}, Authorization=bearer(ROOT)["Authorization"])
-        running.advance(1)
-        if fails:
+        if stored:
+            for target in [*targets(THEIRS, "theirs"), *by_run(THEIRS)]:
+                assert (await running.get(target, **bearer(ALL))).status == 200
+        if upstream == "fails":
             running.standin.faults.add(Fault(kind=FaultKind.STATUS, path=ANY_PATH, times=None))
-        expected = 404 if not fails else 502 if mode == "hard" else 200
-        for _ in range(2):
-            assert (await running.get(history, **bearer(TEAM))).status == expected
+        headers = {
+            "If-None-Match": {"If_None_Match": "*"},
+            "only-if-cached": {"Cache_Control": "only-if-cached"},
+            "no-cache": {"Cache_Control": "no-cache"},
+        }.get(condition, {})
+        method = "HEAD" if condition == "HEAD" else "GET"
+        foreign = [*targets(THEIRS, "theirs"), *by_run(THEIRS)]
+        unknown = [*targets(UNKNOWN, "nobody's"), *by_run(UNKNOWN)]
+        before = running.standin.counters.total
+        for one, other in zip(foreign, unknown, strict=True):
+            for _ in range(2):
+                replies = [await running.get(target, method=method, **headers, **bearer(TEAM)) for target in (one, other)]
+                assert told(replies[0]) == told(replies[1]), one
+                failing = upstream == "fails" and one in by_run(THEIRS)
+                assert replies[0].status == (502 if failing else 404), one
+            running.advance(1)
+        # pluto-api was asked about the two runs alone, once about each.
+        assert running.standin.counters.total == before + 2
+        asked = running.standin.counters.by_path
+        assert asked[f"{RUNS}details/{UNKNOWN}"] == asked[f"{RUNS}details/{THEIRS}"] - stored == 1
 
 
-@pytest.mark.parametrize(
-    ("lines", "status"),
-    [
-        (["Authorization: Bearer {token}"], 200),
-        (["authorization: bEARER   {token} "], 200),
-        (["Authorization: Bearer {token}", "Authorization: Bearer {token}"], 401),
-        (["Authorization: Bearer {token}", "Authorization: Bearer ppt_other"], 401),
-        (["Authorization: Bearer ppt_other", "Authorization: Bearer {token}"], 401),
-        (["Authorization: Bearer {token}, Bearer {token}"], 401),
-        (["Authorization: Bearer {token}="], 401),
-        (["Authorization: Bearer{token}"], 401),
-        (["Authorization: {token}"], 401),
-        (["Authorization: Basic {token}"], 401),
-        (["Authorization:"], 401),
-        (["Proxy-Authorization: Bearer {token}"], 401),
-        (["Cookie: Authorization=Bearer {token}"], 401),
-        ([], 401),
-    ],
-)
-async def test_how_a_token_is_sent(tmp_path: Path, lines: list[str], status: int) -> None:
-    """In one way; also on a connection on which it has been sent before, in the middle of hits of the fast way."""
+async def test_a_run_of_theirs_in_a_project_of_ours(tmp_path: Path) -> None:
+    """Naming the one and the number of the other brings nothing, as for a run that isn't there; also where it is stored."""
     async with guarded(tmp_path) as running:
-        url = URL(running.url)
-        reader, writer = await asyncio.open_connection(url.host, url.port)
-        wire = Wire(reader=reader, writer=writer)
-        target = targets(OURS, "ours")[0]
-        for _ in range(3):
-            assert await ask(wire, target, TEAM) == 200
-            head = [f"GET {target} HTTP/1.1", "Host: 127.0.0.1", *(line.format(token=TEAM) for line in lines), "", ""]
-            assert (await wire.ask("\r\n".join(head).encode())).status == status
-        assert len(running.parts.fast._hits) == 1
-        await wire.close()
+        for target in targets(THEIRS, "theirs"):
+            await running.get(target, **bearer(ALL))
+        for mixed, missing in zip(targets(THEIRS, "ours"), targets(UNKNOWN, "ours"), strict=True):
+            replies = [await running.get(target, **bearer(TEAM)) for target in (mixed, missing)]
+            if "runId" in mixed:
+                assert b'"theirs"' not in replies[0].body
+                assert replies[0].status == replies[1].status
+                assert replies[0].status == 200 or replies[0].json["code"] == "not-found"
+                ids = [reply.body.replace(reply.headers["X-Request-ID"].encode(), b"") for reply in replies]
+                assert ids[0].replace(str(THEIRS).encode(), b"") == ids[1].replace(str(UNKNOWN).encode(), b"")
 
 
-@pytest.mark.parametrize(
-    "path", ["/metrics", "/readyz?verbose", "/readyz", "/livez", "/openapi.json", "/admin/state", "/nothing"]
-)
-async def test_nothing_before_the_proxy_keeps_what_is_told_to_one(tmp_path: Path, path: str) -> None:
-    """Not even a front that doesn't know that an answer may depend on `Authorization`."""
-    async with guarded(tmp_path) as running:
-        for headers in (bearer(ROOT), bearer(TEAM), {}):
-            said = (await running.get(path, **headers)).headers["Cache-Control"]
-            assert said in {"no-store", "private, no-cache"}
+@pytest.mark.parametrize("stored", [False, True])
+async def test_how_series_are_asked_for_tells_nothing(tmp_path: Path, stored: bool) -> None:
+    """Of a run's number asked for in a project of theirs: nothing of one in another's."""
+    async with guarded(tmp_path, series__enabled="true", series__shadow_s=0, series__max_fetch_rows=10_000) as running:
+        standin = running.standin
+        names = [f"m{number}" for number in range(6)]
+        standin.rows.insert(
+            Row(run_id=THEIRS, project="theirs", log_name=f"m{number}", step=1, value=1) for number in range(30)
+        )
+        question = f"{METRICS}?runId={{}}&projectName={{}}&logName={{}}"
+        if stored:
+            for name in names:
+                await running.get(question.format(THEIRS, "theirs", name), **bearer(ALL))
+            await running.get(by_run(THEIRS)[0], **bearer(ALL))
+        # Whatever is learned of the project as a whole is learned before.
+        for name in names[:2]:
+            await running.get(question.format(1, "ours", name), **bearer(TEAM))
+        seen = []
+        for run in (THEIRS, UNKNOWN):
+            before = standin.counters.total
+            replies = [await running.get(question.format(run, "ours", name), **bearer(TEAM)) for name in names]
+            seen.append([(told(reply), standin.counters.total - before) for reply in replies])
+        assert seen[0] == seen[1]

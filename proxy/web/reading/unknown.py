@@ -1,4 +1,4 @@
-"""Parameters that nobody knows: dropped, but never in silence. One of them may be a new one of the upstream's."""
+"""Unknown parameters are dropped, but never in silence: one of them may be new upstream."""
 
 import structlog
 

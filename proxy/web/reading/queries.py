@@ -1,26 +1,28 @@
-"""Raw query strings and what they mean, remembered: dashboards send the same few over and over."""
+"""Queries, each read once: dashboards send the same few over and over."""
 
 from cachetools import LRUCache
 
 from proxy.config import model
 from proxy.core.question.query import Query, read_query
 from proxy.core.question.routes import Route
+from proxy.web.reading.unknown import UnknownParameters
 
-# A query read is some hundred bytes; longer ones are rare, and a client that invents them must not fill the memory.
+# A query that was read is some hundred bytes; longer ones are rare, and a client that invents them must not fill the memory.
 _MOST = 10_000
 _LONGEST = 1_000
 
 
 class QueryReader:
-    """Reads queries as `core.question.query.read_query` does, each text once."""
+    """Reads queries as `core.question.query.read_query` does, and remembers what it made of them."""
 
-    def __init__(self, settings: model.Upstream) -> None:
+    def __init__(self, settings: model.Upstream, unknown: UnknownParameters) -> None:
+        self._unknown = unknown
         self._ignored = frozenset(settings.ignored_params)
         self._extra = frozenset(settings.extra_params)
         self._read: LRUCache[tuple[str, str, str], Query] = LRUCache(_MOST)
 
     def read(self, route: Route, segment: str, raw: str) -> Query:
-        """Return the question that a raw query asks, and the raw last segment of the path where that is open.
+        """Return what a raw query asks of a route; `segment` is the path's raw last segment where the route leaves that open.
 
         Raises BadQuery and QueryTooLong, which are not remembered.
         """
@@ -29,4 +31,5 @@ class QueryReader:
             query = read_query(route, raw, segment=segment, ignored=self._ignored, extra=self._extra)
             if len(raw) + len(segment) <= _LONGEST:
                 self._read[route.name, segment, raw] = query
+        self._unknown.note(query)
         return query

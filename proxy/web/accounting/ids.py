@@ -10,9 +10,9 @@ _SANE = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 class RequestIds:
-    """Takes the id that a client or a balancer gave, if it is sane, or makes one.
+    """Takes the id that a client or a balancer gave a request, if it is sane, or makes one.
 
-    Those made are unique among processes and within one, and cheaper than randomness for each.
+    The ids that it makes are unique within a process and among processes, and cost less than a random one each.
     """
 
     def __init__(self) -> None:

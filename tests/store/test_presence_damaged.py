@@ -1,4 +1,4 @@
-"""What goes wrong with a file's keys costs a look into the file at most, never an answer, the memory, or the next read."""
+"""Damaged keys in the file cost a look into the file at most, never an answer or the next read."""
 
 import asyncio
 import gc
@@ -9,12 +9,10 @@ from typing import Any
 import aiosqlite
 import pytest
 
+from proxy.store import SqliteStore, schema
 from proxy.store import presence as module
-from proxy.store import schema
 from proxy.store.connections import run
-from proxy.store.database import Database
-from proxy.store.sqlite import READ_TIMEOUT_S
-from tests.store.support import MIB, connection_threads, database, edit, entry, opened, same, until
+from tests.store.support import database, edit, entry, learning, opened, same, until
 
 PAGE = 4096
 LEAF_OF_TABLE = 0x0D
@@ -43,11 +41,9 @@ def flip(path: Path, old: bytes, new: bytes) -> int:
     return found
 
 
-async def settled(held: Database) -> None:
+async def settled(store: SqliteStore) -> None:
     """Everything has been gone through, or given up."""
-    learning = held._presence._learning
-    assert learning is not None
-    await asyncio.wait({learning})
+    await asyncio.wait({learning(store)})
 
 
 @pytest.mark.usefixtures("no_gc")
@@ -58,7 +54,7 @@ async def test_a_key_that_is_no_text_leaves_later_reads_alone(path: Path) -> Non
             store.put("ns", key, entry(key))
     edit(path, "UPDATE entries SET key = CAST(x'ff' AS TEXT) WHERE key = 'b'")
     async with opened(path) as store:
-        await settled(database(store))
+        await settled(store)
         for key in ("new", "a"):
             put = entry(f"{key} again")
             store.put("ns", key, put)
@@ -75,7 +71,7 @@ async def test_what_is_found_by_an_index_is_not_denied(path: Path, old: bytes, n
     assert flip(path, old, new) == 1
     async with opened(path) as store:
         assert same(await store.get("the-namespace", "the-key"), put)
-        await settled(database(store))
+        await settled(store)
         assert same(await store.get("the-namespace", "the-key"), put)
 
 
@@ -93,7 +89,7 @@ async def test_a_damaged_row_hides_no_others(path: Path, monkeypatch: pytest.Mon
         path.write_bytes(data.replace(old, new))
         async with opened(path) as store:
             held = database(store)
-            await asyncio.wait_for(settled(held), 10)
+            await asyncio.wait_for(settled(store), 10)
             found = [key for key in puts if await held.read("ns", key) is not None]
             assert len(found) > 30
             assert [key for key in found if not held.may_hold("ns", key)] == []
@@ -122,33 +118,6 @@ async def test_it_does_not_go_round_in_circles(path: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr(module, "run", read)
     async with opened(path) as store:
-        learning = database(store)._presence._learning
-        assert learning is not None
-        await until(lambda: asked > 40 or learning.done())
+        await until(lambda: asked > 40 or learning(store).done())
         assert asked <= 40
         assert [key for key in keys if await store.get("ns", key) is None] == []
-
-
-async def test_what_may_be_stored_costs_little_memory(path: Path) -> None:
-    """A quota that will never be reached, "all there is", takes neither the memory nor the event loop's time."""
-    async with opened(path, max_bytes=2**40) as store:
-        await until(lambda: database(store)._presence.is_complete)
-        assert len(database(store)._presence._filter._bits) <= 32 * MIB
-
-
-async def test_a_quota_beyond_all_measure(path: Path) -> None:
-    """It opens, and leaves no connection behind."""
-    async with opened(path, max_bytes=2**60) as store:
-        assert store.health is None
-    for thread in connection_threads():
-        thread.join(10)
-    assert not connection_threads()
-
-
-def test_a_few_keys_are_read_at_a_time() -> None:
-    """After a part of the file that is in memory, one that isn't: the disk has to seek each page (8 ms)."""
-    rows = module.LEAST_ROWS
-    for _ in range(20):
-        rows = module.pace(rows, rows * 1e-6)
-    # About 15 keys are in a page.
-    assert rows / 15 * 8e-3 < READ_TIMEOUT_S

@@ -6,7 +6,7 @@ from pathlib import Path
 from proxy.config import KeySource
 from proxy.core.freshness.plan import Condition
 from proxy.standin import Fault, FaultKind, Standin
-from tests.support.world import KEY, METRICS, QUESTION, ManualClock, World, world
+from tests.support.world import KEY, METRICS, QUESTION, ManualClock, Reply, World, world
 
 ROTATED = "mlps_standin_rotated"
 OTHER = "mlpi_standin_other"
@@ -146,3 +146,24 @@ async def test_an_organization_told_in_another_form(tmp_path: Path) -> None:
                 await naps.end_one()
         assert running.parts.upstream.condition() is Condition.OPEN
         assert (await running.get()).status == 200
+
+
+async def test_one_call_while_the_organization_becomes_known(tmp_path: Path) -> None:
+    """A question that is under way when its key's organization is found is joined all the same, and stored under it."""
+    standin, gate, validate = Standin(), asyncio.Event(), asyncio.Event()
+    standin.faults.add(Fault(kind=FaultKind.HOLD, path="/api/runs/auth/validate", gate=validate))
+    standin.faults.add(Fault(kind=FaultKind.HOLD, gate=gate))
+    async with world(tmp_path, standin=standin) as running:
+        early = [asyncio.create_task(running.get()) for _ in range(5)]
+        await standin.counters.reached(lambda counted: counted.by_path[METRICS] == 1)
+        validate.set()
+        await running.parts.tenancy.found()
+        late = [asyncio.create_task(running.get()) for _ in range(5)]
+        await running.arrived(10)
+        gate.set()
+        replies: list[Reply] = await asyncio.gather(*early, *late)
+        assert {reply.status for reply in replies} == {200}
+        assert running.metrics_calls == 1
+        assert (await running.get()).is_hit
+        await running.flushed()
+        assert await running.parts.store.disk.get(running.parts.tenancy.current().namespace, QUESTION) is not None

@@ -262,7 +262,7 @@ async def test_forms_of_the_last_write(tmp_path: Path, written: object) -> None:
     async with live(tmp_path) as (running, upstream):
         upstream.log("loss", range(100), ago_s=YEAR_S)
         import_run(upstream)
-        details = upstream._details(1)
+        details = upstream.answer_details(1)
         assert isinstance(details, dict)
         upstream.details = details if written is ... else {**details, "updatedAt": written}
         await right(running, upstream, PANEL)

@@ -1,0 +1,40 @@
+"""Everything that is open, in one place: for whoever runs it, and for tests. No part of the proxy is given it."""
+
+from dataclasses import dataclass
+
+from proxy.clock import Clock
+from proxy.config import Config
+from proxy.service.fetching import FetchingRoom
+from proxy.service.knowledge.shelves import Shelves
+from proxy.service.lifetimes.run_lifetimes import RunLifetimes
+from proxy.service.proof import ProofRoom
+from proxy.service.purging import Purging
+from proxy.service.reader import Reader
+from proxy.service.series import SeriesRoom
+from proxy.service.statuses import Statuses
+from proxy.service.tenancy import Tenancy
+from proxy.store.tiers import TieredStore
+from proxy.upstream.client import Upstream
+from proxy.upstream.turnstile import Turnstile
+from proxy.web.opening import Web
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """The rooms, and what stands between them."""
+
+    config: Config
+    clock: Clock
+    store: TieredStore
+    upstream: Upstream
+    turnstile: Turnstile
+    tenancy: Tenancy
+    lifetimes: RunLifetimes
+    fetching: FetchingRoom
+    statuses: Statuses
+    shelves: Shelves
+    proof: ProofRoom
+    series: SeriesRoom
+    reader: Reader
+    purging: Purging
+    web: Web

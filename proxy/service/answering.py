@@ -1,0 +1,65 @@
+"""A question answered for a grant: what it may see of the answer, in a coding that the client takes, nothing of it purged."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from proxy.core.access.grants import Grant
+from proxy.core.freshness.directives import Demand
+from proxy.core.freshness.entry import Coding
+from proxy.core.freshness.purge import Purges
+from proxy.core.question.query import Query
+from proxy.service.access.scopes import Scopes
+from proxy.service.fetching.encoder import Encoder
+from proxy.service.reader import Answer, Reader
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """How somebody wants their answer.
+
+    `codings` are those that they take, the best first, at least one. `client` is the one in whose turn the question waits
+    upstream, `deadline_s` the monotonic time until which it waits.
+    """
+
+    demand: Demand
+    codings: Sequence[Coding]
+    client: str
+    deadline_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Represented:
+    """An answer, and the form in which it is handed out."""
+
+    answer: Answer
+    coding: Coding
+    body: bytes
+
+
+class Answerer:
+    """Answers questions for those who hold a grant."""
+
+    def __init__(self, *, scopes: Scopes, reader: Reader, encoder: Encoder, purges: Purges) -> None:
+        self._scopes = scopes
+        self._reader = reader
+        self._encoder = encoder
+        self._purges = purges
+
+    async def admit(self, grant: Grant, query: Query, *, client: str) -> bool:
+        """Let a question pass, or raise an error, as `Scopes.admit` does."""
+        return await self._scopes.admit(grant, query, client=client)
+
+    async def answer(self, query: Query, wish: Wish, granted: Callable[[], Grant]) -> Represented:
+        """Answer a question that was admitted.
+
+        `granted` returns the asker's grant once the answer is there, and raises where there is none any more. Raises what
+        `Reader.read` and `Scopes.shown` raise.
+        """
+        while True:
+            purges_before = self._purges.count
+            read = await self._reader.read(query, wish.demand, client=wish.client, deadline_s=wish.deadline_s)
+            answer = self._scopes.shown(granted(), query, read)
+            coding, body = await self._encoder.choose(answer.tenant, query.target, answer.entry, wish.codings)
+            # What was purged while it was being answered is not handed out: it is looked for again.
+            if self._purges.count == purges_before or self._purges.judged(query.target, read.entry) is read.entry:
+                return Represented(answer=answer, coding=coding, body=body)

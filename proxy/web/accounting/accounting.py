@@ -1,0 +1,97 @@
+"""Writes down what becomes of requests: the log, the metrics, and what each token uses."""
+
+import asyncio
+from functools import partial
+
+import structlog
+from aiohttp import web
+
+from proxy.clock import Clock
+from proxy.core.question.form import shown
+from proxy.core.question.query import Query
+from proxy.errors import ProxyError
+from proxy.service.reader import Answer
+from proxy.telemetry import Telemetry, Usage, caused_by
+from proxy.web.accounting.context import RequestContext
+from proxy.web.accounting.ids import RequestIds
+from proxy.web.accounting.summary import AnswerSummary, is_ordinary
+from proxy.web.gate.guard import Visit
+
+_log = structlog.get_logger()
+
+
+class Accounting:
+    """Accounts for each request once: as a hit of the shortcut, as unreadable, or from `begin` to `end`."""
+
+    def __init__(self, *, clock: Clock, ids: RequestIds, telemetry: Telemetry, usage: Usage, summary: AnswerSummary) -> None:
+        self._clock = clock
+        self._ids = ids
+        self._telemetry = telemetry
+        self._usage = usage
+        self._summary = summary
+
+    def begin(self, request: web.BaseRequest, visit: Visit) -> RequestContext:
+        """Return the context of a request. Calls to the upstream that the current task makes are its token's from now on."""
+        caused_by.set(visit.grant.name)
+        return RequestContext(
+            request=request, visit=visit, request_id=self._ids.of(request), started_s=self._clock.monotonic_s()
+        )
+
+    def answered(self, context: RequestContext, query: Query, answer: Answer, *, not_modified: bool) -> None:
+        """Count an answer. Ordinary answers are summed up in the log, others have a line each."""
+        outcome, duration_s = answer.outcome, self._duration_s(context)
+        context.ended(outcome.kind)
+        self._telemetry.answered(context.route, outcome.kind, duration_s, stale=outcome.stale, not_modified=not_modified)
+        if is_ordinary(outcome, answer.entry.status):
+            self._summary.note(outcome.kind, duration_s, answer.age_s, not_modified=not_modified)
+            return
+        self._log(
+            context,
+            status=answer.entry.status,
+            outcome=outcome.kind,
+            **({} if outcome.stale is None else {"stale": outcome.stale}),
+            age_s=round(answer.age_s, 3),
+            **({} if answer.whole_age_s is None else {"whole_age_s": round(answer.whole_age_s, 3)}),
+            **({} if outcome.made is None else {"made": outcome.made.value}),
+            upstream_ms=None if answer.upstream_s is None else round(answer.upstream_s * 1000, 1),
+            key=query.target,
+        )
+
+    def refused(self, context: RequestContext, error: ProxyError) -> None:
+        """Count and log a request that gets an error."""
+        context.ended(error.code)
+        self._log(context, status=error.status, outcome=error.code, reason=error.detail)
+        self._telemetry.counted(context.route, error.code, self._duration_s(context))
+
+    def end(self, context: RequestContext, response: web.StreamResponse) -> None:
+        """Count the request and the bytes of its body for its token."""
+        empty = context.request.method == "HEAD" or response.status == 304
+        body_bytes = 0 if empty else response.content_length or 0
+        self._usage.note(context.visit.grant.name, context.outcome, body_bytes)
+
+    def hit(self, route: str, visit: Visit, *, duration_s: float, age_s: float, body_bytes: int, not_modified: bool) -> None:
+        """Count a hit that the shortcut answered: `answered` and `end` in one."""
+        self._telemetry.answered(route, "hit", duration_s, stale=None, not_modified=not_modified)
+        self._usage.note(visit.grant.name, "hit", body_bytes)
+        self._summary.note("hit", duration_s, age_s, not_modified=not_modified)
+
+    def id_of(self, request: web.BaseRequest) -> str:
+        """Return the id by which a request is known that no context is begun for."""
+        return self._ids.of(request)
+
+    def unreadable(self, error: ProxyError) -> None:
+        """Count what could not be parsed, or whose handler failed."""
+        self._telemetry.counted("none", error.code, 0.0)
+
+    def _duration_s(self, context: RequestContext) -> float:
+        return self._clock.monotonic_s() - context.started_s
+
+    def _log(self, context: RequestContext, **fields: object) -> None:
+        """Write a request's line of the log.
+
+        The line is made when the event loop comes round: that takes some 10 us, and the answer needn't wait for it.
+        """
+        by = {"token": shown(context.visit.grant.name)} if context.visit.grant.name else {}
+        duration_ms = round(self._duration_s(context) * 1000, 1)
+        fields = {**fields, **by, "duration_ms": duration_ms, "request_id": context.request_id}
+        asyncio.get_running_loop().call_soon(partial(_log.info, "request.finished", route=context.route, **fields))

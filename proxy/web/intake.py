@@ -1,0 +1,20 @@
+"""What the server takes in: how many requests came, and whether more are taken."""
+
+from proxy.web.shortcut.seen import SeenRequests
+
+
+class Intake:
+    """Says how many requests were received, and whether the process only finishes what is under way (`draining`)."""
+
+    def __init__(self, seen: SeenRequests) -> None:
+        self._seen = seen
+        self.draining = False
+
+    @property
+    def requests(self) -> int:
+        """How many requests were received, answered or not: each is either parsed or answered without that."""
+        return self._seen.parsed + self._seen.answered
+
+    def drain(self) -> None:
+        """Say from now on that the process was told to end, and only finishes what is under way."""
+        self.draining = True

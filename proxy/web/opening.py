@@ -1,0 +1,146 @@
+"""The web room put together, from what the service and the configuration bring."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from proxy.clock import Clock
+from proxy.config import Config
+from proxy.core.question.routes import Route, RouteTable
+from proxy.service.access.tokens import Tokens
+from proxy.service.answering import Answerer
+from proxy.service.lifetimes.run_lifetimes import RunLifetimes
+from proxy.service.purging import Purging
+from proxy.service.tenancy import Tenancy
+from proxy.store.memory import MemoryStore
+from proxy.telemetry import Telemetry
+from proxy.web.accounting.accounting import Accounting
+from proxy.web.accounting.ids import RequestIds
+from proxy.web.accounting.summary import AnswerSummary
+from proxy.web.connection.server import Server
+from proxy.web.gate.access_headers import AccessHeaders
+from proxy.web.gate.cors import Cors
+from proxy.web.gate.guard import Guard
+from proxy.web.gate.hosts import AllowedHosts
+from proxy.web.gate.limits import ClientLimits
+from proxy.web.handler import Handler
+from proxy.web.intake import Intake
+from proxy.web.pages.admin import Admin
+from proxy.web.pages.gauges import expose_clients
+from proxy.web.pages.health import Health, Section
+from proxy.web.pages.openapi import OpenApi
+from proxy.web.questions import Questions
+from proxy.web.reading.demands import DemandReader
+from proxy.web.reading.queries import QueryReader
+from proxy.web.reading.unknown import UnknownParameters
+from proxy.web.responder import Responder
+from proxy.web.router import Router
+from proxy.web.shortcut.fast import FastPath
+from proxy.web.shortcut.seen import SeenRequests
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Web:
+    """The room's server, and those of its parts that are looked at from outside."""
+
+    server: Server
+    intake: Intake
+    routes: RouteTable
+    limits: ClientLimits
+    unknown: UnknownParameters
+    fast: FastPath
+    seen: SeenRequests
+    summary: AnswerSummary
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Gate:
+    """What of the gate others need."""
+
+    guard: Guard
+    limits: ClientLimits
+    hosts: AllowedHosts
+    cors: Cors
+    access_headers: AccessHeaders
+
+
+def open_web(
+    config: Config,
+    clock: Clock,
+    telemetry: Telemetry,
+    *,
+    routes: Sequence[Route],
+    tokens: Tokens | None,
+    tenancy: Tenancy,
+    memory: MemoryStore,
+    lifetimes: RunLifetimes,
+    answerer: Answerer,
+    purging: Purging,
+    sections: Sequence[Section],
+    counts: Mapping[str, Callable[[], int]],
+) -> Web:
+    """Put the room together.
+
+    `tokens` is None where none are needed. `sections` are what `/readyz` says of the other rooms; `counts` are what
+    `/admin/state` says of them besides, by name. The caller has to run the summary.
+    """
+    gate, unknown, summary = _open_gate(config, tokens, clock), UnknownParameters(), AnswerSummary(clock)
+    ids, usage = RequestIds(), telemetry.usage
+    accounting = Accounting(clock=clock, ids=ids, telemetry=telemetry, usage=usage, summary=summary)
+    fast = FastPath(memory=memory, tenancy=tenancy, lifetimes=lifetimes, limits=gate.limits, accounting=accounting, clock=clock)
+    seen = SeenRequests(guard=gate.guard, fast=fast, ids=ids)
+    intake = Intake(seen)
+    expose_clients(telemetry, intake, gate.limits, unknown)
+    health = Health(intake=intake, telemetry=telemetry, sections=sections)
+    counts = {"requests": lambda: intake.requests, **counts}
+    table_of_routes = RouteTable(routes)
+    responder = Responder(
+        answerer=answerer,
+        guard=gate.guard,
+        demands=DemandReader(config.freshness, lifetimes),
+        access_headers=gate.access_headers,
+        accounting=accounting,
+        fast=fast,
+    )
+    router = Router(
+        hosts=gate.hosts,
+        cors=gate.cors,
+        health=health,
+        admin=Admin(guard=gate.guard, health=health, usage=usage, purging=purging, clock=clock, counts=counts),
+        openapi=OpenApi(routes, gate.access_headers, tokens=tokens is not None),
+        questions=_open_questions(config, gate, table_of_routes, unknown, responder),
+    )
+    handler = Handler(guard=gate.guard, seen=seen, router=router, accounting=accounting, access_headers=gate.access_headers)
+    return Web(
+        server=Server(config.server, handler=handler, seen=seen, intake=intake, accounting=accounting),
+        intake=intake,
+        routes=table_of_routes,
+        limits=gate.limits,
+        unknown=unknown,
+        fast=fast,
+        seen=seen,
+        summary=summary,
+    )
+
+
+def _open_gate(config: Config, tokens: Tokens | None, clock: Clock) -> _Gate:
+    cors = Cors(config.server.cors_origins)
+    return _Gate(
+        guard=Guard(config.access, tokens, clock),
+        limits=ClientLimits(config.access, clock),
+        hosts=AllowedHosts(config.server.allowed_hosts),
+        cors=cors,
+        access_headers=AccessHeaders(cors, by_token=tokens is not None),
+    )
+
+
+def _open_questions(
+    config: Config, gate: _Gate, routes: RouteTable, unknown: UnknownParameters, responder: Responder
+) -> Questions:
+    return Questions(
+        routes=routes,
+        limits=gate.limits,
+        guard=gate.guard,
+        queries=QueryReader(config.upstream, unknown),
+        responder=responder,
+        deadline_s=config.upstream.deadline_s,
+    )

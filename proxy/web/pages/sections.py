@@ -1,0 +1,114 @@
+"""What `/readyz` says of each part of the proxy."""
+
+from collections.abc import Iterator
+
+from proxy.core.budget import Priority
+from proxy.core.freshness.plan import Condition
+from proxy.log.lines import Lines
+from proxy.service.access.tokens import Tokens
+from proxy.service.proof.checks import Checks
+from proxy.service.series.computer import Computer
+from proxy.service.tenancy import Tenancy
+from proxy.store.memory import MemoryStore
+from proxy.store.sqlite import SqliteStore
+from proxy.upstream.client import Upstream
+from proxy.upstream.turnstile import Turnstile
+from proxy.web.pages.health import Section
+
+
+def upstream_section(upstream: Upstream, turnstile: Turnstile) -> Section:
+    """Return what is said of pluto-api, and of the budget for asking it."""
+
+    def state() -> dict[str, object]:
+        return {
+            "condition": upstream.condition().value,
+            "state": turnstile.state.value,
+            "unreachable": upstream.unreachable,
+            "cooldown_remaining_s": round(turnstile.remaining_s, 3),
+            "tokens": round(turnstile.tokens, 2),
+            "rate_per_s": round(turnstile.rate_per_s, 3),
+            "burst": round(turnstile.burst, 2),
+            "in_flight": turnstile.in_flight,
+            "waiting": {priority.name.lower(): turnstile.waiting(priority) for priority in Priority},
+            "expected_wait_s": {priority.name.lower(): round(turnstile.wait_s(priority), 3) for priority in Priority},
+            "calls": turnstile.calls,
+            "retries": turnstile.retries,
+        }
+
+    def troubles() -> Iterator[str]:
+        match upstream.condition():
+            case Condition.KEY_REFUSED:
+                yield "pluto-api refuses the shared key: only what is fresh is served"
+            case Condition.RESTING:
+                yield f"pluto-api is left alone for another {turnstile.remaining_s:.0f} s"
+            case Condition.OPEN:
+                pass
+        if upstream.unreachable is not None:
+            yield f"pluto-api: the last call failed: {upstream.unreachable}"
+
+    return Section(states={"upstream": state}, troubles=troubles)
+
+
+def series_section(computer: Computer, checks: Checks) -> Section:
+    """Return what is said of the answers that are computed, and of the rule that they are computed by."""
+
+    def state() -> dict[str, object]:
+        return {
+            "trusted": checks.trusted,
+            "answers_computed": computer.computed,
+            "checks_passed": checks.passed,
+            "checks_failed": checks.failed,
+        }
+
+    def troubles() -> Iterator[str]:
+        if not checks.trusted:
+            yield "pluto-api samples series by another rule than it did: nothing is computed, every question is asked"
+
+    return Section(states={"series": state}, troubles=troubles)
+
+
+def tokens_section(tokens: Tokens | None) -> Section:
+    """Return what is said of the token file (None: there is none)."""
+    if tokens is None:
+        return Section(states={"tokens": lambda: None})
+
+    def troubles() -> Iterator[str]:
+        if tokens.trouble is not None:
+            yield "the token file cannot be used: the tokens that were read last go on being good"
+
+    return Section(states={"tokens": lambda: tokens.trouble or "ok"}, troubles=troubles)
+
+
+def store_section(memory: MemoryStore, disk: SqliteStore) -> Section:
+    """Return what is said of the entries in memory and on disk."""
+
+    def state() -> dict[str, object]:
+        return {
+            "disk": disk.health or "ok",
+            "disk_bytes": disk.sizes.file_bytes,
+            "disk_log_bytes": disk.sizes.log_bytes,
+            "disk_entries": disk.sizes.entries,
+            "memory_bytes": memory.size_bytes,
+            "memory_entries": memory.entries,
+        }
+
+    def troubles() -> Iterator[str]:
+        if disk.effect is not None:
+            yield disk.effect
+
+    return Section(states={"store": state}, troubles=troubles)
+
+
+def log_section(lines: Lines | None) -> Section:
+    """Return what is said of the log (None: it isn't ours)."""
+
+    def troubles() -> Iterator[str]:
+        if lines is not None and lines.losing:
+            yield "standard error cannot be written to: lines of the log are being lost"
+
+    return Section(states={}, troubles=troubles)
+
+
+def organization_section(tenancy: Tenancy) -> Section:
+    """Return what is said of the organization whose data the shared key reads."""
+    return Section(states={"organization_known": lambda: tenancy.current().known})

@@ -1,0 +1,27 @@
+"""What requests demand of an answer's freshness."""
+
+from multidict import CIMultiDictProxy
+
+from proxy.config.model import Freshness
+from proxy.core.freshness.directives import Demand, read_demand
+from proxy.core.question.query import Query
+from proxy.service.lifetimes.run_lifetimes import RunLifetimes
+from proxy.web.reading.fields import joined
+
+
+class DemandReader:
+    """Reads a request's `Cache-Control` and `Pragma` as `core.freshness.directives.read_demand` does."""
+
+    def __init__(self, settings: Freshness, lifetimes: RunLifetimes) -> None:
+        self._lifetimes = lifetimes
+        # Without a floor of their own clients can demand nothing younger than what is fresh of a live run.
+        self._floor_s = settings.running_s if settings.client_floor_s is None else settings.client_floor_s
+
+    def read(self, headers: "CIMultiDictProxy[str]", query: Query) -> Demand:
+        """Return what a request with these header fields demands of the answer to its query."""
+        return read_demand(
+            joined(headers, "Cache-Control") or "",
+            joined(headers, "Pragma") or "",
+            fresh_s=self._lifetimes.usual(query).fresh_s,
+            floor_s=self._floor_s,
+        )

@@ -1,0 +1,58 @@
+"""The response to a query: what the request demands is read, the service answers, and the answer becomes a response."""
+
+from aiohttp import web
+
+from proxy.core.http.negotiation import acceptable
+from proxy.core.question.query import Query
+from proxy.errors import NotAcceptable
+from proxy.service.answering import Answerer, Wish
+from proxy.web.accounting.accounting import Accounting
+from proxy.web.accounting.context import RequestContext
+from proxy.web.gate.access_headers import AccessHeaders
+from proxy.web.gate.guard import Guard
+from proxy.web.reading.demands import DemandReader
+from proxy.web.reading.fields import joined
+from proxy.web.reply.answer import respond
+from proxy.web.shortcut.fast import FastPath
+
+
+class Responder:
+    """Responds to queries, accounts for them, and has the fast path remember what it can answer next time."""
+
+    def __init__(
+        self,
+        *,
+        answerer: Answerer,
+        guard: Guard,
+        demands: DemandReader,
+        access_headers: AccessHeaders,
+        accounting: Accounting,
+        fast: FastPath,
+    ) -> None:
+        self._answerer = answerer
+        self._guard = guard
+        self._demands = demands
+        self._access_headers = access_headers
+        self._accounting = accounting
+        self._fast = fast
+
+    async def respond(self, context: RequestContext, query: Query, *, client: str, deadline_s: float) -> web.Response:
+        """Return the response to a request's query, by `deadline_s` (monotonic clock).
+
+        `client` is the one in whose turn the query waits upstream. Raises ProxyError.
+        """
+        request, visit = context.request, context.visit
+        settled = await self._answerer.admit(visit.grant, query, client=client)
+        codings = acceptable(joined(request.headers, "Accept-Encoding"))
+        if not codings:
+            raise NotAcceptable("Accept-Encoding excludes identity; this proxy has gzip, zstd and identity")
+        demand = self._demands.read(request.headers, query)
+        wish = Wish(demand=demand, codings=codings, client=client, deadline_s=deadline_s)
+        # Until the answer was there the token may have been revoked.
+        found = await self._answerer.answer(query, wish, lambda: self._guard.judge_again(request, visit).grant)
+        response = respond(found, query, joined(request.headers, "If-None-Match"))
+        self._access_headers.add(response, request)
+        self._accounting.answered(context, query, found.answer, not_modified=response.status == 304)
+        if settled:
+            self._fast.remember(context, query, demand, found, response)
+        return response

@@ -1,0 +1,155 @@
+"""Requests whose bytes were seen before: they are not parsed again, and answered as they would be."""
+
+import asyncio
+import socket
+import tempfile
+from contextlib import suppress
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from proxy.web.connection.server import _Connection
+from tests.support.wire import KINDS, LARGE, request, watched
+
+
+async def test_bytes_that_were_seen(tmp_path: Path) -> None:
+    """A request of the same bytes is not parsed again, and answered as it would be: with its age, and an id of its own."""
+    async with watched(tmp_path) as seen:
+        running = seen.running
+        await seen.warm(request())
+        await seen.ask(request())
+        before, requests = running.parts.web.seen.answered, running.parts.web.intake.requests
+        ids = set()
+        for age in range(4):
+            reply, was_fast = await seen.ask(request())
+            assert was_fast
+            assert (reply.header("Age"), reply.told) == (str(age), (await seen.ordinary(request())).told)
+            ids.add(reply.header("X-Request-ID"))
+            running.clock.advance(1)
+        assert len(ids) == 4
+        assert running.parts.web.seen.answered == before + 4
+        assert running.parts.web.intake.requests == requests + 8
+        named = request(LARGE, "X-Request-ID: mine")
+        assert {(await seen.ask(named))[0].header("X-Request-ID") for _ in range(4)} == {"mine"}
+        assert running.parts.web.seen.answered == before + 7
+
+
+@pytest.mark.parametrize("taken_bytes", [4_096, 65_536])
+async def test_a_socket_that_takes_a_part(tmp_path: Path, taken_bytes: int) -> None:
+    """What the socket doesn't take at once comes later, and whole, also where other requests follow meanwhile."""
+    async with watched(tmp_path) as seen:
+        expected = await seen.warm(request())
+        for _ in range(3):
+            await seen.warm(request())
+        transport = seen.fast[-1].transport
+        assert transport is not None
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, taken_bytes)
+        before = seen.running.parts.web.seen.answered
+        [wire] = seen.wires
+        for times in (1, 3, 1):
+            for _ in range(times):
+                wire.writer.write(request())
+                await asyncio.sleep(0)
+            for _ in range(times):
+                assert (await wire.reply()).told == expected.told
+        assert seen.running.parts.web.seen.answered > before
+
+
+async def test_bytes_from_elsewhere(tmp_path: Path) -> None:
+    """Who may ask depends on the address: what was seen from one says nothing about another."""
+    async with watched(tmp_path, access__networks="127.0.0.0/8") as seen:
+        for _ in range(3):
+            await seen.warm(request())
+        assert seen.running.parts.web.seen.answer("127.0.0.1", request()) is not None
+        assert seen.running.parts.web.seen.answer("10.0.0.1", request()) is None
+
+
+async def test_while_it_drains(tmp_path: Path) -> None:
+    """Once the process was told to end, whatever aiohttp does about the connection is done about every request."""
+    async with watched(tmp_path) as seen:
+        for _ in range(3):
+            await seen.warm(request())
+        before = seen.running.parts.web.seen.answered
+        seen.running.parts.web.intake.drain()
+        assert (await seen.ask(request()))[0].status == 200
+        assert seen.running.parts.web.seen.answered == before
+
+
+async def test_a_connection_that_is_in_use_is_not_idle(tmp_path: Path) -> None:
+    """What isn't parsed counts as a sign of life."""
+    async with watched(tmp_path) as seen:
+        for _ in range(3):
+            await seen.warm(request())
+        connection = seen.fast[-1]
+        assert isinstance(connection, _Connection)
+        connection.since_s = 0.0
+        before = seen.running.parts.web.seen.answered
+        await seen.ask(request())
+        assert seen.running.parts.web.seen.answered == before + 1
+        assert connection.since_s == pytest.approx(asyncio.get_running_loop().time(), abs=60)
+
+
+async def test_what_is_remembered_by_bytes_is_bounded(tmp_path: Path) -> None:
+    """Neither many nor long requests fill the memory."""
+    async with watched(tmp_path) as seen:
+        await seen.warm(request())
+        for number in range(5_000):
+            await seen.ask(request(LARGE, f"X-Request-ID: {number}"))
+        remembered = seen.running.parts.web.seen._seen
+        assert len(remembered) == 4_096
+        await seen.ask(request(LARGE, f"User-Agent: {'x' * 3_000}"))
+        assert max(len(raw) for _, raw in remembered) <= 2_000
+        assert (await seen.ask(request(LARGE, "X-Request-ID: 4999")))[0].header("X-Request-ID") == "4999"
+
+
+@pytest.mark.parametrize("last", [request(LARGE, "Connection: close"), b"GET / HTTP/1.1\r\nbad\r\n\r\n"], ids=["close", "bad"])
+async def test_nothing_follows_the_last_answer(tmp_path: Path, last: bytes) -> None:
+    """Whatever comes after a request that ends the connection isn't answered, though it was seen before."""
+    async with watched(tmp_path) as seen:
+        for _ in range(3):
+            await seen.warm(request())
+        for turns in range(12):
+            wire = await seen.connect()
+            await wire.ask(request())
+            before = seen.running.parts.web.seen.answered
+            wire.writer.write(last)
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            wire.writer.write(request())
+            with suppress(ConnectionError):
+                async with asyncio.timeout(20):
+                    await wire.reader.read()
+            assert seen.running.parts.web.seen.answered == before
+
+
+@settings(max_examples=60)
+@given(
+    st.lists(
+        st.tuples(st.lists(st.sampled_from(sorted(KINDS)), min_size=1, max_size=4), st.sets(st.integers(1, 400))), min_size=1
+    )
+)
+async def test_however_the_bytes_arrive(batches: list[tuple[list[str], set[int]]]) -> None:
+    """Every request is answered as it would be by itself, in order: whole, in pieces, several at once, seen before or not.
+
+    After each batch of requests, which is cut into pieces anywhere, its answers are waited for.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        async with watched(Path(folder)) as seen:
+            for kind in ("hit", "small hit", "unchanged", "head", "absolute"):
+                for _ in range(3):
+                    await seen.warm(KINDS[kind])
+            expected = {kind: await seen.ordinary(raw) for kind, raw in KINDS.items()}
+            wire = await seen.connect()
+            for kinds, cuts in batches:
+                whole = b"".join(KINDS[kind] for kind in kinds)
+                for begin, end in pairwise([0, *sorted(cut for cut in cuts if cut < len(whole)), len(whole)]):
+                    wire.writer.write(whole[begin:end])
+                    await asyncio.sleep(0)
+                for kind in kinds:
+                    reply = await wire.reply(KINDS[kind].split(b" ")[0])
+                    assert reply.status == expected[kind].status
+                    if reply.status in {200, 304}:
+                        assert reply.told == expected[kind].told
