@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 # What is put before the tests: `make coverage` and CI measure them in passing.
 UNDER :=
-# Two tests a core at a time: they wait about as long as they compute.
+# Two tests a core at a time: they wait about as long as they compute. (They start many processes, which find bytecode.)
 WORKERS = $(shell echo $$((2 * $$(nproc 2>/dev/null || getconf _NPROCESSORS_ONLN))))
 
 # Any pip that a Python since 3.11.0 brings (22.3) will do. What it says is shown where it fails: its warnings, a line for each
@@ -30,7 +30,7 @@ demo: $(VENV)/run.stamp ## a stand-in upstream with growing runs, and the proxy 
 	@exec $(BIN)/pluto-proxy demo
 
 test: $(VENV)/dev.stamp ## install what the tests need and run every test
-	$(UNDER) $(BIN)/pytest --numprocesses=$(WORKERS) --dist=worksteal
+	PYTHONDONTWRITEBYTECODE= $(UNDER) $(BIN)/pytest --numprocesses=$(WORKERS) --dist=worksteal
 
 bench: $(VENV)/dev.stamp ## measure side by side against a bare handler, nginx and Varnish
 	$(BIN)/python -m tests.bench

@@ -83,8 +83,10 @@ def pattern(tmp_path_factory: pytest.TempPathFactory) -> Clone:
     for name in ("Makefile", "README.md", "pyproject.toml"):
         shutil.copy(ROOT / name, clone.root)
     shutil.copytree(ROOT / "proxy", clone.root / "proxy", ignore=shutil.ignore_patterns("__pycache__"))
+    here, beside = ({name for name, _ in pins((ROOT / lock).read_text())} for lock in LOCKS[1:3])
     for name in LOCKS:
-        (clone.root / name).write_text(release((ROOT / name).read_text(), clone.wheels, asking=ASKING))
+        lock = (ROOT / name).read_text()
+        (clone.root / name).write_text(release(lock, clone.wheels, asking=ASKING, unused={"mypy", "ruff"} | (beside - here)))
     return clone
 
 

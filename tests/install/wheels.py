@@ -8,7 +8,7 @@ import hashlib
 import re
 import sys
 import sysconfig
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from importlib.metadata import Distribution, distributions
 from pathlib import Path
 from zipfile import ZipFile, ZipInfo
@@ -36,11 +36,12 @@ def spelled(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def release(lock: str, into: Path, *, asking: Mapping[str, str]) -> str:
+def release(lock: str, into: Path, *, asking: Mapping[str, str], unused: Container[str] = ()) -> str:
     """Make a wheel of everything that a lock file names and that is installed here, and one of a newer release of it.
 
-    `asking` are further requirements of some of them, by name. Return the lock file with the hashes of the former; what is
-    for other machines stays as it was.
+    `asking` are further requirements of some of them, by name. Of those in `unused` there is only what says what they are: to
+    install all of it would take most of the time. Return the lock file with the hashes of the former; what is for other
+    machines stays as it was.
     """
     there = {(spelled(found.name), found.version): found for found in distributions(path=list(map(str, folders())))}
 
@@ -48,19 +49,22 @@ def release(lock: str, into: Path, *, asking: Mapping[str, str]) -> str:
         distribution = there.get((spelled(found[1]), found[3]))
         if distribution is None:
             return found[0]
-        digest = _wheel(distribution, into, asking.get(spelled(found[1])))
+        digest = _wheel(distribution, into, asking.get(spelled(found[1])), used=spelled(found[1]) not in unused)
         _newer(distribution, into)
         return f"{found[1]}{found[2]}{found[3]}{found[4] or ''} \\\n    --hash=sha256:{digest}"
 
     return _PIN.sub(pinned, lock)
 
 
-def _wheel(distribution: Distribution, into: Path, asked: str | None) -> str:
+def _wheel(distribution: Distribution, into: Path, asked: str | None, *, used: bool) -> str:
     """Pack what is installed into a wheel again, without its scripts; return its SHA-256."""
     contents = {
         str(file): Path(str(file.locate())).read_bytes()
         for file in distribution.files or ()
-        if ".." not in file.parts and "__pycache__" not in file.parts and file.name not in _LEFT
+        if ".." not in file.parts
+        and "__pycache__" not in file.parts
+        and file.name not in _LEFT
+        and (used or ".dist-info" in file.parts[0])
     }
     if asked is not None:
         [name] = [name for name in contents if name.endswith(".dist-info/METADATA")]
