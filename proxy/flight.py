@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from proxy.core.raised import anew, let_go
+from proxy.core.raised import drop_frames, unraised
 from proxy.errors import ProxyError
 
 K = TypeVar("K")
@@ -30,7 +30,7 @@ class Flight(Generic[C, T]):
         await self.ended()
         error = None if self.task.cancelled() else self.task.exception()
         if isinstance(error, ProxyError):
-            raise anew(error)
+            raise unraised(error)
         return self.task.result()
 
     async def ended(self) -> None:
@@ -108,5 +108,5 @@ class Flights(Generic[K, C, T]):
             return await self._carry_out(call)
         except ProxyError as exc:
             # The task keeps it.
-            let_go(exc)
+            drop_frames(exc)
             raise

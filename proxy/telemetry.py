@@ -43,7 +43,7 @@ caused_by: ContextVar[str | None] = ContextVar("caused_by", default=None)
 
 
 @dataclass(slots=True)
-class Used:
+class TokenUse:
     """What came of one token's requests: how they ended, bytes of bodies sent, and calls to the upstream that they caused."""
 
     outcomes: Counts[str] = field(default_factory=Counts)
@@ -55,10 +55,10 @@ class Usage(Collector):
     """What each token uses, by its name; `""` is whoever sent none that is good."""
 
     def __init__(self) -> None:
-        self._used: dict[str, Used] = {}
+        self._used: dict[str, TokenUse] = {}
 
     @property
-    def by_token(self) -> Mapping[str, Used]:
+    def by_token(self) -> Mapping[str, TokenUse]:
         """What was used since the process began."""
         return self._used
 
@@ -87,11 +87,11 @@ class Usage(Collector):
             calls.add_metric([token], used.upstream_calls)
         yield from (requests, sent, calls)
 
-    def _of(self, token: str) -> Used:
+    def _of(self, token: str) -> TokenUse:
         used = self._used.get(token)
         if used is None:
             name = token if len(self._used) < _MOST_TOKENS else _OTHERS
-            used = self._used.setdefault(name, Used())
+            used = self._used.setdefault(name, TokenUse())
         return used
 
 
@@ -103,7 +103,7 @@ class _Tally:
     seconds: float = 0.0
 
 
-class _Answered(Collector):
+class _Requests(Collector):
     """Requests by route and outcome, counted as plain numbers: a hit is answered in the time that the library takes for two."""
 
     def __init__(self) -> None:
@@ -134,8 +134,8 @@ class Telemetry:
     def __init__(self) -> None:
         registry = CollectorRegistry()
         self._registry = registry
-        self._answered = _Answered()
-        registry.register(self._answered)
+        self._requests = _Requests()
+        registry.register(self._requests)
         self._not_modified = Counter(
             "pluto_proxy_not_modified", "Answers that were 304, without a body", ["route"], registry=registry
         )
@@ -159,42 +159,42 @@ class Telemetry:
         Gauge("pluto_proxy_build_info", "Always 1", ["version", "python"], registry=registry).labels(
             __version__, platform.python_version()
         ).set(1)
-        self._kept = _Kept()
-        registry.register(self._kept)
+        self._read_late = _ReadLate()
+        registry.register(self._read_late)
         self.usage = Usage()
         registry.register(self.usage)
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
 
-    def answered(self, route: str, outcome: str, duration_s: float, *, stale: str | None, not_modified: bool) -> None:
+    def count_answer(self, route: str, outcome: str, duration_s: float, *, stale: str | None, not_modified: bool) -> None:
         """Count an answered request. `outcome` is an Outcome's kind, `stale` why a stale answer was good enough."""
-        self._answered.count(route, outcome, duration_s)
+        self._requests.count(route, outcome, duration_s)
         if stale is not None:
             self._stale.labels(stale).inc()
         if not_modified:
             self._not_modified.labels(route).inc()
 
-    def counted(self, route: str, outcome: str, duration_s: float) -> None:
+    def count_error(self, route: str, code: str, duration_s: float) -> None:
         """Count a request however it ended; for one that got an error the outcome is the error's code."""
-        self._answered.count(route, outcome, duration_s)
+        self._requests.count(route, code, duration_s)
 
-    def waited(self, priority: str, wait_s: float) -> None:
+    def observe_wait(self, priority: str, wait_s: float) -> None:
         """Count the time that a call waited for its turn, by its priority."""
         self._waits.labels(priority).observe(wait_s)
 
-    def asked(self, status: str, duration_s: float) -> None:
+    def count_call(self, status: str, duration_s: float) -> None:
         """Count a call to the upstream by its status, or the error's code where there was none."""
         self._upstream.labels(status).inc()
         self._upstream_durations.observe(duration_s)
         self.usage.note_call()
 
-    def gauge(self, name: str, description: str, read: "Read", **labels: str) -> None:
+    def add_gauge(self, name: str, description: str, read: "Read", **labels: str) -> None:
         """Add a state that is read whenever the metrics are."""
-        self._kept.add(name, description, read, labels, GaugeMetricFamily)
+        self._read_late.add(name, description, read, labels, GaugeMetricFamily)
 
-    def count(self, name: str, description: str, read: "Read", **labels: str) -> None:
+    def add_count(self, name: str, description: str, read: "Read", **labels: str) -> None:
         """Add a count that is kept elsewhere, read whenever the metrics are. `_total` is added to its name."""
-        self._kept.add(name, description, read, labels, CounterMetricFamily)
+        self._read_late.add(name, description, read, labels, CounterMetricFamily)
 
     def exposition(self, accept: str = "") -> tuple[bytes, str]:
         """Return everything in the text format that an Accept field asks for, and its content type.
@@ -214,7 +214,7 @@ Read = Callable[[], float]
 _Family = type[GaugeMetricFamily] | type[CounterMetricFamily]
 
 
-class _Kept(Collector):
+class _ReadLate(Collector):
     """Numbers that are kept where they arise, as plain attributes, and only looked at when somebody asks."""
 
     def __init__(self) -> None:

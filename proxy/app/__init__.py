@@ -10,7 +10,8 @@ from proxy.config import Config, KeySource
 from proxy.core import budget
 from proxy.core.freshness.purge import KEEP_S, Purges
 from proxy.core.proof.limits import Limits
-from proxy.core.question.routes import ROUTES, Route
+from proxy.core.question.route import Route
+from proxy.core.question.routes import ROUTES
 from proxy.log.lines import Lines
 from proxy.service.access.scopes import Scopes
 from proxy.service.access.tokens import Tokens

@@ -12,14 +12,14 @@ from proxy.errors import ProxyError
 E = TypeVar("E", bound=ProxyError)
 
 
-def anew(error: E) -> E:
+def unraised(error: E) -> E:
     """Return the same error once more, which was never raised: to be kept, or to be raised by somebody else."""
     copy = type(error).__new__(type(error), *error.args)
     copy.__dict__.update(error.__dict__)
     return copy
 
 
-def let_go(error: BaseException) -> None:
+def drop_frames(error: BaseException) -> None:
     """Take from an error the frames that it went through so far, and from those that it arose from theirs.
 
     That breaks the circles as well, in which frames hold the very error that holds them: of those nothing is let go before the

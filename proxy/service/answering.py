@@ -61,5 +61,5 @@ class Answerer:
             answer = self._scopes.shown(granted(), query, read)
             coding, body = await self._encoder.choose(answer.tenant, query.target, answer.entry, wish.codings)
             # What was purged while it was being answered is not handed out: it is looked for again.
-            if self._purges.count == purges_before or self._purges.judged(query.target, read.entry) is read.entry:
+            if self._purges.count == purges_before or self._purges.remains_of(query.target, read.entry) is read.entry:
                 return Represented(answer=answer, coding=coding, body=body)

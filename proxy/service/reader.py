@@ -103,7 +103,7 @@ class Reader:
         Raises UpstreamError where there is neither a usable entry nor an answer of the upstream, and NothingStored where
         there is no usable entry and the request forbids asking.
         """
-        not_before_s = self._clock.now_s() - demand.oldest_s
+        not_before_s = self._clock.now_s() - demand.max_age_s
         deadline_s = self._upstream.deadline_s() if deadline_s is None else deadline_s
         tenant = self._tenancy.current()
         lifetimes = self._lifetimes.of(query, tenant)
@@ -134,7 +134,7 @@ class Reader:
             refreshed_s=0.0 if entry is None else entry.sent_at_s,
             deadline_s=deadline_s,
         )
-        asked = self._asked(tenant, query, need, found, whole=demand.oldest_s <= 0)
+        asked = self._asked(tenant, query, need, found, whole=demand.max_age_s <= 0)
         return await self._carry_out(plan, _Ask(asked=asked, entry=entry, made=found.made, verdict=verdict), said)
 
     def _asked(self, tenant: Tenant, query: Query, need: Need, found: Found, *, whole: bool) -> Asked:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from proxy.core.freshness.entry import Entry
-from proxy.core.freshness.purge import Purge, bounded, judged_by
+from proxy.core.freshness.purge import Purge, condensed, remains_after
 from proxy.store import codec
 from proxy.store.contract import EntryKey
 from proxy.store.database import Adoption, Batch
@@ -104,11 +104,11 @@ class Backlog:
     def purge(self, purge: Purge) -> None:
         """Carry out a purge of what is on its way, and have it carried out in the file after what is being written now."""
         self._pending.purge(purge)
-        self._purges = bounded((*self._purges, purge))
+        self._purges = condensed((*self._purges, purge))
 
-    def judged(self, key: str, entry: Entry) -> Entry | None:
+    def remains_of(self, key: str, entry: Entry) -> Entry | None:
         """Return what remains of an entry that was read, after the purges that the file may not have seen yet."""
-        return judged_by((*self._taken.purges, *self._purges), key, entry)
+        return remains_after((*self._taken.purges, *self._purges), key, entry)
 
     @property
     def unpurged(self) -> bool:
@@ -164,6 +164,6 @@ class Backlog:
 
     def _keep_lasting(self) -> None:
         self._adoptions = [*self._taken.adoptions, *self._adoptions]
-        self._purges = bounded((*self._taken.purges, *self._purges))
+        self._purges = condensed((*self._taken.purges, *self._purges))
         self._taken = NextWrite()
         self._touches, self._damaged = {}, {}

@@ -14,7 +14,7 @@ from pathlib import Path
 import structlog
 
 from proxy.clock import Clock
-from proxy.core.raised import let_go
+from proxy.core.raised import drop_frames
 from proxy.errors import StoreError
 from proxy.store import files
 from proxy.store.backlog import TOUCHES_AFTER_S, Backlog
@@ -118,7 +118,7 @@ class Keeper:
         """Reading failed. What a file says that has been closed meanwhile is of no interest."""
         if database is self.database and self._reported is None:
             # What was being read when it came need not be kept until it is dealt with.
-            let_go(exc)
+            drop_frames(exc)
             self._reported = exc
             self._wake.set()
 
@@ -188,7 +188,7 @@ class Keeper:
             settled = await self._step(everything=bool(waiting) or self._closing)
         except Exception as exc:  # noqa: BLE001 - any fault whatever: the service runs without the file
             settled = await self._fail(exc)
-            let_go(exc)  # one that was reported is in a circle with the frame that raised it here
+            drop_frames(exc)  # one that was reported is in a circle with the frame that raised it here
         if settled:
             self._answer(waiting)
 

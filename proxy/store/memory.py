@@ -76,7 +76,7 @@ class MemoryStore:
         """
         place = (namespace, key)
         held = self._held.get(place)
-        remains = self._purges.judged(key, entry)
+        remains = self._purges.remains_of(key, entry)
         if remains is None or (held is not None and held.entry.sent_at_s > entry.sent_at_s):
             return
         entry = remains
@@ -107,7 +107,7 @@ class MemoryStore:
         """Carry out a purge; return how many entries it took."""
         taken = 0
         for place, held in list(self._held.items()):
-            entry = purge.judged(place[1], held.entry)
+            entry = purge.remains_of(place[1], held.entry)
             if entry is None:
                 del self._held[place]
                 self._few.pop(place, None)

@@ -127,7 +127,7 @@ class Pending:
         """Carry out a purge. What is being written gets into the file all the same: it is purged there after that."""
         for table in (self._writing, self._waiting):
             for place, entry in list(table.items()):
-                remains = purge.judged(place[1], entry)
+                remains = purge.remains_of(place[1], entry)
                 if remains is None:
                     del table[place]
                 else:

@@ -108,14 +108,14 @@ class SqliteStore:
         entry = newest(await self._stored(namespace, key), on_its_way)
         if entry is not None and entry.status != 200:
             entry = None  # what says that there is nothing any more, on its way to the file
-        if entry is not None and (entry := self._backlog.judged(key, entry)) is not None:
-            entry = self._purges.judged(key, entry)  # it may have been read before a purge
+        if entry is not None and (entry := self._backlog.remains_of(key, entry)) is not None:
+            entry = self._purges.remains_of(key, entry)  # it may have been read before a purge
         self.counters.hits += entry is not None
         return entry
 
     def put(self, namespace: str, key: str, entry: Entry) -> None:
         """See Store."""
-        remains = self._purges.judged(key, entry)
+        remains = self._purges.remains_of(key, entry)
         if remains is None:
             return
         if self._keeper.is_writing:

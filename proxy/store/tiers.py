@@ -33,7 +33,7 @@ class TieredStore:
 
     def put(self, namespace: str, key: str, entry: Entry, keeping: Keeping = Keeping.DISK) -> None:
         """Store an entry where it may be kept. Never blocks; an older entry never replaces a newer one."""
-        self.memory.put(namespace, key, entry, few=keeping is Keeping.FEW)
+        self.memory.put(namespace, key, entry, few=keeping is Keeping.ONE_OFF)
         if keeping is Keeping.DISK:
             self.disk.put(namespace, key, entry)
 

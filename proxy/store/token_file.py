@@ -18,7 +18,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from proxy.core.access.grants import PREFIX
+from proxy.core.access.grants import BEARER_PREFIX
 from proxy.errors import TokenFileError
 
 _MOST_BYTES = 16 * 2**20
@@ -56,7 +56,7 @@ Tokens = tuple[Token, ...]
 
 def new_secret() -> str:
     """Return a new token, 256 random bits."""
-    return PREFIX + secrets.token_urlsafe(_SECRET_BYTES)
+    return BEARER_PREFIX + secrets.token_urlsafe(_SECRET_BYTES)
 
 
 def read_tokens(path: Path) -> Tokens:

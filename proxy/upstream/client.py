@@ -13,7 +13,7 @@ from proxy.core.budget import CallEnd, Priority, Ticket
 from proxy.core.freshness.plan import Condition
 from proxy.core.http.retry_after import LEAST_S, read_retry_after
 from proxy.core.pieces import Work, pieces
-from proxy.core.raised import let_go
+from proxy.core.raised import drop_frames
 from proxy.errors import (
     AnswerTooLarge,
     KeyRefused,
@@ -149,7 +149,7 @@ class Upstream:
                 return await self._ask(target, ticket, _Reading(check, parser), most)
             except UpstreamError as exc:
                 # The frames that it comes from hold what there was of a body, and in `_Judged` the error itself.
-                let_go(exc)
+                drop_frames(exc)
                 if not self._may_retry(exc, ticket):
                     raise
                 if not isinstance(exc, UpstreamBusy):
@@ -203,7 +203,7 @@ class Upstream:
         except TimeoutError:
             raise too_busy(self._turnstile.wait_s(ticket.priority, ticket.client)) from None
         finally:
-            self._telemetry.waited(ticket.priority.name.lower(), self._clock.monotonic_s() - started_s)
+            self._telemetry.observe_wait(ticket.priority.name.lower(), self._clock.monotonic_s() - started_s)
 
     async def _judge(self, reply: Reply[Parsed], reading: _Reading[Parsed]) -> _Judged[Parsed]:
         if reply.status in BUSY:

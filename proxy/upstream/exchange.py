@@ -60,7 +60,7 @@ class Exchange:
             raise
         finally:
             elapsed_s = self._clock.monotonic_s() - started_s
-            self._telemetry.asked(said, elapsed_s)
+            self._telemetry.count_call(said, elapsed_s)
         return Reply(
             status=status,
             headers=headers,

@@ -42,7 +42,7 @@ class Turnstile:
     @property
     def cooldowns(self) -> int:
         """How many cool-downs have begun."""
-        return self.budget.breaker.begun
+        return self.budget.breaker.cooldowns
 
     @property
     def tokens(self) -> float:
@@ -93,7 +93,7 @@ class Turnstile:
     def latest_s(self, ticket: Ticket) -> float:
         """Return the time at which a ticket should go at the latest, so that a call as it usually is ends in time."""
         remaining_s = max(0.0, ticket.deadline_s - self._clock.monotonic_s())
-        return ticket.deadline_s - min(self.budget.usual_s, remaining_s * _CALL_SHARE)
+        return ticket.deadline_s - min(self.budget.usual_call_s, remaining_s * _CALL_SHARE)
 
     async def enter(self, ticket: Ticket) -> None:
         """Wait until the ticket's call may go; `leave` must follow.
@@ -121,7 +121,7 @@ class Turnstile:
 
     def leave(self, ticket: Ticket, ended: CallEnd, *, took_s: float = 0.0, named_s: float | None = None) -> None:
         """Note how the ticket's call ended. A cool-down that begins by it turns away whoever won't make it."""
-        began = self.budget.finish(ticket, ended, self._clock.monotonic_s(), took_s=took_s, named_s=named_s)
+        began = self.budget.finish(ticket, ended, self._clock.monotonic_s(), took_s=took_s, retry_after_s=named_s)
         if began:
             _log.warning("cooldown.begun", length_s=round(self.remaining_s, 3), reason=ended.value, named_s=named_s)
             for late in self.budget.late(self._clock.monotonic_s()):

@@ -3,7 +3,7 @@
 from aiohttp import web
 
 from proxy.core.question.form import shown
-from proxy.core.question.routes import RouteTable
+from proxy.core.question.route import RouteTable
 from proxy.errors import NotFound
 from proxy.web.accounting.context import RequestContext
 from proxy.web.gate.guard import Guard

@@ -134,4 +134,4 @@ def test_purges_that_come_back_are_bounded() -> None:
         assert purges(backlog) <= MOST + 1
     backlog.give_up()
     assert purges(backlog) == MOST + 1
-    assert backlog.judged("/api/runs/details/x", entry("x", NOW_S + MOST - 1)) is None
+    assert backlog.remains_of("/api/runs/details/x", entry("x", NOW_S + MOST - 1)) is None

@@ -21,8 +21,9 @@ from proxy.cli.serve import running
 from proxy.clock import Clock
 from proxy.config import KeySource, load
 from proxy.core.proof.limits import Limits
-from proxy.core.proof.wholeness import Size
-from proxy.core.question.routes import ROUTES, Route
+from proxy.core.proof.sizes import Size
+from proxy.core.question.route import Route
+from proxy.core.question.routes import ROUTES
 from proxy.core.series.metrics_query import MetricsQuery
 from proxy.service.tenancy import Sleep
 from proxy.standin import Row, Standin, StandinConfig

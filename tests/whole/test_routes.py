@@ -11,8 +11,9 @@ import msgspec
 import pytest
 from aiohttp import web
 
-from proxy.core.question.parameters import Parameter, Text, Whole
-from proxy.core.question.routes import FILES, LIST, ROUTES, Route
+from proxy.core.question.parameters import Parameter, Text, WholeNumber
+from proxy.core.question.route import Route
+from proxy.core.question.routes import FILES, LIST, ROUTES
 from tests.support.world import World, served, world
 
 
@@ -23,7 +24,7 @@ def anything(body: bytes) -> None:
 NEW = Route(
     name="sweeps",
     path="/api/runs/sweeps/{sweepId}",
-    segment=Parameter(name="sweepId", kind=Whole(minimum=0)),
+    segment=Parameter(name="sweepId", kind=WholeNumber(minimum=0)),
     summary="A row that is not in the table",
     parameters=(Parameter(name="projectName", kind=Text(empty_is_unset=False), required=True),),
     check=anything,

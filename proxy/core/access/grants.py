@@ -18,9 +18,9 @@ from proxy.core.question.routes import DETAILS, DETAILS_BY_DISPLAY_ID
 from proxy.core.question.scope import Scope
 
 # What a token of ours begins with, so that it is told from the upstream's keys, by people and by scanners for secrets.
-PREFIX = "ppt_"
+BEARER_PREFIX = "ppt_"
 # What the upstream's keys begin with; it refuses everything else as no key at all.
-UPSTREAM_KEYS = ("mlpi_", "mlps_")
+UPSTREAM_KEY_PREFIXES = ("mlpi_", "mlps_")
 # RFC 6750 section 2.1; the scheme is spelled in any case (RFC 9110 section 11.1).
 _BEARER = re.compile(r"bearer +([A-Za-z0-9._~+/-]{1,512}=*)[ \t]*", re.IGNORECASE)
 
@@ -68,7 +68,7 @@ def may_ask(grant: Grant, query: Query) -> Access:
     if grant.projects is None:
         return Access.GRANTED
     # What only the upstream understands might reach beyond the project.
-    if query.further:
+    if query.forwarded:
         return Access.REFUSED
     match query.route.scope:
         case Scope.RUN:
@@ -113,7 +113,7 @@ def read_bearer(lines: Sequence[str]) -> str | None:
     found = _BEARER.fullmatch(lines[0])
     if len(lines) > 1 or found is None:
         raise ValueError("the Authorization header must be one `Bearer` and a token of this proxy")
-    if found[1].startswith(UPSTREAM_KEYS):
+    if found[1].startswith(UPSTREAM_KEY_PREFIXES):
         raise ValueError(
             "the Authorization header holds a key of pluto-api; this proxy has tokens of its own, which its operator gives out "
             "(a script that trains needs pluto-api itself: unset PLUTO_URL_API there)"

@@ -2,7 +2,7 @@
 
 import re
 
-from proxy.core.access.grants import PREFIX, UPSTREAM_KEYS
+from proxy.core.access.grants import BEARER_PREFIX, UPSTREAM_KEY_PREFIXES
 
 # What no setting begins or ends with, unless somebody's tool has kept what a shell would have taken away.
 QUOTES = tuple("\"'`\u2018\u2019\u201c\u201d")
@@ -26,9 +26,11 @@ def read_key(text: str) -> str:
         raise ValueError("it must hold the key alone, without `Bearer` in front")
     if _ASSIGNMENT.match(key):
         raise ValueError("it must hold the key alone, without `NAME=` in front")
-    if key.startswith(PREFIX):
-        raise ValueError(f"{PREFIX}... is a token of this proxy, for its clients; pluto-api's keys begin with mlpi_ or mlps_")
-    if not key.startswith(UPSTREAM_KEYS):
+    if key.startswith(BEARER_PREFIX):
+        raise ValueError(
+            f"{BEARER_PREFIX}... is a token of this proxy, for its clients; pluto-api's keys begin with mlpi_ or mlps_"
+        )
+    if not key.startswith(UPSTREAM_KEY_PREFIXES):
         raise ValueError("pluto-api's keys begin with mlpi_ or mlps_, this one doesn't; is it another service's?")
     if not _KEY.fullmatch(key):
         raise ValueError("the key must be one line of printable ASCII without spaces, quotation marks and backslashes")

@@ -50,7 +50,7 @@ def in_plain_form(text: str) -> str:
 
 
 @lru_cache(maxsize=1024)
-def household(text: str) -> str:
+def client_network(text: str) -> str:
     """Return what stands for an address where clients are told apart: of IPv6 64 bits, since its host chooses the others."""
     address = read_address(text)
     if not isinstance(address, ipaddress.IPv6Address):

@@ -37,7 +37,7 @@ class Breaker:
         self._probe_out = False
         self._in_a_row = 0
         self._doubled = 0
-        self.begun = 0
+        self.cooldowns = 0
         """How many times a cool-down began or was prolonged."""
 
     def state(self, now_s: float) -> State:
@@ -91,17 +91,17 @@ class Breaker:
         self._cool(now_s, self._next_s(FAILURES_MOST_S))
         return True
 
-    def busy(self, now_s: float, named_s: float | None, *, probe: bool) -> bool:
+    def busy(self, now_s: float, retry_after_s: float | None, *, probe: bool) -> bool:
         """Note a 429 or 503 naming so many seconds (None: nothing); return whether the upstream said something new by it."""
         if probe:
             self._probe_out = False
-        elif self._until_s is not None and named_s is None:
+        elif self._until_s is not None and retry_after_s is None:
             return False
-        if named_s is None:
+        if retry_after_s is None:
             self._cool(now_s, self._next_s(self._most_s))
         else:
             self._doubled = 0
-            self._cool(now_s, min(named_s, self._most_s))
+            self._cool(now_s, min(retry_after_s, self._most_s))
         return True
 
     def abandoned(self, *, probe: bool) -> None:
@@ -115,4 +115,4 @@ class Breaker:
 
     def _cool(self, now_s: float, length_s: float) -> None:
         self._until_s = max(self._until_s or now_s, now_s + length_s)
-        self.begun += 1
+        self.cooldowns += 1

@@ -49,7 +49,7 @@ class Budget:
         self._under_way: Counter[Priority] = Counter()
         self._persons_in_a_row = 0
         self._retry_credit = 0
-        self.usual_s = _FIRST_GUESS_S
+        self.usual_call_s = _FIRST_GUESS_S
         """How long a call that is answered takes."""
         self.calls = 0
         self.retries = 0
@@ -90,7 +90,7 @@ class Budget:
             self.line.served(ticket)
             ticket.sent_s = now_s
             ticket.probe = self.breaker.enter(now_s)
-            ticket.in_burst = self._pace.called(now_s)
+            ticket.in_burst = self._pace.note_call(now_s)
             self._under_way[ticket.priority] += 1
             self._persons_in_a_row = self._persons_in_a_row + 1 if ticket.priority is Priority.PERSON else 0
             self.calls += 1
@@ -99,16 +99,16 @@ class Budget:
         return admitted
 
     def finish(
-        self, ticket: Ticket, ended: CallEnd, now_s: float, *, took_s: float = 0.0, named_s: float | None = None
+        self, ticket: Ticket, ended: CallEnd, now_s: float, *, took_s: float = 0.0, retry_after_s: float | None = None
     ) -> bool:
         """Note how an admitted ticket's call ended; return whether a cool-down began by it.
 
-        `took_s` is the time of the call, `named_s` what a 429 or 503 asked for.
+        `took_s` is the time of the call, `retry_after_s` what a 429 or 503 asked for.
         """
         self._under_way[ticket.priority] -= 1
         match ended:
             case CallEnd.ANSWERED:
-                self.usual_s += _SMOOTHING * (took_s - self.usual_s)
+                self.usual_call_s += _SMOOTHING * (took_s - self.usual_call_s)
                 if self.breaker.answered(now_s, probe=ticket.probe):
                     self._bucket.drain(now_s)
                 return False
@@ -116,7 +116,7 @@ class Budget:
                 if not ticket.probe:
                     # A probe comes alone after a rest: what it is told is not about the rate.
                     self._pace.cut(now_s, sent_s=ticket.sent_s, in_burst=ticket.in_burst)
-                return self.breaker.busy(now_s, named_s, probe=ticket.probe)
+                return self.breaker.busy(now_s, retry_after_s, probe=ticket.probe)
             case CallEnd.FAILED:
                 return self.breaker.failed(now_s, probe=ticket.probe)
             case _:
@@ -145,7 +145,7 @@ class Budget:
         self._keep_pace(now_s)
         by_rate_s = self._bucket.ready_in_s(now_s, ahead + 1)
         crowd = ahead + 1 + self.in_flight - self._limits.max_concurrency
-        by_slots_s = max(0.0, crowd - 0.5) * self.usual_s / self._limits.max_concurrency if crowd > 0 else 0.0
+        by_slots_s = max(0.0, crowd - 0.5) * self.usual_call_s / self._limits.max_concurrency if crowd > 0 else 0.0
         return self.breaker.remaining_s(now_s) + max(by_rate_s, by_slots_s)
 
     def late(self, now_s: float) -> list[Ticket]:

@@ -44,7 +44,7 @@ class Pace:
         self._advance(now_s)
         return self._at_once
 
-    def called(self, now_s: float) -> bool:
+    def note_call(self, now_s: float) -> bool:
         """Note a call; return whether it is one of a burst."""
         self._lately.append(now_s)
         while self._lately[0] <= now_s - BURST_WITHIN_S:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 class Demand:
     """What one request demands.
 
-    `oldest_s`: the greatest age in seconds that it accepts, infinite without a demand. `no_store`: keep the answer off the
+    `max_age_s`: the greatest age in seconds that it accepts, infinite without a demand. `no_store`: keep the answer off the
     disk. `only_if_cached`: don't ask the upstream.
     """
 
-    oldest_s: float = math.inf
+    max_age_s: float = math.inf
     no_store: bool = False
     only_if_cached: bool = False
 
@@ -36,7 +36,7 @@ def read_demand(cache_control: str, pragma: str, *, fresh_s: float, floor_s: flo
     if "no-cache" in said or "no-store" in said:
         ages.append(0.0)
     return Demand(
-        oldest_s=max(floor_s, min(ages)) if ages else math.inf,
+        max_age_s=max(floor_s, min(ages)) if ages else math.inf,
         no_store="no-store" in said,
         only_if_cached="only-if-cached" in said,
     )

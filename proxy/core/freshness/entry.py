@@ -46,7 +46,7 @@ class Entry:
     scant: bool = False
 
     @property
-    def oldest_s(self) -> float:
+    def oldest_asked_s(self) -> float:
         """When the oldest part of it was asked for (wall time)."""
         return self.sent_at_s if self.full_asked_s is None else min(self.sent_at_s, self.full_asked_s)
 

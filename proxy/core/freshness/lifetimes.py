@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from proxy.core.freshness.verdict import Lifetimes
 from proxy.core.question.query import Query
-from proxy.core.question.routes import Route
+from proxy.core.question.route import Route
 
 
 class LifetimeTable:
@@ -20,9 +20,9 @@ class LifetimeTable:
         for route in routes:
             own = (configured.get(route.name), route.fresh_s, general.fresh_s)
             fresh_s = next(seconds for seconds in own if seconds is not None)
-            self._usual[route.name] = general.bounded(fresh_s=fresh_s, oldest_s=route.oldest_s)
-            self._moving[route.name] = general.bounded(fresh_s=min(fresh_s, moving_s), oldest_s=route.oldest_s)
+            self._usual[route.name] = general.bounded(fresh_s=fresh_s, max_age_s=route.max_age_s)
+            self._moving[route.name] = general.bounded(fresh_s=min(fresh_s, moving_s), max_age_s=route.max_age_s)
 
     def of(self, query: Query) -> Lifetimes:
         """Return what holds for a question."""
-        return (self._moving if query.moving else self._usual)[query.route.name]
+        return (self._moving if query.one_off else self._usual)[query.route.name]

@@ -49,9 +49,9 @@ class Purge:
             and (self.run is None or self.run in named.get("runId", named.get("runIds", self.run)).split(","))
         )
 
-    def judged(self, key: str, entry: Entry) -> Entry | None:
+    def remains_of(self, key: str, entry: Entry) -> Entry | None:
         """Return what remains of an entry: itself, marked as purged, or nothing."""
-        if entry.oldest_s > self.at_s or (self.soft and entry.purged) or not self.takes(key):
+        if entry.oldest_asked_s > self.at_s or (self.soft and entry.purged) or not self.takes(key):
             return entry
         return replace(entry, purged=True) if self.soft and is_answer(key) else None
 
@@ -83,18 +83,18 @@ class Purges:
     def add(self, purge: Purge) -> None:
         """Hold what comes in against this one as well."""
         self.count += 1
-        self._purges = bounded((*(one for one in self._purges if one.at_s > purge.at_s - self._keep_s), purge))
+        self._purges = condensed((*(one for one in self._purges if one.at_s > purge.at_s - self._keep_s), purge))
 
-    def judged(self, key: str, entry: Entry) -> Entry | None:
+    def remains_of(self, key: str, entry: Entry) -> Entry | None:
         """Return what remains of an entry that comes in: itself, marked as purged, or nothing."""
-        return judged_by(self._purges, key, entry)
+        return remains_after(self._purges, key, entry)
 
-    def is_gone(self, key: str, asked_s: float) -> bool:
+    def was_purged(self, key: str, asked_s: float) -> bool:
         """Tell whether what was asked for at a time (wall time) was purged since, be it softly."""
         return any(asked_s <= purge.at_s and purge.takes(key) for purge in self._purges)
 
 
-def bounded(purges: tuple[Purge, ...]) -> tuple[Purge, ...]:
+def condensed(purges: tuple[Purge, ...]) -> tuple[Purge, ...]:
     """Return purges that take all that these do, and of many of them more: the oldest as one of everything."""
     if len(purges) <= MOST:
         return purges
@@ -102,10 +102,10 @@ def bounded(purges: tuple[Purge, ...]) -> tuple[Purge, ...]:
     return (Purge(at_s=max(one.at_s for one in old)), *kept)
 
 
-def judged_by(purges: Iterable[Purge], key: str, entry: Entry) -> Entry | None:
+def remains_after(purges: Iterable[Purge], key: str, entry: Entry) -> Entry | None:
     """Return what remains of an entry after some purges."""
     for purge in purges:
-        remains = purge.judged(key, entry)
+        remains = purge.remains_of(key, entry)
         if remains is None:
             return None
         entry = remains

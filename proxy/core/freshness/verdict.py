@@ -35,10 +35,10 @@ class Lifetimes:
         """How old an answer can be at most and still be of use."""
         return self.fresh_s + max(self.stale_while_revalidate_s, self.stale_if_error_s)
 
-    def bounded(self, *, fresh_s: float, oldest_s: float = math.inf) -> "Lifetimes":
-        """Return these windows around another freshness lifetime, with nothing served that is older than `oldest_s`."""
-        fresh_s = min(fresh_s, oldest_s)
-        rest_s = oldest_s - fresh_s
+    def bounded(self, *, fresh_s: float, max_age_s: float = math.inf) -> "Lifetimes":
+        """Return these windows around another freshness lifetime, with nothing served that is older than `max_age_s`."""
+        fresh_s = min(fresh_s, max_age_s)
+        rest_s = max_age_s - fresh_s
         return replace(
             self,
             fresh_s=fresh_s,

@@ -10,5 +10,5 @@ class Keeping(Enum):
     """In memory and in the cache file."""
     MEMORY = "memory"
     """In memory alone: the answer holds secrets."""
-    FEW = "few"
+    ONE_OFF = "one-off"
     """In memory alone, together with a bounded number of its kind: the question will hardly be asked a second time."""

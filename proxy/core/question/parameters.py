@@ -52,7 +52,7 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Whole:
+class WholeNumber:
     """A whole number from `minimum` to `maximum` inclusive, read by JavaScript's rules (an empty text is 0).
 
     Without a maximum everything below 1e21 is accepted. Numbers are doubles upstream: 9007199254740993 and 9007199254740992

@@ -14,7 +14,7 @@ from urllib.parse import quote
 from proxy.core.question.form import read_segment, shown, split_query
 from proxy.core.question.keeping import Keeping
 from proxy.core.question.parameters import Flag, Parameter
-from proxy.core.question.routes import Route
+from proxy.core.question.route import Route
 from proxy.errors import BadQuery, Fault, QueryTooLong
 
 # The upstream answers 431 from about 16 kB of URL on; the rest is room for its host name and the request line.
@@ -36,14 +36,14 @@ class Query:
     route: Route
     target: str
     values: Mapping[str, str]
-    further: tuple[tuple[str, str], ...] = ()
+    forwarded: tuple[tuple[str, str], ...] = ()
     unknown: tuple[str, ...] = ()
-    moving: bool = False
+    one_off: bool = False
 
     @property
     def keeping(self) -> Keeping:
         """Where the answer may be kept."""
-        return Keeping.FEW if self.moving else self.route.keeping
+        return Keeping.ONE_OFF if self.one_off else self.route.keeping
 
 
 def read_query(
@@ -57,10 +57,10 @@ def read_query(
     place = "" if route.segment is None else _segment(route.segment, segment)
     pairs = split_query(raw)
     values = _known(route, pairs)
-    further = tuple(sorted(((name, value) for name, value in pairs if name in extra), key=lambda pair: pair[0]))
+    forwarded = tuple(sorted(((name, value) for name, value in pairs if name in extra), key=lambda pair: pair[0]))
     known = {parameter.name for parameter in route.parameters}
     unknown = tuple(dict.fromkeys(name for name, _ in pairs if name not in known and name not in ignored and name not in extra))
-    return question(route, values, segment=place, further=further, unknown=unknown)
+    return question(route, values, segment=place, forwarded=forwarded, unknown=unknown)
 
 
 def question(
@@ -68,24 +68,24 @@ def question(
     values: Mapping[str, str],
     *,
     segment: str = "",
-    further: tuple[tuple[str, str], ...] = (),
+    forwarded: tuple[tuple[str, str], ...] = (),
     unknown: tuple[str, ...] = (),
 ) -> Query:
     """Return the question that a row asks with these canonical texts (those left out are unset). Raises QueryTooLong."""
     path = route.path if route.segment is None else route.stem + segment
     named = [(parameter.name, values[parameter.name]) for parameter in route.parameters if parameter.name in values]
-    asked = "&".join(f"{_quoted(name)}={_quoted(value)}" for name, value in [*named, *further])
+    asked = "&".join(f"{_quoted(name)}={_quoted(value)}" for name, value in [*named, *forwarded])
     target = f"{path}?{asked}" if asked else path
     if len(target) > MAX_TARGET_BYTES:
         raise QueryTooLong(
             f"the query is longer than the {MAX_TARGET_BYTES} bytes that the upstream accepts; ask for less at once"
         )
-    moving = any(
+    one_off = any(
         parameter.moving is not None and parameter.moving.search(values[parameter.name]) is not None
         for parameter in route.parameters
         if parameter.name in values
     )
-    return Query(route=route, target=target, values=values, further=further, unknown=unknown, moving=moving)
+    return Query(route=route, target=target, values=values, forwarded=forwarded, unknown=unknown, one_off=one_off)
 
 
 def _segment(parameter: Parameter, raw: str) -> str:

@@ -19,7 +19,7 @@ from proxy.core.surrogates import LoneSurrogates, without_surrogates
 _UNREADABLE = "\ufffd"
 OVERLAP_S = 60.0
 _HEAD = re.compile(rb'\{"logName":"(?:[^"\\]|\\.)*","logGroup":"(?:[^"\\]|\\.)*",')
-_WHOLE = re.compile(r"-?[0-9]{1,40}")
+_STEP = re.compile(r"-?[0-9]{1,40}")
 # Into so many parts the time is divided in which rows settle: asked again is at most one part more than is needed.
 _PARTS = 12
 
@@ -48,14 +48,14 @@ class Partition:
     shapes: dict[Shape, None] = field(default_factory=dict)
     documented: bool = True
     # Every row has a text of its own for its group: one for all that are equal is kept.
-    shared: dict[str, str] = field(default_factory=dict)
+    interned: dict[str, str] = field(default_factory=dict)
 
     def add(self, texts: list[bytes], rows: list[dict[str, Any]]) -> None:
         """Add rows that have a name, a group and a step, at least one."""
         told = [row["step"] for row in rows]
         self.texts += texts
         self.steps += _steps(told)
-        self.groups += [self.shared.setdefault(row["logGroup"], row["logGroup"]) for row in rows]
+        self.groups += [self.interned.setdefault(row["logGroup"], row["logGroup"]) for row in rows]
         self.times += [row.get("time") for row in rows]
         self.shapes |= dict.fromkeys(map(_shape, rows))
         kinds = {(type(row.get("value")), type(row.get("time"))) for row in rows}
@@ -65,7 +65,7 @@ class Partition:
         """Add the rows of the same name that came in another answer."""
         self.texts += other.texts
         self.steps += other.steps
-        self.groups += [self.shared.setdefault(group, group) for group in other.groups]
+        self.groups += [self.interned.setdefault(group, group) for group in other.groups]
         self.times += other.times
         self.shapes |= other.shapes
 
@@ -136,7 +136,9 @@ def _read(piece: bytes) -> list[tuple[str, list[bytes], list[dict[str, Any]]]]:
         if not piece.startswith(PREFIX) or not piece.endswith(SUFFIX) or len(piece) != _length(texts):
             raise ValueError("the rows don't follow each other as they should")
         read = list(map(_row.decode, texts))
-        parts = [(name, texts[first:last], read[first:last]) for name, first, last in _runs([row["logName"] for row in read])]
+        parts = [
+            (name, texts[first:last], read[first:last]) for name, first, last in _stretches([row["logName"] for row in read])
+        ]
         for name, _, rows in parts:
             _check(name, rows)
     except (msgspec.DecodeError, RecursionError, KeyError, TypeError) as exc:
@@ -146,7 +148,7 @@ def _read(piece: bytes) -> list[tuple[str, list[bytes], list[dict[str, Any]]]]:
     return parts
 
 
-def _runs(names: list[str]) -> Iterator[tuple[str, int, int]]:
+def _stretches(names: list[str]) -> Iterator[tuple[str, int, int]]:
     """Yield each name with the number of its first row and that after its last one."""
     first = 0
     while first < len(names):
@@ -162,7 +164,7 @@ def _check(name: object, rows: list[dict[str, Any]]) -> None:
     strings = {type(name), *(type(row["logGroup"]) for row in rows)} == {str}
     if not strings or not kinds <= {int, str}:
         raise ValueError("a row does not have the documented shape")
-    if str in kinds and not all(_WHOLE.fullmatch(str(row["step"])) for row in rows):
+    if str in kinds and not all(_STEP.fullmatch(str(row["step"])) for row in rows):
         raise ValueError("a step is not a number")
 
 
@@ -177,11 +179,11 @@ def extent_of(rows: Partition, *, complete: bool, first: int, sent_at_s: float, 
     strictly = distinct == steps
     if not strictly and array("q", sorted(steps)) != steps:
         raise ValueError("the steps of a name are not in order")
-    clear = not any(_UNREADABLE in text for text in (rows.name, *rows.shared)) and len(rows.shapes) == 1
+    clear = not any(_UNREADABLE in text for text in (rows.name, *rows.interned)) and len(rows.shapes) == 1
     exact = strictly and steps[0] >= 0 and steps[-1] < FIRST_INEXACT
     known = Known.UNCLEAR if not (clear and exact) else Known.ALL if complete else Known.SOME
     kept = known is Known.ALL
-    head = _head(rows.texts) if kept else b""
+    head = _common_head(rows.texts) if kept else b""
     tails = tuple([text[len(head) :] for text in rows.texts]) if kept else ()
     return Extent(
         steps=steps,
@@ -189,16 +191,16 @@ def extent_of(rows: Partition, *, complete: bool, first: int, sent_at_s: float, 
         rows=tails,
         row_bytes=sum(map(len, tails)),
         group=groups[0],
-        groups=tuple(groups) if kept and len(rows.shared) > 1 else None,
+        groups=tuple(groups) if kept and len(rows.interned) > 1 else None,
         shape=next(iter(rows.shapes)),
         known=known,
         tail_asked_s=sent_at_s,
         full_asked_s=sent_at_s,
-        seen=_unsettled(steps, rows.times, first, sent_at_s=sent_at_s, overlap_s=overlap_s),
+        unsettled=_unsettled(steps, rows.times, first, sent_at_s=sent_at_s, overlap_s=overlap_s),
     )
 
 
-def _head(texts: Sequence[bytes]) -> bytes:
+def _common_head(texts: Sequence[bytes]) -> bytes:
     """Return what all rows begin with, as far as that is the same in all answers: their name and their group."""
     found = _HEAD.match(texts[0])
     head = b"" if found is None else found[0]

@@ -49,4 +49,4 @@ def _rows(extent: Extent, first: int) -> int:
 
 
 def _from(extents: Extents, name: str | None, first: int) -> MetricsQuery:
-    return replace(extents.question.windowed, name=extents.question.name or name, first=first, last=None)
+    return replace(extents.question.densest, name=extents.question.name or name, first=first, last=None)

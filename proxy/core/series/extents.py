@@ -24,22 +24,20 @@ was last asked for in full; behind the tail nothing was looked at since. An answ
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
 import msgspec
+from msgspec.structs import replace as changed
 
-from proxy.core.pieces import Work, finished
 from proxy.core.series.metrics_query import MetricsQuery
-from proxy.core.series.sampling import sampled, stride
 
 PREFIX, SUFFIX = b'{"metrics":[', b"]}"
 Shape = tuple[object, ...]
+NO_STEPS: "array[int]" = array("q")
 # A row's object and its place in the list, beside its bytes; its step; rounded up to what the allocator hands out.
 _ROW_BYTES = 33 + 8 + 8 + 8
-# So many rows are laid out before the work may be left: about 0.5 ms.
-_MOST_AT_ONCE = 5_000
 
 
 class Known(Enum):
@@ -82,7 +80,7 @@ class Extent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     known: Known
     tail_asked_s: float
     full_asked_s: float
-    seen: tuple[tuple[float, int], ...]
+    unsettled: tuple[tuple[float, int], ...]
 
     def texts(self, first: int = 0, last: int | None = None) -> list[bytes]:
         """Return rows as they came."""
@@ -135,140 +133,57 @@ class Extents:
         return sum(costs) + 500
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Computed:
-    """An answer made of extents, with the ages of its oldest part.
-
-    `through`: the smallest of the last steps that are known of its series, None where it has none.
-    """
-
-    body: bytes
-    tail_asked_s: float
-    full_asked_s: float
-    through: int | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe:
-    """How an answer is computed: what it is made of, and the ages and the last step that it will have."""
-
-    query: MetricsQuery
-    source: Extents
-    chosen: tuple[Extent, ...]
-    grouped: bool
-    tail_asked_s: float
-    full_asked_s: float
-    through: int | None
-
-    @property
-    def is_sampled(self) -> bool:
-        """Whether the limit leaves rows out."""
-        windows = (window_of(extent.steps, self.query.first, self.query.last) for extent in self.chosen)
-        return any(end - begin > self.query.limit for begin, end in windows)
-
-
-def answer(extents: Extents, query: MetricsQuery) -> Computed | None:
-    """Return what the upstream would have told `query` at the time of `extents`; None where that is uncertain."""
-    recipe = recipe_of(extents, query)
-    return None if recipe is None else finished(computing(recipe))
-
-
-def recipe_of(extents: Extents, query: MetricsQuery) -> Recipe | None:
-    """Return how a question is answered from extents, None where that is uncertain; no rows are looked at."""
-    if not extents.question.holds(query):
-        return None
-    chosen = tuple(_chosen(extents, query))
-    if any(extent.known not in _CERTAIN for extent in chosen):
-        return None
-    ends = [extent.steps[-1] for extent in chosen if extent.rows]
-    if ends:
-        parts: list[Extent | Extents] = [*chosen] if query.name is not None else [*chosen, extents]
-        tail_asked_s, full_asked_s = min(part.tail_asked_s for part in parts), min(part.full_asked_s for part in parts)
-    else:
-        # That a name has no rows is known since all of them were looked for: who asks for the newest ones would not see them.
-        tail_asked_s = full_asked_s = min((extent.full_asked_s for extent in chosen), default=extents.full_asked_s)
-    return Recipe(
-        query=query,
-        source=extents,
-        chosen=chosen,
-        grouped=query.group is not None and extents.question.group is None,
-        tail_asked_s=tail_asked_s,
-        full_asked_s=full_asked_s,
-        through=min(ends, default=None),
-    )
-
-
-def computing(recipe: Recipe) -> Work[Computed]:
-    """Compute an answer, some names at a time."""
-    body = yield from laying_out((extent.head, _selected(extent, recipe.query, recipe.grouped)) for extent in recipe.chosen)
-    return Computed(body=body, tail_asked_s=recipe.tail_asked_s, full_asked_s=recipe.full_asked_s, through=recipe.through)
-
-
-def is_outstanding(extents: Extents, query: MetricsQuery) -> bool:
-    """Tell whether `answer` returns None since some names, of which more may become known, are still to be asked for."""
-    return {extent.known for extent in _chosen(extents, query)} - _CERTAIN == {Known.NOT_YET}
-
-
-def _chosen(extents: Extents, query: MetricsQuery) -> Iterable[Extent]:
-    """Return what an answer to a question is made of, with everything of which nobody knows whether it belongs to it."""
-    if query.name is not None:
-        names = [extents.by_name[query.name]] if query.name in extents.by_name else []
-    else:
-        names = [extent for extent in extents.by_name.values() if extent.known is not Known.NONE]
-    if query.group is None or extents.question.group is not None:
-        return names
-    return (extent for extent in names if may_hold(extent, query.group))
-
-
-def may_hold(extent: Extent, group: str) -> bool:
-    """Tell whether a name may have rows of a group."""
-    if extent.known not in _CERTAIN:
-        return True
-    return group == extent.group if extent.groups is None else group in extent.groups
-
-
-def _selected(extent: Extent, query: MetricsQuery, grouped: bool) -> Sequence[bytes]:
-    """Return what follows the head in the rows of an extent that a question selects."""
-    first, last = window_of(extent.steps, query.first, query.last)
-    rows = extent.rows
-    if grouped and extent.groups is not None:
-        groups = extent.groups
-        of_it = [number for number in range(first, last) if groups[number] == query.group]
-        return [rows[of_it[place]] for place in sampled(len(of_it), query.limit)]
-    every = stride(last - first, query.limit)
-    chosen = rows[first:last:every]
-    if every > 1 and (last - first - 1) % every:
-        chosen += (rows[last - 1],)
-    return chosen
-
-
-def laying_out(parts: Iterable[tuple[bytes, Sequence[bytes]]]) -> Work[bytes]:
-    """Lay rows out as the upstream does, some parts at a time: what all rows of a part begin with, and the rest of each."""
-    done: list[bytes] = []
-    number = 0
-    before: tuple[bytes, list[bytes]] | None = None
-    opening = PREFIX
-    for head, rows in parts:
-        if not rows:
-            continue
-        if before is not None:
-            done.append(before[0].join(before[1]))
-        # Within what is joined anyway: a small answer is copied once.
-        before = (b"," + head, list(rows))
-        before[1][0] = opening + head + rows[0]
-        opening = b","
-        number += len(rows)
-        if number >= _MOST_AT_ONCE:
-            number = 0
-            yield None
-    if before is None:
-        return PREFIX + SUFFIX
-    before[1][-1] += SUFFIX
-    done.append(before[0].join(before[1]))
-    return done[0] if len(done) == 1 else (yield done)
-
-
 def window_of(steps: "array[int]", first: int, last: int | None) -> tuple[int, int]:
     """Return which rows lie in a window of steps: the number of the first one and that after the last."""
     begin = bisect_left(steps, first)
     return begin, len(steps) if last is None else max(begin, bisect_right(steps, last))
+
+
+def no_rows(sent_at_s: float) -> Extent:
+    """Return what is known of a name that was asked for and has no rows."""
+    return Extent(
+        steps=NO_STEPS,
+        head=b"",
+        rows=(),
+        row_bytes=0,
+        group="",
+        groups=None,
+        shape=(),
+        known=Known.NONE,
+        tail_asked_s=sent_at_s,
+        full_asked_s=sent_at_s,
+        unsettled=(),
+    )
+
+
+def without_rows(extent: Extent, known: Known = Known.NOT_YET) -> Extent:
+    """Return a name without its rows: they are still to be asked for, unless `known` says otherwise."""
+    return changed(extent, steps=NO_STEPS, rows=(), row_bytes=0, groups=None, known=known)
+
+
+def concatenated(old: Extent, new: Extent, kept: int) -> Extent:
+    """Return the first `kept` rows of one extent and all of another one behind them."""
+    alike = old.groups is None and new.groups is None and old.group == new.group
+    if old.head == new.head:
+        head, rows = old.head, old.rows[:kept] + new.rows
+        row_bytes = old.row_bytes - sum(map(len, old.rows[kept:])) + new.row_bytes
+    else:
+        head, rows = b"", (*old.texts(0, kept), *new.texts())
+        row_bytes = sum(map(len, rows))
+    return changed(
+        old,
+        steps=old.steps[:kept] + new.steps,
+        head=head,
+        rows=rows,
+        row_bytes=row_bytes,
+        groups=None if alike else _row_groups(old)[:kept] + _row_groups(new),
+    )
+
+
+def _row_groups(extent: Extent) -> tuple[str, ...]:
+    return (extent.group,) * len(extent.rows) if extent.groups is None else extent.groups
+
+
+def in_order(by_name: dict[str, Extent]) -> dict[str, Extent]:
+    """Return names in the upstream's order: that of their UTF-8 bytes."""
+    return dict(sorted(by_name.items(), key=lambda item: item[0].encode()))

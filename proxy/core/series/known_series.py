@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from proxy.core.series.extents import Extents, Recipe, recipe_of
+from proxy.core.series.extents import Extents
 from proxy.core.series.metrics_query import MetricsQuery
+from proxy.core.series.recipes import Recipe, recipe_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +32,7 @@ class KnownSeries:
         return any(recipe.through is None for recipe in self.recipes)
 
     @property
-    def is_whole(self) -> bool:
+    def has_all_names(self) -> bool:
         """Whether a window tells of all names."""
         return any(window.question.name is None for window in self.windows)
 
@@ -39,9 +40,9 @@ class KnownSeries:
         """Tell whether an answer can be computed from what was asked for at a wall time or later."""
         return any(recipe.tail_asked_s >= at_s for recipe in self.recipes)
 
-    def since(self, tail_s: float, whole_s: float) -> Recipe | None:
+    def since(self, tail_s: float, full_s: float) -> Recipe | None:
         """Return an answer of which the tail and the rest were asked for after these wall times."""
-        found = (recipe for recipe in self.recipes if recipe.tail_asked_s > tail_s and recipe.full_asked_s > whole_s)
+        found = (recipe for recipe in self.recipes if recipe.tail_asked_s > tail_s and recipe.full_asked_s > full_s)
         return next(found, None)
 
 

@@ -37,24 +37,24 @@ class MetricsQuery:
         )
 
     @property
-    def wide(self) -> "MetricsQuery":
+    def in_full(self) -> "MetricsQuery":
         """The same series in full, as far as one answer can hold them."""
         return replace(self, limit=MAX_LIMIT, first=0, last=None)
 
     @property
-    def whole(self) -> "MetricsQuery":
+    def whole_run(self) -> "MetricsQuery":
         """All series of the run."""
-        return replace(self.wide, name=None, group=None)
+        return replace(self.in_full, name=None, group=None)
 
     @property
-    def windowed(self) -> "MetricsQuery":
+    def densest(self) -> "MetricsQuery":
         """The same window, as dense as one answer can be."""
         return replace(self, limit=MAX_LIMIT)
 
     @property
-    def scopes(self) -> "tuple[MetricsQuery, ...]":
+    def selections(self) -> "tuple[MetricsQuery, ...]":
         """The series in full, of the run or of this name, of all groups or of this one: what may hold this one's answer."""
-        return _scopes(self.wide)
+        return _selections(self.in_full)
 
     @property
     def values(self) -> dict[str, str]:
@@ -77,8 +77,8 @@ class MetricsQuery:
 
 
 @lru_cache(maxsize=10_000)
-def _scopes(wide: MetricsQuery) -> tuple[MetricsQuery, ...]:
-    every = (wide.whole, wide, replace(wide, group=None), replace(wide.whole, group=wide.group))
+def _selections(series: MetricsQuery) -> tuple[MetricsQuery, ...]:
+    every = (series.whole_run, series, replace(series, group=None), replace(series.whole_run, group=series.group))
     return tuple(dict.fromkeys(every))
 
 
@@ -88,7 +88,7 @@ def metrics_query(query: Query) -> MetricsQuery | None:
     That is another route, a run left out, a parameter that only the upstream understands, and steps that may have lost digits.
     """
     values = query.values
-    if query.route is not METRICS or query.further or "runId" not in values:
+    if query.route is not METRICS or query.forwarded or "runId" not in values:
         return None
     first, last = int(values.get("stepMin", "0")), values.get("stepMax")
     if max(first, int(last or "0")) >= FIRST_INEXACT:

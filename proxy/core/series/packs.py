@@ -14,9 +14,9 @@ from msgspec.structs import replace as changed
 from proxy.core.freshness.entry import digest_of
 from proxy.core.pieces import Work, finished
 from proxy.core.series.answers import Partition, extent_of, partitions
-from proxy.core.series.extents import Extent, Extents, Known, laying_out
-from proxy.core.series.growth import none
+from proxy.core.series.extents import Extent, Extents, Known, no_rows
 from proxy.core.series.metrics_query import MetricsQuery
+from proxy.core.series.recipes import laying_out
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +55,7 @@ class _Heads(msgspec.Struct, frozen=True):
     windows: list[_Head]
 
 
-# 2: only what was proven whole (`core.proof.wholeness`).
+# 2: only what was proven whole (`core.proof`).
 _LAYOUT = 2
 _heads = msgspec.json.Decoder(_Heads)
 
@@ -69,7 +69,7 @@ def writing(extents: Extents, before: Written | None) -> Work[tuple[Written, lis
     """Do what `written` does, a name at a time."""
     rows = {name: extent for name, extent in extents.by_name.items() if extent.known is Known.ALL}
     counts = {name: len(extent.rows) for name, extent in rows.items()}
-    kept = [] if before is None else (yield from _still_right(before, rows))
+    kept = [] if before is None else (yield from _reusable(before, rows))
     if (counts == kept[-1].counts) if kept else not rows:
         return Written(extents=extents, packs=tuple(kept)), []
     body = yield from _body(rows, kept)
@@ -81,7 +81,7 @@ def writing(extents: Extents, before: Written | None) -> Work[tuple[Written, lis
 
 
 def head_of(windows: Sequence[Written]) -> bytes:
-    """Return the head of the windows of one scope."""
+    """Return the head of the windows of one selection."""
     return finished(heading(windows))
 
 
@@ -99,16 +99,16 @@ def packs_of(head: bytes) -> list[str]:
     return [digest for window in _decoded(head).windows for digest in window.packs]
 
 
-def read(head: bytes, packs: Mapping[str, bytes], scope: MetricsQuery, *, overlap_s: float) -> list[Written]:
-    """Return the windows of a scope, of which all packs were found. Raises ValueError where something doesn't fit."""
-    return finished(reading(head, packs, scope, overlap_s=overlap_s))
+def read(head: bytes, packs: Mapping[str, bytes], selection: MetricsQuery, *, overlap_s: float) -> list[Written]:
+    """Return the windows of a selection, of which all packs were found. Raises ValueError where something doesn't fit."""
+    return finished(reading(head, packs, selection, overlap_s=overlap_s))
 
 
-def reading(head: bytes, packs: Mapping[str, bytes], scope: MetricsQuery, *, overlap_s: float) -> Work[list[Written]]:
+def reading(head: bytes, packs: Mapping[str, bytes], selection: MetricsQuery, *, overlap_s: float) -> Work[list[Written]]:
     """Do what `read` does, piece by piece."""
     windows: list[Written] = []
     for window in _decoded(head).windows:
-        windows.append((yield from _window(window, packs, scope, overlap_s)))  # noqa: PERF401 -- no comprehension can yield
+        windows.append((yield from _window(window, packs, selection, overlap_s)))  # noqa: PERF401 -- no comprehension can yield
     return windows
 
 
@@ -137,11 +137,11 @@ def _head(window: Written) -> _Head:
     )
 
 
-def _still_right(before: Written, rows: Mapping[str, Extent]) -> Work[list[Pack]]:
+def _reusable(before: Written, rows: Mapping[str, Extent]) -> Work[list[Pack]]:
     """Return the packs, from the first on, whose rows are all among these and come before all others."""
     same: dict[str, int] = {}
     for name, extent in before.extents.by_name.items():
-        same[name] = _common(extent, rows[name]) if name in rows else 0
+        same[name] = _common_rows(extent, rows[name]) if name in rows else 0
         yield None
     kept: list[Pack] = []
     for pack in before.packs:
@@ -151,7 +151,7 @@ def _still_right(before: Written, rows: Mapping[str, Extent]) -> Work[list[Pack]
     return kept
 
 
-def _common(one: Extent, other: Extent) -> int:
+def _common_rows(one: Extent, other: Extent) -> int:
     """Return how many rows both begin with."""
     if one.agrees(other, slice(0, None), slice(0, len(one.rows))):
         return len(one.rows)
@@ -168,7 +168,7 @@ def _body(rows: Mapping[str, Extent], kept: list[Pack]) -> Work[bytes]:
     return laying_out((extent.head, extent.rows[counts.get(name, 0) :]) for name, extent in rows.items())
 
 
-def _window(head: _Head, packs: Mapping[str, bytes], scope: MetricsQuery, overlap_s: float) -> Work[Written]:
+def _window(head: _Head, packs: Mapping[str, bytes], selection: MetricsQuery, overlap_s: float) -> Work[Written]:
     gathered: dict[str, Partition] = {}
     counted: list[Pack] = []
     for digest in head.packs:
@@ -199,7 +199,7 @@ def _window(head: _Head, packs: Mapping[str, bytes], scope: MetricsQuery, overla
         ordered[name] = _aged(by_name[name], name, head)
         yield None
     extents = Extents(
-        question=replace(scope, first=head.first, last=head.last),
+        question=replace(selection, first=head.first, last=head.last),
         by_name=ordered,
         tail_asked_s=head.tail_asked_s,
         full_asked_s=head.full_asked_s,
@@ -213,4 +213,4 @@ def _aged(extent: Extent, name: str, head: _Head) -> Extent:
 
 
 def _unknown(known: Known, head: _Head) -> Extent:
-    return changed(none(head.full_asked_s), known=known)
+    return changed(no_rows(head.full_asked_s), known=known)

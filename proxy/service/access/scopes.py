@@ -160,7 +160,7 @@ class Scopes:
         return entry
 
     def _note(self, asked: CallKey, entry: Entry) -> None:
-        if entry.status == _OK and not self._purges.is_gone(asked.target, entry.sent_at_s):
+        if entry.status == _OK and not self._purges.was_purged(asked.target, entry.sent_at_s):
             self._projects[asked] = project_of(entry.body)
 
     async def _asked(self, tenant: Tenant, asked: CallKey, details: Query, client: str) -> Entry:
@@ -168,7 +168,7 @@ class Scopes:
         while True:
             seen = self._purges.count
             entry = await self._ask(tenant, asked, details, client)
-            if self._purges.count == seen or not self._purges.is_gone(details.target, entry.sent_at_s):
+            if self._purges.count == seen or not self._purges.was_purged(details.target, entry.sent_at_s):
                 return entry
 
     async def _ask(self, tenant: Tenant, asked: CallKey, details: Query, client: str) -> Entry:

@@ -34,7 +34,7 @@ class Encoder:
         The disk makes a form of its own, with others of the same moment, unless one is there by then (`_encode`).
         """
         entry = _like(self._memory.peek(tenant.namespace, key), entry)
-        self._memory.put(tenant.namespace, key, entry, few=keeping is Keeping.FEW)
+        self._memory.put(tenant.namespace, key, entry, few=keeping is Keeping.ONE_OFF)
         held = self._memory.peek(tenant.namespace, key) is entry
         if keeping is not Keeping.DISK:
             return held

@@ -7,7 +7,7 @@ from proxy.core.freshness.purge import Purges
 from proxy.core.freshness.verdict import Verdict
 from proxy.core.question.keeping import Keeping
 from proxy.core.question.query import Query
-from proxy.core.question.routes import Route
+from proxy.core.question.route import Route
 from proxy.core.series.extents import Extents
 from proxy.errors import AnswerTooLarge, KeyRefused, UpstreamBusy, UpstreamError
 from proxy.service.fetching.call_key import CallKey
@@ -72,7 +72,7 @@ class Landing:
             elements=reply.elements,
             scant=is_scant(reply.elements, _elements(query.route, before)),
         )
-        if self._purges.is_gone(query.target, reply.sent_at_s):
+        if self._purges.was_purged(query.target, reply.sent_at_s):
             stored = False
         elif reply.status != 200 or len(entry.body) > self._max_object_bytes:
             self._note_unstored(tenant, query, key, entry, need)

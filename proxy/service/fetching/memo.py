@@ -7,7 +7,7 @@ from cachetools import TTLCache
 from proxy.clock import Clock
 from proxy.core.freshness.entry import Entry
 from proxy.core.freshness.purge import Purge
-from proxy.core.raised import anew
+from proxy.core.raised import unraised
 from proxy.errors import UpstreamError
 from proxy.service.fetching.call_key import CallKey
 
@@ -22,7 +22,7 @@ class Failure:
 
     def again(self) -> UpstreamError:
         """Return the error to raise once more; each who raises it has one of their own."""
-        return anew(self.error)
+        return unraised(self.error)
 
 
 class Memo:
@@ -37,7 +37,7 @@ class Memo:
 
     def remember(self, question: CallKey, said: Entry | UpstreamError) -> None:
         """Remember the upstream's 4xx or a failure."""
-        self._said[question] = said if isinstance(said, Entry) else Failure(error=anew(said))
+        self._said[question] = said if isinstance(said, Entry) else Failure(error=unraised(said))
 
     def purge(self, purge: Purge) -> None:
         """Forget what a purge takes, whenever it was said."""

@@ -12,7 +12,8 @@ import structlog
 from proxy.clock import Clock
 from proxy.core.pieces import Work
 from proxy.core.series.extents import Extents, Known
-from proxy.core.series.growth import differing, extending, knowing_again, narrowed, replaced
+from proxy.core.series.growth import differing, extending, keeping_settled
+from proxy.core.series.joining import narrowed, replaced
 from proxy.core.series.metrics_query import MetricsQuery
 from proxy.service.knowledge.shelves import Shelves
 from proxy.service.lifetimes.run_lifetimes import RunLifetimes
@@ -38,8 +39,8 @@ class Learner:
 
     def installed(self, tenant: Tenant, question: MetricsQuery, sent_at_s: float) -> Extents | None:
         """Return what is kept of a question's answer that was asked for at some time or later."""
-        windows = self._shelves.peek(tenant, question.wide)
-        return next((one for one in windows if one.question.windowed == question and one.full_asked_s >= sent_at_s), None)
+        windows = self._shelves.peek(tenant, question.in_full)
+        return next((one for one in windows if one.question.densest == question and one.full_asked_s >= sent_at_s), None)
 
     def kept_with(self, tenant: Tenant, question: MetricsQuery) -> list[Extents]:
         """Return what is kept of a question's series: by themselves, and among all names."""
@@ -54,8 +55,8 @@ class Learner:
         question, now_s = extents.question, self._clock.now_s()
         await self._note_look(tenant, extents)
         windows = self._shelves.windows(tenant, _kept_under(question))
-        for window in [one for one in windows if one.question.windowed == question.windowed]:
-            extents = await in_slices(knowing_again(window, extents, overlap_s=self._overlap_s))
+        for window in [one for one in windows if one.question.densest == question.densest]:
+            extents = await in_slices(keeping_settled(window, extents, overlap_s=self._overlap_s))
         if question.name is not None and self._told_of_all(tenant, extents, persist=persist):
             return True
         return self._shelves.put(
@@ -68,7 +69,7 @@ class Learner:
     def _told_of_all(self, tenant: Tenant, extents: Extents, *, persist: bool) -> bool:
         """Tell the windows of all names what a name's own question told; return whether one of them holds all of it."""
         question = extents.question
-        for window in self._shelves.peek(tenant, replace(question.wide, name=None)):
+        for window in self._shelves.peek(tenant, replace(question.in_full, name=None)):
             if question.holds(replace(window.question, name=question.name)):
                 self._shelves.replace(tenant, window, replaced(window, extents), persist=persist)
                 if window.question.holds(question):
@@ -91,19 +92,19 @@ class Learner:
 
         `names`: those that are kept by themselves, of which a question about all names tells, too.
         """
-        scopes = _kept_under(question)
+        selections = _kept_under(question)
         if question.name is None:
-            scopes += [replace(question.wide, name=name) for name in names]
-        return (window for window in self._shelves.windows(tenant, scopes) if window.question.last is None)
+            selections += [replace(question.in_full, name=name) for name in names]
+        return (window for window in self._shelves.windows(tenant, selections) if window.question.last is None)
 
     async def _note_look(self, tenant: Tenant, extents: Extents) -> None:
         """Compare what an answer tells with what was known of the same series, and note the look."""
         question, before = extents.question, list[Extents]()
         for window in self._shelves.windows(tenant, _kept_under(question)):
             narrow = replace(window.question, name=question.name)
-            if window.question.windowed == question.windowed:
+            if window.question.densest == question.densest:
                 before.append(window)
-            elif question == narrow.windowed:
+            elif question == narrow.densest:
                 before.append(narrowed(window, narrow))
         differ = [await self._differ(window, extents) for window in before]
         if any(differ):
@@ -128,14 +129,14 @@ class Learner:
                 if differs:
                     self._lifetimes.note_change(new.question, tenant, new.tail_asked_s)
                 return
-            now = self._shelves.peek(tenant, window.question.wide)
+            now = self._shelves.peek(tenant, window.question.in_full)
             old = next((one for one in now if one.question == window.question), None)
 
     def _grown(self, old: Extents, delta: Extents) -> Work[Extents]:
         if delta.question.holds(old.question):
             if delta.tail_asked_s < old.tail_asked_s:
                 return old
-            return (yield from knowing_again(old, narrowed(delta, old.question), overlap_s=self._overlap_s))
+            return (yield from keeping_settled(old, narrowed(delta, old.question), overlap_s=self._overlap_s))
         if delta.question.name is not None and delta.question.first <= old.question.first:
             return replaced(old, delta)
         new = yield from extending(old, delta, overlap_s=self._overlap_s)
@@ -147,8 +148,8 @@ class Learner:
 
 
 def _kept_under(question: MetricsQuery) -> list[MetricsQuery]:
-    """Return the scopes that a question's series in full are kept under: their own, and that of all names."""
-    wide = question.wide
+    """Return the selections that a question's series in full are kept under: their own, and that of all names."""
+    wide = question.in_full
     return [wide] if question.name is None else [wide, replace(wide, name=None)]
 
 

@@ -1,6 +1,6 @@
-"""What is known of series, in memory: the windows of each scope, loaded from the cache file when they are first looked for.
+"""What is known of series, in memory: the windows of each selection, loaded from the cache file at the first look.
 
-A **shelf** holds the windows of one scope: a run's series of one name or all of them, of one group or all of them. It is loaded
+A **shelf** holds the windows of one selection: a run's series of one name or all, of one group or all of them. It is loaded
 when it is first looked for, written in the background when it has changed, and let go when memory is short. A shelf that the
 disk doesn't have, or has lost a pack of, is empty.
 """
@@ -16,7 +16,7 @@ from cachetools import LRUCache
 from proxy.clock import Clock
 from proxy.core.freshness.purge import Purge, Purges
 from proxy.core.series.extents import Extents
-from proxy.core.series.growth import merged
+from proxy.core.series.joining import merged
 from proxy.core.series.known_series import KnownSeries, known_series
 from proxy.core.series.metrics_query import MetricsQuery
 from proxy.core.series.packs import Written
@@ -53,7 +53,7 @@ class _Shelf:
 
 
 class Shelves:
-    """The windows of all scopes."""
+    """The windows of all selections."""
 
     def __init__(
         self, store: TieredStore, clock: Clock, purges: Purges | None = None, *, memory_bytes: int, overlap_s: float
@@ -85,36 +85,42 @@ class Shelves:
         """Return what memory knows of a question's series; `before` where nothing has changed since that look."""
         if before is not None and before.changes == self.changes:
             return before
-        return known_series(asked, self.windows(tenant, asked.scopes), changes=self.changes)
+        return known_series(asked, self.windows(tenant, asked.selections), changes=self.changes)
 
-    def windows(self, tenant: Tenant, scopes: Iterable[MetricsQuery]) -> list[Extents]:
-        """Return the windows of some scopes that are in memory."""
+    def windows(self, tenant: Tenant, selections: Iterable[MetricsQuery]) -> list[Extents]:
+        """Return the windows of some selections that are in memory."""
         get, namespace = self._shelves.get, tenant.namespace
-        return [window for scope in scopes if (shelf := get((namespace, scope))) is not None for window in shelf.windows]
+        return [
+            window for selection in selections if (shelf := get((namespace, selection))) is not None for window in shelf.windows
+        ]
 
-    def peek(self, tenant: Tenant, scope: MetricsQuery) -> Sequence[Extents]:
-        """Return the windows of a scope that are in memory, the newest first."""
-        shelf = self._shelves.get((tenant.namespace, scope))
+    def peek(self, tenant: Tenant, selection: MetricsQuery) -> Sequence[Extents]:
+        """Return the windows of a selection that are in memory, the newest first."""
+        shelf = self._shelves.get((tenant.namespace, selection))
         return () if shelf is None else shelf.windows
 
-    def missing(self, tenant: Tenant, scopes: Iterable[MetricsQuery]) -> list[MetricsQuery]:
-        """Return those of some scopes that the disk may know more of than memory."""
+    def missing(self, tenant: Tenant, selections: Iterable[MetricsQuery]) -> list[MetricsQuery]:
+        """Return those of some selections that the disk may know more of than memory."""
         shelves, absent, namespace = self._shelves, self._absent, tenant.namespace
-        return [scope for scope in scopes if (namespace, scope) not in shelves and (namespace, scope) not in absent]
+        return [
+            selection
+            for selection in selections
+            if (namespace, selection) not in shelves and (namespace, selection) not in absent
+        ]
 
-    async def load(self, tenant: Tenant, scopes: Iterable[MetricsQuery]) -> list[Extents]:
-        """Return the windows of some scopes, from the disk where memory has none; then memory keeps them, if it can."""
-        namespace, missing = tenant.namespace, self.missing(tenant, scopes)
-        if begun := [scope for scope in missing if (namespace, scope) not in self._loading]:
+    async def load(self, tenant: Tenant, selections: Iterable[MetricsQuery]) -> list[Extents]:
+        """Return the windows of some selections, from the disk where memory has none; then memory keeps them, if it can."""
+        namespace, missing = tenant.namespace, self.missing(tenant, selections)
+        if begun := [selection for selection in missing if (namespace, selection) not in self._loading]:
             task = asyncio.get_running_loop().create_task(self._load(tenant, namespace, begun), name="shelves.load")
-            for scope in begun:
-                self._loading[namespace, scope] = task
-                task.add_done_callback(lambda _, key=(namespace, scope): self._loading.pop(key))  # type: ignore[misc]
-        tasks = {self._loading[namespace, scope] for scope in missing}
+            for selection in begun:
+                self._loading[namespace, selection] = task
+                task.add_done_callback(lambda _, key=(namespace, selection): self._loading.pop(key))  # type: ignore[misc]
+        tasks = {self._loading[namespace, selection] for selection in missing}
         found = await asyncio.gather(*map(asyncio.shield, tasks))
-        loaded = [window for windows in found for scope in missing for window in windows.get(scope, ())]
+        loaded = [window for windows in found for selection in missing for window in windows.get(selection, ())]
         # Memory may have no room for what was loaded, or something newer by now.
-        known = self.windows(tenant, scopes)
+        known = self.windows(tenant, selections)
         return known + [window for window in loaded if not any(window is one for one in known)]
 
     def put(self, tenant: Tenant, extents: Extents, *, persist: bool, joins: Callable[[Extents], bool]) -> bool:
@@ -123,9 +129,9 @@ class Shelves:
         A window within it of which newer rows are known stays beside it: this one was long on its way. `joins` tells of another
         window whether the two may be put together.
         """
-        scope = extents.question.wide
+        selection = extents.question.in_full
         rest: list[Extents] = []
-        windows = self.peek(tenant, scope)
+        windows = self.peek(tenant, selection)
         if any(window.covers(extents) and window.full_asked_s >= extents.full_asked_s for window in windows):
             return True  # it was overtaken by a newer one, or somebody else who waited for it has brought it
         for window in windows:
@@ -136,16 +142,16 @@ class Shelves:
                 rest.append(window)
             else:
                 extents = whole
-        return self._keep(tenant, scope, (extents, *rest)[:MOST_WINDOWS], persist=persist)
+        return self._keep(tenant, selection, (extents, *rest)[:MOST_WINDOWS], persist=persist)
 
     def replace(self, tenant: Tenant, old: Extents, new: Extents, *, persist: bool) -> bool:
         """Put what is known now in the place of what was known; return False where that is no longer there."""
-        scope = old.question.wide
-        windows = self.peek(tenant, scope)
+        selection = old.question.in_full
+        windows = self.peek(tenant, selection)
         if not any(window is old for window in windows):
             return False
         rest = (window for window in windows if window is not old)
-        self._keep(tenant, scope, (new, *rest), persist=persist)
+        self._keep(tenant, selection, (new, *rest), persist=persist)
         return True
 
     def close(self) -> None:
@@ -167,7 +173,7 @@ class Shelves:
             self._files.forget(namespace, self.forgotten_s)
 
     def purge(self, purge: Purge) -> int:
-        """Forget what a purge takes, softly or not; return how many scopes that were. The disk forgets by itself."""
+        """Forget what a purge takes, softly or not; return how many selections that were. The disk forgets by itself."""
         keys = [key for key in self._shelves if purge.takes(key[1].query.target)]
         for key in keys:
             del self._shelves[key]
@@ -179,26 +185,26 @@ class Shelves:
         self.changes += 1
         self._absent.clear()
         self._namespaces.add(new_namespace)
-        for namespace, scope in [key for key in self._shelves if key[0] == old_namespace]:
-            shelf = self._shelves.pop((namespace, scope))
+        for namespace, selection in [key for key in self._shelves if key[0] == old_namespace]:
+            shelf = self._shelves.pop((namespace, selection))
             # What only requests with no-store brought was never written.
             persist = bool(shelf.written) or shelf.changed or shelf.writing is not None
             shelf.written = ()
-            if (new_namespace, scope) not in self._shelves:
-                self._keep(shelf.tenant, scope, shelf.windows, persist=persist)
+            if (new_namespace, selection) not in self._shelves:
+                self._keep(shelf.tenant, selection, shelf.windows, persist=persist)
 
     async def settled(self) -> None:
         """Wait until everything kept so far has been handed to the disk."""
         while self._writing:
             await asyncio.wait(self._writing)
 
-    def _keep(self, tenant: Tenant, scope: MetricsQuery, windows: tuple[Extents, ...], *, persist: bool) -> bool:
+    def _keep(self, tenant: Tenant, selection: MetricsQuery, windows: tuple[Extents, ...], *, persist: bool) -> bool:
         if not self.is_open:
             return False
-        key = (tenant.namespace, scope)
+        key = (tenant.namespace, selection)
         self.changes += 1
         # What was under way when something was purged, or everything forgotten, doesn't bring it back.
-        windows = tuple([window for window in windows if self._counts(scope, window, self.forgotten_s)])
+        windows = tuple([window for window in windows if self._counts(selection, window, self.forgotten_s)])
         if not windows:
             self._shelves.pop(key, None)
             return False
@@ -209,38 +215,38 @@ class Shelves:
             self._shelves[key] = shelf
         shelf.changed = shelf.changed or persist
         if persist and shelf.writing is None:
-            shelf.writing = asyncio.get_running_loop().create_task(self._write(scope, shelf), name="shelves.write")
+            shelf.writing = asyncio.get_running_loop().create_task(self._write(selection, shelf), name="shelves.write")
             self._writing.add(shelf.writing)
             shelf.writing.add_done_callback(self._writing.discard)
         return key in self._shelves
 
-    async def _write(self, scope: MetricsQuery, shelf: _Shelf) -> None:
+    async def _write(self, selection: MetricsQuery, shelf: _Shelf) -> None:
         try:
             while shelf.changed:
                 shelf.changed = False
-                shelf.written = await self._files.write(shelf.tenant, scope, shelf.windows, shelf.written)
+                shelf.written = await self._files.write(shelf.tenant, selection, shelf.windows, shelf.written)
         except Exception:  # noqa: BLE001 -- nobody waits for it who could tell; it is written with the next change
-            _log.exception("extents.not_written", key=scope.query.target)
+            _log.exception("extents.not_written", key=selection.query.target)
         finally:
             shelf.writing = None
 
     async def _load(
-        self, tenant: Tenant, namespace: str, scopes: Sequence[MetricsQuery]
+        self, tenant: Tenant, namespace: str, selections: Sequence[MetricsQuery]
     ) -> Mapping[MetricsQuery, Sequence[Extents]]:
         self._namespaces.add(namespace)
-        found = await self._files.read(namespace, scopes)
+        found = await self._files.read(namespace, selections)
         # The tenant's place may have changed meanwhile.
         if tenant.namespace != namespace:
             return {}
         forgotten_s = max(self.forgotten_s, found.forgotten_s)
-        return {scope: self._take_in(tenant, scope, found, forgotten_s) for scope in scopes}
+        return {selection: self._take_in(tenant, selection, found, forgotten_s) for selection in selections}
 
-    def _take_in(self, tenant: Tenant, scope: MetricsQuery, found: OnDisk, forgotten_s: float) -> Sequence[Extents]:
-        key = (tenant.namespace, scope)
+    def _take_in(self, tenant: Tenant, selection: MetricsQuery, found: OnDisk, forgotten_s: float) -> Sequence[Extents]:
+        key = (tenant.namespace, selection)
         # What came meanwhile is newer.
         if key in self._shelves:
             return ()
-        kept = tuple(window for window in found.windows[scope] if self._counts(scope, window.extents, forgotten_s))
+        kept = tuple(window for window in found.windows[selection] if self._counts(selection, window.extents, forgotten_s))
         if not kept:
             if found.certain:
                 self._absent[key] = None
@@ -253,11 +259,11 @@ class Shelves:
             self._shelves[key] = shelf
         return windows
 
-    def _counts(self, scope: MetricsQuery, window: Extents, forgotten_s: float) -> bool:
+    def _counts(self, selection: MetricsQuery, window: Extents, forgotten_s: float) -> bool:
         """Tell whether a window is neither forgotten nor purged."""
         if window.full_asked_s <= forgotten_s:
             return False
         if not self._purges.count:
             return True
         asked_s = min((extent.full_asked_s for extent in window.by_name.values()), default=window.full_asked_s)
-        return not self._purges.is_gone(scope.query.target, min(asked_s, window.full_asked_s))
+        return not self._purges.was_purged(selection.query.target, min(asked_s, window.full_asked_s))

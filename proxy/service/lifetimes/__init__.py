@@ -10,7 +10,7 @@ from proxy.clock import Clock
 from proxy.config import Config
 from proxy.core.freshness.lifetimes import LifetimeTable
 from proxy.core.freshness.verdict import Lifetimes
-from proxy.core.question.routes import Route
+from proxy.core.question.route import Route
 from proxy.core.run_status import Ramp
 from proxy.service.lifetimes.known_runs import KnownRuns
 from proxy.service.lifetimes.looks import Looks

@@ -22,11 +22,12 @@ import structlog
 
 from proxy.clock import Clock
 from proxy.core.budget import Priority
+from proxy.core.proof.probes import probe_limits
 from proxy.core.proof.stretch import stretch
-from proxy.core.proof.wholeness import probes
 from proxy.core.series.answers import splitting
-from proxy.core.series.extents import Computed, Extents, Known, answer, computing, recipe_of, window_of
+from proxy.core.series.extents import Extents, Known, window_of
 from proxy.core.series.metrics_query import MetricsQuery
+from proxy.core.series.recipes import Computed, answer, computing, recipe_of
 from proxy.core.surrogates import LoneSurrogates
 from proxy.errors import UpstreamError
 from proxy.service.knowledge.shelves import Shelves
@@ -93,7 +94,7 @@ class Checks:
         lengths = {name: len(extent.rows) for name, extent in extents.by_name.items()}
         longest = max(lengths, key=lengths.__getitem__, default="")
         if longest and lengths[longest] > LEAST_ROWS:
-            self._suspect = replace(extents.question.wide, name=longest)
+            self._suspect = replace(extents.question.in_full, name=longest)
             just_come = self._clock.now_s() - extents.tail_asked_s < _JUST_S
             self._known = _told(extents, self._suspect) if just_come else None
             self.look_again()
@@ -107,7 +108,7 @@ class Checks:
         if now_s < self._next_canary_s or not self._idle:
             return
         if self._culprit is None and self._suspect is None and asked is not None and asked.name is not None:
-            self._suspect = asked.wide
+            self._suspect = asked.in_full
         if self._culprit is not None:
             check = self._again(*self._culprit)
         elif self._suspect is not None:
@@ -191,7 +192,7 @@ class Checks:
             return
         middle = extent.steps[len(extent.steps) // 2]
         # That all of it is sent was proven before anything was computed from it; not so where nothing is.
-        limits = [len(extent.rows) // 3, *([] if self.trusted else probes([len(extent.rows)]))]
+        limits = [len(extent.rows) // 3, *([] if self.trusted else probe_limits([len(extent.rows)]))]
         others = [replace(full, limit=limit) for limit in limits]
         others += [replace(full, last=middle), replace(full, first=middle + 1)]
         said = [await self._ask(other) for other in others]
@@ -271,7 +272,7 @@ class Checks:
         """
         ends = (window_of(extent.steps, 0, last)[1] for extent in extents.by_name.values() if extent.known is Known.ALL)
         source = replace(extents.question, last=extents.question.last if last is None else last)
-        probed = [replace(source, limit=limit) for limit in probes(ends)]
+        probed = [replace(source, limit=limit) for limit in probe_limits(ends)]
         return all([_told(extents, probe) == await self._ask(probe) for probe in probed])
 
     async def _ask(self, question: MetricsQuery) -> bytes:

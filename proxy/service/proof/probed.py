@@ -1,14 +1,14 @@
-"""What the responses to an answer's probes prove of it: `core.proof.wholeness` says why, `service.proof.proving` asks."""
+"""What the responses to an answer's probes prove of it: `core.proof.probes` says why, `service.proof.proving` asks."""
 
 from bisect import bisect_left
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
 from proxy.core.pieces import Work
-from proxy.core.proof.wholeness import SHOWING, confirmed, probes, proven_by
+from proxy.core.proof.known_rows import PROVING_ROWS
+from proxy.core.proof.probes import probe_limits, proven_lengths, proven_names
 from proxy.core.series.answers import partitions
-from proxy.core.series.extents import Extent, Extents, Known
-from proxy.core.series.growth import not_yet
+from proxy.core.series.extents import Extent, Extents, Known, without_rows
 
 Said = tuple[int, dict[str, list[bytes]]]
 """A probe's limit, and the rows that came by name."""
@@ -18,7 +18,7 @@ def limits_for(extents: Extents) -> Sequence[int]:
     """Return the limits to probe an answer with."""
     lengths = [len(extent.rows) for extent in extents.complete.values()]
     # Where nothing can be proven but which names there are, their first and last rows tell.
-    return probes(lengths) or [1]
+    return probe_limits(lengths) or [1]
 
 
 def by_name_in(body: bytes) -> Work[dict[str, list[bytes]]]:
@@ -39,8 +39,8 @@ def proven_of(extents: Extents, said: Sequence[Said]) -> Extents | None:
     for limit, rows in said:
         if rows.keys() != extents.by_name.keys():
             return None
-        proven |= confirmed(extents, limit, rows)
-        provable |= proven_by(complete.values(), limit)
+        proven |= proven_names(extents, limit, rows)
+        provable |= proven_lengths(complete.values(), limit)
     return None if any(rows in provable and name not in proven for name, rows in complete.items()) else only(extents, proven)
 
 
@@ -51,7 +51,7 @@ def begun_of(extents: Extents, said: Sequence[Said]) -> set[str] | None:
         begun = (not extent.rows or extent.texts(0, 1) == rows.get(name, [])[:1] for name, extent in extents.by_name.items())
         if rows.keys() != extents.by_name.keys() or not all(begun):
             return None
-        proven |= confirmed(extents, limit, rows)
+        proven |= proven_names(extents, limit, rows)
     return proven
 
 
@@ -60,7 +60,7 @@ def only(extents: Extents, proven: Collection[str]) -> Extents:
     return replace(
         extents,
         by_name={
-            name: extent if name in proven or extent.known is not Known.ALL else not_yet(extent)
+            name: extent if name in proven or extent.known is not Known.ALL else without_rows(extent)
             for name, extent in extents.by_name.items()
         },
     )
@@ -70,7 +70,7 @@ def end_of(extents: Extents, names: Iterable[Extent]) -> int | None:
     """Return from which step on the last rows of most names lie, but less than half of all rows; None if there is none."""
     every = [extent.steps for extent in extents.by_name.values()]
     rows = sum(map(len, every))
-    firsts = sorted({extent.steps[max(0, len(extent.steps) - SHOWING)] for extent in names})
+    firsts = sorted({extent.steps[max(0, len(extent.steps) - PROVING_ROWS)] for extent in names})
     return next((first for first in firsts if 2 * sum(len(steps) - bisect_left(steps, first) for steps in every) < rows), None)
 
 
@@ -78,7 +78,7 @@ def is_followed(known: Extent, end: Extent | None, first: int) -> bool:
     """Tell whether what came from a step on begins with all rows that are known from there, three or all there are."""
     begin = bisect_left(known.steps, first)
     count = len(known.steps) - begin
-    enough = count >= SHOWING or not begin
+    enough = count >= PROVING_ROWS or not begin
     if end is None or end.known is not Known.ALL or end.shape != known.shape or not enough:
         return False
     return known.agrees(end, slice(begin, None), slice(0, count))

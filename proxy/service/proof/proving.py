@@ -1,6 +1,6 @@
 """Answers of the upstream taken apart, and proven whole before anything is computed from them.
 
-`core.proof.wholeness` has the theory.
+`core.proof` has the theory.
 
 What was seen of the upstream lately proves most answers at no cost (`core.proof.limits`). Others are proven by a probe, the
 same question with a smaller limit. Where rows came between the two, what is new is asked for as well, which proves the rest.
@@ -16,17 +16,10 @@ import structlog
 
 from proxy.clock import Clock
 from proxy.core.freshness.entry import Entry
+from proxy.core.proof.known_rows import all_gapless, as_of_known_end, lacks_known_rows
 from proxy.core.proof.limits import Limits
-from proxy.core.proof.wholeness import (
-    FEW_ROWS,
-    Size,
-    all_shown,
-    confirmed,
-    lacks,
-    reaching,
-    size_of,
-    tails_of,
-)
+from proxy.core.proof.probes import proven_names
+from proxy.core.proof.sizes import FEW_ROWS, Size, size_of, tails_of
 from proxy.core.series.answers import splitting
 from proxy.core.series.extents import Extents
 from proxy.core.series.growth import continued
@@ -108,13 +101,13 @@ class Prover:
         """
         known = [window for window in known if window.question.group == extents.question.group]
         size = size_of(extents, len(fetched.entry.body))
-        if lacks(extents, known):
+        if lacks_known_rows(extents, known):
             self._limits.doubt()
         whole: Extents | None = None
         if size.rows <= FEW_ROWS or self._allows(extents, size.doubled):
             whole = extents
-        elif all_shown(extents, known):
-            whole = extents if self._allows(extents, size.exceeded) else reaching(extents, known, since_s)
+        elif all_gapless(extents, known):
+            whole = extents if self._allows(extents, size.exceeded) else as_of_known_end(extents, known, since_s)
         self._limits.note(extents.question, size, extents.tail_asked_s, tails_of(extents))
         return whole
 
@@ -146,7 +139,11 @@ class Prover:
     def urge(self, tenant: Tenant, question: MetricsQuery, need: Need) -> None:
         """Let what proves answers about a question's run go first, since somebody waits for it now. Raises UpstreamBusy."""
         for proof in self._proofs:
-            if proof.fetched.tenant is tenant and proof.extents.question.whole == question.whole and not proof.need.urgent:
+            if (
+                proof.fetched.tenant is tenant
+                and proof.extents.question.whole_run == question.whole_run
+                and not proof.need.urgent
+            ):
                 proof.need = replace(proof.need, urgent=True, deadline_s=need.deadline_s)
                 for asked in proof.asking:
                     self._fetcher.urge(tenant, asked.query, self._need(proof.need))
@@ -241,7 +238,7 @@ class Prover:
             return told
         if any(rows.keys() != told.by_name.keys() for _, rows in said):
             return None
-        proven = set().union(*(confirmed(told, limit, rows) for limit, rows in said))
+        proven = set().union(*(proven_names(told, limit, rows) for limit, rows in said))
         return only(told, proven) if proven else None
 
     async def _split(self, entry: Entry, question: MetricsQuery) -> Extents | None:

@@ -18,7 +18,7 @@ from proxy.clock import Clock
 from proxy.core.budget import Priority
 from proxy.core.freshness.entry import Entry, digest_of
 from proxy.core.proof.limits import Claim, Limits
-from proxy.core.proof.wholeness import Size, size_of, tails_of
+from proxy.core.proof.sizes import Size, size_of, tails_of
 from proxy.core.series.answers import splitting
 from proxy.core.series.metrics_query import MetricsQuery
 from proxy.errors import UpstreamError

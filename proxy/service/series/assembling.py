@@ -14,9 +14,9 @@ import structlog
 from cachetools import TTLCache
 
 from proxy.clock import Clock
-from proxy.core.proof.wholeness import SHOWING
+from proxy.core.proof.known_rows import PROVING_ROWS
 from proxy.core.series.extents import Extents, Known
-from proxy.core.series.growth import merged
+from proxy.core.series.joining import merged
 from proxy.core.series.metrics_query import MetricsQuery
 from proxy.core.series.windows import divided, fewer, planned
 from proxy.errors import UpstreamError
@@ -90,7 +90,7 @@ class Assembler:
 
     def note(self, tenant: Tenant, asked: MetricsQuery, need: Need) -> None:
         """Take notice of a question that had to be asked as it came; perhaps begin to put its series together."""
-        series = asked.wide
+        series = asked.in_full
         if asked.name is None or series in self._running or series in self._given_up:
             return
         questions = self._asked[series] = self._lately(series, asked)
@@ -194,4 +194,4 @@ class Assembler:
 def _overlapping(before: Extents | None, first: int) -> int:
     """Return the step from which a window is asked for: with the last rows of the one before, which then prove it."""
     extent = None if before is None else next(iter(before.by_name.values()), None)
-    return first if extent is None or len(extent.steps) < SHOWING else min(first, extent.steps[-SHOWING])
+    return first if extent is None or len(extent.steps) < PROVING_ROWS else min(first, extent.steps[-PROVING_ROWS])

@@ -7,9 +7,9 @@ from proxy.clock import Clock
 from proxy.core.freshness.entry import Entry, digest_of
 from proxy.core.question.keeping import Keeping
 from proxy.core.question.query import Query
-from proxy.core.series.extents import Recipe, computing
 from proxy.core.series.known_series import KnownSeries, known_series
 from proxy.core.series.metrics_query import MetricsQuery, metrics_query
+from proxy.core.series.recipes import Recipe, computing
 from proxy.service.fetching.encoder import Encoder
 from proxy.service.knowledge.shelves import Shelves
 from proxy.service.lifetimes.run_lifetimes import RunLifetimes
@@ -62,8 +62,8 @@ class Computer:
         self._interest.note(asked)
         known = self._shelves.look(tenant, asked)
         newest = known.newest
-        if (newest is None or newest.tail_asked_s <= newer_than_s) and self._shelves.missing(tenant, asked.scopes):
-            loaded = await self._shelves.load(tenant, asked.scopes)
+        if (newest is None or newest.tail_asked_s <= newer_than_s) and self._shelves.missing(tenant, asked.selections):
+            loaded = await self._shelves.load(tenant, asked.selections)
             return known_series(asked, loaded, changes=self._shelves.changes)
         return known
 

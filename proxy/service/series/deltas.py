@@ -93,7 +93,7 @@ class Deltas:
                 continue
             joined = flight is not None
             if flight is None:
-                call = _Refresh(tenant=tenant, run=metrics.whole, need=need, started_s=self._clock.now_s())
+                call = _Refresh(tenant=tenant, run=metrics.whole_run, need=need, started_s=self._clock.now_s())
                 flight = self._flights.start(key, call, now_s=call.started_s)
             else:
                 self._join(flight, need)
@@ -150,13 +150,13 @@ class Deltas:
         try:
             fetched, _ = await self._fetcher.fetch(call.tenant, question.query, need)
         except AnswerTooLarge:
-            self._policy.note_hopeless(question.wide)
+            self._policy.note_hopeless(question.in_full)
             if question.name is None:
                 self._policy.note_not_together(question)
             return False
         came = fetched.entry
         if came.status != 200:
-            if question == question.wide:
+            if question == question.in_full:
                 self._policy.note_hopeless(question)
             return False
         delta = await self._prover.taken_apart(fetched, question)

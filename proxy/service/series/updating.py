@@ -1,8 +1,8 @@
 """A question about a live run answered by asking for what is new, where the rest is known well enough."""
 
 from proxy.core.freshness.outcome import Made
-from proxy.core.series.extents import is_outstanding, recipe_of
 from proxy.core.series.known_series import KnownSeries
+from proxy.core.series.recipes import is_outstanding, recipe_of
 from proxy.service.fetching.need import Fetched
 from proxy.service.series.asked import AskedSeries, Brought
 from proxy.service.series.computer import Computer
@@ -30,7 +30,7 @@ class Updating:
 
     def _is_worth_all(self, asked: AskedSeries, known: KnownSeries) -> bool:
         """Tell whether asking for all series of a run now makes one call do for all of them from now on."""
-        return not known.is_whole and self._policy.chosen(asked.metrics) == asked.metrics.whole
+        return not known.has_all_names and self._policy.chosen(asked.metrics) == asked.metrics.whole_run
 
     async def _answer(self, asked: AskedSeries, done: Done) -> Brought | None:
         for extents in self._computer.now_known(asked).windows:
@@ -43,5 +43,5 @@ class Updating:
                 return Brought(fetched=fetched, collapsed=done.collapsed, made=Made.DELTA)
             if recipe is None and not is_outstanding(extents, asked.metrics):
                 # It has grown too long, or unclear.
-                self._policy.note_vain(extents.question.windowed, asked.metrics)
+                self._policy.note_vain(extents.question.densest, asked.metrics)
         return None

@@ -10,9 +10,10 @@ from cachetools import LRUCache
 from proxy.clock import Clock
 from proxy.config import model
 from proxy.core.series.deltas import deltas
-from proxy.core.series.extents import Extents, Known, may_hold
+from proxy.core.series.extents import Extents, Known
 from proxy.core.series.known_series import KnownSeries
 from proxy.core.series.metrics_query import MetricsQuery
+from proxy.core.series.recipes import may_have_rows_of
 from proxy.service.knowledge.shelves import Shelves
 from proxy.service.lifetimes.run_lifetimes import RunLifetimes
 from proxy.service.series.asked import AskedSeries
@@ -126,7 +127,7 @@ class Watched:
         questions: list[MetricsQuery] = []
         for one in wanted:
             scope = one.extents.question
-            for extents in self._shelves.peek(tenant, scope.wide):
+            for extents in self._shelves.peek(tenant, scope.in_full):
                 if extents.question != scope:
                     continue
                 known = extents.by_name.items()
@@ -135,7 +136,7 @@ class Watched:
                 ]
                 if len(names) > _MOST_SINGLY:
                     continue  # whoever needs it finds nothing, and asks for all of it
-                questions += [replace(scope.windowed, name=name) for name in names]
+                questions += [replace(scope.densest, name=name) for name in names]
         return list(dict.fromkeys(questions))
 
     def _together(self, wanted: Sequence[Wanted]) -> list[Wanted]:
@@ -160,4 +161,4 @@ def _names(extents: Extents, asked: MetricsQuery) -> list[str]:
     if asked.name is not None:
         return [asked.name]
     group = None if extents.question.group is not None else asked.group
-    return [name for name, extent in extents.by_name.items() if group is None or may_hold(extent, group)]
+    return [name for name, extent in extents.by_name.items() if group is None or may_have_rows_of(extent, group)]

@@ -11,8 +11,9 @@ from proxy.core.freshness.entry import Entry
 from proxy.core.freshness.outcome import Made
 from proxy.core.freshness.verdict import Verdict
 from proxy.core.question.keeping import Keeping
-from proxy.core.series.extents import Extents, Known, recipe_of
+from proxy.core.series.extents import Extents, Known
 from proxy.core.series.metrics_query import MetricsQuery
+from proxy.core.series.recipes import recipe_of
 from proxy.errors import AnswerTooLarge, KeyRefused, UpstreamBusy, UpstreamError
 from proxy.service.fetching.encoder import Encoder
 from proxy.service.fetching.fetcher import Fetcher
@@ -55,9 +56,9 @@ class Widening:
         """Ask for more than was asked for, where that serves the next questions too; None where it did not serve this one."""
         # That what was empty still is, its own question tells at the least cost, unless only this window of it is empty.
         metrics = asked.metrics
-        alone = self._computer.now_known(asked).is_empty and self._policy.is_promising(metrics.wide, metrics)
-        wider = metrics.wide if alone else self._policy.chosen(metrics)
-        if wider != wider.windowed:
+        alone = self._computer.now_known(asked).is_empty and self._policy.is_promising(metrics.in_full, metrics)
+        wider = metrics.in_full if alone else self._policy.chosen(metrics)
+        if wider != wider.densest:
             return None
         if wider.name is not None and self._policy.is_first_look(metrics) and not self._prover.is_cheap(wider):
             return None  # nothing that is asked for once is worth a proof
@@ -92,7 +93,7 @@ class Widening:
             return None
         entry = await self._computed(asked, wider, fetched)
         if entry is not None:
-            made = Made.SERIES if wider == wider.wide else Made.WINDOW
+            made = Made.SERIES if wider == wider.in_full else Made.WINDOW
             return Brought(fetched=replace(fetched, entry=entry, stored=True), collapsed=collapsed, made=made)
         if self._computer.counts(fetched.entry) and self._policy.is_promising(wider, asked.metrics):
             self._policy.note_vain(wider, asked.metrics)
@@ -112,7 +113,7 @@ class Widening:
             newer = asked.need.refreshed_s < entry.sent_at_s
             if newer and self._lifetimes.judge(entry, wider.query, asked.tenant) is Verdict.FRESH:
                 return Fetched(tenant=asked.tenant, entry=entry, stored=True), False
-        return await self._fetcher.fetch(asked.tenant, replace(wider.query, moving=True), need)
+        return await self._fetcher.fetch(asked.tenant, replace(wider.query, one_off=True), need)
 
     async def _computed(self, asked: AskedSeries, wider: MetricsQuery, fetched: Fetched) -> Entry | None:
         """Take an answer apart, keep it, and compute another one from it."""

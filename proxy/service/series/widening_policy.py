@@ -71,11 +71,11 @@ class WideningPolicy:
     def _wider(self, question: MetricsQuery) -> list[MetricsQuery]:
         size = self._size(question)
         small = size.series is not None and size.series * (size.rows or _USUAL_ROWS) <= self._max_rows
-        wider = [question.whole] if small and self._interest.is_of_several(question) else []
+        wider = [question.whole_run] if small and self._interest.is_of_several(question) else []
         if question.name is not None or (question.group is not None and small):
-            wider.append(question.wide)
-            if _span(question) < self._too_long.get(question.wide, math.inf):
-                wider.append(question.windowed)
+            wider.append(question.in_full)
+            if _span(question) < self._too_long.get(question.in_full, math.inf):
+                wider.append(question.densest)
         return wider
 
     def needs_size(self, question: MetricsQuery) -> bool:
@@ -111,8 +111,8 @@ class WideningPolicy:
     def note_vain(self, asked: MetricsQuery, question: MetricsQuery) -> None:
         """Note that a wider question's answer did not hold the narrower one's."""
         self._vain[asked, question.name] = None
-        if asked == question.windowed != question.wide:
-            self._too_long[question.wide] = min(_span(question), self._too_long.get(question.wide, math.inf))
+        if asked == question.densest != question.in_full:
+            self._too_long[question.in_full] = min(_span(question), self._too_long.get(question.in_full, math.inf))
 
     def note_hopeless(self, asked: MetricsQuery) -> None:
         """Note that a wider question's answer was too large or refused, whatever it was asked for."""

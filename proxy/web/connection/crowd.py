@@ -3,7 +3,7 @@
 from collections import Counter
 
 from proxy.config import model
-from proxy.core.access.networks import household
+from proxy.core.access.networks import client_network
 
 
 class Crowd:
@@ -16,13 +16,13 @@ class Crowd:
 
     def enter(self, address: str) -> bool:
         """Count a connection; return whether there may be one more."""
-        address = household(address)
+        address = client_network(address)
         self._by_address[address] += 1
         return self._by_address[address] <= self._most_of_one and self._by_address.total() <= self._most
 
     def leave(self, address: str) -> None:
         """Forget a connection."""
-        address = household(address)
+        address = client_network(address)
         self._by_address[address] -= 1
         if not self._by_address[address]:
             del self._by_address[address]

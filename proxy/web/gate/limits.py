@@ -10,7 +10,7 @@ from aiohttp import web
 from proxy.clock import Clock
 from proxy.config.model import Access
 from proxy.core.access.client_rates import ClientRates
-from proxy.core.access.networks import household
+from proxy.core.access.networks import client_network
 from proxy.errors import ClientLimited, TooManyRequests
 from proxy.web.gate.guard import Visit
 
@@ -23,7 +23,7 @@ def client_of(request: web.BaseRequest, visit: Visit) -> str:
 
     By the client it is limited, and waits for its turn upstream.
     """
-    return f"token {visit.grant.name}" if visit.grant.name else household(visit.address or request.remote or "")
+    return f"token {visit.grant.name}" if visit.grant.name else client_network(visit.address or request.remote or "")
 
 
 class ClientLimits:

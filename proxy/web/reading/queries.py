@@ -4,7 +4,7 @@ from cachetools import LRUCache
 
 from proxy.config import model
 from proxy.core.question.query import Query, read_query
-from proxy.core.question.routes import Route
+from proxy.core.question.route import Route
 from proxy.web.reading.unknown import UnknownParameters
 
 # A query that was read is some hundred bytes; longer ones are rare, and a client that invents them must not fill the memory.

@@ -144,7 +144,7 @@ class FastPath:
             target=query.target,
             query=query,
             entry=weakref.ref(answer.entry),
-            oldest_s=demand.oldest_s,
+            oldest_s=demand.max_age_s,
             coding=None if not_modified or context.request.method == "HEAD" else coding,
             not_modified=not_modified,
             head=_head(response),

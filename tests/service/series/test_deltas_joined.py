@@ -211,7 +211,7 @@ async def test_who_joins_a_flight_in_the_moment_of_its_landing_is_not_caught_in_
         deltas, tenant = running.parts.series.deltas, running.parts.tenancy.current()
         asked = MetricsQuery(run="1", project="p", name="loss", group=None, limit=10, first=0, last=None)
         need = Need(not_before_s=-math.inf, persist=True, landings=0)
-        call = _Refresh(tenant=tenant, run=asked.whole, need=need, started_s=0)
+        call = _Refresh(tenant=tenant, run=asked.whole_run, need=need, started_s=0)
 
         async def nothing(_: _Refresh) -> bool:
             return True
