@@ -1,4 +1,4 @@
-"""The lifetimes of a question's answers: its route's, as its row or the configuration says, and shorter for one-off questions."""
+"""The lifetimes of a question's answers: its route's, by its row or the configuration, and shorter for one-off questions."""
 
 from collections.abc import Iterable, Mapping
 
