@@ -1,7 +1,7 @@
 """The metrics, named in one place (Prometheus conventions: base units, `_total` for counters).
 
-Labels are routes, outcomes, statuses and reasons: bounded vocabularies. No run, project, metric name or client is ever one,
-but the names of the proxy's own tokens, of which there are as many as its operator makes.
+Labels have bounded vocabularies: routes, outcomes, statuses and reasons, and the names of the proxy's own tokens, of which
+there are as many as its operator makes. No run, project, metric name or client is ever a label.
 """
 
 import platform
@@ -27,24 +27,24 @@ from prometheus_client.registry import Collector
 
 from proxy import __version__
 
-# The times at which counters began would double what is scraped, and nobody asks for them.
+# The times at which counters began would double what is scraped, and nobody needs them.
 disable_created_metrics()  # type: ignore[no-untyped-call]  # the library has no types there
 _FAST_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25)
-# As the exposition names them, cumulative.
+# The upper bounds of the buckets, as the exposition names them.
 _BOUNDS = (*(str(float(bound)) for bound in _FAST_S), "+Inf")
 _SLOW_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25)
 
-# Names of tokens that were made and revoked while the process runs; what goes beyond is counted together.
+# So many names of tokens are counted apart while the process runs; others are counted together.
 _MOST_TOKENS = 1_000
 _OTHERS = "(others)"
 
-# The name of the token by whose request a call to the upstream came about. Tasks inherit it from where they were begun.
+# The name of the token whose request caused a call to the upstream. Tasks inherit it from the task that begins them.
 caused_by: ContextVar[str | None] = ContextVar("caused_by", default=None)
 
 
 @dataclass(slots=True)
 class TokenUse:
-    """What came of one token's requests: how they ended, bytes of bodies sent, and calls to the upstream that they caused."""
+    """What one token has used: its requests by outcome, the bytes of bodies sent, and the calls to the upstream it caused."""
 
     outcomes: Counts[str] = field(default_factory=Counts)
     body_bytes: int = 0
@@ -52,14 +52,14 @@ class TokenUse:
 
 
 class Usage(Collector):
-    """What each token uses, by its name; `""` is whoever sent none that is good."""
+    """What each token has used, by its name; `""` stands for requests without a valid token."""
 
     def __init__(self) -> None:
         self._used: dict[str, TokenUse] = {}
 
     @property
     def by_token(self) -> Mapping[str, TokenUse]:
-        """What was used since the process began."""
+        """What each token has used since the process began."""
         return self._used
 
     def note(self, token: str, outcome: str, body_bytes: int) -> None:
@@ -69,7 +69,7 @@ class Usage(Collector):
         used.body_bytes += body_bytes
 
     def note_call(self) -> None:
-        """Count a call to the upstream for whoever caused it."""
+        """Count a call to the upstream for the token that caused it."""
         if (token := caused_by.get()) is not None:
             self._of(token).upstream_calls += 1
 
@@ -97,14 +97,14 @@ class Usage(Collector):
 
 @dataclass(slots=True)
 class _Tally:
-    """Requests of one route that were answered in one way: how many took how long, bucket by bucket, and the seconds in all."""
+    """Requests with one route and outcome: how many there are in each bucket of durations, and their seconds together."""
 
     counts: list[int] = field(default_factory=lambda: [0] * (len(_FAST_S) + 1))
     seconds: float = 0.0
 
 
 class _Requests(Collector):
-    """Requests by route and outcome, counted as plain numbers: a hit is answered in the time that the library takes for two."""
+    """Requests by route and outcome, counted as plain numbers: the library takes half as long for one as a hit takes in all."""
 
     def __init__(self) -> None:
         self._tallies: dict[tuple[str, str], _Tally] = {}
@@ -129,7 +129,7 @@ class _Requests(Collector):
 
 
 class Telemetry:
-    """Counts what happens; what is a state is asked for when the metrics are read."""
+    """The metrics: events are counted here, states and counts of other parts are read when the metrics are."""
 
     def __init__(self) -> None:
         registry = CollectorRegistry()
@@ -167,7 +167,7 @@ class Telemetry:
         PlatformCollector(registry=registry)
 
     def count_answer(self, route: str, outcome: str, duration_s: float, *, stale: str | None, not_modified: bool) -> None:
-        """Count an answered request. `outcome` is an Outcome's kind, `stale` why a stale answer was good enough."""
+        """Count a request that got an answer. `outcome`: the Outcome's kind. `stale`: why a stale answer was served."""
         self._requests.count(route, outcome, duration_s)
         if stale is not None:
             self._stale.labels(stale).inc()
@@ -175,37 +175,37 @@ class Telemetry:
             self._not_modified.labels(route).inc()
 
     def count_error(self, route: str, code: str, duration_s: float) -> None:
-        """Count a request however it ended; for one that got an error the outcome is the error's code."""
+        """Count a request that got an error, by the error's code."""
         self._requests.count(route, code, duration_s)
 
     def observe_wait(self, priority: str, wait_s: float) -> None:
-        """Count the time that a call waited for its turn, by its priority."""
+        """Observe the seconds that a call to the upstream waited for its turn, by its priority."""
         self._waits.labels(priority).observe(wait_s)
 
     def count_call(self, status: str, duration_s: float) -> None:
-        """Count a call to the upstream by its status, or the error's code where there was none."""
+        """Count a call to the upstream, by its status or, where there was none, by the error's code."""
         self._upstream.labels(status).inc()
         self._upstream_durations.observe(duration_s)
         self.usage.note_call()
 
     def add_gauge(self, name: str, description: str, read: "Read", **labels: str) -> None:
-        """Add a state that is read whenever the metrics are."""
+        """Add a gauge: `read` is called whenever the metrics are read."""
         self._read_late.add(name, description, read, labels, GaugeMetricFamily)
 
     def add_count(self, name: str, description: str, read: "Read", **labels: str) -> None:
-        """Add a count that is kept elsewhere, read whenever the metrics are. `_total` is added to its name."""
+        """Add a counter: `read` is called whenever the metrics are read. `_total` is added to its name."""
         self._read_late.add(name, description, read, labels, CounterMetricFamily)
 
     def exposition(self, accept: str = "") -> tuple[bytes, str]:
-        """Return everything in the text format that an Accept field asks for, and its content type.
+        """Return all metrics in the text format that an Accept field asks for, and its content type.
 
-        That is version 0.0.4 unless a later one or OpenMetrics is named. Scrapers older than those refuse what they don't know.
+        The format is version 0.0.4 unless the field names a later one or OpenMetrics, which old scrapers don't understand.
         """
         try:
-            # A version is echoed in the content type, where nothing else may stand.
+            # The library echoes the version in the content type, which must be ASCII.
             encode, content_type = choose_encoder(accept if accept.isascii() else "")
         except TypeError:
-            # How the library fails at a version that is no number.
+            # The library raises it for a version that is no number.
             encode, content_type = choose_encoder("")
         return encode(self._registry), content_type
 
@@ -215,7 +215,7 @@ _Family = type[GaugeMetricFamily] | type[CounterMetricFamily]
 
 
 class _ReadLate(Collector):
-    """Numbers that are kept where they arise, as plain attributes, and only looked at when somebody asks."""
+    """Numbers that other parts keep as plain attributes, read only when the metrics are."""
 
     def __init__(self) -> None:
         self._families: dict[str, tuple[str, _Family, list[tuple[dict[str, str], Read]]]] = {}

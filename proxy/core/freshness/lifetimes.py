@@ -1,4 +1,4 @@
-"""Which lifetimes hold for a question: its route's, as its row or the configuration says, shorter where it names a time."""
+"""The lifetimes of a question's answers: its route's, by its row or the configuration, and shorter for one-off questions."""
 
 from collections.abc import Iterable, Mapping
 
@@ -13,7 +13,7 @@ class LifetimeTable:
     def __init__(
         self, general: Lifetimes, routes: Iterable[Route], configured: Mapping[str, float | None], *, moving_s: float
     ) -> None:
-        """`configured`: lifetimes by route, None for the row's own. `moving_s`: that of questions that name a time."""
+        """`configured`: freshness lifetimes by route, None for the row's own. `moving_s`: the most for one-off questions."""
         self.general = general
         self._usual: dict[str, Lifetimes] = {}
         self._moving: dict[str, Lifetimes] = {}
@@ -24,5 +24,5 @@ class LifetimeTable:
             self._moving[route.name] = general.bounded(fresh_s=min(fresh_s, moving_s), max_age_s=route.max_age_s)
 
     def of(self, query: Query) -> Lifetimes:
-        """Return what holds for a question."""
+        """Return the lifetimes of a question's answers."""
         return (self._moving if query.one_off else self._usual)[query.route.name]

@@ -47,7 +47,7 @@ class Route:
 
 
 class RouteTable:
-    """Finds the row of a raw path. Nothing is decoded or normalised: what is spelled otherwise is another path."""
+    """Finds the row of a raw path. Nothing is decoded or normalised: another spelling is another path."""
 
     def __init__(self, routes: Iterable[Route]) -> None:
         self.routes = tuple(routes)
@@ -55,7 +55,7 @@ class RouteTable:
         self._open = {route.stem: route for route in self.routes if route.segment is not None}
 
     def match(self, path: str) -> tuple[Route, str] | None:
-        """Return the row and, where its path is open, the raw last segment; None where there is none."""
+        """Return the row of a path and, where the row's path is open, the raw last segment; None where no row has this path."""
         if (route := self._closed.get(path)) is not None:
             return route, ""
         stem, slash, segment = path.rpartition("/")

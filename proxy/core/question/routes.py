@@ -1,7 +1,7 @@
 """The read API as a table: what may be asked, with which parameters, how long it lives, and what an answer must look like.
 
-A further route is one further row of `ROUTES`: parsing, caching, coalescing, the stale rules, metrics, the setting for its
-lifetime and `/openapi.json` follow from it.
+Another route is another row of `ROUTES`: parsing, caching, coalescing, the stale rules, metrics, the setting for its lifetime
+and `/openapi.json` follow from it.
 """
 
 import re
@@ -34,7 +34,7 @@ METRICS = Route(
     path="/api/runs/metrics",
     summary="Rows of a run's series, sampled down to `limit` rows for each metric",
     parameters=(
-        # Published as optional, though the running code answers 400 without it: forwarded as it is.
+        # Published as optional, though the running code answers 400 without it. So a question without it is forwarded.
         Parameter(name="runId", kind=WholeNumber(minimum=0)),
         Parameter(name="projectName", kind=Text(empty_is_unset=False), required=True),
         Parameter(name="logName", kind=Text(empty_is_unset=True)),
@@ -47,17 +47,17 @@ METRICS = Route(
 )
 
 _RUN = Parameter(name="runId", kind=WholeNumber(minimum=0), required=True)
-# Looked for among the runs, where a negative one is simply not found; elsewhere it is more than the upstream's database reads.
+# The upstream looks this run up, and simply doesn't find a negative number; elsewhere its database cannot read one.
 _RUN_LOOKED_FOR = Parameter(name="runId", kind=WholeNumber(minimum=-(2**53)), required=True)
 _PROJECT = Parameter(name="projectName", kind=Text(empty_is_unset=False), required=True)
 _METRIC = Parameter(name="logName", kind=Text(empty_is_unset=False), required=True)
 _TEXT = Text(empty_is_unset=True)
 _OFFSET = WholeNumber(minimum=0, zero_is_unset=True)
-# Filters that name a moment: `{"heartbeat_at": {"$lt": ...}}` with an hour ago is another question at every poll.
+# Filters that name a point in time: `{"heartbeat_at": {"$lt": ...}}` with an hour ago is another question at each poll.
 _DATED = re.compile(r"heartbeat|created_?at|updated_?at|\"date\"", re.IGNORECASE)
 _ANY = re.compile("")
 _STATUSES = frozenset({"RUNNING", "COMPLETED", "FAILED", "TERMINATED", "CANCELLED"})
-# Upstream these are reckoned every 5 minutes: a minute more makes them little older.
+# The upstream computes these every 5 minutes: a minute more makes them little older.
 _DERIVED_S = 60.0
 
 LIST = Route(
@@ -130,7 +130,7 @@ STATISTICS = Route(
         _RUN_LOOKED_FOR,
         _PROJECT,
         Parameter(name="logName", kind=_TEXT),
-        # Here, unlike everywhere else, an empty group means the names that are in none.
+        # Only here an empty group has a meaning: the names that are in no group.
         Parameter(name="logGroup", kind=Text(empty_is_unset=False)),
     ),
     check=check_statistics,

@@ -15,12 +15,12 @@ from proxy.core.series.metrics_query import FIRST_INEXACT, MetricsQuery
 from proxy.core.series.sampling import is_complete
 from proxy.core.surrogates import LoneSurrogates, without_surrogates
 
-# What the upstream prints for bytes that aren't UTF-8: names and groups that differ there look alike here.
+# The upstream prints this for bytes that aren't UTF-8. Names and groups that differ in such bytes look alike here.
 _UNREADABLE = "\ufffd"
 OVERLAP_S = 60.0
 _HEAD = re.compile(rb'\{"logName":"(?:[^"\\]|\\.)*","logGroup":"(?:[^"\\]|\\.)*",')
 _STEP = re.compile(r"-?[0-9]{1,40}")
-# Into so many parts the time is divided in which rows settle: asked again is at most one part more than is needed.
+# The time in which rows settle is divided into so many parts: a delta asks for at most one part more than it needs.
 _PARTS = 12
 
 
@@ -36,8 +36,8 @@ _row = msgspec.json.Decoder(dict[str, Any])
 class Partition:
     """The rows of one name as they came, and what was read of each: what it takes to make an extent of them.
 
-    `shapes` are those that there are, the first row's first. `documented`: all rows have a step, a number and a time as they
-    should.
+    `texts`: the rows' bytes. `steps`, `groups`, `times`: one of each for a row. `shapes`: the distinct ones, the first row's
+    first. `documented`: all rows have a step of 0 or more, a number and a time. `interned`: the distinct groups.
     """
 
     name: str
@@ -47,11 +47,11 @@ class Partition:
     times: list[object] = field(default_factory=list)
     shapes: dict[Shape, None] = field(default_factory=dict)
     documented: bool = True
-    # Every row has a text of its own for its group: one for all that are equal is kept.
+    # The decoder makes a text for each row's group: only one of those that are equal is kept.
     interned: dict[str, str] = field(default_factory=dict)
 
     def add(self, texts: list[bytes], rows: list[dict[str, Any]]) -> None:
-        """Add rows that have a name, a group and a step, at least one."""
+        """Add rows, at least one, each with a name, a group and a step: their bytes, and what was read of them."""
         told = [row["step"] for row in rows]
         self.texts += texts
         self.steps += _steps(told)
@@ -76,9 +76,9 @@ _DOCUMENTED = frozenset({(int, str), (float, str)})
 def split(body: bytes, question: MetricsQuery, *, sent_at_s: float, overlap_s: float = OVERLAP_S) -> Extents:
     """Take an answer of the upstream apart.
 
-    `sent_at_s`: when it was asked for (wall time). `overlap_s`: rows become visible out of order, so that there may be gaps
-    among those that were logged within so many seconds before a series' last one. Raises ValueError where it isn't laid out as
-    the upstream's are: rows after each other, names in the order of their UTF-8 bytes, steps in the order of their numbers.
+    `sent_at_s`: when it was asked for (wall time). `overlap_s`: rows become visible out of order, so that rows may still be
+    missing among those that were logged within so many seconds before a series' last one. Raises ValueError where the layout
+    isn't the upstream's: rows one after the other, names in the order of their UTF-8 bytes, steps in numerical order.
     """
     return finished(splitting(body, question, sent_at_s=sent_at_s, overlap_s=overlap_s))
 
@@ -88,8 +88,8 @@ def splitting(
 ) -> Work[Extents]:
     """Take an answer apart as `split` does, piece by piece.
 
-    Where it has to be `documented`, what `core.question.document` demands of rows is demanded here, so that nobody need look
-    again; of a field that is there twice the last one is looked at, as readers of JSON do.
+    `documented`: rows must also have the shape that `core.question.document` demands, so that no other check is needed; a row
+    without it raises ValueError. Of a field that is there twice the last one counts, as with readers of JSON.
     """
     by_name: dict[str, Extent] = {}
     for one in partitions(body):
@@ -107,9 +107,9 @@ def splitting(
 
 
 def partitions(body: bytes) -> Iterator[Partition | None]:
-    """Yield each name of an answer with its rows, and None after each piece that was read.
+    """Yield the rows of each name of an answer, and None after each piece of it that was read.
 
-    Raises ValueError where the layout is another one.
+    Raises ValueError where the layout isn't the upstream's.
     """
     seen: set[str] = set()
     current: Partition | None = None
@@ -129,10 +129,10 @@ def partitions(body: bytes) -> Iterator[Partition | None]:
 
 
 def _read(piece: bytes) -> list[tuple[str, list[bytes], list[dict[str, Any]]]]:
-    """Return each name of a piece with its rows as they came and read."""
+    """Return each name of a piece of an answer, with its rows as bytes and as read."""
     try:
         texts = [bytes(row) for row in _rows.decode(piece).metrics]
-        # White space anywhere between the rows would make it longer.
+        # White space between the rows would make the piece longer.
         if not piece.startswith(PREFIX) or not piece.endswith(SUFFIX) or len(piece) != _length(texts):
             raise ValueError("the rows don't follow each other as they should")
         read = list(map(_row.decode, texts))
@@ -149,7 +149,7 @@ def _read(piece: bytes) -> list[tuple[str, list[bytes], list[dict[str, Any]]]]:
 
 
 def _stretches(names: list[str]) -> Iterator[tuple[str, int, int]]:
-    """Yield each name with the number of its first row and that after its last one."""
+    """Yield (name, number of its first row, number after its last row) for each stretch of equal names."""
     first = 0
     while first < len(names):
         name = names[first]
@@ -173,7 +173,10 @@ def _length(texts: list[bytes]) -> int:
 
 
 def extent_of(rows: Partition, *, complete: bool, first: int, sent_at_s: float, overlap_s: float) -> Extent:
-    """Return what some rows of a name, at least one, tell of it. Raises ValueError where they are not in order."""
+    """Return the extent of one name's rows, at least one. Raises ValueError where their steps are not in order.
+
+    `complete`: whether these are all rows of the name from step `first` on.
+    """
     steps, groups = rows.steps, rows.groups
     distinct = array("q", sorted(set(steps)))
     strictly = distinct == steps
@@ -201,7 +204,7 @@ def extent_of(rows: Partition, *, complete: bool, first: int, sent_at_s: float, 
 
 
 def _common_head(texts: Sequence[bytes]) -> bytes:
-    """Return what all rows begin with, as far as that is the same in all answers: their name and their group."""
+    """Return the bytes of name and group that all rows begin with; empty where the rows differ in them."""
     found = _HEAD.match(texts[0])
     head = b"" if found is None else found[0]
     return head if all(text.startswith(head) for text in texts) else b""
@@ -212,7 +215,7 @@ def _steps(told: list[int | str]) -> "array[int]":
     try:
         return array("q", numbers)
     except OverflowError:
-        # Beyond what an array holds there is no exactness anyway.
+        # Steps beyond 64 bits are not exact anyway: see FIRST_INEXACT.
         return array("q", [max(-(2**63), min(number, 2**63 - 1)) for number in numbers])
 
 
@@ -227,10 +230,10 @@ def _shape(row: dict[str, Any]) -> Shape:
 def _unsettled(
     steps: "array[int]", times: Sequence[object], first: int, *, sent_at_s: float, overlap_s: float
 ) -> tuple[tuple[float, int], ...]:
-    """Return from which steps on there may be gaps that are still to be filled, and since when each has been known.
+    """Return marks (wall time, step): until `overlap_s` after the time, rows may still come from that step on.
 
-    A row's time is its sender's: nothing is concluded from it but how far it lies before that of the last row, which is taken
-    to have been logged just now. What was logged some time before that settles as much earlier.
+    The last row is taken to have been logged at `sent_at_s`. A row's time is its sender's, and only its distance from the last
+    row's time counts: a row that was logged some seconds before the last one settles as many seconds earlier.
     """
     marks: list[tuple[float, int]] = []
     last = _time(times[-1])
@@ -253,7 +256,7 @@ def _time(told: object) -> datetime | None:
     except ValueError:
         return None
     if time.tzinfo is not None:
-        # A zone would make times that cannot be compared.
+        # Times with and without a zone cannot be compared.
         time = time.replace(tzinfo=None)
-    # There is no time before the first day of all.
+    # From a time in the year 1 nothing could be subtracted.
     return time if time.year > 1 else None

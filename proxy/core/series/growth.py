@@ -1,10 +1,9 @@
-"""What later answers add to extents: new rows at the end, a name in full, a window beside another one.
+"""What later answers add to extents. A **delta** is an answer from some step on, which brings the rows that are new.
 
-Two answers are of two moments, and what is put together of them may never have been the case as a whole. It is put together
-all the same where the promise allows it (docs/series.md, "What is promised"): every row of it was so at a moment that is
-not longer ago than the ages say. What is never done is to put together what contradicts itself: a **delta** (an answer from
-some step on) must hold every known row from there on, unchanged and in the same shape, and prove itself complete; so must two
-windows where they overlap. A name of which that isn't so is no longer known (`Known.NOT_YET`) until it was asked for in full.
+Two answers are of two moments, and what is put together of them may never have been true as a whole. The promise allows that
+(docs/series.md, "What is promised"): every row was so at some moment that is no longer ago than the ages say. But no extent may
+contradict itself. So a delta must hold every known row from its first step on, unchanged and in the same shape, and be proven
+complete. A name of which that isn't true counts as `Known.NOT_YET` until it was asked for in full.
 """
 
 from array import array
@@ -18,25 +17,26 @@ from proxy.core.pieces import Work, finished
 from proxy.core.series.extents import Extent, Extents, Known, concatenated, in_order, without_rows
 
 _ALL = slice(0, None)
-# Fewer known rows say nothing about whether they are all.
+# Of fewer known rows it cannot be told whether they were all rows or a sample.
 _LEAST_KNOWN = 4
 
 
 def overlap_from(extent: Extent) -> int:
-    """Return the step from which on a delta must ask: where gaps may still be filled, and the last known one at the latest."""
+    """Return the first step that a delta must ask for: where rows may still be missing, at the latest the last known step."""
     return min([extent.steps[-1], *(step for _, step in extent.unsettled)])
 
 
 def extended(extents: Extents, delta: Extents, *, overlap_s: float) -> Extents:
-    """Return extents that are open at their end with what a delta tells of them.
+    """Return extents without a last step, with what a delta adds to them.
 
-    `delta` has the same run and group filter, is open at its end as well, and asks for all names or for one of them.
+    `delta` is about the same run and group, has no last step either, and asks for all names or for one of them. `overlap_s`:
+    for how many seconds after a row came others may still come before it.
     """
     return finished(extending(extents, delta, overlap_s=overlap_s))
 
 
 def extending(extents: Extents, delta: Extents, *, overlap_s: float) -> Work[Extents]:
-    """Do what `extended` does, a name at a time."""
+    """Do the work of `extended`, with a break after each name."""
     question, sent_at_s = delta.question, delta.tail_asked_s
     by_name = dict(extents.by_name)
     told = {*by_name, *delta.by_name} if question.name is None else {question.name}
@@ -45,7 +45,7 @@ def extending(extents: Extents, delta: Extents, *, overlap_s: float) -> Work[Ext
         if old is not None:
             by_name[name] = _with_delta(old, new, question.first, sent_at_s, overlap_s)
         elif new is not None:
-            # It may have rows before those that were asked for.
+            # The name may have rows before those that the delta asked for.
             by_name[name] = without_rows(new, Known.NOT_YET if new.known is Known.ALL else new.known)
         yield None
     if len(by_name) > len(extents.by_name):
@@ -55,16 +55,16 @@ def extending(extents: Extents, delta: Extents, *, overlap_s: float) -> Work[Ext
 
 
 def continued(known: Extent, end: Extent, first: int, *, overlap_s: float) -> Extent:
-    """Return a name with its rows from step `first` on as they were asked for a moment later, in the same shape.
+    """Return an extent whose rows from step `first` on are those of `end`, which was asked for a moment later.
 
-    Both ages stay: what may have come before that step since wasn't looked for.
+    `end` has the same shape. Both ages stay, since nobody looked for rows that came meanwhile before that step.
     """
     kept = bisect_left(known.steps, first)
     return changed(concatenated(known, end, kept), unsettled=_unsettled(known, end, kept, first, overlap_s))
 
 
 def differing(before: Extents, after: Extents) -> Work[bool]:
-    """Tell whether rows have come, gone or changed between two looks at a window, a name at a time."""
+    """Tell whether rows came, went or changed between two answers about a window, with a break after each name."""
     names = {name for extents in (before, after) for name, extent in extents.by_name.items() if extent.known is Known.ALL}
     for name in names:
         one, other = before.by_name.get(name), after.by_name.get(name)
@@ -75,8 +75,9 @@ def differing(before: Extents, after: Extents) -> Work[bool]:
 
 
 def keeping_settled(before: Extents, after: Extents, *, overlap_s: float) -> Work[Extents]:
-    """Return the later of two looks at a window in full, a name at a time: where nothing of a name changed, its rows haven't
-    been new since.
+    """Return the later of two answers about a window in full, in which rows that the earlier one held unchanged stay settled.
+
+    There is a break after each name.
     """
     first = after.question.first
     by_name: dict[str, Extent] = {}
@@ -94,32 +95,33 @@ def _only_grew(old: Extent, new: Extent) -> bool:
 
 
 def _with_delta(old: Extent, new: Extent | None, first: int, sent_at_s: float, overlap_s: float) -> Extent:
+    """Return a name's extent with what a delta from step `first` on, sent at a wall time, tells of it; None: no rows."""
     if sent_at_s < old.tail_asked_s:
-        return old  # this answer was overtaken by a newer one
+        return old  # a newer answer came before this one
     if old.known is Known.NONE and new is not None:
         return without_rows(new)
     if old.known is not Known.ALL:
         return old
     if first > overlap_from(old):
-        # It was meant for others; but who asks for a group of which this name had nothing counts on what is said here.
+        # The delta was asked for other names. But it may show that the name has rows in a group in which it had none.
         return without_rows(old) if new is not None and not set(_group_names(new)) <= set(_group_names(old)) else old
     kept = bisect_left(old.steps, first)
     if new is None:
         return without_rows(old)
     if new.known is not Known.ALL:
-        return without_rows(old, new.known)  # nor would all of it prove to be complete
+        return without_rows(old, new.known)  # an answer with all of its rows would not be complete either
     if new.shape != old.shape or not _holds(new, old, kept) or _is_sparse(old.steps[kept:], new.steps):
         return without_rows(old)
     return changed(concatenated(old, new, kept), tail_asked_s=sent_at_s, unsettled=_unsettled(old, new, kept, first, overlap_s))
 
 
 def _unsettled(old: Extent, new: Extent, kept: int, first: int, overlap_s: float) -> tuple[tuple[float, int], ...]:
-    """Return where gaps may still be filled among known rows and newer ones that hold them from number `kept` on."""
+    """Return the marks of an extent that consists of the first `kept` rows of `old` and all rows of `new`: see Extent."""
     sent_at_s = new.tail_asked_s
     recent = tuple(mark for mark in old.unsettled if mark[0] > sent_at_s - overlap_s)
     rest = old.steps[kept:]
     if new.steps[: len(rest)] == rest:
-        # All that is new comes behind what is known, as nearly always.
+        # All new rows come after the known ones, as nearly always.
         number = len(rest) if len(new.steps) > len(rest) else None
     else:
         known = set(rest)
@@ -128,16 +130,16 @@ def _unsettled(old: Extent, new: Extent, kept: int, first: int, overlap_s: float
 
 
 def _holds(new: Extent, old: Extent, kept: int) -> bool:
-    """Tell whether the newer rows hold every one of the older ones from number `kept` on, unchanged."""
+    """Tell whether `new` holds every row of `old` from number `kept` on, unchanged."""
     if old.agrees(new, slice(kept, None), slice(0, len(old.rows) - kept)):
         return True
     return set(old.texts(kept)) <= set(new.texts())
 
 
 def _is_sparse(known: "array[int]", steps: "array[int]") -> bool:
-    """Tell whether rows lie between all that were known, as where these were only some: late ones hardly fill every gap.
+    """Tell whether other rows lie between all known ones, so that these probably were a sample: late rows hardly fill each gap.
 
-    The last gap is no part of that, since the last row of a sampled name comes in addition.
+    The last gap doesn't count, since the last row of a sampled name comes in addition.
     """
     places = [bisect_left(steps, step) for step in known[:-1]]
     return len(known) >= _LEAST_KNOWN and all(after - before > 1 for before, after in pairwise(places))

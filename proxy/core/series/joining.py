@@ -1,4 +1,8 @@
-"""Extents put together: one name among the others, two windows as one."""
+"""Extents that are put together or narrowed: one name among the others, two windows as one, a part of a window.
+
+As in `core.series.growth` nothing is put together that contradicts itself: where two windows overlap, both must hold the same
+rows in the same shape.
+"""
 
 from bisect import bisect_left
 from dataclasses import replace
@@ -10,10 +14,10 @@ from proxy.core.series.metrics_query import MetricsQuery
 
 
 def replaced(extents: Extents, single: Extents) -> Extents:
-    """Return the extents of all names with those of one name, asked for in full, in place of what was known of it.
+    """Return the extents of all names, with what `single` tells of its one name in place of what was known of it.
 
-    `single` has the same run and group filter, and a window that holds that of `extents`. What is older than what is known
-    changes nothing.
+    `single` is about the same run and group, and its window holds that of `extents`. If it is older than what is known, nothing
+    changes.
     """
     name = single.question.name or ""
     known = extents.by_name.get(name)
@@ -24,14 +28,14 @@ def replaced(extents: Extents, single: Extents) -> Extents:
 
 
 def narrowed(extents: Extents, question: MetricsQuery) -> Extents:
-    """Return what extents that are open at their end tell of a narrower question of the same kind."""
+    """Return what extents without a last step tell of a narrower question that has no last step either."""
     names = extents.by_name if question.name is None else [question.name]
     clipped = {name: _clipped(extents, name, question.first) for name in names}
     return replace(extents, question=question, by_name=clipped)
 
 
 def merged(one: Extents, other: Extents) -> Extents | None:
-    """Return two windows of one scope as one; None where they don't touch, or contradict each other where they overlap."""
+    """Return two windows of one selection as one; None where they don't touch, or contradict each other where they overlap."""
     left, right = sorted((one, other), key=lambda extents: extents.question.first)
     first, last = left.question, right.question
     if first.last is None or last.first > first.last + 1:
@@ -57,7 +61,7 @@ def _names_with_rows(extents: Extents) -> list[str]:
 
 
 def _joined(left: Extent | None, right: Extent | None, overlap: tuple[int, int]) -> Extent | None:
-    """Return a name's rows of two windows as one; None where they contradict each other within the `overlap` (both ends in)."""
+    """Return one name's extent over two windows; None where they contradict each other in the `overlap` (inclusive steps)."""
     sides = [side for side in (left, right) if side is not None and side.known is not Known.NONE]
     if any(side.known is not Known.ALL for side in sides):
         known = {side.known for side in sides}
@@ -70,7 +74,7 @@ def _joined(left: Extent | None, right: Extent | None, overlap: tuple[int, int])
     begin, end = window_of(other.steps, *overlap)
     if one.shape != other.shape or not one.agrees(other, slice(first, last), slice(begin, end)):
         return None
-    # Where rows of the right window have settled, those before them have too.
+    # Where the right window's rows in the overlap have settled, those before them have, too.
     settled = all(step > overlap[0] for _, step in other.unsettled)
     return changed(
         concatenated(one, other, first),
@@ -81,6 +85,7 @@ def _joined(left: Extent | None, right: Extent | None, overlap: tuple[int, int])
 
 
 def _clipped(single: Extents, name: str, first: int) -> Extent:
+    """Return what extents tell of a name's rows from step `first` on."""
     extent = single.by_name.get(name)
     if extent is None:
         return no_rows(single.tail_asked_s)

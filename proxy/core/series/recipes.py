@@ -8,16 +8,16 @@ from proxy.core.series.extents import PREFIX, SUFFIX, Extent, Extents, Known, wi
 from proxy.core.series.metrics_query import MetricsQuery
 from proxy.core.series.sampling import sampled, stride
 
-# So many rows are laid out before the work may be left: about 0.5 ms.
+# There is a break after so many rows, about 0.5 ms of work.
 _MOST_AT_ONCE = 5_000
 _CERTAIN = frozenset({Known.ALL, Known.NONE})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Computed:
-    """An answer made of extents, with the ages of its oldest part.
+    """An answer computed from extents, with the ages of its oldest part (wall times).
 
-    `through`: the smallest of the last steps that are known of its series, None where it has none.
+    `through`: the last step up to which all of its series are known; None where it has no rows.
     """
 
     body: bytes
@@ -28,7 +28,10 @@ class Computed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """How an answer is computed: what it is made of, and the ages and the last step that it will have."""
+    """How an answer is computed: from which extents (`chosen`), and the ages and the last step that it will have.
+
+    `grouped`: whether rows of other groups must be left out.
+    """
 
     query: MetricsQuery
     source: Extents
@@ -46,13 +49,13 @@ class Recipe:
 
 
 def answer(extents: Extents, query: MetricsQuery) -> Computed | None:
-    """Return what the upstream would have told `query` at the time of `extents`; None where that is uncertain."""
+    """Return how the upstream would have answered `query` at the time of `extents`; None where that is uncertain."""
     recipe = recipe_of(extents, query)
     return None if recipe is None else finished(computing(recipe))
 
 
 def recipe_of(extents: Extents, query: MetricsQuery) -> Recipe | None:
-    """Return how a question is answered from extents, None where that is uncertain; no rows are looked at."""
+    """Return how a question is answered from extents, None where that is uncertain. The rows are not looked at."""
     if not extents.question.holds(query):
         return None
     chosen = tuple(_chosen(extents, query))
@@ -63,7 +66,7 @@ def recipe_of(extents: Extents, query: MetricsQuery) -> Recipe | None:
         parts: list[Extent | Extents] = [*chosen] if query.name is not None else [*chosen, extents]
         tail_asked_s, full_asked_s = min(part.tail_asked_s for part in parts), min(part.full_asked_s for part in parts)
     else:
-        # That a name has no rows is known since all of them were looked for: who asks for the newest ones would not see them.
+        # Only a question about all rows proves that there are none: a delta doesn't see those before its first step.
         tail_asked_s = full_asked_s = min((extent.full_asked_s for extent in chosen), default=extents.full_asked_s)
     return Recipe(
         query=query,
@@ -77,18 +80,18 @@ def recipe_of(extents: Extents, query: MetricsQuery) -> Recipe | None:
 
 
 def computing(recipe: Recipe) -> Work[Computed]:
-    """Compute an answer, some names at a time."""
+    """Compute an answer, with breaks between names."""
     body = yield from laying_out((extent.head, _selected(extent, recipe.query, recipe.grouped)) for extent in recipe.chosen)
     return Computed(body=body, tail_asked_s=recipe.tail_asked_s, full_asked_s=recipe.full_asked_s, through=recipe.through)
 
 
 def is_outstanding(extents: Extents, query: MetricsQuery) -> bool:
-    """Tell whether `answer` returns None since some names, of which more may become known, are still to be asked for."""
+    """Tell whether `answer` returns None only because some names are still to be asked for in full."""
     return {extent.known for extent in _chosen(extents, query)} - _CERTAIN == {Known.NOT_YET}
 
 
 def _chosen(extents: Extents, query: MetricsQuery) -> Iterable[Extent]:
-    """Return what an answer to a question is made of, with everything of which nobody knows whether it belongs to it."""
+    """Return the extents that belong, or may belong, to the answer to a question."""
     if query.name is not None:
         names = [extents.by_name[query.name]] if query.name in extents.by_name else []
     else:
@@ -99,14 +102,14 @@ def _chosen(extents: Extents, query: MetricsQuery) -> Iterable[Extent]:
 
 
 def may_have_rows_of(extent: Extent, group: str) -> bool:
-    """Tell whether a name may have rows of a group."""
+    """Tell whether a name has rows of a group, as far as is known: True where that is uncertain."""
     if extent.known not in _CERTAIN:
         return True
     return group == extent.group if extent.groups is None else group in extent.groups
 
 
 def _selected(extent: Extent, query: MetricsQuery, grouped: bool) -> Sequence[bytes]:
-    """Return what follows the head in the rows of an extent that a question selects."""
+    """Return the rows of an extent that a question selects, without their common head."""
     first, last = window_of(extent.steps, query.first, query.last)
     rows = extent.rows
     if grouped and extent.groups is not None:
@@ -121,7 +124,7 @@ def _selected(extent: Extent, query: MetricsQuery, grouped: bool) -> Sequence[by
 
 
 def laying_out(parts: Iterable[tuple[bytes, Sequence[bytes]]]) -> Work[bytes]:
-    """Lay rows out as the upstream does, some parts at a time: what all rows of a part begin with, and the rest of each."""
+    """Lay rows out as the upstream does, with breaks. Each part is the head that its rows begin with, and the rest of each."""
     done: list[bytes] = []
     number = 0
     before: tuple[bytes, list[bytes]] | None = None
@@ -131,7 +134,7 @@ def laying_out(parts: Iterable[tuple[bytes, Sequence[bytes]]]) -> Work[bytes]:
             continue
         if before is not None:
             done.append(before[0].join(before[1]))
-        # Within what is joined anyway: a small answer is copied once.
+        # What goes before the first row is joined with it: a small answer is copied only once.
         before = (b"," + head, list(rows))
         before[1][0] = opening + head + rows[0]
         opening = b","
