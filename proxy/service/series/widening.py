@@ -12,6 +12,7 @@ from proxy.core.freshness.outcome import Made
 from proxy.core.freshness.verdict import Verdict
 from proxy.core.question.keeping import Keeping
 from proxy.core.series.extents import Extents, Known, recipe_of
+from proxy.core.series.known_series import KnownSeries
 from proxy.core.series.metrics_query import MetricsQuery
 from proxy.errors import AnswerTooLarge, KeyRefused, UpstreamBusy, UpstreamError
 from proxy.service.fetching.encoder import Encoder
@@ -51,11 +52,15 @@ class Widening:
         self._lifetimes = lifetimes
         self._bounds = bounds
 
-    async def ask(self, asked: AskedSeries) -> Brought | None:
-        """Ask for more than was asked for, where that serves the next questions too; None where it did not serve this one."""
+    async def ask(self, asked: AskedSeries, known: KnownSeries) -> Brought | None:
+        """Ask for more than was asked for, where that serves the next questions too; None where it did not serve this one.
+
+        `known`: what was known of it a moment ago, before a delta that did not serve.
+        """
         # That what was empty still is, its own question tells at the least cost, unless only this window of it is empty.
         metrics = asked.metrics
-        alone = self._computer.now_known(asked).is_empty and self._policy.is_promising(metrics.wide, metrics)
+        empty = known.is_empty and self._computer.now_known(asked).is_empty
+        alone = empty and self._policy.is_promising(metrics.wide, metrics)
         wider = metrics.wide if alone else self._policy.chosen(metrics)
         if wider != wider.windowed:
             return None
