@@ -63,7 +63,7 @@ class Asker:
     async def _by_others(self, asked: AskedSeries, known: KnownSeries) -> Brought | None:
         """Return an answer that other questions' answers brought, None where they didn't serve."""
         try:
-            return await self._updating.ask(asked, known) or await self._widening.ask(asked)
+            return await self._updating.ask(asked, known) or await self._widening.ask(asked, known)
         except (UpstreamBusy, KeyRefused):
             raise
         except UpstreamError as exc:

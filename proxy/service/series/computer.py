@@ -76,6 +76,8 @@ class Computer:
 
         `known`: what is known of it now.
         """
+        if not known.recipes:
+            return None
         need, lifetimes, now_s = asked.need, self._lifetimes.of(asked.query, asked.tenant), self._clock.now_s()
         tail_s = max(need.not_before_s, now_s - lifetimes.fresh_s, need.refreshed_s)
         whole_s = need.not_before_s if asked.whole else now_s - max(lifetimes.fresh_s, lifetimes.rewrite_check_s)

@@ -6,7 +6,7 @@ for in full within the same flight.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 from proxy.clock import Clock
@@ -164,13 +164,11 @@ class Deltas:
             delta = await self._proven(call, fetched, delta)
         if delta is None:
             return False
-        # Names that came to be watched since the call was planned are told of as well.
-        names = self._watched.names(call.run)
-        return await self._learner.grow(fetched.tenant, delta, names, persist=call.need.persist)
+        return await self._learner.grow(fetched.tenant, delta, self._names(call, question), persist=call.need.persist)
 
     async def _proven(self, call: _Refresh, fetched: Fetched, delta: Extents) -> Extents | None:
         """Return an answer if it is proven whole: by what was known before the flight, by what came in it, or by a probe."""
-        names = self._watched.names(call.run)
+        names = self._names(call, delta.question)
         known = [*self._learner.open_windows(fetched.tenant, delta.question, names), *call.before, *call.told]
         whole = self._prover.judge(fetched, delta, known, since_s=call.started_s)
         if whole is None:
@@ -178,6 +176,10 @@ class Deltas:
         if whole is not None:
             call.told.append(whole)
         return whole
+
+    def _names(self, call: _Refresh, question: MetricsQuery) -> Collection[str]:
+        """Return the names that a question about all names tells of; some may be watched only since the call was planned."""
+        return self._watched.names(call.run) if question.name is None else ()
 
     def _join(self, flight: "Flight[_Refresh, bool]", need: Need) -> None:
         """Let those go first for which somebody waits now, and keep what comes as long as anybody lets it be kept."""

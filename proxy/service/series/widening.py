@@ -12,6 +12,7 @@ from proxy.core.freshness.outcome import Made
 from proxy.core.freshness.verdict import Verdict
 from proxy.core.question.keeping import Keeping
 from proxy.core.series.extents import Extents, Known
+from proxy.core.series.known_series import KnownSeries
 from proxy.core.series.metrics_query import MetricsQuery
 from proxy.core.series.recipes import recipe_of
 from proxy.errors import AnswerTooLarge, KeyRefused, UpstreamBusy, UpstreamError
@@ -52,11 +53,15 @@ class Widening:
         self._lifetimes = lifetimes
         self._bounds = bounds
 
-    async def ask(self, asked: AskedSeries) -> Brought | None:
-        """Ask for more than was asked for, where that serves the next questions too; None where it did not serve this one."""
+    async def ask(self, asked: AskedSeries, known: KnownSeries) -> Brought | None:
+        """Ask for more than was asked for, where that serves the next questions too; None where it did not serve this one.
+
+        `known`: what was known of it a moment ago, before a delta that did not serve.
+        """
         # That what was empty still is, its own question tells at the least cost, unless only this window of it is empty.
         metrics = asked.metrics
-        alone = self._computer.now_known(asked).is_empty and self._policy.is_promising(metrics.in_full, metrics)
+        empty = known.is_empty and self._computer.now_known(asked).is_empty
+        alone = empty and self._policy.is_promising(metrics.in_full, metrics)
         wider = metrics.in_full if alone else self._policy.chosen(metrics)
         if wider != wider.densest:
             return None
