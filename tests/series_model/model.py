@@ -30,6 +30,7 @@ from tests.series_model import status_rules
 from tests.series_model.promise import is_kept
 from tests.support.oracle import Asked, Cap, How, Of, OracleRow, permitted
 from tests.support.oracle_upstream import moment, row, series_world
+from tests.support.patient_loop import PatientLoop
 from tests.support.world import METRICS, Reply, World
 
 # Small enough that series of a dozen rows meet every threshold; 10,000 in earnest.
@@ -74,7 +75,7 @@ class SeriesModel(status_rules.StatusRules, RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self._runner = asyncio.Runner()
+        self._runner = asyncio.Runner(loop_factory=PatientLoop)
         self._stack = AsyncExitStack()
         self._folder = tempfile.TemporaryDirectory()
         self._patch = patch.object(metrics_query, "MAX_LIMIT", MOST)
