@@ -12,6 +12,7 @@ from proxy.core.freshness.purge import KEEP_S, Purges
 from proxy.core.proof.limits import Limits
 from proxy.core.question.routes import ROUTES, Route
 from proxy.log.lines import Lines
+from proxy.service.access.run_owners import RunOwners
 from proxy.service.access.scopes import Scopes
 from proxy.service.access.tokens import Tokens
 from proxy.service.answering import Answerer
@@ -136,9 +137,8 @@ async def open_parts(
             clock=clock,
             stale_wait_s=config.freshness.stale_wait_s,
         )
-        scopes = Scopes(
+        owners = RunOwners(
             store=store,
-            tenancy=tenancy,
             fetcher=fetching.fetcher,
             memo=fetching.memo,
             upstream=upstream,
@@ -146,6 +146,7 @@ async def open_parts(
             purges=purges,
             negative_s=config.freshness.negative_s,
         )
+        scopes = Scopes(tenancy, owners)
         purging = Purging(
             purges=purges, store=store, shelves=shelves, fetcher=fetching.fetcher, memo=fetching.memo, scopes=scopes
         )

@@ -53,12 +53,12 @@ class Answerer:
         """Answer a question that was admitted.
 
         `granted` returns the asker's grant once the answer is there, and raises where there is none any more. Raises what
-        `Reader.read` and `Scopes.shown` raise.
+        `Reader.read` and `Scopes.restrict` raise.
         """
         while True:
             purges_before = self._purges.count
             read = await self._reader.read(query, wish.demand, client=wish.client, deadline_s=wish.deadline_s)
-            answer = self._scopes.shown(granted(), query, read)
+            answer = self._scopes.restrict(granted(), query, read)
             coding, body = await self._encoder.choose(answer.tenant, query.target, answer.entry, wish.codings)
             # What was purged while it was being answered is not handed out: it is looked for again.
             if self._purges.count == purges_before or self._purges.judged(query.target, read.entry) is read.entry:
