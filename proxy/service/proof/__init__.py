@@ -1,7 +1,8 @@
 """Whether answers may be computed from what the upstream said.
 
 `proving` takes answers apart and proves them whole, where that is needed by probes (`probed`). `witnesses` sees to it that the
-upstream still sends as much as was counted on, `checks` that it still follows the rule that answers are computed by.
+upstream still sends as much as was counted on, `checks` that it still follows the rule that answers
+are computed by; `comparing` has the comparisons for that.
 """
 
 import asyncio
@@ -14,6 +15,7 @@ from proxy.core.proof.limits import Limits
 from proxy.service.fetching.fetcher import Fetcher
 from proxy.service.knowledge.shelves import Shelves
 from proxy.service.proof.checks import Checks
+from proxy.service.proof.comparing import Comparer
 from proxy.service.proof.proving import Prover
 from proxy.service.proof.witnesses import Witnesses
 from proxy.service.tenancy import Tenancy
@@ -43,7 +45,7 @@ async def open_proof(
     limits: Limits,
 ) -> ProofRoom:
     """Open the room; the stack closes it. `limits`: what was seen of the upstream's."""
-    checks = Checks(upstream, shelves, clock, shadow_s=config.series.shadow_s)
+    checks = Checks(Comparer(upstream), shelves, clock, shadow_s=config.series.shadow_s)
     stack.push_async_callback(checks.aclose)
     witnesses = Witnesses(upstream=upstream, limits=limits, shelves=shelves, tenancy=tenancy, disk=disk, clock=clock)
     await witnesses.open()

@@ -43,7 +43,7 @@ class Computer:
             return None
         metrics = metrics_query(query)
         if not self._shelves.is_open:
-            self._checks.look_again(metrics)
+            self._checks.check_again(metrics)
             return None
         return metrics
 
