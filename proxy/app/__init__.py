@@ -16,6 +16,7 @@ from proxy.service.access.run_owners import RunOwners
 from proxy.service.access.scopes import Scopes
 from proxy.service.access.tokens import Tokens
 from proxy.service.answering import Answerer
+from proxy.service.executor import Executor
 from proxy.service.fetching import open_fetching
 from proxy.service.knowledge.shelves import Shelves
 from proxy.service.lifetimes import make_known_runs, make_lifetimes
@@ -127,10 +128,17 @@ async def open_parts(
             lifetimes=lifetimes,
             store=store,
         )
-        reader = Reader(
-            lookup=Lookup(store, fetching.memo, series.computer, fetching.fetcher, clock),
+        executor = Executor(
             asker=series.asker,
             refresher=series.refresher,
+            upstream=upstream,
+            lifetimes=lifetimes,
+            clock=clock,
+            stale_wait_s=config.freshness.stale_wait_s,
+        )
+        reader = Reader(
+            lookup=Lookup(store, fetching.memo, series.computer, fetching.fetcher, clock),
+            executor=executor,
             upstream=upstream,
             tenancy=tenancy,
             lifetimes=lifetimes,

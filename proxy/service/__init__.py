@@ -4,7 +4,7 @@ From the top, each importing only what is below it:
 
 - `answering` answers a question for a token; `purging` takes away what is known, everywhere at once.
 - `access` says which tokens are good, and what they may see.
-- `reader` has a question looked up (`lookup`), judges, then serves, fetches or refreshes.
+- `reader` has a query looked up (`lookup`) and decides; `executor` then serves, fetches or refreshes; `answer` is the outcome.
 - `series` answers questions about metrics from what others brought, and asks so that it can.
 - `proof` says whether answers may be computed from what the upstream said.
 - `knowledge` is what is known of series; `statuses` learns which runs have ended.

@@ -9,8 +9,9 @@ from proxy.core.freshness.entry import Coding
 from proxy.core.freshness.purge import Purges
 from proxy.core.question.query import Query
 from proxy.service.access.scopes import Scopes
+from proxy.service.answer import Answer
 from proxy.service.fetching.encoder import Encoder
-from proxy.service.reader import Answer, Reader
+from proxy.service.reader import Reader
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,8 +16,8 @@ from proxy.core.question.query import Query
 from proxy.core.question.scope import Scope
 from proxy.errors import NotFound, ScopeRefused
 from proxy.service.access.run_owners import RunOwners, belongs
+from proxy.service.answer import Answer
 from proxy.service.fetching.call_key import CallKey
-from proxy.service.reader import Answer
 from proxy.service.tenancy import Tenancy
 
 _MOST_FILTERED = 64
