@@ -6,7 +6,7 @@ from typing import assert_never
 from proxy.core.freshness.entry import Entry
 from proxy.core.freshness.outcome import Forward, Made, Outcome
 from proxy.core.freshness.verdict import Lifetimes, Verdict, age_s, stale_s
-from proxy.service.series.asked import Brought
+from proxy.service.series.wanted import ObtainedAnswer
 from proxy.service.tenancy import Tenant
 
 
@@ -47,16 +47,16 @@ def hit(
     return Answer(tenant=tenant, entry=entry, age_s=age_s(entry, now_s), outcome=outcome)
 
 
-def forwarded(brought: Brought, lifetimes: Lifetimes, now_s: float, *, verdict: Verdict | None) -> Answer:
+def forwarded(obtained: ObtainedAnswer, lifetimes: Lifetimes, now_s: float, *, verdict: Verdict | None) -> Answer:
     """Return an answer that the upstream was asked for; `verdict` is on what there was before, None where there was nothing."""
-    fetched = brought.fetched
+    fetched = obtained.fetched
     outcome = Outcome(
         forward=_forward(verdict),
         forward_status=fetched.entry.status,
         stored=fetched.stored,
-        collapsed=brought.collapsed,
+        collapsed=obtained.collapsed,
         ttl_s=-stale_s(fetched.entry, now_s, lifetimes) if fetched.stored else None,
-        made=brought.made,
+        made=obtained.made,
     )
     age = age_s(fetched.entry, now_s)
     return Answer(tenant=fetched.tenant, entry=fetched.entry, age_s=age, outcome=outcome, upstream_s=fetched.elapsed_s)

@@ -13,7 +13,7 @@ from proxy.service.fetching.memo import Failure
 from proxy.service.fetching.need import Need
 from proxy.service.lifetimes.run_lifetimes import RunLifetimes
 from proxy.service.lookup import Found, Lookup
-from proxy.service.series.asked import Asked, AskedSeries
+from proxy.service.series.wanted import WantedAnswer, WantedSeries
 from proxy.service.tenancy import Tenancy, Tenant
 from proxy.upstream.client import Upstream
 
@@ -54,7 +54,7 @@ class Reader:
         tenant = self._tenancy.current()
         lifetimes = self._lifetimes.of(query, tenant)
         found = await self._lookup.find(tenant, query, lifetimes, not_before_s=not_before_s)
-        entry, failed = found.entry, found.said
+        entry, failed = found.entry, found.remembered
         if isinstance(failed, Entry):
             if failed.sent_at_s >= not_before_s:
                 return hit(tenant, failed, lifetimes, self._clock.now_s(), detail="remembered")
@@ -70,7 +70,7 @@ class Reader:
         if plan is Plan.SERVE and entry is not None:
             return hit(tenant, entry, lifetimes, self._clock.now_s(), made=found.made)
         if plan is Plan.FETCH and failed is not None and condition is not Condition.KEY_REFUSED:
-            raise failed.again()
+            raise failed.to_raise()
         need = Need(
             not_before_s=not_before_s,
             persist=not demand.no_store,
@@ -80,20 +80,25 @@ class Reader:
             refreshed_s=0.0 if entry is None else entry.sent_at_s,
             deadline_s=deadline_s,
         )
-        asked = self._asked(tenant, query, need, lifetimes, found, whole=demand.oldest_s <= 0)
-        return await self._executor.carry_out(plan, asked, InHand(entry=entry, made=found.made, verdict=verdict), failed)
+        wanted = self._wanted(tenant, query, need, lifetimes, found, in_full=demand.oldest_s <= 0)
+        return await self._executor.carry_out(plan, wanted, InHand(entry=entry, made=found.made, verdict=verdict), failed)
 
-    def _asked(self, tenant: Tenant, query: Query, need: Need, lifetimes: Lifetimes, found: Found, *, whole: bool) -> Asked:
-        patience_s = self._stale_wait_s if need.urgent else self._stale_wait_s / 2
+    def _wanted(
+        self, tenant: Tenant, query: Query, need: Need, lifetimes: Lifetimes, found: Found, *, in_full: bool
+    ) -> WantedAnswer:
+        """Return what is wanted of the upstream, as much as `found` tells of it."""
+        extra_wait_s = self._stale_wait_s if need.urgent else self._stale_wait_s / 2
         if found.metrics is None:
-            return Asked(tenant=tenant, query=query, need=need, lifetimes=lifetimes, whole=whole, patience_s=patience_s)
-        return AskedSeries(
+            return WantedAnswer(
+                tenant=tenant, query=query, need=need, lifetimes=lifetimes, in_full=in_full, extra_wait_s=extra_wait_s
+            )
+        return WantedSeries(
             tenant=tenant,
             query=query,
             need=need,
             lifetimes=lifetimes,
-            whole=whole,
-            patience_s=patience_s,
+            in_full=in_full,
+            extra_wait_s=extra_wait_s,
             metrics=found.metrics,
             known=found.known or nothing_known(found.metrics),
         )

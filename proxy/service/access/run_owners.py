@@ -118,7 +118,7 @@ class RunOwners:
     async def _ask(self, tenant: Tenant, key: CallKey, details: Query, client: str) -> Entry:
         remembered = self._memo.get(key)
         if isinstance(remembered, Failure):
-            raise remembered.again()
+            raise remembered.to_raise()
         need = Need(
             # Whoever asks for the same at the same time shares a call. What was stored before doesn't serve.
             not_before_s=self._clock.now_s() - self._negative_s,

@@ -36,12 +36,12 @@ class Learner:
         self.rows_saved = 0
         """How many rows of what grew had not to be asked for again."""
 
-    def installed(self, tenant: Tenant, question: MetricsQuery, sent_at_s: float) -> Extents | None:
+    def installed_since(self, tenant: Tenant, question: MetricsQuery, sent_at_s: float) -> Extents | None:
         """Return what is kept of a question's answer that was asked for at some time or later."""
         windows = self._shelves.peek(tenant, question.wide)
         return next((one for one in windows if one.question.windowed == question and one.full_asked_s >= sent_at_s), None)
 
-    def kept_with(self, tenant: Tenant, question: MetricsQuery) -> list[Extents]:
+    def known_windows(self, tenant: Tenant, question: MetricsQuery) -> list[Extents]:
         """Return what is kept of a question's series: by themselves, and among all names."""
         return self._shelves.windows(tenant, _kept_under(question))
 
@@ -52,11 +52,11 @@ class Learner:
         windows of all names too.
         """
         question, now_s = extents.question, self._clock.now_s()
-        await self._note_look(tenant, extents)
+        await self._note_sighting(tenant, extents)
         windows = self._shelves.windows(tenant, _kept_under(question))
         for window in [one for one in windows if one.question.windowed == question.windowed]:
             extents = await in_slices(knowing_again(window, extents, overlap_s=self._overlap_s))
-        if question.name is not None and self._told_of_all(tenant, extents, persist=persist):
+        if question.name is not None and self._replace_for_all_names(tenant, extents, persist=persist):
             return True
         return self._shelves.put(
             tenant,
@@ -65,7 +65,7 @@ class Learner:
             joins=lambda window: now_s - min(window.tail_asked_s, window.full_asked_s) < fresh_s,
         )
 
-    def _told_of_all(self, tenant: Tenant, extents: Extents, *, persist: bool) -> bool:
+    def _replace_for_all_names(self, tenant: Tenant, extents: Extents, *, persist: bool) -> bool:
         """Tell the windows of all names what a name's own question told; return whether one of them holds all of it."""
         question = extents.question
         for window in self._shelves.peek(tenant, replace(question.wide, name=None)):
@@ -96,7 +96,7 @@ class Learner:
             scopes += [replace(question.wide, name=name) for name in names]
         return (window for window in self._shelves.windows(tenant, scopes) if window.question.last is None)
 
-    async def _note_look(self, tenant: Tenant, extents: Extents) -> None:
+    async def _note_sighting(self, tenant: Tenant, extents: Extents) -> None:
         """Compare what an answer tells with what was known of the same series, and note the look."""
         question, before = extents.question, list[Extents]()
         for window in self._shelves.windows(tenant, _kept_under(question)):
@@ -110,7 +110,7 @@ class Learner:
             self._lifetimes.note_change(question, tenant, extents.tail_asked_s)
         confirms = bool(before) and not any(differ)
         known_s = min(window.tail_asked_s for window in before) if confirms else extents.full_asked_s
-        self._lifetimes.note_look(question, tenant, known_s, confirms=confirms)
+        self._lifetimes.note_sighting(question, tenant, known_s, confirms=confirms)
 
     async def _differ(self, before: Extents, after: Extents) -> bool:
         """Tell whether what is known now of a window is newer than what was known before, and has other rows."""

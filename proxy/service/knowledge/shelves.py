@@ -81,11 +81,11 @@ class Shelves:
         """What the extents in memory cost."""
         return int(self._shelves.currsize)
 
-    def look(self, tenant: Tenant, asked: MetricsQuery, before: KnownSeries | None = None) -> KnownSeries:
+    def known(self, tenant: Tenant, question: MetricsQuery, before: KnownSeries | None = None) -> KnownSeries:
         """Return what memory knows of a question's series; `before` where nothing has changed since that look."""
         if before is not None and before.changes == self.changes:
             return before
-        return known_series(asked, self.windows(tenant, asked.scopes), changes=self.changes)
+        return known_series(question, self.windows(tenant, question.scopes), changes=self.changes)
 
     def windows(self, tenant: Tenant, scopes: Iterable[MetricsQuery]) -> list[Extents]:
         """Return the windows of some scopes that are in memory."""
@@ -198,7 +198,7 @@ class Shelves:
         key = (tenant.namespace, scope)
         self.changes += 1
         # What was under way when something was purged, or everything forgotten, doesn't bring it back.
-        windows = tuple([window for window in windows if self._counts(scope, window, self.forgotten_s)])
+        windows = tuple([window for window in windows if self._is_valid(scope, window, self.forgotten_s)])
         if not windows:
             self._shelves.pop(key, None)
             return False
@@ -240,7 +240,7 @@ class Shelves:
         # What came meanwhile is newer.
         if key in self._shelves:
             return ()
-        kept = tuple(window for window in found.windows[scope] if self._counts(scope, window.extents, forgotten_s))
+        kept = tuple(window for window in found.windows[scope] if self._is_valid(scope, window.extents, forgotten_s))
         if not kept:
             if found.certain:
                 self._absent[key] = None
@@ -253,7 +253,7 @@ class Shelves:
             self._shelves[key] = shelf
         return windows
 
-    def _counts(self, scope: MetricsQuery, window: Extents, forgotten_s: float) -> bool:
+    def _is_valid(self, scope: MetricsQuery, window: Extents, forgotten_s: float) -> bool:
         """Tell whether a window is neither forgotten nor purged."""
         if window.full_asked_s <= forgotten_s:
             return False

@@ -80,7 +80,7 @@ class Prover:
         """Return how the answer to a question is taken apart while it is checked."""
         return partial(splitting, question=question, overlap_s=self._overlap_s, documented=True)
 
-    async def taken_apart(self, fetched: Fetched, question: MetricsQuery) -> Extents | None:
+    async def take_apart(self, fetched: Fetched, question: MetricsQuery) -> Extents | None:
         """Return an answer of the upstream taken apart, None where that isn't possible.
 
         Where whoever asked for it did not want that, it is done now, once for everybody who waits for it. What was asked for
@@ -96,7 +96,7 @@ class Prover:
             task.add_done_callback(lambda _: self._splitting.pop(key))
         return await asyncio.shield(task)
 
-    def judge(
+    def prove_by_known(
         self, fetched: Fetched, extents: Extents, known: Sequence[Extents], *, since_s: float = math.inf
     ) -> Extents | None:
         """Take notice of an answer; return it if it is whole by what was seen before, or by what is `known`, None otherwise.
@@ -126,7 +126,7 @@ class Prover:
     def _allows(self, extents: Extents, size: Size) -> bool:
         return self._limits.allow(extents.question, size, asked_s=extents.tail_asked_s, now_s=self._clock.now_s())
 
-    async def prove(self, fetched: Fetched, extents: Extents, need: Need) -> Extents | None:
+    async def prove_by_probes(self, fetched: Fetched, extents: Extents, need: Need) -> Extents | None:
         """Return an answer of which the upstream's own answer to a probe says that it is whole, None where it doesn't.
 
         Names of which that could not be found out are marked as to be asked for. Everybody who waits for the same answer
@@ -138,18 +138,18 @@ class Prover:
             self._proofs.add(proof)
             task = asyncio.get_running_loop().create_task(self._prove(proof), name="proving.run")
             self._proving[place] = task
-            task.add_done_callback(partial(self._ended, place, proof))
+            task.add_done_callback(partial(self._note_end, place, proof))
         elif need.urgent:
-            self.urge(fetched.tenant, extents.question, need)
+            self.promote(fetched.tenant, extents.question, need)
         return await asyncio.shield(task)
 
-    def urge(self, tenant: Tenant, question: MetricsQuery, need: Need) -> None:
+    def promote(self, tenant: Tenant, question: MetricsQuery, need: Need) -> None:
         """Let what proves answers about a question's run go first, since somebody waits for it now. Raises UpstreamBusy."""
         for proof in self._proofs:
             if proof.fetched.tenant is tenant and proof.extents.question.whole == question.whole and not proof.need.urgent:
                 proof.need = replace(proof.need, urgent=True, deadline_s=need.deadline_s)
                 for asked in proof.asking:
-                    self._fetcher.urge(tenant, asked.query, self._need(proof.need))
+                    self._fetcher.promote(tenant, asked.query, self._need(proof.need))
 
     async def aclose(self) -> None:
         """End what is under way."""
@@ -159,7 +159,7 @@ class Prover:
         if tasks:
             await asyncio.wait(tasks)
 
-    def _ended(self, place: _ProofKey, proof: _Proof, task: "asyncio.Task[Extents | None]") -> None:
+    def _note_end(self, place: _ProofKey, proof: _Proof, task: "asyncio.Task[Extents | None]") -> None:
         self._proofs.discard(proof)
         # Some who wait for the same answer are still taking it apart.
         asyncio.get_running_loop().call_later(_LINGERS_S, self._proving.pop, place, None)
@@ -218,8 +218,8 @@ class Prover:
             return None
         question = replace(extents.question, first=first)
         came = await self._fetch(proof, question)
-        end = await self.taken_apart(came, question)
-        if end is None or came.tenant is not fetched.tenant or self.judge(came, end, []) is None:
+        end = await self.take_apart(came, question)
+        if end is None or came.tenant is not fetched.tenant or self.prove_by_known(came, end, []) is None:
             return None
         followed = {
             name: end.by_name[name] for name, extent in rest.items() if is_followed(extent, end.by_name.get(name), first)
@@ -234,10 +234,10 @@ class Prover:
         """Ask for all of it again, together with its probes: what came between them before hardly does again."""
         fetched, question = proof.fetched, proof.extents.question
         again, said = await asyncio.gather(self._fetch(proof, question), self._ask_probes(proof))
-        told = await self.taken_apart(again, question)
+        told = await self.take_apart(again, question)
         if told is None or said is None or again.tenant is not fetched.tenant:
             return None
-        if self.judge(again, told, []) is not None:
+        if self.prove_by_known(again, told, []) is not None:
             return told
         if any(rows.keys() != told.by_name.keys() for _, rows in said):
             return None
@@ -260,7 +260,7 @@ class Prover:
         return replace(
             need,
             client=_CLIENT,
-            keep=False,
+            keep_answer=False,
             persist=False,
             not_before_s=self._clock.now_s(),
             on_failure=None,

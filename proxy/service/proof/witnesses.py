@@ -30,7 +30,7 @@ from proxy.upstream.client import Upstream
 from proxy.upstream.reply import Reply
 
 # How often it is looked at whether a witness is due, and what is to be confirmed is kept.
-_LOOK_S = 1.0
+_PERIOD_S = 1.0
 _KEY = "witnesses to be asked"
 _log = structlog.get_logger()
 
@@ -68,14 +68,14 @@ class Witnesses:
         self._tenancy = tenancy
         self._disk = disk
         self._clock = clock
-        self._kept: Mapping[MetricsQuery, Size] = {}
+        self._written: Mapping[MetricsQuery, Size] = {}
         self._asking: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
         """See to it that witnesses are asked in time, also where nobody asks anything."""
         while True:
-            await asyncio.sleep(_LOOK_S)
-            self.look()
+            await asyncio.sleep(_PERIOD_S)
+            self.ask_due()
 
     async def open(self) -> None:
         """Take up what an earlier process left to be confirmed."""
@@ -89,19 +89,19 @@ class Witnesses:
             return
         for claim in kept:
             self._limits.resume(claim.question, claim.size, self._clock.now_s())
-        self._kept = self._limits.pending
+        self._written = self._limits.pending
 
-    def look(self) -> None:
+    def ask_due(self) -> None:
         """Ask a witness again, where one is due; keep what is to be confirmed."""
-        self._keep()
+        self._write_pending()
         claim = self._limits.due(self._clock.now_s())
         if claim is not None and (self._asking is None or self._asking.done()):
-            self._asking = asyncio.get_running_loop().create_task(self._hear(claim), name="witnesses.hear")
+            self._asking = asyncio.get_running_loop().create_task(self._ask_again(claim), name="witnesses.hear")
 
-    def _keep(self) -> None:
-        if (pending := self._limits.pending) == self._kept:
+    def _write_pending(self) -> None:
+        if (pending := self._limits.pending) == self._written:
             return
-        self._kept = pending
+        self._written = pending
         body = msgspec.json.encode([_Claim(question=question, size=size) for question, size in pending.items()])
         entry = Entry(body=body, sent_at_s=self._clock.now_s(), digest=digest_of(body))
         self._disk.put(self._tenancy.current().namespace, _KEY, entry)
@@ -116,9 +116,9 @@ class Witnesses:
         if self._asking is not None:
             self._asking.cancel()
             await asyncio.wait([self._asking])
-        self._keep()
+        self._write_pending()
 
-    async def _hear(self, claim: Claim) -> None:
+    async def _ask_again(self, claim: Claim) -> None:
         try:
             confirmed = await self._confirms(claim, claim.tail) or await self._confirms(claim, claim.witness.question)
         except _Gone:

@@ -21,13 +21,13 @@ from proxy.service.proof import ProofRoom
 from proxy.service.series.asking import Asker
 from proxy.service.series.assembling import Assembler
 from proxy.service.series.computer import Computer
+from proxy.service.series.delta_planner import DeltaPlanner
 from proxy.service.series.deltas import Deltas
 from proxy.service.series.interest import Interest
 from proxy.service.series.refreshing import Refresher
 from proxy.service.series.run_sizes import RunSizes
-from proxy.service.series.updating import Updating
-from proxy.service.series.watched import Watched
-from proxy.service.series.widening import Widening
+from proxy.service.series.updating import Updater
+from proxy.service.series.widening import Widener
 from proxy.service.series.widening_policy import WideningPolicy
 from proxy.service.statuses import Statuses
 from proxy.store.tiers import TieredStore
@@ -66,10 +66,12 @@ def open_series(
     policy = WideningPolicy(interest, clock, max_rows=settings.max_fetch_rows)
     learner = Learner(shelves, lifetimes, clock, overlap_s=settings.overlap_s)
     computer = Computer(shelves, proof.checks, interest, fetching.encoder, clock, enabled=settings.enabled)
-    watched = Watched(shelves=shelves, interest=interest, policy=policy, lifetimes=lifetimes, clock=clock, settings=settings)
-    deltas = Deltas(fetcher=fetcher, prover=prover, learner=learner, watched=watched, policy=policy, clock=clock, bounds=bounds)
+    planner = DeltaPlanner(
+        shelves=shelves, interest=interest, policy=policy, lifetimes=lifetimes, clock=clock, settings=settings
+    )
+    deltas = Deltas(fetcher=fetcher, prover=prover, learner=learner, planner=planner, policy=policy, clock=clock, bounds=bounds)
     stack.push_async_callback(deltas.aclose)
-    widening = Widening(
+    widener = Widener(
         fetcher=fetcher,
         prover=prover,
         learner=learner,
@@ -88,8 +90,8 @@ def open_series(
         memo=fetching.memo,
         computer=computer,
         sizes=RunSizes(store, fetcher, statuses, policy, clock),
-        updating=Updating(deltas, computer, policy),
-        widening=widening,
+        updater=Updater(deltas, computer, policy),
+        widener=widener,
         assembler=assembler,
     )
     refresher = Refresher(asker=asker, fetcher=fetcher, statuses=statuses, interest=interest, lifetimes=lifetimes, clock=clock)

@@ -14,12 +14,12 @@ from proxy.service.fetching.call_key import CallKey
 from proxy.service.fetching.fetcher import Fetcher
 from proxy.service.fetching.memo import Memo
 from proxy.service.fetching.need import Fetched
-from proxy.service.series.asked import Asked, AskedSeries, Brought
 from proxy.service.series.assembling import Assembler
 from proxy.service.series.computer import Computer
 from proxy.service.series.run_sizes import RunSizes
-from proxy.service.series.updating import Updating
-from proxy.service.series.widening import Widening
+from proxy.service.series.updating import Updater
+from proxy.service.series.wanted import ObtainedAnswer, WantedAnswer, WantedSeries
+from proxy.service.series.widening import Widener
 
 
 class Asker:
@@ -32,45 +32,47 @@ class Asker:
         memo: Memo,
         computer: Computer,
         sizes: RunSizes,
-        updating: Updating,
-        widening: Widening,
+        updater: Updater,
+        widener: Widener,
         assembler: Assembler,
     ) -> None:
         self._fetcher = fetcher
         self._memo = memo
         self._computer = computer
         self._sizes = sizes
-        self._updating = updating
-        self._widening = widening
+        self._updater = updater
+        self._widener = widener
         self._assembler = assembler
 
-    async def ask(self, asked: Asked) -> Brought:
+    async def obtain(self, wanted: WantedAnswer) -> ObtainedAnswer:
         """Return the answer to a question. Raises UpstreamError."""
-        if not isinstance(asked, AskedSeries):
-            return await self._as_it_came(asked)
-        await self._sizes.learn(asked)
-        known = self._computer.now_known(asked)
-        if (entry := await self._computer.come_meanwhile(asked, known)) is not None:
-            return Brought(fetched=Fetched(tenant=asked.tenant, entry=entry, stored=True, asked=False), collapsed=False)
-        if (brought := await self._by_others(asked, known)) is not None:
-            return brought
-        self._assembler.note(asked.tenant, asked.metrics, asked.need)
-        brought = await self._as_it_came(asked)
-        if brought.fetched.entry.status == 200:
-            await self._computer.compare(brought.fetched.tenant, asked.metrics, brought.fetched.entry)
-        return brought
+        if not isinstance(wanted, WantedSeries):
+            return await self._as_it_came(wanted)
+        await self._sizes.learn(wanted)
+        known = self._computer.known_now(wanted)
+        if (entry := await self._computer.compute_newer(wanted, known)) is not None:
+            return ObtainedAnswer(
+                fetched=Fetched(tenant=wanted.tenant, entry=entry, stored=True, called=False), collapsed=False
+            )
+        if (obtained := await self._by_others(wanted, known)) is not None:
+            return obtained
+        self._assembler.note(wanted.tenant, wanted.metrics, wanted.need)
+        obtained = await self._as_it_came(wanted)
+        if obtained.fetched.entry.status == 200:
+            await self._computer.compare(obtained.fetched.tenant, wanted.metrics, obtained.fetched.entry)
+        return obtained
 
-    async def _by_others(self, asked: AskedSeries, known: KnownSeries) -> Brought | None:
+    async def _by_others(self, wanted: WantedSeries, known: KnownSeries) -> ObtainedAnswer | None:
         """Return an answer that other questions' answers brought, None where they didn't serve."""
         try:
-            return await self._updating.ask(asked, known) or await self._widening.ask(asked)
+            return await self._updater.obtain(wanted, known) or await self._widener.obtain(wanted)
         except (UpstreamBusy, KeyRefused):
             raise
         except UpstreamError as exc:
             # Next time it is asked for in another way, once the failure is no longer remembered.
-            self._memo.remember(CallKey(asked.tenant.fingerprint, asked.query.target), exc)
+            self._memo.remember(CallKey(wanted.tenant.fingerprint, wanted.query.target), exc)
             raise
 
-    async def _as_it_came(self, asked: Asked) -> Brought:
-        fetched, collapsed = await self._fetcher.fetch(asked.tenant, asked.query, asked.need)
-        return Brought(fetched=fetched, collapsed=collapsed)
+    async def _as_it_came(self, wanted: WantedAnswer) -> ObtainedAnswer:
+        fetched, collapsed = await self._fetcher.fetch(wanted.tenant, wanted.query, wanted.need)
+        return ObtainedAnswer(fetched=fetched, collapsed=collapsed)

@@ -88,12 +88,12 @@ class Assembler:
         """How many series are being put together now."""
         return len(self._running)
 
-    def note(self, tenant: Tenant, asked: MetricsQuery, need: Need) -> None:
+    def note(self, tenant: Tenant, question: MetricsQuery, need: Need) -> None:
         """Take notice of a question that had to be asked as it came; perhaps begin to put its series together."""
-        series = asked.wide
-        if asked.name is None or series in self._running or series in self._given_up:
+        series = question.wide
+        if question.name is None or series in self._running or series in self._given_up:
             return
-        questions = self._asked[series] = self._lately(series, asked)
+        questions = self._asked[series] = self._lately(series, question)
         known = self._steps(tenant, series) if len(questions) >= _LEAST else None
         if known is None or known.rows > self._most_rows:
             return
@@ -105,12 +105,12 @@ class Assembler:
         self._running[series] = task
         task.add_done_callback(lambda _: self._running.pop(series))
 
-    def _lately(self, series: MetricsQuery, asked: MetricsQuery) -> dict[MetricsQuery, float]:
+    def _lately(self, series: MetricsQuery, question: MetricsQuery) -> dict[MetricsQuery, float]:
         """Return what was asked about a series in the last while, this question included: not more than may be of use."""
         now_s = self._clock.monotonic_s()
         questions = self._asked.get(series, {})
-        questions.pop(asked, None)
-        questions[asked] = now_s
+        questions.pop(question, None)
+        questions[question] = now_s
         while questions[oldest := next(iter(questions))] <= now_s - WATCHED_S or len(questions) > _MOST_WATCHED:
             del questions[oldest]
         return questions
@@ -125,7 +125,7 @@ class Assembler:
 
     def _steps(self, tenant: Tenant, series: MetricsQuery) -> _Steps | None:
         """Return steps of a series that are known, None where it is too long, or nothing is known of it."""
-        for extents in self._shelves.look(tenant, series).windows:
+        for extents in self._shelves.known(tenant, series).windows:
             extent = extents.by_name.get(series.name or "")
             if extent is not None and extent.known in {Known.SOME, Known.ALL} and extent.steps:
                 # Of what was sampled nobody knows at what distance; that it was, is a good guess.
@@ -172,7 +172,7 @@ class Assembler:
         """Return a window of a series, proven whole; None where that could not be had."""
         need = replace(
             need,
-            keep=False,
+            keep_answer=False,
             urgent=False,
             bounds=self._bounds,
             not_before_s=self._clock.now_s(),
@@ -182,13 +182,13 @@ class Assembler:
         fetched, _ = await self._fetcher.fetch(tenant, question.query, need)
         if fetched.entry.status != 200 or fetched.tenant is not tenant:
             return None
-        extents = await self._prover.taken_apart(fetched, question)
+        extents = await self._prover.take_apart(fetched, question)
         if extents is None:
             return None
-        whole = self._prover.judge(fetched, extents, [] if before is None else [before])
+        whole = self._prover.prove_by_known(fetched, extents, [] if before is None else [before])
         if whole is not None or any(extent.known is Known.SOME for extent in extents.by_name.values()):
             return whole or extents
-        return await self._prover.prove(fetched, extents, need)
+        return await self._prover.prove_by_probes(fetched, extents, need)
 
 
 def _overlapping(before: Extents | None, first: int) -> int:

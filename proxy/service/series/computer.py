@@ -13,8 +13,8 @@ from proxy.core.series.metrics_query import MetricsQuery, metrics_query
 from proxy.service.fetching.encoder import Encoder
 from proxy.service.knowledge.shelves import Shelves
 from proxy.service.proof.checks import Checks
-from proxy.service.series.asked import AskedSeries
 from proxy.service.series.interest import Interest
+from proxy.service.series.wanted import WantedSeries
 from proxy.service.tenancy import Tenant
 from proxy.slices import in_slices
 
@@ -37,7 +37,7 @@ class Computer:
         self.tail_age_s = self.whole_age_s = 0.0
         """How long ago the newest rows of the last computed answer, and all of it, were asked for."""
 
-    def understood(self, query: Query) -> MetricsQuery | None:
+    def computable(self, query: Query) -> MetricsQuery | None:
         """Take a query apart; None where it is only ever asked as it came."""
         if not self._enabled:
             return None
@@ -47,32 +47,32 @@ class Computer:
             return None
         return metrics
 
-    async def known(self, tenant: Tenant, asked: MetricsQuery, *, newer_than_s: float) -> KnownSeries:
+    async def look_up(self, tenant: Tenant, asked: MetricsQuery, *, newer_than_s: float) -> KnownSeries:
         """Note that somebody asks, and return what is known of it; from the disk, too, where memory has nothing as new."""
         self._interest.note(asked)
-        known = self._shelves.look(tenant, asked)
+        known = self._shelves.known(tenant, asked)
         newest = known.newest
         if (newest is None or newest.tail_asked_s <= newer_than_s) and self._shelves.missing(tenant, asked.scopes):
             loaded = await self._shelves.load(tenant, asked.scopes)
             return known_series(asked, loaded, changes=self._shelves.changes)
         return known
 
-    def now_known(self, asked: AskedSeries) -> KnownSeries:
+    def known_now(self, asked: WantedSeries) -> KnownSeries:
         """Return what is known now of a question that was looked up before."""
-        return self._shelves.look(asked.tenant, asked.metrics, asked.known)
+        return self._shelves.known(asked.tenant, asked.metrics, asked.known)
 
-    async def come_meanwhile(self, asked: AskedSeries, known: KnownSeries) -> Entry | None:
+    async def compute_newer(self, asked: WantedSeries, known: KnownSeries) -> Entry | None:
         """Return an answer computed from what others have brought since a question was looked up, None where they didn't.
 
         `known`: what is known of it now.
         """
         need, lifetimes, now_s = asked.need, asked.lifetimes, self._clock.now_s()
         tail_s = max(need.not_before_s, now_s - lifetimes.fresh_s, need.refreshed_s)
-        whole_s = need.not_before_s if asked.whole else now_s - max(lifetimes.fresh_s, lifetimes.rewrite_check_s)
+        whole_s = need.not_before_s if asked.in_full else now_s - max(lifetimes.fresh_s, lifetimes.rewrite_check_s)
         recipe = known.since(tail_s, whole_s)
         return None if recipe is None else await self.compute(asked.tenant, asked.query, recipe)
 
-    def counts(self, entry: Entry) -> bool:
+    def may_compute_from(self, entry: Entry) -> bool:
         """Tell whether anything may be computed from an answer: the rule holds, and was not found broken since it came."""
         return self._shelves.is_open and entry.sent_at_s > self._shelves.forgotten_s
 
@@ -102,7 +102,7 @@ class Computer:
         """Compare an answer of the upstream with what would have been computed, where that is possible."""
         if not self._checks.is_curious:
             return
-        recipe = next(iter(self._shelves.look(tenant, asked).recipes), None)
+        recipe = next(iter(self._shelves.known(tenant, asked).recipes), None)
         if recipe is None:
             return
         computed = await in_slices(computing(recipe))

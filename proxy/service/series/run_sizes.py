@@ -17,7 +17,7 @@ from proxy.core.surrogates import read_json
 from proxy.errors import KeyRefused, UpstreamBusy, UpstreamError
 from proxy.service.fetching.fetcher import Fetcher
 from proxy.service.fetching.need import Fetched
-from proxy.service.series.asked import AskedSeries
+from proxy.service.series.wanted import WantedSeries
 from proxy.service.series.widening_policy import WideningPolicy
 from proxy.service.statuses import Statuses
 from proxy.store.tiers import TieredStore
@@ -51,55 +51,57 @@ class RunSizes:
         self._statuses = statuses
         self._policy = policy
         self._clock = clock
-        self._late: set[asyncio.Task[tuple[Fetched, bool]]] = set()
+        self._unawaited: set[asyncio.Task[tuple[Fetched, bool]]] = set()
 
-    async def learn(self, asked: AskedSeries) -> None:
+    async def learn(self, wanted: WantedSeries) -> None:
         """Learn how large a question's run is, where somebody looks at several of its series.
 
         Raises UpstreamBusy and KeyRefused.
         """
-        metrics = asked.metrics
+        metrics = wanted.metrics
         if not self._policy.needs_size(metrics):
             return
         details = question(DETAILS, {}, segment=metrics.run)
-        entry = await self._store.get(asked.tenant.namespace, details.target)
+        entry = await self._store.get(wanted.tenant.namespace, details.target)
         # What is stored of another project's run is no use: asked for as one that doesn't exist would be, it tells nothing by
         # its speed.
         if entry is None or self._clock.now_s() - entry.sent_at_s > SIZE_S or project_of(entry.body) != metrics.project:
             try:
-                entry = await self._told(asked, details)
+                entry = await self._fetch_details(wanted, details)
             except (UpstreamBusy, KeyRefused):
                 raise
             except (UpstreamError, TimeoutError):
                 self._policy.note_no_size(metrics)
                 return
-        self._statuses.heard(asked.tenant, metrics.run, metrics.project, entry)
+        self._statuses.note_details(wanted.tenant, metrics.run, metrics.project, entry)
         self._policy.note_size(metrics, _series_in(entry, metrics.project))
 
-    async def _told(self, asked: AskedSeries, details: Query) -> Entry:
+    async def _fetch_details(self, wanted: WantedSeries, details: Query) -> Entry:
         """Return a run's details. Raises UpstreamError, and TimeoutError where the upstream takes long.
 
         The line is no part of that: the question itself would have to stand in it as well, and be one of many.
         """
-        asking = asyncio.ensure_future(self._fetcher.fetch(asked.tenant, details, replace(asked.need, not_before_s=-math.inf)))
+        asking = asyncio.ensure_future(
+            self._fetcher.fetch(wanted.tenant, details, replace(wanted.need, not_before_s=-math.inf))
+        )
         late = sent = False
         try:
-            while not (await asyncio.wait([asking], timeout=max(asked.patience_s, _LEAST_S)))[0]:
+            while not (await asyncio.wait([asking], timeout=max(wanted.extra_wait_s, _LEAST_S)))[0]:
                 # The patience counts from when it has left the line, or a little later.
-                late, sent = sent, not self._fetcher.is_in_line(asked.tenant, details)
+                late, sent = sent, not self._fetcher.is_in_line(wanted.tenant, details)
                 if late:
                     raise TimeoutError
             return (await asking)[0].entry
         finally:
             if late:
-                self._late.add(asking)
-                asking.add_done_callback(partial(self._came_late, asked.metrics))
+                self._unawaited.add(asking)
+                asking.add_done_callback(partial(self._note_late, wanted.metrics))
             else:
                 asking.cancel()
 
-    def _came_late(self, metrics: MetricsQuery, asking: "asyncio.Task[tuple[Fetched, bool]]") -> None:
+    def _note_late(self, metrics: MetricsQuery, asking: "asyncio.Task[tuple[Fetched, bool]]") -> None:
         """Take notice of details that nobody waited for any more: the next question is asked knowing them."""
-        self._late.discard(asking)
+        self._unawaited.discard(asking)
         if not asking.cancelled() and asking.exception() is None:
             self._policy.note_size(metrics, _series_in(asking.result()[0].entry, metrics.project))
 

@@ -10,9 +10,9 @@ from proxy.core.series.metrics_query import MetricsQuery
 from proxy.service.series.interest import WATCHED_S, Interest
 
 _MOST_RUNS = 2_000
-_MOST_VAIN = 10_000
+_MOST_AVOIDED = 10_000
 # What was too long stays so, since series grow; a run that was too large may have been deleted and the like.
-VAIN_S = 3600.0
+AVOIDED_S = 3600.0
 # What failed may have been too much for the upstream; most likely that had other reasons, which pass.
 _FAILED_S = 300.0
 # What could not be proven whole may be later: more rows may have come, or a limit been lifted. That is ever less likely: each
@@ -46,15 +46,19 @@ class WideningPolicy:
         self._max_rows = max_rows
         # With the project: what is known of a run in its own must not show where it is asked for in another.
         self._sizes: LRUCache[tuple[str, str], _RunSize] = LRUCache(_MOST_RUNS)
-        self._vain: TTLCache[tuple[MetricsQuery, str | None], None] = TTLCache(_MOST_VAIN, VAIN_S, timer=clock.monotonic_s)
-        self._hopeless: TTLCache[MetricsQuery, None] = TTLCache(_MOST_VAIN, VAIN_S, timer=clock.monotonic_s)
+        self._useless: TTLCache[tuple[MetricsQuery, str | None], None] = TTLCache(
+            _MOST_AVOIDED, AVOIDED_S, timer=clock.monotonic_s
+        )
+        self._unobtainable: TTLCache[MetricsQuery, None] = TTLCache(_MOST_AVOIDED, AVOIDED_S, timer=clock.monotonic_s)
         # Until when, and for how long that is.
-        self._unproven: TTLCache[MetricsQuery, tuple[float, float]] = TTLCache(_MOST_VAIN, VAIN_S, timer=clock.monotonic_s)
-        self._failed: TTLCache[MetricsQuery, None] = TTLCache(_MOST_VAIN, _FAILED_S, timer=clock.monotonic_s)
+        self._unproven: TTLCache[MetricsQuery, tuple[float, float]] = TTLCache(
+            _MOST_AVOIDED, AVOIDED_S, timer=clock.monotonic_s
+        )
+        self._failed: TTLCache[MetricsQuery, None] = TTLCache(_MOST_AVOIDED, _FAILED_S, timer=clock.monotonic_s)
         # By series in full: the shortest window of which even the densest answer was of no use.
-        self._too_long: TTLCache[MetricsQuery, float] = TTLCache(_MOST_VAIN, VAIN_S, timer=clock.monotonic_s)
+        self._too_long: TTLCache[MetricsQuery, float] = TTLCache(_MOST_AVOIDED, AVOIDED_S, timer=clock.monotonic_s)
 
-    def chosen(self, question: MetricsQuery) -> MetricsQuery:
+    def choose(self, question: MetricsQuery) -> MetricsQuery:
         """Return the question to ask upstream, the widest that will likely be complete and whose rows are wanted."""
         return next((wider for wider in self._wider(question) if self.is_promising(wider, question)), question)
 
@@ -66,7 +70,7 @@ class WideningPolicy:
         """Tell whether nothing is known that speaks against asking a wider question for another one."""
         if self._unproven.get(wider, (0.0, 0.0))[0] > self._clock.monotonic_s():
             return False
-        return (wider, question.name) not in self._vain and wider not in self._hopeless and wider not in self._failed
+        return (wider, question.name) not in self._useless and wider not in self._unobtainable and wider not in self._failed
 
     def _wider(self, question: MetricsQuery) -> list[MetricsQuery]:
         size = self._size(question)
@@ -104,35 +108,35 @@ class WideningPolicy:
             return None
         return max(0, size.series - names)
 
-    def note_not_together(self, question: MetricsQuery) -> None:
+    def note_too_much_together(self, question: MetricsQuery) -> None:
         """Note that what is new of all of a run's series was too much."""
-        self._size(question).together_after_s = self._clock.monotonic_s() + VAIN_S
+        self._size(question).together_after_s = self._clock.monotonic_s() + AVOIDED_S
 
-    def note_vain(self, asked: MetricsQuery, question: MetricsQuery) -> None:
+    def note_useless_for(self, wider: MetricsQuery, question: MetricsQuery) -> None:
         """Note that a wider question's answer did not hold the narrower one's."""
-        self._vain[asked, question.name] = None
-        if asked == question.windowed != question.wide:
+        self._useless[wider, question.name] = None
+        if wider == question.windowed != question.wide:
             self._too_long[question.wide] = min(_span(question), self._too_long.get(question.wide, math.inf))
 
-    def note_hopeless(self, asked: MetricsQuery) -> None:
+    def note_unobtainable(self, wider: MetricsQuery) -> None:
         """Note that a wider question's answer was too large or refused, whatever it was asked for."""
-        self._hopeless[asked] = None
+        self._unobtainable[wider] = None
 
-    def note_failed(self, asked: MetricsQuery) -> None:
+    def note_failed(self, wider: MetricsQuery) -> None:
         """Note that the upstream failed to answer a wider question: that it was too much is one reason of many."""
-        self._failed[asked] = None
+        self._failed[wider] = None
 
-    def note_unproven(self, asked: MetricsQuery) -> None:
+    def note_unproven(self, wider: MetricsQuery) -> None:
         """Note that a wider question's answer could not be proven whole."""
-        until_s, before_s = self._unproven.get(asked, (0.0, _UNPROVEN_S / 2))
+        until_s, before_s = self._unproven.get(wider, (0.0, _UNPROVEN_S / 2))
         # Everybody who waited for the answer notes it.
         if (now_s := self._clock.monotonic_s()) >= until_s:
             again_s = min(2 * before_s, _MOST_UNPROVEN_S)
-            self._unproven[asked] = now_s + again_s, again_s
+            self._unproven[wider] = now_s + again_s, again_s
 
-    def note_proven(self, asked: MetricsQuery) -> None:
+    def note_proven(self, wider: MetricsQuery) -> None:
         """Note that a wider question's answer is whole."""
-        self._unproven.pop(asked, None)
+        self._unproven.pop(wider, None)
 
     def _size(self, question: MetricsQuery) -> _RunSize:
         key = question.run, question.project

@@ -12,7 +12,7 @@ from proxy.service.tenancy import Tenant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class WantedAnswer:
     """A question on its way upstream.
 
     `lifetimes` hold for it as far as was known when it came. `whole`: nothing but an answer about all of it will do.
@@ -23,12 +23,12 @@ class Asked:
     query: Query
     need: Need
     lifetimes: Lifetimes
-    whole: bool
-    patience_s: float
+    in_full: bool
+    extra_wait_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AskedSeries(Asked):
+class WantedSeries(WantedAnswer):
     """A question about series: `metrics` is what it asks for, `known` what was known of that when it came."""
 
     metrics: MetricsQuery
@@ -36,7 +36,7 @@ class AskedSeries(Asked):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Brought:
+class ObtainedAnswer:
     """What came of asking. `collapsed`: a call that was under way served; `made`: how the answer came about."""
 
     fetched: Fetched

@@ -15,8 +15,8 @@ from proxy.core.series.known_series import KnownSeries
 from proxy.core.series.metrics_query import MetricsQuery
 from proxy.service.knowledge.shelves import Shelves
 from proxy.service.lifetimes.run_lifetimes import RunLifetimes
-from proxy.service.series.asked import AskedSeries
 from proxy.service.series.interest import Interest
+from proxy.service.series.wanted import WantedSeries
 from proxy.service.series.widening_policy import WideningPolicy
 from proxy.service.tenancy import Tenant
 
@@ -29,7 +29,7 @@ _EARLIEST, _LATEST = 0.75, 0.95
 
 
 @dataclass(slots=True, kw_only=True)
-class Wanted:
+class WatchedWindow:
     """What is wanted of one window: which of its names, and whether names that nobody has seen yet are.
 
     `others`: how many names there are beside those of the window.
@@ -41,7 +41,7 @@ class Wanted:
     others: int = 0
 
 
-class Watched:
+class DeltaPlanner:
     """Says which windows deltas can bring up to date, and which calls that takes."""
 
     def __init__(
@@ -68,7 +68,7 @@ class Watched:
         """Note that a run's rows may have changed anywhere: what is known of them is to be asked for in full."""
         self._suspect_since_s[run.run, run.project] = self._clock.now_s()
 
-    def serving(self, tenant: Tenant, known: KnownSeries) -> Extents | None:
+    def updatable(self, tenant: Tenant, known: KnownSeries) -> Extents | None:
         """Return what a question can be answered from once that has been brought up to date by deltas."""
         asked = known.question
         live_since_s = self._lifetimes.live_since_s(asked, tenant) if known.recipes else None
@@ -86,32 +86,32 @@ class Watched:
                 return recipe.source
         return None
 
-    def look(self, asked: AskedSeries, before: KnownSeries) -> KnownSeries:
+    def known_now(self, asked: WantedSeries, before: KnownSeries) -> KnownSeries:
         """Return what is known now of a question, of which something was known before."""
-        return self._shelves.look(asked.tenant, asked.metrics, before)
+        return self._shelves.known(asked.tenant, asked.metrics, before)
 
     def names(self, run: MetricsQuery) -> list[str]:
         """Return the names that are being watched of a run."""
         return [name for name, _ in self._interest.watched(run) if name is not None]
 
-    def wanted(self, tenant: Tenant, run: MetricsQuery) -> list[Wanted]:
+    def windows(self, tenant: Tenant, run: MetricsQuery) -> list[WatchedWindow]:
         """Return what is being watched of a run, by the windows that it is answered from."""
-        wanted: dict[int, Wanted] = {}
+        wanted: dict[int, WatchedWindow] = {}
         for name, group in self._interest.watched(run):
             asked = replace(run, name=name, group=group)
-            extents = self.serving(tenant, self._shelves.look(tenant, asked))
+            extents = self.updatable(tenant, self._shelves.known(tenant, asked))
             if extents is None:
                 continue
-            one = wanted.setdefault(id(extents), Wanted(extents=extents))
+            one = wanted.setdefault(id(extents), WatchedWindow(extents=extents))
             one.names.update(_names(extents, asked))
             one.all_names = one.all_names or name is None
         return list(wanted.values())
 
-    def plan(self, wanted: Sequence[Wanted]) -> list[MetricsQuery]:
+    def calls(self, wanted: Sequence[WatchedWindow]) -> list[MetricsQuery]:
         """Return the calls that bring what is new of it."""
         return [
             question
-            for one in self._together(wanted)
+            for one in self._with_singles_joined(wanted)
             for question in deltas(
                 one.extents,
                 one.names,
@@ -121,7 +121,7 @@ class Watched:
             )
         ]
 
-    def unfit(self, tenant: Tenant, wanted: Sequence[Wanted]) -> list[MetricsQuery]:
+    def to_ask_in_full(self, tenant: Tenant, wanted: Sequence[WatchedWindow]) -> list[MetricsQuery]:
         """Return what is to be asked for in full, since it came up new or no longer fits."""
         questions: list[MetricsQuery] = []
         for one in wanted:
@@ -138,10 +138,10 @@ class Watched:
                 questions += [replace(scope.windowed, name=name) for name in names]
         return list(dict.fromkeys(questions))
 
-    def _together(self, wanted: Sequence[Wanted]) -> list[Wanted]:
+    def _with_singles_joined(self, wanted: Sequence[WatchedWindow]) -> list[WatchedWindow]:
         """Return the windows to plan calls for: those of single names as one, since a call for all names may do for them."""
-        planned: list[Wanted] = []
-        singles: dict[MetricsQuery, list[Wanted]] = {}
+        planned: list[WatchedWindow] = []
+        singles: dict[MetricsQuery, list[WatchedWindow]] = {}
         for one in wanted:
             question = one.extents.question
             (planned if question.name is None else singles.setdefault(replace(question, name=None), [])).append(one)
@@ -152,7 +152,7 @@ class Watched:
                 continue
             by_name = {name: extent for one in alone for name, extent in one.extents.by_name.items()}
             extents = replace(alone[0].extents, question=question, by_name=by_name)
-            planned.append(Wanted(extents=extents, names=set(by_name), others=others))
+            planned.append(WatchedWindow(extents=extents, names=set(by_name), others=others))
         return planned
 
 
