@@ -1,4 +1,4 @@
-"""Assembly and lifecycle: which parts there are, in which order they open, and that they close in reverse."""
+"""Assembly and lifecycle: all parts are made here, opened in this order, and closed in reverse."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -21,7 +21,7 @@ from proxy.service.fetching import open_fetching
 from proxy.service.knowledge.shelves import Shelves
 from proxy.service.lifetimes import make_known_runs, make_lifetimes
 from proxy.service.lookup import Lookup
-from proxy.service.proof import ended, open_proof
+from proxy.service.proof import end_task, open_proof
 from proxy.service.purging import Purging
 from proxy.service.reader import Reader
 from proxy.service.series import open_series
@@ -71,14 +71,14 @@ async def open_parts(
     """Open everything that answering takes, and close it at the end.
 
     Raises ConfigError where the key, the token file or upstream.ca_file cannot be used, StoreError where the cache file must
-    not be. `routes`, `clock`, `sleep` and `limits` are for tests, which tell the time themselves and what was seen of the
-    upstream's limits. `lines`: the log's, None where it isn't ours.
+    not be used. `routes`, `clock`, `sleep` and `limits` are for tests, which set the time themselves, and what was seen of the
+    upstream's limits. `lines` writes the log, None where somebody else does.
     """
     credential, clock = Credential(key), clock or SystemClock()
     tokens = None if config.access.tokens_file is None else Tokens(config.access.tokens_file, clock)
     telemetry = Telemetry()
     async with AsyncExitStack() as stack:
-        # A call may be under way for as long as its deadline, and what is made of it some time more.
+        # A call may be under way until its deadline, and its answer is worked on for some time more.
         purges = Purges(keep_s=KEEP_S + config.upstream.deadline_s)
         disk = SqliteStore(config.cache.path, max_bytes=config.cache.max_bytes, clock=clock, purges=purges)
         await disk.open()
@@ -184,7 +184,7 @@ async def open_parts(
             },
         )
         summing = asyncio.create_task(web.summary.run(), name="summary.run")
-        stack.push_async_callback(ended, summing)
+        stack.push_async_callback(end_task, summing)
         expose_upstream(telemetry, fetching.fetcher, upstream, turnstile)
         expose_series(telemetry, series.computer, series.deltas, series.assembler)
         expose_knowledge(telemetry, shelves, series.learner)
