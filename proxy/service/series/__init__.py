@@ -1,9 +1,12 @@
-"""Questions about series: answered from what is known of them, and asked so that others can be answered, too.
+"""Queries about series: answered from what is known, and asked so that others can be answered, too.
+
+In this room a *question* is a `MetricsQuery`: what a query about metrics asks for.
 
 - `computer` computes answers from what is known.
-- `asking` chooses how to obtain an answer that isn't: by `updating`, by `widening`, or as it was asked.
-- `updating` answers by a delta. `deltas` asks for what is new, and `watched` says of what.
-- `widening` asks a wider question. `widening_policy` chooses it, by what `interest` and `run_sizes` know.
+- `asking` chooses how to obtain any other answer: by `updating`, by `widening`, or by the query as it came. `wanted` has what
+  goes in and what comes out.
+- `updating` answers by a delta. `deltas` asks for what is new, and `delta_planner` says what that is.
+- `widening` asks a wider question. `widening_policy` chooses it, by what `interest` and `run_sizes` have found out.
 - `assembling` puts long series together.
 - `refreshing` asks when nobody waits.
 """
@@ -60,7 +63,7 @@ def open_series(
 ) -> SeriesRoom:
     """Open the room; the stack closes it."""
     settings, fetcher, prover = config.series, fetching.fetcher, proof.prover
-    # More than can be kept would be fetched in vain.
+    # An answer that is too large to be kept would be fetched in vain.
     bounds = Bounds(bytes=min(settings.max_fetch_bytes, config.cache.max_object_bytes), rows=settings.max_fetch_rows)
     interest = Interest(clock)
     policy = WideningPolicy(interest, clock, max_rows=settings.max_fetch_rows)

@@ -1,11 +1,12 @@
 """How an answer is obtained: by a delta, by a wider query, or by the query as it came.
 
-In this order:
+These are tried in this order:
 
-1. what is known of a live run's series is brought up to date by a delta, for everything that is being watched at once
-   (`service.series.updating`);
-2. a question that holds this one and probably the next ones is asked (`service.series.widening`);
-3. the question itself; where many of those are about one long series, it is put together (`service.series.assembling`).
+1. A delta brings up to date what is known of a live run's series, for everything that is being watched at once
+   (`service.series.updating`).
+2. A wider question is asked, which holds this one and probably the next ones (`service.series.widening`).
+3. The query is asked as it came. Where many of those are about one long series, the series is put together
+   (`service.series.assembling`).
 """
 
 from proxy.core.series.known_series import KnownSeries
@@ -45,7 +46,7 @@ class Asker:
         self._assembler = assembler
 
     async def obtain(self, wanted: WantedAnswer) -> ObtainedAnswer:
-        """Return the answer to a question. Raises UpstreamError."""
+        """Return the answer to a query. Raises UpstreamError."""
         if not isinstance(wanted, WantedSeries):
             return await self._as_it_came(wanted)
         await self._sizes.learn(wanted)
@@ -54,7 +55,7 @@ class Asker:
             return ObtainedAnswer(
                 fetched=Fetched(tenant=wanted.tenant, entry=entry, stored=True, called=False), collapsed=False
             )
-        if (obtained := await self._by_others(wanted, known)) is not None:
+        if (obtained := await self._by_other_questions(wanted, known)) is not None:
             return obtained
         self._assembler.note(wanted.tenant, wanted.metrics, wanted.need)
         obtained = await self._as_it_came(wanted)
@@ -62,14 +63,14 @@ class Asker:
             await self._computer.compare(obtained.fetched.tenant, wanted.metrics, obtained.fetched.entry)
         return obtained
 
-    async def _by_others(self, wanted: WantedSeries, known: KnownSeries) -> ObtainedAnswer | None:
-        """Return an answer that other questions' answers brought, None where they didn't serve."""
+    async def _by_other_questions(self, wanted: WantedSeries, known: KnownSeries) -> ObtainedAnswer | None:
+        """Return an answer computed from what a delta or a wider question brought, None where neither served."""
         try:
             return await self._updater.obtain(wanted, known) or await self._widener.obtain(wanted)
         except (UpstreamBusy, KeyRefused):
             raise
         except UpstreamError as exc:
-            # Next time it is asked for in another way, once the failure is no longer remembered.
+            # The query fails for as long as this is remembered. After that another way is tried.
             self._memo.remember(CallKey(wanted.tenant.fingerprint, wanted.query.target), exc)
             raise
 

@@ -1,8 +1,8 @@
 """Long series put together from windows, in the background, once it is worth it.
 
-A metric of more rows than one answer can prove complete is asked for as it came, each limit and zoom by itself. Where several
-such questions came within a while, its windows are asked for instead, one by one, and joined; from then on it is like any other
-series: every panel of it is computed, and a delta refreshes it.
+A series that has more rows than one answer can be proven to hold is asked for by each query as it came. Where several such
+queries came within a while, the series is asked for window by window, and these are joined. From then on it is like any other
+series: answers about it are computed, and a delta refreshes it.
 """
 
 import asyncio
@@ -30,16 +30,16 @@ from proxy.service.series.interest import WATCHED_S
 from proxy.service.tenancy import Tenant
 from proxy.upstream.exchange import Bounds
 
-# So many questions about a series within WATCHED_S at least make it worth loading in full, and as many as it has windows.
+# A series is put together after so many questions about it within WATCHED_S, and at least as many as it has windows.
 _LEAST = 3
 _MOST_WATCHED = 1_000
-# What failed, or was too much, isn't tried again for so long.
+# A series that could not be put together isn't tried again for so many seconds.
 _AGAIN_S = 300.0
 _log = structlog.get_logger()
 
 
 class _Steps(NamedTuple):
-    """Steps that are known of a series, and how many rows each stands for, as far as one can guess."""
+    """Steps that are known of a series, and how many rows each of them stands for, by a guess (`density`)."""
 
     steps: list[int]
     density: float
@@ -66,7 +66,7 @@ class Assembler:
         clock: Clock,
         bounds: Bounds,
     ) -> None:
-        """`bounds`: how large an answer may be; a series may have as many rows as one of a whole run."""
+        """`bounds`: how large the answer to a window may be. A whole series may have `bounds.rows` rows, too."""
         self._fetcher = fetcher
         self._prover = prover
         self._learner = learner
@@ -89,7 +89,7 @@ class Assembler:
         return len(self._running)
 
     def note(self, tenant: Tenant, question: MetricsQuery, need: Need) -> None:
-        """Take notice of a question that had to be asked as it came; perhaps begin to put its series together."""
+        """Note a question that has to be asked as it came. Perhaps begin to put its series together."""
         series = question.wide
         if question.name is None or series in self._running or series in self._given_up:
             return
@@ -97,7 +97,7 @@ class Assembler:
         known = self._steps(tenant, series) if len(questions) >= _LEAST else None
         if known is None or known.rows > self._most_rows:
             return
-        # So much was spent on it by then that it would have been worth it.
+        # As many questions as the series has windows: their calls would have been enough to put it together.
         if len(questions) < known.rows / (series.limit // 2):
             return
         del self._asked[series]
@@ -106,7 +106,7 @@ class Assembler:
         task.add_done_callback(lambda _: self._running.pop(series))
 
     def _lately(self, series: MetricsQuery, question: MetricsQuery) -> dict[MetricsQuery, float]:
-        """Return what was asked about a series in the last while, this question included: not more than may be of use."""
+        """Return the questions about a series in the last `WATCHED_S`, this one included, and when each was asked last."""
         now_s = self._clock.monotonic_s()
         questions = self._asked.get(series, {})
         questions.pop(question, None)
@@ -124,11 +124,11 @@ class Assembler:
             await asyncio.wait(tasks)
 
     def _steps(self, tenant: Tenant, series: MetricsQuery) -> _Steps | None:
-        """Return steps of a series that are known, None where it is too long, or nothing is known of it."""
+        """Return the steps that are known of a series, None where none are."""
         for extents in self._shelves.known(tenant, series).windows:
             extent = extents.by_name.get(series.name or "")
             if extent is not None and extent.known in {Known.SOME, Known.ALL} and extent.steps:
-                # Of what was sampled nobody knows at what distance; that it was, is a good guess.
+                # Nobody knows how many rows were left out between those of a sampled answer. One after each is a good guess.
                 return _Steps(list(extent.steps), 1.0 if extent.known is Known.ALL else 2.0)
         return None
 
@@ -145,7 +145,7 @@ class Assembler:
         _log.info("series.assembled" if done else "series.not_assembled", key=series.query.target)
 
     async def _run(self, tenant: Tenant, series: MetricsQuery, known: _Steps, need: Need) -> bool:
-        """Ask for window after window, smaller ones where one was too dense; return whether the whole came together."""
+        """Ask for window after window, smaller ones where one had too many rows; return whether the whole came together."""
         provable = series.limit // 2
         every = planned(provable, density=known.density)
         whole: Extents | None = None
@@ -169,7 +169,7 @@ class Assembler:
         return True
 
     async def _ask(self, tenant: Tenant, question: MetricsQuery, need: Need, before: Extents | None) -> Extents | None:
-        """Return a window of a series, proven whole; None where that could not be had."""
+        """Return a window of a series: proven whole, or sampled if it had too many rows; None where neither could be had."""
         need = replace(
             need,
             keep_answer=False,
@@ -192,6 +192,6 @@ class Assembler:
 
 
 def _overlapping(before: Extents | None, first: int) -> int:
-    """Return the step from which a window is asked for: with the last rows of the one before, which then prove it."""
+    """Return the step from which a window is asked for: it begins with the last rows of the one before, which prove it."""
     extent = None if before is None else next(iter(before.by_name.values()), None)
     return first if extent is None or len(extent.steps) < SHOWING else min(first, extent.steps[-SHOWING])

@@ -1,8 +1,8 @@
-"""What is known of a live run's series brought up to date by asking for what is new, for all that is being watched at once.
+"""Deltas: what is known of a live run's series is brought up to date by asking only for what is new.
 
-One flight for each run: whoever needs its series newer joins it. `service.series.delta_planner` says which calls that takes,
-`service.knowledge.learner` adds what they bring. A name that came up new, or of which what is known no longer fits, is asked
-for in full within the same flight.
+There is one flight for each run, which brings everything up to date that is being watched of it; whoever needs its series newer
+joins. `service.series.delta_planner` says which calls that takes, `service.knowledge.learner` adds what they bring. A name that
+is new, or of which what is known no longer fits, is asked for in full within the same flight.
 """
 
 import asyncio
@@ -28,7 +28,11 @@ from proxy.upstream.exchange import Bounds
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Updated:
-    """A flight that has landed: when it began (wall time), how long it took, and whether the caller had joined it."""
+    """An update that is done.
+
+    `started_s`: when its flight began (wall time). `elapsed_s`: for how many seconds the caller waited. `collapsed`: whether
+    the caller joined a flight that was under way.
+    """
 
     started_s: float
     elapsed_s: float
@@ -37,10 +41,13 @@ class Updated:
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class _Update:
-    """One flight. `run` is the whole of its run; `started_s` when it began (wall time).
+    """One flight.
 
-    `names` are being watched, `before` is what was known when it began, `asking` are the calls under way, `told` is what they
-    brought.
+    - `run`: the question for all of its run. `started_s`: when the flight began (wall time).
+    - `names`: those that are being watched.
+    - `asking`: the questions that are being asked.
+    - `before`: the windows that were known when it began.
+    - `told`: the answers that have come, proven whole.
     """
 
     tenant: Tenant
@@ -54,7 +61,7 @@ class _Update:
 
 
 class Deltas:
-    """Refreshes what is known of live runs."""
+    """Brings what is known of live runs up to date."""
 
     def __init__(
         self,
@@ -67,7 +74,7 @@ class Deltas:
         clock: Clock,
         bounds: Bounds,
     ) -> None:
-        """`bounds`: how large an answer may be that nobody asked for."""
+        """`bounds`: how large the answer to a question of our own may be."""
         self._fetcher = fetcher
         self._prover = prover
         self._learner = learner
@@ -80,9 +87,9 @@ class Deltas:
         """How many calls were made."""
 
     async def update(self, wanted: WantedSeries, known: KnownSeries) -> Updated | None:
-        """Bring up to date what a question can be answered from; None where that cannot be done by a delta.
+        """Bring up to date what a question can be answered from; return None where a delta can't do that.
 
-        `known`: what is known of it now. Raises UpstreamError.
+        `known`: what is known of the question now. Raises UpstreamError.
         """
         tenant, metrics, need = wanted.tenant, wanted.metrics, wanted.need
         key = (tenant.fingerprint, metrics.run, metrics.project)
@@ -103,7 +110,7 @@ class Deltas:
                 return None
             known = self._planner.known_now(wanted, known) if joined else known
             if joined and not known.has_come_since(flight.started_s):
-                # It was planned before this question was being watched. Until it is gone it would be joined again and again.
+                # The flight was planned before this question was being watched. Until it is gone it would be joined again.
                 await flight.ended()
                 continue
             return Updated(started_s=flight.started_s, elapsed_s=self._clock.monotonic_s() - began_s, collapsed=joined)
@@ -119,7 +126,7 @@ class Deltas:
         await self._flights.aclose()
 
     async def _carry_out(self, call: _Update) -> bool:
-        """Do what a flight is for; return whether all calls brought an answer."""
+        """Make the calls of a flight; return whether all of them brought an answer that was of use."""
         windows = self._planner.windows(call.tenant, call.run)
         call.names = self._planner.names(call.run)
         call.before = [one.extents for one in windows]
@@ -129,11 +136,11 @@ class Deltas:
             done = await self._ask_all(call, questions)
             done = done and await self._ask_all(call, self._planner.to_ask_in_full(call.tenant, windows))
         except (UpstreamBusy, KeyRefused):
-            done = True  # these say nothing about the questions
+            done = True  # these two say nothing about the questions
             raise
         finally:
             if not done:
-                # Next time all of it is asked for: in vain, perhaps, but then that is remembered.
+                # Next time all of it is asked for. That may be in vain, but then the policy remembers it.
                 self._planner.suspect(call.run)
         return done
 
@@ -170,7 +177,7 @@ class Deltas:
         return await self._learner.grow(fetched.tenant, delta, call.names, persist=call.need.persist)
 
     async def _proven(self, call: _Update, fetched: Fetched, delta: Extents) -> Extents | None:
-        """Return an answer if it is proven whole: by what was known before the flight, by what came in it, or by a probe."""
+        """Return an answer if it is proven whole: by what was known before the flight, by what came in it, or by probes."""
         known = [*self._learner.open_windows(fetched.tenant, delta.question, call.names), *call.before, *call.told]
         whole = self._prover.prove_by_known(fetched, delta, known, since_s=call.started_s)
         if whole is None:
@@ -180,7 +187,7 @@ class Deltas:
         return whole
 
     def _join(self, flight: "Flight[_Update, bool]", need: Need) -> None:
-        """Let those go first for which somebody waits now, and keep what comes as long as anybody lets it be kept."""
+        """Promote the calls of a flight if a client waits for them now. Let its answers be written to disk if a caller does."""
         if need.persist:
             flight.call.need = replace(flight.call.need, persist=True)
         if need.urgent and not flight.call.need.urgent:

@@ -1,9 +1,9 @@
-"""Refreshes that nobody waits for: of what is handed out stale, and of what is being watched, before anybody asks.
+"""Refreshes that nobody waits for: of stale answers that are handed out, and of what is being watched, ahead of the next query.
 
-Who polls every 5 s an answer that is fresh for 5 s and usable for 5 s more may find it fresh once, and the next time a moment
-too old. So when a stale answer was refreshed while it was handed out, its run is refreshed again **ahead**, a while before that
-one can no longer be handed out, if nobody else has seen to it and somebody has looked since. Who leaves is missed after one
-such refresh.
+A client that polls every 5 s an answer that is fresh for 5 s, and usable for 5 s more, may find it fresh once, and a moment too
+old the next time. So the refresh of a stale answer that was handed out is followed by another one of the run, **ahead** of the
+moment at which the new answer can no longer be handed out. It is left out if another refresh came in between, or if nobody has
+looked at the run since. So after a client has gone, one refresh is made in vain.
 """
 
 import asyncio
@@ -39,7 +39,7 @@ class _Planned:
 
 
 class Refresher:
-    """Refreshes in the background: one refresh of a question at a time, and one ahead for each run."""
+    """Refreshes in the background: one refresh of a query at a time, and one ahead planned for each run."""
 
     def __init__(
         self,
@@ -62,11 +62,11 @@ class Refresher:
 
     @property
     def refreshing(self) -> int:
-        """How many questions about series are being asked that nobody waits for."""
+        """How many queries about series are being refreshed."""
         return len(self._refreshing)
 
     def refresh(self, wanted: WantedAnswer, entry: Entry) -> None:
-        """See to it that a question is being asked to which there is an older answer, without waiting for it."""
+        """Begin the refresh of a query to which there is an older answer (`entry`), if none is under way. Don't wait for it."""
         if not isinstance(wanted, WantedSeries):
             self._fetcher.refresh(wanted.tenant, wanted.query, wanted.need)
             return
@@ -77,7 +77,7 @@ class Refresher:
             task.add_done_callback(lambda _: self._refreshing.pop(key))
 
     async def has_ended(self, wanted: WantedAnswer, entry: Entry) -> bool:
-        """Find out whether an entry is fresh after all, since its run has ended; not for longer than `patience_s`."""
+        """Find out within `extra_wait_s` whether an entry is fresh after all, since its run has ended."""
         if not isinstance(wanted, WantedSeries) or wanted.in_full:
             return False
         need = wanted.need
@@ -107,7 +107,7 @@ class Refresher:
             await asyncio.wait(tasks)
 
     async def _refresh(self, wanted: WantedSeries, entry: Entry) -> None:
-        # A failure is told in the log where it happened, and to whoever asks next.
+        # A failure was logged where it happened, and is remembered for the next query.
         try:
             if not await self.has_ended(wanted, entry):
                 obtained = await self._asker.obtain(wanted)
@@ -144,5 +144,5 @@ class Refresher:
 
 
 def _without_known(wanted: WantedSeries) -> WantedSeries:
-    """Return a question without what was known of it, which would keep old windows in memory until it is asked."""
+    """Return what is wanted without what was known of it, which would keep old windows in memory until the refresh."""
     return replace(wanted, known=nothing_known(wanted.metrics))

@@ -1,4 +1,4 @@
-"""A question about a live run answered by asking for what is new, where the rest is known well enough."""
+"""A question about a live run answered by a delta: only what is new is asked for, where the rest is known well enough."""
 
 from proxy.core.freshness.outcome import Made
 from proxy.core.series.extents import is_outstanding, recipe_of
@@ -11,7 +11,7 @@ from proxy.service.series.widening_policy import WideningPolicy
 
 
 class Updater:
-    """Answers from what deltas bring up to date."""
+    """Answers questions from what deltas bring up to date."""
 
     def __init__(self, deltas: Deltas, computer: Computer, policy: WideningPolicy) -> None:
         self._deltas = deltas
@@ -19,7 +19,7 @@ class Updater:
         self._policy = policy
 
     async def obtain(self, wanted: WantedSeries, known: KnownSeries) -> ObtainedAnswer | None:
-        """Ask for what is new; None where that did not serve. `known`: what is known now of what is asked for.
+        """Return an answer made of what is known and what is new, None where that did not serve. `known`: what is known now.
 
         Raises UpstreamError.
         """
@@ -29,7 +29,7 @@ class Updater:
         return None if updated is None else await self._answer(wanted, updated)
 
     def _is_worth_all(self, wanted: WantedSeries, known: KnownSeries) -> bool:
-        """Tell whether asking for all series of a run now makes one call do for all of them from now on."""
+        """Tell whether to ask for all series of the run instead, so that one call does for all of them from now on."""
         return not known.is_whole and self._policy.choose(wanted.metrics) == wanted.metrics.whole
 
     async def _answer(self, wanted: WantedSeries, updated: Updated) -> ObtainedAnswer | None:
@@ -42,6 +42,6 @@ class Updater:
                 fetched = Fetched(tenant=wanted.tenant, entry=entry, stored=True, elapsed_s=updated.elapsed_s)
                 return ObtainedAnswer(fetched=fetched, collapsed=updated.collapsed, made=Made.DELTA)
             if recipe is None and not is_outstanding(extents, wanted.metrics):
-                # It has grown too long, or unclear.
+                # The series has grown too long to be known whole, or rows of it are no longer certain.
                 self._policy.note_useless_for(extents.question.windowed, wanted.metrics)
         return None

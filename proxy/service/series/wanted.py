@@ -1,4 +1,4 @@
-"""A question on its way upstream, and what came of asking."""
+"""What is wanted of the upstream for one query, and what was obtained."""
 
 from dataclasses import dataclass
 
@@ -13,10 +13,13 @@ from proxy.service.tenancy import Tenant
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WantedAnswer:
-    """A question on its way upstream.
+    """An answer that is wanted of the upstream.
 
-    `lifetimes` hold for it as far as was known when it came. `whole`: nothing but an answer about all of it will do.
-    `patience_s`: how long anything may be waited for that is no part of the answer.
+    - `tenant`, `query`, `need`: whose answer it is, to which query, and what the caller needs of it.
+    - `lifetimes`: those of the query when it came.
+    - `in_full`: whether all of the answer must be asked for anew; one that a delta was added to won't do.
+    - `extra_wait_s`: for how many seconds the upstream may be waited for to learn what is no part of the answer: a run's
+      status, or how many series it has.
     """
 
     tenant: Tenant
@@ -29,7 +32,7 @@ class WantedAnswer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WantedSeries(WantedAnswer):
-    """A question about series: `metrics` is what it asks for, `known` what was known of that when it came."""
+    """An answer about series. `metrics` is the question that the query asks, `known` what was known of it when it came."""
 
     metrics: MetricsQuery
     known: KnownSeries
@@ -37,7 +40,7 @@ class WantedSeries(WantedAnswer):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObtainedAnswer:
-    """What came of asking. `collapsed`: a call that was under way served; `made`: how the answer came about."""
+    """What was obtained. `collapsed`: whether a call that was under way served; `made`: how the answer was put together."""
 
     fetched: Fetched
     collapsed: bool

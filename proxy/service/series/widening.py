@@ -1,7 +1,7 @@
-"""Metric questions asked wide: one that holds the question, and probably the next ones, is asked in its place and taken apart.
+"""Wider questions: one that holds the question, and probably the next ones, is asked in its place.
 
-`service.series.widening_policy` says which one. What it brings is kept as extents; the answer is computed from them. Where it
-didn't serve, that is remembered, and the question is asked as it came.
+`service.series.widening_policy` chooses it. Its answer is taken apart and kept as extents, from which the answer is computed.
+Where the wider question didn't serve, that is remembered, and the query is asked as it came.
 """
 
 from dataclasses import replace
@@ -27,7 +27,7 @@ from proxy.upstream.exchange import Bounds
 
 
 class Widener:
-    """Asks wide."""
+    """Asks wider questions."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class Widener:
         lifetimes: RunLifetimes,
         bounds: Bounds,
     ) -> None:
-        """`bounds`: how large an answer may be that nobody asked for."""
+        """`bounds`: how large the answer to a question of our own may be."""
         self._fetcher = fetcher
         self._prover = prover
         self._learner = learner
@@ -52,8 +52,11 @@ class Widener:
         self._bounds = bounds
 
     async def obtain(self, wanted: WantedSeries) -> ObtainedAnswer | None:
-        """Ask for more than was asked for, where that serves the next questions too; None where it did not serve this one."""
-        # That what was empty still is, its own question tells at the least cost, unless only this window of it is empty.
+        """Return an answer by way of a wider question, None where none is worth asking or it did not serve.
+
+        Raises UpstreamError.
+        """
+        # A series that was empty is asked for by itself, which costs the least, unless only this window of it was empty.
         metrics = wanted.metrics
         empty = wanted.known.is_empty and self._computer.known_now(wanted).is_empty
         alone = empty and self._policy.is_promising(metrics.wide, metrics)
@@ -61,14 +64,14 @@ class Widener:
         if wider != wider.windowed:
             return None
         if wider.name is not None and self._policy.is_first_look(metrics) and not self._prover.is_cheap(wider):
-            return None  # nothing that is asked for once is worth a proof
+            return None  # a series that is asked for only once isn't worth a proof
         return await (self._ask_itself(wanted) if wider == metrics else self._ask_wider(wanted, wider))
 
     async def _ask_itself(self, wanted: WantedSeries) -> ObtainedAnswer:
-        """Ask a question that is as wide as can be: its answer is kept taken apart, or as it is where that isn't possible."""
+        """Ask a question that is as wide as can be. Its answer is kept taken apart, or as it came where that isn't possible."""
         need = replace(wanted.need, persist=False, parser=self._prover.parser(wanted.metrics))
         fetched, collapsed = await self._fetcher.fetch(wanted.tenant, wanted.query, need)
-        if fetched.entry.status == 200 and (entry := await self._computed(wanted, wanted.metrics, fetched)) is not None:
+        if fetched.entry.status == 200 and (entry := await self._keep_and_compute(wanted, wanted.metrics, fetched)) is not None:
             return ObtainedAnswer(fetched=replace(fetched, entry=entry, stored=True), collapsed=collapsed)
         if fetched.stored and wanted.need.persist:
             stored = self._encoder.keep(fetched.tenant, wanted.query.target, fetched.entry, wanted.query.keeping)
@@ -81,19 +84,19 @@ class Widener:
             wanted.need, persist=False, bounds=self._bounds, on_failure=on_failure, parser=self._prover.parser(wider)
         )
         try:
-            fetched, collapsed = await self._fetched(wanted, wider, need)
+            fetched, collapsed = await self._fetch_wider(wanted, wider, need)
         except AnswerTooLarge as exc:
             on_failure(exc)
             return None
         except (UpstreamBusy, KeyRefused):
             raise
         except UpstreamError as exc:
-            on_failure(exc)  # perhaps it was too much: next time it is asked for as it came
+            on_failure(exc)  # perhaps it was too much: next time the query is asked as it came
             raise
         if fetched.entry.status != 200:
-            on_failure(None)  # what is said to another question is no answer to this one
+            on_failure(None)  # the upstream's 4xx to another question is no answer to this one
             return None
-        entry = await self._computed(wanted, wider, fetched)
+        entry = await self._keep_and_compute(wanted, wider, fetched)
         if entry is not None:
             made = Made.SERIES if wider == wider.wide else Made.WINDOW
             return ObtainedAnswer(fetched=replace(fetched, entry=entry, stored=True), collapsed=collapsed, made=made)
@@ -107,18 +110,18 @@ class Widener:
         else:
             self._policy.note_failed(wider)
 
-    async def _fetched(self, wanted: WantedSeries, wider: MetricsQuery, need: Need) -> tuple[Fetched, bool]:
-        """Fetch a wide answer, unless it came a moment ago and is still being taken apart."""
+    async def _fetch_wider(self, wanted: WantedSeries, wider: MetricsQuery, need: Need) -> tuple[Fetched, bool]:
+        """Return the answer to a wider question, from memory where it came a moment ago and is still being taken apart."""
         entry = self._encoder.held(wanted.tenant, wider.query.target)
-        # What a delta was added to would seem to have been asked for in full.
+        # An entry that a delta was added to would pass for one that was asked for in full.
         if entry is not None and entry.sent_at_s >= need.not_before_s and entry.full_asked_s is None:
             newer = wanted.need.refreshed_s < entry.sent_at_s
             if newer and self._lifetimes.judge(entry, wider.query, wanted.tenant) is Verdict.FRESH:
                 return Fetched(tenant=wanted.tenant, entry=entry, stored=True), False
         return await self._fetcher.fetch(wanted.tenant, replace(wider.query, moving=True), need)
 
-    async def _computed(self, wanted: WantedSeries, wider: MetricsQuery, fetched: Fetched) -> Entry | None:
-        """Take an answer apart, keep it, and compute another one from it."""
+    async def _keep_and_compute(self, wanted: WantedSeries, wider: MetricsQuery, fetched: Fetched) -> Entry | None:
+        """Take an answer apart, keep what it tells, and return the wanted answer computed from it; None where that can't be."""
         extents = self._learner.installed_since(fetched.tenant, wider, fetched.entry.sent_at_s)
         if extents is None:
             extents = await self._proven(wanted, wider, fetched)
@@ -130,7 +133,7 @@ class Widener:
         if recipe is None or (entry := await self._computer.compute(fetched.tenant, wanted.query, recipe)) is None:
             return None
         if held and wider != wanted.metrics:
-            # Nobody asked for the wide answer itself: memory would hold every row of it twice.
+            # No client asked for the wider answer itself, and memory would hold all of its rows twice.
             self._encoder.let_go(fetched.tenant, wider.query.target, fetched.entry)
         if not held and wanted.need.persist:
             self._encoder.keep(fetched.tenant, wanted.query.target, entry, Keeping.DISK)
@@ -156,5 +159,5 @@ class Widener:
 
 
 def _tells_nothing(extents: Extents) -> bool:
-    """Tell whether nothing would be computed from an answer: not what it holds, nor that it holds nothing else."""
+    """Tell whether nothing can be computed from an answer: it is about one name, which it doesn't have all of."""
     return extents.question.name is not None and not any(one.known is Known.ALL for one in extents.by_name.values())

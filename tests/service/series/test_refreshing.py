@@ -53,7 +53,7 @@ class Watching:
             clock=self.clock,
         )
 
-    async def ask(self, asked: WantedSeries) -> ObtainedAnswer:
+    async def obtain(self, asked: WantedSeries) -> ObtainedAnswer:
         """See Asker."""
         self.asked_s.append(asked.need.refreshed_s)
         if not self.brings_s:
