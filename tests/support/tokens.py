@@ -66,7 +66,7 @@ async def guarded(folder: Path, **settings: Any) -> AsyncIterator[World]:
     if not path.exists():
         write(path, token("team", projects=["ours", "empty"]), token("all"), token("root", admin=True))
     async with world(folder, **{"standin": filled(), "access__tokens_file": path, **settings}) as running:
-        await running.parts.tenancy.found()
+        await running.parts.tenancy.settled()
         yield running
 
 

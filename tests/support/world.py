@@ -111,7 +111,7 @@ class World:
         """Let time pass, and the budget notice it: its own timer runs by real time."""
         self.clock.advance(seconds)
         self.parts.turnstile.let_through()
-        self.parts.proof.witnesses.look()
+        self.parts.proof.witnesses.ask_due()
 
     @property
     def busy(self) -> int:

@@ -92,7 +92,7 @@ async def test_it_is_told_why(tmp_path: Path, authority: Authority, reason: str)
 async def test_it_is_told_no_longer_once_a_call_comes_through(tmp_path: Path) -> None:
     """Whatever the upstream answers then, be it a refusal."""
     async with world(tmp_path, freshness__negative_s=0) as running:
-        await running.parts.tenancy.found()
+        await running.parts.tenancy.settled()
         running.standin.faults.add(Fault(kind=FaultKind.CUT_HEADERS))
         assert (await running.get()).status == 502
         assert b"the last call failed: the upstream could not be read: it closed" in (await running.get("/readyz")).body

@@ -58,7 +58,7 @@ class Origin:
 async def fronted(folder: Path, **settings: Any) -> AsyncIterator[tuple[World, Origin]]:
     origin = Origin()
     async with origin.serve() as url, world(folder, upstream=url, routes=(*ROUTES, NEW), **settings) as running:
-        await running.parts.tenancy.found()
+        await running.parts.tenancy.settled()
         yield running, origin
 
 

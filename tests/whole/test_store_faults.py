@@ -118,7 +118,7 @@ async def served(folder: Path, **settings: Any) -> AsyncIterator[Served]:
     async with world(
         folder, standin=standin, cache__memory_bytes=0, freshness__running_s=86_400, cache__path=path, **settings
     ) as running:
-        await running.parts.tenancy.found()
+        await running.parts.tenancy.settled()
         here = Served(running=running, path=path)
         await here.fill()
         yield here

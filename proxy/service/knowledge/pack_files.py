@@ -1,7 +1,7 @@
-"""Extents in the cache file, as packs (`core.series.packs`): what a shelf holds, written and read.
+"""Extents in the cache file: the windows of a selection written and read, as packs of rows (`core.series.packs`).
 
-A head lists the packs of a shelf; packs are never written again, and taken away when no head lists them any more. All of them
-are entries of the one store, so that its bounds, checksums and repairs hold for them too.
+A head lists the packs of a selection. A pack is never written again, and is taken away when no head lists it any more. Heads and
+packs are entries of the store, so that its bounds, checksums and repairs hold for them too.
 """
 
 import asyncio
@@ -29,10 +29,11 @@ _Packed = tuple[Written, list[tuple[Pack, bytes]]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OnDisk:
-    """What the disk has of some selections, none where it has nothing.
+    """What the disk has of some selections.
 
-    `forgotten_s`: what was asked for until that wall time is forgotten. `certain`: whether what the disk doesn't have isn't
-    there.
+    - `windows`: by selection; an empty list where the disk has nothing.
+    - `forgotten_s`: what was asked for until that wall time is forgotten.
+    - `certain`: whether the disk could be read, so that what it didn't find isn't there.
     """
 
     windows: Mapping[MetricsQuery, Sequence[Written]]
@@ -49,7 +50,7 @@ class PackFiles:
         self._overlap_s = overlap_s
 
     async def read(self, namespace: str, selections: Sequence[MetricsQuery]) -> OnDisk:
-        """Return what the disk has of some selections. What is damaged or incomplete counts as not there."""
+        """Return what the disk has of some selections. A selection that is damaged or incomplete counts as not there."""
         keys = [*map(_head_key, selections), _MARK_KEY]
         *heads, mark = await asyncio.gather(*(self._disk.get(namespace, key) for key in keys))
         windows: dict[MetricsQuery, list[Written]] = {}
@@ -65,9 +66,9 @@ class PackFiles:
     async def write(
         self, tenant: Tenant, selection: MetricsQuery, windows: Sequence[Extents], before: Sequence[Written]
     ) -> tuple[Written, ...]:
-        """Write the windows of a selection, at least one, in place of those that the disk has now; return what it has then.
+        """Write the windows of a selection, at least one, in place of those `before`; return what the disk has then.
 
-        The new packs come first, then the head that lists them; what no head lists any more is taken away at the end.
+        The new packs are written first, then the head that lists them. Packs that it doesn't list any more are taken away last.
         """
         made = await in_slices(_writing(windows, before))
         after = tuple(window for window, _ in made)
@@ -84,7 +85,7 @@ class PackFiles:
         return after
 
     def forget(self, namespace: str, now_s: float) -> None:
-        """Mark a namespace: extents of before that wall time aren't read any more."""
+        """Mark a namespace, so that extents which were asked for until a wall time aren't read any more."""
         self._disk.put(namespace, _MARK_KEY, Entry(body=_MARK, sent_at_s=now_s, digest=digest_of(_MARK)))
 
     async def _windows(self, namespace: str, selection: MetricsQuery, head: bytes) -> list[Written]:

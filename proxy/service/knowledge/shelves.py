@@ -1,8 +1,8 @@
-"""What is known of series, in memory: the windows of each selection, loaded from the cache file at the first look.
+"""What is known of series, in memory: the windows of each selection, loaded from the cache file when they are first looked for.
 
-A **shelf** holds the windows of one selection: a run's series of one name or all, of one group or all of them. It is loaded
-when it is first looked for, written in the background when it has changed, and let go when memory is short. A shelf that the
-disk doesn't have, or has lost a pack of, is empty.
+A **shelf** holds the windows of one selection: a run's series of one name or of all names, of one group or of all groups. It is
+loaded when it is first looked for, written in the background when it has changed, and dropped when memory is short. A shelf
+that the disk doesn't have, or has lost a pack of, is empty.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from proxy.service.knowledge.pack_files import OnDisk, PackFiles
 from proxy.service.tenancy import Tenant
 from proxy.store.tiers import TieredStore
 
-# Zooms leave windows of long series behind: the last ones are kept.
+# Every zoom into a long series leaves a window behind: the latest are kept.
 MOST_WINDOWS = 8
 _MOST_ABSENT = 10_000
 _log = structlog.get_logger()
@@ -33,8 +33,10 @@ _ShelfKey = tuple[str, MetricsQuery]
 
 @dataclass(slots=True)
 class _Shelf:
-    """`windows`: the newest first, of `sizes` bytes. `written`: what the disk has of them. `writing`: the task that brings it
-    there.
+    """The windows of one selection.
+
+    - `windows`: the newest first, of `sizes` bytes.
+    - `written`: what the disk has of them. `writing`: the task that writes them. `changed`: whether it has to write anew.
     """
 
     tenant: Tenant
@@ -46,7 +48,7 @@ class _Shelf:
     size_bytes: int = 1_000
 
     def keep(self, windows: tuple[Extents, ...]) -> None:
-        """Hold these windows; only what is new of them is reckoned up."""
+        """Hold these windows. Only the sizes of new ones are computed."""
         known = {id(window): size for window, size in zip(self.windows, self.sizes, strict=True)}
         self.sizes = tuple(known.get(id(window)) or window.size_bytes for window in windows)
         self.windows, self.size_bytes = windows, sum(self.sizes) + 1_000
@@ -67,9 +69,9 @@ class Shelves:
         self._loading: dict[_ShelfKey, asyncio.Task[Mapping[MetricsQuery, Sequence[Extents]]]] = {}
         self._absent: LRUCache[_ShelfKey, None] = LRUCache(_MOST_ABSENT)
         self._writing: set[asyncio.Task[None]] = set()
-        # A mark in each namespace that was looked at tells it to the next process.
+        # Written into each namespace that was read, so that the next process knows it.
         self.forgotten_s = -math.inf
-        """What was asked for until that wall time is forgotten, and isn't learned any more."""
+        """What was asked for until that wall time is forgotten, and is not kept when it comes in."""
         self._namespaces: set[str] = set()
         self.is_open = True
         """Whether anything may be computed."""
@@ -81,11 +83,11 @@ class Shelves:
         """What the extents in memory cost."""
         return int(self._shelves.currsize)
 
-    def look(self, tenant: Tenant, asked: MetricsQuery, before: KnownSeries | None = None) -> KnownSeries:
-        """Return what memory knows of a question's series; `before` where nothing has changed since that look."""
+    def known(self, tenant: Tenant, question: MetricsQuery, before: KnownSeries | None = None) -> KnownSeries:
+        """Return what memory knows of a question's series. It is `before` where nothing has changed since."""
         if before is not None and before.changes == self.changes:
             return before
-        return known_series(asked, self.windows(tenant, asked.selections), changes=self.changes)
+        return known_series(question, self.windows(tenant, question.selections), changes=self.changes)
 
     def windows(self, tenant: Tenant, selections: Iterable[MetricsQuery]) -> list[Extents]:
         """Return the windows of some selections that are in memory."""
@@ -109,7 +111,7 @@ class Shelves:
         ]
 
     async def load(self, tenant: Tenant, selections: Iterable[MetricsQuery]) -> list[Extents]:
-        """Return the windows of some selections, from the disk where memory has none; then memory keeps them, if it can."""
+        """Return the windows of some selections. Where memory has none they are read from the disk, and kept if there is room."""
         namespace, missing = tenant.namespace, self.missing(tenant, selections)
         if begun := [selection for selection in missing if (namespace, selection) not in self._loading]:
             task = asyncio.get_running_loop().create_task(self._load(tenant, namespace, begun), name="shelves.load")
@@ -124,16 +126,16 @@ class Shelves:
         return known + [window for window in loaded if not any(window is one for one in known)]
 
     def put(self, tenant: Tenant, extents: Extents, *, persist: bool, joins: Callable[[Extents], bool]) -> bool:
-        """Keep what was found out about a window, in place of what is known of windows within it; return whether memory does.
+        """Keep a window in place of those within it; return whether memory holds it.
 
-        A window within it of which newer rows are known stays beside it: this one was long on its way. `joins` tells of another
+        A window within it that has newer rows stays beside it, since this one was long on its way. `joins` tells of another
         window whether the two may be put together.
         """
         selection = extents.question.in_full
         rest: list[Extents] = []
         windows = self.peek(tenant, selection)
         if any(window.covers(extents) and window.full_asked_s >= extents.full_asked_s for window in windows):
-            return True  # it was overtaken by a newer one, or somebody else who waited for it has brought it
+            return True  # a newer one has come before it, or another who waited for the same answer has put it
         for window in windows:
             if extents.covers(window) and window.tail_asked_s <= extents.tail_asked_s:
                 continue
@@ -145,7 +147,7 @@ class Shelves:
         return self._keep(tenant, selection, (extents, *rest)[:MOST_WINDOWS], persist=persist)
 
     def replace(self, tenant: Tenant, old: Extents, new: Extents, *, persist: bool) -> bool:
-        """Put what is known now in the place of what was known; return False where that is no longer there."""
+        """Put a window in the place of another; return False where that one is no longer there."""
         selection = old.question.in_full
         windows = self.peek(tenant, selection)
         if not any(window is old for window in windows):
@@ -155,7 +157,7 @@ class Shelves:
         return True
 
     def close(self) -> None:
-        """Forget everything, and let nothing be computed until it is opened again: the rule was found broken."""
+        """Forget everything, and let nothing be computed until `reopen`: the rule was found broken."""
         self.is_open = False
         self.forget()
 
@@ -164,7 +166,7 @@ class Shelves:
         self.is_open = True
 
     def forget(self) -> None:
-        """Forget everything found out until now, on disk as well, and every answer in memory: some are computed from it."""
+        """Forget all windows, on disk as well, and every answer in memory: some were computed from them."""
         self.forgotten_s = self._clock.now_s()
         self.changes += 1
         self._shelves.clear()
@@ -173,7 +175,7 @@ class Shelves:
             self._files.forget(namespace, self.forgotten_s)
 
     def purge(self, purge: Purge) -> int:
-        """Forget what a purge takes, softly or not; return how many selections that were. The disk forgets by itself."""
+        """Forget what a purge takes, soft or not; return how many selections those were. The disk is purged by the store."""
         keys = [key for key in self._shelves if purge.takes(key[1].query.target)]
         for key in keys:
             del self._shelves[key]
@@ -181,13 +183,16 @@ class Shelves:
         return len(keys)
 
     def rename(self, old_namespace: str, new_namespace: str) -> None:
-        """Follow what was stored under a key to its organization. What the disk has moves there too, what is on its way not."""
+        """Move the shelves of a namespace to another one.
+
+        The store moves what the disk has, but not what is on its way there: so shelves that may be written are written anew.
+        """
         self.changes += 1
         self._absent.clear()
         self._namespaces.add(new_namespace)
         for namespace, selection in [key for key in self._shelves if key[0] == old_namespace]:
             shelf = self._shelves.pop((namespace, selection))
-            # What only requests with no-store brought was never written.
+            # What only requests with no-store brought must not be written.
             persist = bool(shelf.written) or shelf.changed or shelf.writing is not None
             shelf.written = ()
             if (new_namespace, selection) not in self._shelves:
@@ -203,8 +208,8 @@ class Shelves:
             return False
         key = (tenant.namespace, selection)
         self.changes += 1
-        # What was under way when something was purged, or everything forgotten, doesn't bring it back.
-        windows = tuple([window for window in windows if self._counts(selection, window, self.forgotten_s)])
+        # A window that was under way when it was purged, or everything forgotten, does not come back.
+        windows = tuple([window for window in windows if self._is_valid(selection, window, self.forgotten_s)])
         if not windows:
             self._shelves.pop(key, None)
             return False
@@ -235,7 +240,7 @@ class Shelves:
     ) -> Mapping[MetricsQuery, Sequence[Extents]]:
         self._namespaces.add(namespace)
         found = await self._files.read(namespace, selections)
-        # The tenant's place may have changed meanwhile.
+        # The tenant's namespace may have changed meanwhile.
         if tenant.namespace != namespace:
             return {}
         forgotten_s = max(self.forgotten_s, found.forgotten_s)
@@ -246,7 +251,7 @@ class Shelves:
         # What came meanwhile is newer.
         if key in self._shelves:
             return ()
-        kept = tuple(window for window in found.windows[selection] if self._counts(selection, window.extents, forgotten_s))
+        kept = tuple(window for window in found.windows[selection] if self._is_valid(selection, window.extents, forgotten_s))
         if not kept:
             if found.certain:
                 self._absent[key] = None
@@ -259,7 +264,7 @@ class Shelves:
             self._shelves[key] = shelf
         return windows
 
-    def _counts(self, selection: MetricsQuery, window: Extents, forgotten_s: float) -> bool:
+    def _is_valid(self, selection: MetricsQuery, window: Extents, forgotten_s: float) -> bool:
         """Tell whether a window is neither forgotten nor purged."""
         if window.full_asked_s <= forgotten_s:
             return False

@@ -10,7 +10,7 @@ from proxy.clock import Clock
 from proxy.core.question.form import shown
 from proxy.core.question.query import Query
 from proxy.errors import ProxyError
-from proxy.service.reader import Answer
+from proxy.service.answer import Answer
 from proxy.telemetry import Telemetry, Usage, caused_by
 from proxy.web.accounting.context import RequestContext
 from proxy.web.accounting.ids import RequestIds

@@ -8,11 +8,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from proxy.core.budget import Budget, BudgetLimits, CallEnd, Priority, State, Ticket
-from proxy.core.budget.breaker import FAILURES_IN_A_ROW, Breaker
+from proxy.core.budget.breaker import FAILURES_IN_A_ROW, Breaker, State
 from proxy.core.budget.bucket import Bucket
-from proxy.core.budget.budget import PERSONS_IN_A_ROW
-from proxy.core.budget.line import Line
+from proxy.core.budget.budget import PERSONS_IN_A_ROW, Budget, BudgetLimits, CallEnd
+from proxy.core.budget.line import Line, Priority, Ticket
 from proxy.core.budget.pace import Pace
 
 PERSON, REFRESH, PREFETCH = Priority

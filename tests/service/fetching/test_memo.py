@@ -25,7 +25,7 @@ def test_what_is_remembered_of_a_failure() -> None:
         said = memo.get(question)
         assert isinstance(said, Failure)
         with pytest.raises(UpstreamFailed, match="no"):
-            raise said.again()
+            raise said.to_raise()
         assert (said.error.__traceback__, said.error.__context__, said.error.__cause__) == (None, None, None)
         assert said.error is not error
 

@@ -39,7 +39,7 @@ async def send(running: World, raw: bytes) -> bytes:
 async def test_refused(tmp_path: Path, name: str) -> None:
     """A 4xx or a closed connection; and the proxy goes on."""
     async with world(tmp_path) as running:
-        await running.parts.tenancy.found()
+        await running.parts.tenancy.settled()
         # What is answered the fast way otherwise isn't either.
         for _ in range(2):
             await running.get(f"{METRICS}?runId=1&projectName=demo")
@@ -109,7 +109,7 @@ async def large(folder: Path, *, idle_timeout_s: float) -> AsyncIterator[World]:
         return web.Response(body=HEAD + filling + row, content_type="application/json")
 
     async with served(handle) as upstream, world(folder, upstream=upstream, server__idle_timeout_s=idle_timeout_s) as running:
-        await running.parts.tenancy.found()
+        await running.parts.tenancy.settled()
         for _ in range(3):
             reply = await running.get(LARGE_TARGET, Accept_Encoding="identity")
             assert (reply.status, len(reply.body)) == (200, LARGE_BYTES)

@@ -7,7 +7,7 @@ import pytest
 from proxy.core.question.query import read_query
 from proxy.core.question.routes import METRICS
 from proxy.core.series.metrics_query import metrics_query
-from proxy.service.lifetimes.looks import Looks
+from proxy.service.lifetimes.sightings import Sightings
 from tests.support.world import ManualClock
 
 
@@ -15,11 +15,11 @@ def values(raw: str) -> Mapping[str, str]:
     return read_query(METRICS, f"runId=1&projectName=p&{raw}").values
 
 
-def looks_at(raw: str, clock: ManualClock, *, most: int = 100) -> Looks:
-    looks = Looks(clock, most=most)
-    looks.note("n", values(raw), clock.now_s(), confirms=False)
+def sightings_at(raw: str, clock: ManualClock, *, most: int = 100) -> Sightings:
+    sightings = Sightings(clock, most=most)
+    sightings.note("n", values(raw), clock.now_s(), confirms=False)
     clock.advance(60)
-    return looks
+    return sightings
 
 
 @pytest.mark.parametrize(
@@ -40,13 +40,13 @@ def looks_at(raw: str, clock: ManualClock, *, most: int = 100) -> Looks:
 )
 def test_a_look_at_a_question_s_series(looked: str, asked: str) -> None:
     """At all of a run's, at those of the name, of the group, or at the very window, of however many rows."""
-    looks = looks_at(looked, clock := ManualClock())
-    assert looks.stood_s("n", values(asked)) == 60
+    sightings = sightings_at(looked, clock := ManualClock())
+    assert sightings.stood_s("n", values(asked)) == 60
     metrics = metrics_query(read_query(METRICS, f"runId=1&projectName=p&{asked}"))
     assert metrics is not None
-    assert looks.stood_s("n", metrics.values) == 60
+    assert sightings.stood_s("n", metrics.values) == 60
     clock.advance(-100)
-    assert looks.stood_s("n", values(asked)) == 0
+    assert sightings.stood_s("n", values(asked)) == 0
 
 
 @pytest.mark.parametrize(
@@ -66,32 +66,32 @@ def test_a_look_at_a_question_s_series(looked: str, asked: str) -> None:
 )
 def test_a_look_at_others(looked: str, asked: str) -> None:
     """At another name, or at less than what is asked for."""
-    assert looks_at(looked, ManualClock()).stood_s("n", values(asked)) == 0
+    assert sightings_at(looked, ManualClock()).stood_s("n", values(asked)) == 0
 
 
 def test_runs_projects_and_namespaces_are_apart() -> None:
     """What was looked at in one says nothing of another."""
-    looks = looks_at("", ManualClock())
-    assert looks.stood_s("n", {"runId": "1", "projectName": "p"}) == 60
-    assert looks.stood_s("n", {"runId": "2", "projectName": "p"}) == 0
-    assert looks.stood_s("n", {"runId": "1", "projectName": "q"}) == 0
-    assert looks.stood_s("m", {"runId": "1", "projectName": "p"}) == 0
+    sightings = sightings_at("", ManualClock())
+    assert sightings.stood_s("n", {"runId": "1", "projectName": "p"}) == 60
+    assert sightings.stood_s("n", {"runId": "2", "projectName": "p"}) == 0
+    assert sightings.stood_s("n", {"runId": "1", "projectName": "q"}) == 0
+    assert sightings.stood_s("m", {"runId": "1", "projectName": "p"}) == 0
 
 
 def test_only_what_is_confirmed_counts_from_before() -> None:
     """A look that brings the same goes on from the first one, or from an earlier one that was stored; another one begins."""
-    looks, asked = looks_at("logName=a", clock := ManualClock()), values("logName=a")
-    looks.note("n", asked, clock.now_s(), confirms=True)
-    assert looks.stood_s("n", asked) == 60
-    looks.note("n", asked, clock.now_s() - 100, confirms=True)
-    assert looks.stood_s("n", asked) == 100
-    looks.note("n", asked, clock.now_s() - 1, confirms=False)
-    assert looks.stood_s("n", asked) == 1
+    sightings, asked = sightings_at("logName=a", clock := ManualClock()), values("logName=a")
+    sightings.note("n", asked, clock.now_s(), confirms=True)
+    assert sightings.stood_s("n", asked) == 60
+    sightings.note("n", asked, clock.now_s() - 100, confirms=True)
+    assert sightings.stood_s("n", asked) == 100
+    sightings.note("n", asked, clock.now_s() - 1, confirms=False)
+    assert sightings.stood_s("n", asked) == 1
 
 
 def test_memory_is_bounded() -> None:
     """What was looked at first is forgotten first."""
-    looks = looks_at("logName=0", clock := ManualClock(), most=10)
+    sightings = sightings_at("logName=0", clock := ManualClock(), most=10)
     for number in range(1, 11):
-        looks.note("n", values(f"logName={number}"), clock.now_s() - 1, confirms=False)
-    assert [looks.stood_s("n", values(f"logName={number}")) for number in range(11)] == [0] + [1] * 10
+        sightings.note("n", values(f"logName={number}"), clock.now_s() - 1, confirms=False)
+    assert [sightings.stood_s("n", values(f"logName={number}")) for number in range(11)] == [0] + [1] * 10

@@ -1,4 +1,7 @@
-"""What becomes of what the upstream answers: it is judged against purges, stored, remembered, and noted for the lifetimes."""
+"""What becomes of a call's result.
+
+An answer that wasn't purged meanwhile is stored, and noted for the lifetimes. A failure, or the upstream's 4xx, is remembered.
+"""
 
 import structlog
 
@@ -24,8 +27,8 @@ _COUNTED_BYTES = 2**19
 _log = structlog.get_logger()
 
 
-class Landing:
-    """Keeps what flights bring, and finds what they have brought."""
+class CallResults:
+    """Keeps what calls bring, and finds what other calls have just brought."""
 
     def __init__(
         self,
@@ -46,8 +49,8 @@ class Landing:
         self._purges = purges
         self._max_object_bytes = max_object_bytes
 
-    async def landed(self, tenant: Tenant, query: Query, need: Need) -> Entry | None:
-        """Return the answer of a flight that landed a moment ago, if it serves what a caller needs."""
+    async def stored_meanwhile(self, tenant: Tenant, query: Query, need: Need) -> Entry | None:
+        """Return what a flight that has ended since the caller looked has stored, if it serves the caller's need; else None."""
         entry = await self._store.get(tenant.namespace, query.target, query.keeping)
         # What a delta was added to is not what the upstream said to this question.
         if entry is None or entry.sent_at_s < need.not_before_s or entry.full_asked_s is not None:
@@ -57,11 +60,11 @@ class Landing:
         return entry if self._lifetimes.judge(entry, query, tenant) is Verdict.FRESH else None
 
     def keep(self, query: Query, need: Need, reply: Reply[Extents], keeping: Keeping | None) -> Fetched:
-        """Keep an answer: where `keeping` says, or nowhere (None). What isn't a 200 is remembered for a short while.
+        """Keep an answer where `keeping` says, or nowhere (None). An answer that isn't a 200 is remembered for a short while.
 
-        It is filed under the key that it was fetched with, which may have changed since the call began.
+        It belongs to the key that it was fetched with, which may be another one than when the call began.
         """
-        tenant = self._tenancy.of(reply.fingerprint)
+        tenant = self._tenancy.by_fingerprint(reply.fingerprint)
         key = CallKey(reply.fingerprint, query.target)
         before = self._store.peek(tenant.namespace, query.target)
         entry = Entry(
@@ -79,14 +82,17 @@ class Landing:
             stored = False
         else:
             self._memo.forget(key)
-            # What was taken apart is compared row by row.
+            # What was taken apart is compared row by row elsewhere (`service.knowledge.learner`).
             if keeping is not None and reply.parsed is None:
                 self._lifetimes.note_answer(query, tenant, before, entry)
             stored = keeping is not None and self._encoder.keep(tenant, query.target, entry, keeping)
         return Fetched(tenant=tenant, entry=entry, stored=stored, elapsed_s=reply.elapsed_s, extents=reply.parsed)
 
     def _note_unstored(self, tenant: Tenant, query: Query, key: CallKey, entry: Entry, need: Need) -> None:
-        """Note an answer that is no 200, or too large to be stored: what was stored is not what the upstream says any more."""
+        """Take away what was stored, since the upstream answers otherwise now: with no 200, or with more than may be stored.
+
+        What is no 200 is remembered.
+        """
         if entry.status == 200:
             self._memo.forget(key)
         else:
@@ -99,11 +105,11 @@ class Landing:
         _log.warning(
             "fetch.failed", key=query.target, code=error.code, reason=error.detail, upstream_status=error.upstream_status
         )
-        # Those two are remembered where they belong, for the upstream as a whole and with times of their own.
+        # These two are about the upstream as a whole, which remembers them itself, for times of their own.
         if isinstance(error, UpstreamBusy | KeyRefused):
             return
         _note_failure(need, error)
-        # What was given up for its size may still be had by who accepts more.
+        # An answer that was too large for this caller may not be for one who accepts more.
         if not (isinstance(error, AnswerTooLarge) and need.bounds is not None):
             self._memo.remember(CallKey(tenant.fingerprint, query.target), error)
 
@@ -114,7 +120,7 @@ def _note_failure(need: Need, error: UpstreamError | None) -> None:
 
 
 def _elements(route: Route, entry: Entry | None) -> int | None:
-    """Return how many elements the list of a stored answer has; None where it is none, or isn't worth counting."""
+    """Return how many elements the list of a stored answer has; None where it has no list, or is too large to count."""
     if entry is None or entry.elements is not None or len(entry.body) > _COUNTED_BYTES:
         return None if entry is None else entry.elements
     try:
