@@ -20,9 +20,9 @@ import pytest
 
 from proxy.standin import Row, Standin
 from proxy.store import SqliteStore
-from proxy.store.connections import run
-from proxy.store.files import log_of
-from proxy.store.quota import Room
+from proxy.store.sqlite.connections import run
+from proxy.store.sqlite.files import log_of
+from proxy.store.sqlite.quota import Room
 from tests.store.support import aside, entry, locked, noise, opened, read_elsewhere, reader, scribble, writer
 from tests.support.processes import PATIENCE_S, proxy_process
 from tests.support.world import KEY, METRICS, World, world

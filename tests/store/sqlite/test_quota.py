@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from proxy.store import SqliteStore, quota
-from proxy.store.connections import run
-from proxy.store.files import log_of
+from proxy.store import SqliteStore
+from proxy.store.sqlite import quota
+from proxy.store.sqlite.connections import run
+from proxy.store.sqlite.files import log_of
 from tests.store.support import MIB, NOW_S, ManualClock, edit, entry, noise, opened, same, until, writer
 
 # What the file may take, and the quota for it and its log together.

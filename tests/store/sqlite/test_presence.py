@@ -11,12 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.core.freshness.purge import Purge
-from proxy.store import SqliteStore, quota
-from proxy.store import presence as module
-from proxy.store.connections import run
-from proxy.store.database import Batch
-from proxy.store.presence import Filter
-from proxy.store.sqlite import READ_TIMEOUT_S
+from proxy.store import SqliteStore
+from proxy.store.sqlite import presence as module
+from proxy.store.sqlite import quota
+from proxy.store.sqlite.connections import run
+from proxy.store.sqlite.database import Batch
+from proxy.store.sqlite.presence import Filter
+from proxy.store.sqlite.store import READ_TIMEOUT_S
 from tests.store.support import (
     MIB,
     NOW_S,

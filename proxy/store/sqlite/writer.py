@@ -4,11 +4,11 @@ import asyncio
 from dataclasses import replace
 
 from proxy.clock import Clock
-from proxy.store.backlog import Backlog, NextWrite
-from proxy.store.codec import LARGE_BYTES
 from proxy.store.counters import StoreCounters, StoreSizes
-from proxy.store.database import Batch, Database
-from proxy.store.quota import Room
+from proxy.store.sqlite.backlog import Backlog, NextWrite
+from proxy.store.sqlite.codec import LARGE_BYTES
+from proxy.store.sqlite.database import Batch, Database
+from proxy.store.sqlite.quota import Room
 
 # One batch takes at most this part of the quota, and so many bytes: a transaction stays short, and room can be made for it.
 BATCH_SHARE = 1 / 8

@@ -10,10 +10,10 @@ from structlog.testing import capture_logs
 from proxy.core.freshness.entry import tombstone
 from proxy.core.freshness.purge import MOST, Purge
 from proxy.store import SqliteStore
-from proxy.store.backlog import MOST_GONE
-from proxy.store.connections import run
-from proxy.store.files import log_of
-from proxy.store.quota import Room
+from proxy.store.sqlite.backlog import MOST_GONE
+from proxy.store.sqlite.connections import run
+from proxy.store.sqlite.files import log_of
+from proxy.store.sqlite.quota import Room
 from tests.store.support import (
     MIB,
     NOW_S,

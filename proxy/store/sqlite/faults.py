@@ -8,7 +8,7 @@ from pathlib import Path
 
 from proxy.clock import Clock
 from proxy.errors import StoreError
-from proxy.store.files import LockLostError, TooManySetAsideError
+from proxy.store.sqlite.files import LockLostError, TooManySetAsideError
 
 FIRST_DELAY_S = 1.0
 LONGEST_DELAY_S = 30.0

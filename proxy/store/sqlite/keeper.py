@@ -16,13 +16,13 @@ import structlog
 from proxy.clock import Clock
 from proxy.core.raised import let_go
 from proxy.errors import StoreError
-from proxy.store import files
-from proxy.store.backlog import TOUCHES_AFTER_S, Backlog
 from proxy.store.counters import StoreCounters, StoreSizes
-from proxy.store.database import Database
-from proxy.store.faults import DiskFaultKind, Remedy, Trouble, fault_of, is_about_writing
-from proxy.store.quota import Room
-from proxy.store.writer import Writer
+from proxy.store.sqlite import files
+from proxy.store.sqlite.backlog import TOUCHES_AFTER_S, Backlog
+from proxy.store.sqlite.database import Database
+from proxy.store.sqlite.faults import DiskFaultKind, Remedy, Trouble, fault_of, is_about_writing
+from proxy.store.sqlite.quota import Room
+from proxy.store.sqlite.writer import Writer
 
 log = structlog.get_logger()
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import aiosqlite
 
-from proxy.store import codec, schema
+from proxy.store.sqlite import codec, schema
 
 # A read never waits for another program's lock: it would keep all the others waiting behind it.
 READER_LOCK_TIMEOUT_S = 0.05

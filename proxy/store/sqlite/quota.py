@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import aiosqlite
 
-from proxy.store import schema
-from proxy.store.connections import run
+from proxy.store.sqlite import schema
+from proxy.store.sqlite.connections import run
 
 # After making room this much of the quota is in use at most.
 FILL = 0.9

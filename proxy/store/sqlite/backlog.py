@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 
 from proxy.core.freshness.entry import Entry
 from proxy.core.freshness.purge import Purge, bounded, judged_by
-from proxy.store import codec
 from proxy.store.contract import EntryKey
-from proxy.store.database import Adoption, Batch
-from proxy.store.pending import Pending, says_gone
+from proxy.store.sqlite import codec
+from proxy.store.sqlite.database import Adoption, Batch
+from proxy.store.sqlite.pending import Pending, says_gone
 
 # Uses are noted down with the next batch; without one, when there are so many, or after so many seconds.
 MOST_TOUCHES = 10_000

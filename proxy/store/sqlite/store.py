@@ -10,14 +10,14 @@ from proxy.clock import Clock
 from proxy.core.freshness.entry import Entry
 from proxy.core.freshness.purge import Purge, Purges
 from proxy.core.freshness.verdict import CLOCK_SKEW_S
-from proxy.store import codec
-from proxy.store.backlog import Backlog
 from proxy.store.counters import StoreCounters, StoreSizes
-from proxy.store.database import Adoption, Database
-from proxy.store.faults import UNUSABLE
-from proxy.store.keeper import Keeper
-from proxy.store.pending import newest, says_gone
-from proxy.store.quota import Room
+from proxy.store.sqlite import codec
+from proxy.store.sqlite.backlog import Backlog
+from proxy.store.sqlite.database import Adoption, Database
+from proxy.store.sqlite.faults import UNUSABLE
+from proxy.store.sqlite.keeper import Keeper
+from proxy.store.sqlite.pending import newest, says_gone
+from proxy.store.sqlite.quota import Room
 
 log = structlog.get_logger()
 

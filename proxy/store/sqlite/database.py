@@ -11,10 +11,10 @@ from pathlib import Path
 import aiosqlite
 
 from proxy.core.freshness.purge import Purge
-from proxy.store import codec, connections, files, quota, schema
-from proxy.store.connections import run, run_many
-from proxy.store.faults import LogHeldError, MovedError
-from proxy.store.presence import Presence
+from proxy.store.sqlite import codec, connections, files, quota, schema
+from proxy.store.sqlite.connections import run, run_many
+from proxy.store.sqlite.faults import LogHeldError, MovedError
+from proxy.store.sqlite.presence import Presence
 
 # For more keys than these (8 MiB) nothing is set aside, whatever the quota.
 _MOST_KEYS = 2**22

@@ -9,9 +9,9 @@ from itertools import pairwise
 import aiosqlite
 from xxhash import xxh3_128_intdigest
 
-from proxy.store import schema
-from proxy.store.connections import run
 from proxy.store.contract import EntryKey
+from proxy.store.sqlite import schema
+from proxy.store.sqlite.connections import run
 
 # Whoever reads something has to wait for a page of keys: it has as many as can be had in so long, and others have their turn
 # for as long again. On a disk that has to seek for each of them that makes a great difference.

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from proxy.errors import StoreError
-from proxy.store.schema import is_of_this_store, reason_against
+from proxy.store.sqlite.schema import is_of_this_store, reason_against
 
 # What SQLite keeps beside a database; they belong to it and go where it goes.
 COMPANIONS = ("-wal", "-shm", "-journal")
