@@ -9,7 +9,7 @@ Callers talk to `store`. It reads from the open file, and leaves whatever is to 
 | `keeper` | the task that opens the file, has the backlog written, and mends what goes wrong |
 | `writer` | one batch: how much it takes, and what is counted afterwards |
 | `backlog`, `pending` | everything that is to be written; of that, the entries |
-| `database` | one open file: its reads, its one transaction for each batch |
+| `batch`, `database` | what one transaction writes; one open file, with its reads and that transaction |
 | `presence` | which keys the file may hold, so that most misses need no read |
 | `quota` | the size of the file and of its write-ahead log: making room, giving space back |
 | `connections` | opening, closing and using SQLite's connections |
