@@ -17,7 +17,7 @@ from proxy.config.render import render
 from proxy.errors import ConfigError, StoreError, TokenFileError
 from proxy.service.access.tokens import Tokens
 from proxy.upstream.credential import Credential
-from proxy.upstream.tls import trust
+from proxy.upstream.tls import ssl_context
 
 FAILED = 1
 BAD_CONFIGURATION = 2
@@ -75,7 +75,7 @@ def _check(loaded: Loaded) -> int:
         Credential(loaded.key)
     if loaded.config.access.tokens_file is not None:
         Tokens(loaded.config.access.tokens_file, SystemClock())
-    trust(loaded.config.upstream.ca_file)
+    ssl_context(loaded.config.upstream.ca_file)
     sys.stdout.buffer.write(render(loaded).encode(errors="backslashreplace"))
     return 0
 
