@@ -12,7 +12,7 @@ from proxy.cli.serve import run_server
 from proxy.cli.signals import release
 from proxy.cli.token import add_parser, run_token
 from proxy.clock import SystemClock
-from proxy.config import Loaded, load
+from proxy.config import LoadedConfig, load
 from proxy.config.render import render
 from proxy.errors import ConfigError, StoreError, TokenFileError
 from proxy.service.access.tokens import Tokens
@@ -70,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _check(loaded: Loaded) -> int:
+def _check(loaded: LoadedConfig) -> int:
     if loaded.key is not None:
         Credential(loaded.key)
     if loaded.config.access.tokens_file is not None:
@@ -80,7 +80,7 @@ def _check(loaded: Loaded) -> int:
     return 0
 
 
-def _serve(loaded: Loaded) -> int:
+def _serve(loaded: LoadedConfig) -> int:
     if loaded.key is None:
         raise ConfigError([NO_KEY])
     return run_server(loaded.config, loaded.key, ignored=loaded.ignored)

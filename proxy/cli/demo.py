@@ -9,7 +9,7 @@ from proxy import log
 from proxy.cli.serve import serve
 from proxy.cli.signals import outlasted
 from proxy.config import Config, KeySource, load
-from proxy.config.model import Log
+from proxy.config.model import LogSettings
 from proxy.log.lines import Lines
 from proxy.standin import GrowthConfig, Standin, StandinConfig
 from proxy.standin.auth import DEFAULT_KEYS
@@ -36,7 +36,7 @@ Ctrl-C ends it.
 
 def run_demo(listen: str) -> int:
     """Run the demo until SIGINT or SIGTERM; return the exit status. Raises ConfigError or OSError where it cannot begin."""
-    settings = Log()
+    settings = LogSettings()
     lines = log.configure(level=settings.level, log_format=settings.format)
     with outlasted(), tempfile.TemporaryDirectory(prefix="pluto-proxy-demo-") as folder:
         asyncio.run(_demo(listen, Path(folder), lines))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Generic, Protocol, TypeVar
 
 from proxy.clock import Clock
-from proxy.config import model
+from proxy.config.model import UpstreamSettings
 from proxy.core.budget import CallEnd, Priority, Ticket
 from proxy.core.freshness.plan import Condition
 from proxy.core.http.retry_after import LEAST_S, read_retry_after
@@ -80,7 +80,7 @@ class Upstream:
     def __init__(
         self,
         *,
-        settings: model.Upstream,
+        settings: UpstreamSettings,
         credential: Credential,
         clock: Clock,
         exchange: Exchange,

@@ -8,7 +8,7 @@ import aiohttp
 from yarl import URL
 
 from proxy.clock import Clock
-from proxy.config import model
+from proxy.config.model import UpstreamSettings
 from proxy.errors import AnswerTooLarge, UpstreamBadAnswer, UpstreamError, UpstreamTimeout
 from proxy.slices import joined
 from proxy.telemetry import Telemetry
@@ -38,7 +38,7 @@ class Bounds:
 class Exchange:
     """Sends one request with a key, at once. It neither tries again nor judges the reply."""
 
-    def __init__(self, settings: model.Upstream, clock: Clock, session: aiohttp.ClientSession, telemetry: Telemetry) -> None:
+    def __init__(self, settings: UpstreamSettings, clock: Clock, session: aiohttp.ClientSession, telemetry: Telemetry) -> None:
         self._settings = settings
         self._clock = clock
         self._session = session

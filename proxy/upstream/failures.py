@@ -6,7 +6,7 @@ import ssl
 
 import aiohttp
 
-from proxy.config import model
+from proxy.config.model import UpstreamSettings
 from proxy.errors import UpstreamFailed, UpstreamTimeout
 from proxy.upstream.tls import certificate_reason, handshake_reason
 
@@ -22,7 +22,7 @@ _REASONS = {
 }
 
 
-def failure_of(exc: aiohttp.ClientError, settings: model.Upstream) -> UpstreamFailed:
+def failure_of(exc: aiohttp.ClientError, settings: UpstreamSettings) -> UpstreamFailed:
     """Return the error for a failed call. It says why, and whether the same call may succeed the next moment (`transient`)."""
     transient = False
     match exc:
@@ -40,13 +40,13 @@ def failure_of(exc: aiohttp.ClientError, settings: model.Upstream) -> UpstreamFa
     return UpstreamFailed(f"the upstream could not be read: {reason}", transient=transient)
 
 
-def connect_timeout(settings: model.Upstream) -> UpstreamTimeout:
+def connect_timeout(settings: UpstreamSettings) -> UpstreamTimeout:
     """Return the error for a call that got no connection in time."""
     way = "" if settings.proxy is None else f" by {_PROXY}"
     return UpstreamTimeout(f"no connection to the upstream{way} within {settings.connect_timeout_s:g} s")
 
 
-def _connection_reason(exc: aiohttp.ClientConnectorError | aiohttp.ClientHttpProxyError, settings: model.Upstream) -> str:
+def _connection_reason(exc: aiohttp.ClientConnectorError | aiohttp.ClientHttpProxyError, settings: UpstreamSettings) -> str:
     match exc:
         case aiohttp.ClientConnectorCertificateError(certificate_error=ssl.SSLCertVerificationError() as error):
             return certificate_reason(error)

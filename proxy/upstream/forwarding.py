@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import aiohttp
 
-from proxy.config import model
+from proxy.config.model import UpstreamSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,7 +16,7 @@ class ForwardingHeaders:
     tunnel: Mapping[str, str] | None
 
 
-def forwarding_headers(settings: model.Upstream) -> ForwardingHeaders:
+def forwarding_headers(settings: UpstreamSettings) -> ForwardingHeaders:
     """Return the fields by which the forward proxy, and nobody else, gets its password."""
     if settings.proxy is None or settings.proxy.login is None:
         return ForwardingHeaders(request={}, tunnel=None)

@@ -12,7 +12,7 @@ from aiohttp.client_proto import ResponseHandler
 
 from proxy import __version__
 from proxy.clock import Clock
-from proxy.config import model
+from proxy.config.model import UpstreamSettings
 from proxy.upstream.resolver import TimelyResolver
 from proxy.upstream.tls import ssl_context
 
@@ -75,7 +75,7 @@ class SoundConnector(aiohttp.TCPConnector):
 
 
 @asynccontextmanager
-async def open_session(settings: model.Upstream, clock: Clock) -> AsyncIterator[aiohttp.ClientSession]:
+async def open_session(settings: UpstreamSettings, clock: Clock) -> AsyncIterator[aiohttp.ClientSession]:
     """Open a session with its pool of connections: no cookies, no proxy and no netrc from the environment.
 
     Raises ConfigError if upstream.ca_file cannot be used.

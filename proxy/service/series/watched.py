@@ -8,7 +8,7 @@ from zlib import crc32
 from cachetools import LRUCache
 
 from proxy.clock import Clock
-from proxy.config import model
+from proxy.config.model import SeriesSettings
 from proxy.core.series.deltas import deltas
 from proxy.core.series.extents import Extents, Known, may_hold
 from proxy.core.series.known_series import KnownSeries
@@ -52,7 +52,7 @@ class Watched:
         policy: WideningPolicy,
         lifetimes: RunLifetimes,
         clock: Clock,
-        settings: model.Series,
+        settings: SeriesSettings,
     ) -> None:
         self._shelves = shelves
         self._interest = interest

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from proxy.clock import Clock
-from proxy.config.model import Access
+from proxy.config.model import AccessSettings
 from proxy.core.access.grants import ANYBODY, Grant, read_bearer
 from proxy.core.access.networks import Address, Networks, client_address, read_address
 from proxy.errors import AdminRefused, BadRequest, NetworkRefused, ScopeRefused, Unauthorized
@@ -57,7 +57,7 @@ _ANY_VISIT = Visit()
 class Guard:
     """Judges requests by address and token."""
 
-    def __init__(self, settings: Access, tokens: Tokens | None, clock: Clock) -> None:
+    def __init__(self, settings: AccessSettings, tokens: Tokens | None, clock: Clock) -> None:
         self._networks = Networks(settings.networks)
         self._trusted = Networks(settings.trusted_proxies)
         self._tokens = tokens

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from aiohttp import web
 
 from proxy.clock import Clock
-from proxy.config.model import Access
+from proxy.config.model import AccessSettings
 from proxy.core.access.client_rates import ClientRates
 from proxy.core.access.networks import household
 from proxy.errors import ClientLimited, TooManyRequests
@@ -29,7 +29,7 @@ def client_of(request: web.BaseRequest, visit: Visit) -> str:
 class ClientLimits:
     """The limits of all clients."""
 
-    def __init__(self, settings: Access, clock: Clock) -> None:
+    def __init__(self, settings: AccessSettings, clock: Clock) -> None:
         rate_per_s, self._concurrency = settings.client_rate_per_s, settings.client_concurrency
         self._rates = None if rate_per_s is None else ClientRates(rate_per_s=rate_per_s, burst=settings.client_burst)
         self._error = ClientLimited if settings.client_limit_status == ClientLimited.status else TooManyRequests
