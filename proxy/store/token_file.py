@@ -56,7 +56,7 @@ class _Document(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 _decoder = msgspec.json.Decoder(_Document)
-Tokens = tuple[Token, ...]
+TokenList = tuple[Token, ...]
 
 
 def new_secret() -> str:
@@ -64,7 +64,7 @@ def new_secret() -> str:
     return PREFIX + secrets.token_urlsafe(_SECRET_BYTES)
 
 
-def read_tokens(path: Path) -> Tokens:
+def read_tokens(path: Path) -> TokenList:
     """Return the tokens in the file. Raises TokenFileError where it cannot be read, trusted or understood."""
     try:
         # O_NONBLOCK: should a named pipe lie there, opening it would wait for somebody to write.
@@ -85,7 +85,7 @@ def read_tokens(path: Path) -> Tokens:
     return tuple(tokens)
 
 
-def edit_tokens(path: Path, change: Callable[[Tokens], Sequence[Token]], *, create: bool = False) -> None:
+def edit_tokens(path: Path, change: Callable[[TokenList], Sequence[Token]], *, create: bool = False) -> None:
     """Replace the tokens by what `change` returns for them. A lock keeps others from editing the file meanwhile.
 
     `create`: make the file and its directory if there are none. Raises TokenFileError and whatever `change` raises; the file is
