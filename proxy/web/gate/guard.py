@@ -95,8 +95,8 @@ class Guard:
     def check_admin(self, visit: Visit, request: web.BaseRequest) -> None:
         """Raise AdminRefused unless the sender may manage the proxy: an admin or, without tokens, anybody on this machine.
 
-        What came by way of something that forwards is not from this machine, whoever vouches for it: such a proxy is believed
-        about who may read, and one that passes on what a client wrote would let in anybody.
+        A request that was forwarded does not count as coming from this machine, even by a trusted proxy: one that passes on
+        what a client wrote would let anybody manage. Trusted proxies are believed only about who may read.
         """
         if self._tokens is not None:
             if not visit.grant.admin or visit.grant.projects is not None:
@@ -112,7 +112,7 @@ class Guard:
         return 0 if self._tokens is None else self._tokens.generation
 
     def stands(self, visit: Visit) -> bool:
-        """Tell whether a request that was judged before would be judged alike now, while the generation is the same."""
+        """Tell whether a request that was judged before would be judged alike now, if the generation is still the same."""
         return visit.refusal is None and visit.grant.expires_at_s > self._clock.now_s()
 
     def _grant(self, lines: Sequence[str]) -> Grant:

@@ -14,7 +14,7 @@ class DemandReader:
 
     def __init__(self, settings: FreshnessSettings, lifetimes: RunLifetimes) -> None:
         self._lifetimes = lifetimes
-        # Without a floor of their own clients can demand nothing younger than what is fresh of a live run.
+        # Without a configured floor, clients can demand nothing younger than a running run's fresh answer.
         self._floor_s = settings.running_s if settings.client_floor_s is None else settings.client_floor_s
 
     def read(self, headers: "CIMultiDictProxy[str]", query: Query) -> Demand:

@@ -13,7 +13,7 @@ _LONGEST = 1_000
 
 
 class QueryReader:
-    """Reads queries as `core.question.query.read_query` does, and remembers what it made of them."""
+    """Reads queries with `core.question.query.read_query`, and remembers the results."""
 
     def __init__(self, settings: UpstreamSettings, unknown: UnknownParameters) -> None:
         self._unknown = unknown
