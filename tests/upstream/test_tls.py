@@ -126,7 +126,7 @@ async def test_a_file_that_cannot_be_used(tmp_path: Path, authority: Authority, 
     if content is not None:
         path.write_bytes(made[content] if isinstance(content, str) else content)
     with pytest.raises(ConfigError, match=told) as caught:
-        tls.trust(path)
+        tls.ssl_context(path)
     assert str(caught.value).startswith(f"upstream.ca_file: {path} ")
     with pytest.raises(ConfigError, match="is not a file"):
-        tls.trust(Path("/dev/null"))
+        tls.ssl_context(Path("/dev/null"))

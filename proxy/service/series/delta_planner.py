@@ -11,7 +11,7 @@ from zlib import crc32
 from cachetools import LRUCache
 
 from proxy.clock import Clock
-from proxy.config import model
+from proxy.config.model import SeriesSettings
 from proxy.core.series.deltas import deltas
 from proxy.core.series.extents import Extents, Known
 from proxy.core.series.known_series import KnownSeries
@@ -57,7 +57,7 @@ class DeltaPlanner:
         policy: WideningPolicy,
         lifetimes: RunLifetimes,
         clock: Clock,
-        settings: model.Series,
+        settings: SeriesSettings,
     ) -> None:
         self._shelves = shelves
         self._interest = interest

@@ -76,11 +76,11 @@ class Accounting:
         self._summary.note("hit", duration_s, age_s, not_modified=not_modified)
 
     def id_of(self, request: web.BaseRequest) -> str:
-        """Return the id by which a request is known that no context is begun for."""
+        """Return the id of a request for which no context is begun."""
         return self._ids.of(request)
 
     def unreadable(self, error: ProxyError) -> None:
-        """Count what could not be parsed, or whose handler failed."""
+        """Count a request that could not be parsed, or whose handler failed."""
         self._telemetry.count_error("none", error.code, 0.0)
 
     def _duration_s(self, context: RequestContext) -> float:

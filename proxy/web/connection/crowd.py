@@ -2,14 +2,14 @@
 
 from collections import Counter
 
-from proxy.config import model
+from proxy.config.model import ServerSettings
 from proxy.core.access.networks import client_network
 
 
 class Crowd:
     """The connections that are open, in all and of each address. Of IPv6 a host has many addresses: they count as one."""
 
-    def __init__(self, settings: model.Server) -> None:
+    def __init__(self, settings: ServerSettings) -> None:
         self._most, self._most_of_one = settings.max_connections, settings.max_connections_per_address
         self.idle_timeout_s = settings.idle_timeout_s
         self._by_address: Counter[str] = Counter()

@@ -2,7 +2,7 @@
 
 from cachetools import LRUCache
 
-from proxy.config import model
+from proxy.config.model import UpstreamSettings
 from proxy.core.question.query import Query, read_query
 from proxy.core.question.route import Route
 from proxy.web.reading.unknown import UnknownParameters
@@ -13,9 +13,9 @@ _LONGEST = 1_000
 
 
 class QueryReader:
-    """Reads queries as `core.question.query.read_query` does, and remembers what it made of them."""
+    """Reads queries with `core.question.query.read_query`, and remembers the results."""
 
-    def __init__(self, settings: model.Upstream, unknown: UnknownParameters) -> None:
+    def __init__(self, settings: UpstreamSettings, unknown: UnknownParameters) -> None:
         self._unknown = unknown
         self._ignored = frozenset(settings.ignored_params)
         self._extra = frozenset(settings.extra_params)

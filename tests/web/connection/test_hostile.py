@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 from yarl import URL
 
-from proxy.config import model
+from proxy.config.model import ServerSettings
 from proxy.web.connection.crowd import Crowd
 from tests.support.hostile_bytes import CASES, LINE
 from tests.support.world import METRICS, World, served, world
@@ -252,7 +252,7 @@ async def test_so_many_connections_in_all(tmp_path: Path) -> None:
 
 def test_connections_of_one_network() -> None:
     """Whoever has a network of IPv6 addresses has no more connections than whoever has one address."""
-    crowd = Crowd(model.Server(max_connections_per_address=2))
+    crowd = Crowd(ServerSettings(max_connections_per_address=2))
     assert [crowd.enter(f"2001:db8::{host}") for host in (1, 2, 3)] == [True, True, False]
     assert crowd.enter("2001:db8:0:1::1")
     for host in (1, 2, 3):

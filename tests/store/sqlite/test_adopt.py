@@ -9,7 +9,7 @@ import pytest
 
 from proxy.core.freshness.purge import Purge
 from proxy.store import SqliteStore
-from proxy.store.database import Batch
+from proxy.store.sqlite.batch import Batch
 from tests.store.support import MIB, NOW_S, database, edit, entry, fetch, opened, same
 
 

@@ -1,25 +1,31 @@
-"""All that is to be written: entries, when entries were used, rows to delete, purges, and namespaces to rename."""
+"""All that waits to be written: entries, when entries were used, rows to delete, purges, and namespaces to rename."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from proxy.core.freshness.entry import Entry
 from proxy.core.freshness.purge import Purge, condensed, remains_after
-from proxy.store import codec
 from proxy.store.contract import EntryKey
-from proxy.store.database import Adoption, Batch
-from proxy.store.pending import Pending, says_gone
+from proxy.store.sqlite import codec
+from proxy.store.sqlite.batch import Adoption, Batch
+from proxy.store.sqlite.pending import Pending, says_gone
 
-# Uses are noted down with the next batch; without one, when there are so many, or after so many seconds.
+# When entries were used ("touches") is written with the next batch; without one, once there are so many touches, or after so
+# many seconds.
 MOST_TOUCHES = 10_000
-# That so many answers are gone is remembered one by one while it cannot be written; beyond it all that is as old is purged.
-MOST_GONE = 10_000
 TOUCHES_AFTER_S = 10.0
+# While the file cannot be written, so many answers are remembered one by one as gone upstream. If there are more, one purge
+# takes everything that is as old as they are.
+MOST_GONE = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NextWrite:
-    """What the next transaction writes, the entries not compressed yet. `last`: nothing else waited when it was taken."""
+    """What the next transaction writes, its entries not compressed yet.
+
+    `touches`: when the entry with an id was last used (wall time). `damaged`: ids and seals of rows to delete. `last`: nothing
+    else waited when this was taken.
+    """
 
     entries: Mapping[EntryKey, Entry] = field(default_factory=dict)
     touches: Mapping[int, float] = field(default_factory=dict)
@@ -30,13 +36,13 @@ class NextWrite:
 
     @property
     def size_bytes(self) -> int:
-        """How many bytes there are to compress or to hash."""
+        """How many bytes of entries there are to compress or to hash."""
         return sum(entry.size_bytes for entry in self.entries.values())
 
     def batch(self, *, max_blob_bytes: int) -> tuple[Batch, int]:
-        """Return the work as rows, and how many entries cannot be stored. Compresses: 0.5 ms for 240 kB."""
+        """Return the batch, and how many of its entries cannot be stored. Compresses bodies: 0.5 ms for 240 kB."""
         rows = []
-        unfit = []
+        too_large = []
         gone = []
         for (namespace, key), entry in self.entries.items():
             try:
@@ -46,12 +52,12 @@ class NextWrite:
             if entry.status != 200:
                 gone.append((namespace, key, row.sent_at_s))
             elif len(row.blob) > max_blob_bytes:
-                unfit.append((namespace, key, row.sent_at_s))
+                too_large.append((namespace, key, row.sent_at_s))
             else:
                 rows.append(row)
         batch = Batch(
             rows=rows,
-            unfit=[*unfit, *gone],
+            superseded=[*too_large, *gone],
             touches=self.touches,
             damaged=self.damaged,
             adoptions=self.adoptions,
@@ -61,7 +67,7 @@ class NextWrite:
 
 
 class Backlog:
-    """What waits to be written. At most `max_bytes` bytes of entries; the rest is small and bounded by how it comes about."""
+    """What waits to be written: at most `max_bytes` bytes of entries. The rest is small, and bounded by how it comes about."""
 
     def __init__(self, max_bytes: int) -> None:
         self._pending = Pending(max_bytes)
@@ -72,63 +78,63 @@ class Backlog:
         self._taken = NextWrite()
 
     def get(self, namespace: str, key: str) -> Entry | None:
-        """Return the newest entry that is on its way under this key, or None."""
+        """Return the newest entry under this key that waits or is being written, or None."""
         return self._pending.get(namespace, key)
 
     def add(self, namespace: str, key: str, entry: Entry) -> int:
-        """Let an entry wait; return how many had to be given up for it."""
+        """Let an entry wait. Return how many entries were dropped to keep to the bound."""
         given_up = self._pending.add(namespace, key, entry)
         if says_gone(key, entry) and len(self._pending) > MOST_GONE and len(gone := self._pending.gone) > MOST_GONE:
             self.purge(Purge(at_s=max(one.sent_at_s for one in gone)))
         return given_up
 
     def replace(self, namespace: str, key: str, entry: Entry) -> None:
-        """Take another form of an entry that waits."""
+        """Take over an entry's compressed forms where it waits."""
         self._pending.replace(namespace, key, entry)
 
     def touch(self, entry_id: int, now_s: float) -> bool:
-        """Note that an entry was used; return whether the keeper should know (the first one, or one too many)."""
+        """Note that an entry was used. Return whether to wake the keeper: for the first touch, and for the one too many."""
         self._touches[entry_id] = now_s
         return len(self._touches) in (1, MOST_TOUCHES)
 
-    def condemn(self, entry_id: int, seal: object) -> None:
-        """Have a damaged row deleted."""
+    def delete_damaged(self, entry_id: int, seal: object) -> None:
+        """Have a damaged row deleted, unless its seal has changed by then."""
         self._damaged[entry_id] = seal
 
     def adopt(self, adoption: Adoption) -> None:
-        """Rename what is on its way, and have the file's entries renamed after what is being written now."""
+        """Rename the namespace of what waits, and have it renamed in the file after the batch that is being written now."""
         self._pending.rename(adoption.old_namespace, adoption.new_namespace)
         if adoption not in self._adoptions:
             self._adoptions.append(adoption)
 
     def purge(self, purge: Purge) -> None:
-        """Carry out a purge of what is on its way, and have it carried out in the file after what is being written now."""
+        """Purge what waits, and have the file purged after the batch that is being written now."""
         self._pending.purge(purge)
         self._purges = condensed((*self._purges, purge))
 
     def remains_of(self, key: str, entry: Entry) -> Entry | None:
-        """Return what remains of an entry that was read, after the purges that the file may not have seen yet."""
+        """Return what remains of an entry that was read from the file after the purges that the file may not have seen yet."""
         return remains_after((*self._taken.purges, *self._purges), key, entry)
 
     @property
     def unpurged(self) -> bool:
-        """Whether there are purges that the file has not seen yet."""
+        """Whether there are purges that are not carried out in the file yet."""
         return bool(self._taken.purges or self._purges)
 
     @property
     def has_touches(self) -> bool:
-        """Whether there is something that can wait for TOUCHES_AFTER_S."""
+        """Whether there are touches, which may wait for TOUCHES_AFTER_S."""
         return bool(self._touches)
 
     @property
     def is_urgent(self) -> bool:
-        """Whether there is something that should not wait."""
+        """Whether there is something that should be written now."""
         return bool(
             len(self._pending) or self._damaged or self._adoptions or self._purges or len(self._touches) >= MOST_TOUCHES
         )
 
     def take(self, limit_bytes: int) -> NextWrite:
-        """Begin a batch with all that waits, up to `limit_bytes` of entries. It ends with done(), put_back() or give_up()."""
+        """Begin a batch with all that waits, up to `limit_bytes` of entries. End it with done(), put_back() or give_up()."""
         entries = self._pending.take(limit_bytes)
         self._taken = NextWrite(
             entries=entries,
@@ -142,22 +148,23 @@ class Backlog:
         return self._taken
 
     def done(self) -> None:
-        """The batch is committed."""
+        """Note that the batch is committed."""
         self._pending.done()
         self._taken = NextWrite()
 
     def put_back(self) -> int:
-        """The batch was not written but may be soon, to another file; return how many entries were given up.
+        """Let the batch wait again: it was not written, but may be soon, perhaps to another file.
 
-        What is known by an id of the old file is forgotten.
+        Return how many entries were dropped to keep to the bound. Touches and damaged rows are forgotten: their ids are those
+        of the old file.
         """
         self._keep_lasting()
         return self._pending.put_back()
 
     def give_up(self) -> int:
-        """Nothing can be written for a while: forget all answers, and return how many.
+        """Drop all entries, since nothing can be written for a while. Return how many were dropped.
 
-        What is to be taken away from the file goes on waiting, and so do adoptions and purges.
+        Adoptions, purges, and entries that say that an answer is gone go on waiting.
         """
         self._keep_lasting()
         return self._pending.clear()

@@ -1,11 +1,11 @@
-"""The tables, and how a file is known to have them.
+"""The tables, the statements, and how a file is recognised as one of this store.
 
-A file of this store has APPLICATION_ID and SCHEMA_VERSION in its header. They are written in the transaction that makes the
-tables, before the file is switched to write-ahead logging, so that the header alone tells what a file is. There are no
-migrations: it is a cache, and a file of another version is set aside.
+A file of this store has APPLICATION_ID and SCHEMA_VERSION in its header. The transaction that makes the tables writes them,
+before the file is switched to write-ahead logging, so that the header alone tells what a file is. There are no migrations: the
+file is a cache, and one of another version is set aside.
 
-Bodies have a table of their own, since SQLite rewrites a whole row, however long, when one of its columns changes: that would
-be once for every use that is noted down, and for every rename of a namespace.
+Bodies have a table of their own. SQLite rewrites a whole row, however long, when one of its columns changes, which happens each
+time that a use is noted or a namespace is renamed.
 """
 
 from pathlib import Path
@@ -53,17 +53,18 @@ SELECT_ENTRY = """
     WHERE e.namespace_id = (SELECT id FROM namespaces WHERE name = ?) AND e.key = ?
 """
 
-# Which keys there are, by the indexes that SELECT_ENTRY goes by: what a damaged table says of them is of no importance to it.
-# As bytes: text that is none would break off the statement, and a connection with such a one doesn't see what is written later.
+# All keys of the file. They are read from the indexes that SELECT_ENTRY uses, so that both agree even where a table is damaged.
+# They are read as bytes: invalid text would break off the statement, and a connection with a broken-off statement doesn't see
+# what is written later.
 SELECT_NAMESPACES = "SELECT id, CAST(name AS BLOB) FROM namespaces INDEXED BY sqlite_autoindex_namespaces_1"
-# Parameters: the place behind which to go on, and how many rows.
+# Parameters: the namespace's id and the key after which to go on, and how many rows.
 SELECT_KEYS = """
     SELECT namespace_id, CAST(key AS BLOB) FROM entries INDEXED BY sqlite_autoindex_entries_1
     WHERE (namespace_id, key) > (?, ?) AND typeof(namespace_id) = 'integer' AND typeof(key) = 'text'
     ORDER BY namespace_id, key LIMIT ?
 """
 
-# An entry that is older than the one in the file changes nothing. Its body is written only where its row was.
+# An entry that is older than the one in the file changes nothing. The body is written only if its row was (by the seal).
 PUT_NAMESPACE = "INSERT OR IGNORE INTO namespaces (name) VALUES (?)"
 PUT_ENTRY = """
     INSERT INTO entries
@@ -85,7 +86,7 @@ TOUCH = "UPDATE entries SET used_at_s = ? WHERE id = ? AND used_at_s < ?"
 # Parameter: a JSON array of ids.
 DELETE_BODIES = "DELETE FROM bodies WHERE id IN (SELECT value FROM json_each(?))"
 DELETE_ENTRIES = "DELETE FROM entries WHERE id IN (SELECT value FROM json_each(?))"
-# Of the damaged rows only those that nobody has replaced since.
+# A damaged row is deleted only if nobody has replaced it since.
 SELECT_DAMAGED = "SELECT id FROM entries WHERE id = ? AND seal IS ?"
 SELECT_SUPERSEDED = """
     SELECT id FROM entries
@@ -104,8 +105,9 @@ SELECT_OUTDATED = """
     FROM entries AS old JOIN entries AS new ON new.key = old.key
     WHERE old.namespace_id = ? AND new.namespace_id = ?
 """
-# The seal covers the namespace's name, so it is made anew; but only where it was right, or a damaged row would be healed.
 SELECT_OF = "SELECT id FROM entries WHERE namespace_id = ?"
+# The seal covers the namespace's name, so it is made anew. A row whose seal is wrong is not moved: with a new seal
+# it would pass for a good one.
 # Parameters: id and name of the new namespace, a JSON array of ids, the name of the old one.
 MOVE_ENTRIES = """
     UPDATE entries
@@ -114,17 +116,18 @@ MOVE_ENTRIES = """
 """
 
 
-# What a purge takes, whoever it belongs to. Parameters: when it was, whether answers are taken too, or only what they are
-# computed from, and project, run and metric (NULL for all).
+# What a purge takes, in all namespaces. Parameters: the time of the purge (wall time); true to take answers too, false to take
+# only what answers are computed from; project, run and metric (NULL for all).
 SELECT_PURGED = """
     SELECT id FROM entries WHERE sent_at_s <= ? AND (? OR substr(key, 1, 1) <> '/') AND takes(key, ?, ?, ?)
 """
-# Which answers a soft purge marks. Parameters: when it was, project, run and metric.
+# Which answers a soft purge marks. Parameters: the time of the purge (wall time), project, run and metric (NULL for all).
 SELECT_MARKED = """
     SELECT id FROM entries
     WHERE sent_at_s <= ? AND substr(key, 1, 1) = '/' AND substr(digest, 1, 1) <> x'21' AND takes(key, ?, ?, ?)
 """
-# A mark before the digest says that the answer may only be used where the upstream fails. Parameter: a JSON array of ids.
+# The mark before the digest (`codec.PURGED`) says that the answer may only be used when the upstream fails.
+# Parameter: a JSON array of ids.
 MARK_PURGED = """
     UPDATE entries
     SET digest = CAST('!' || digest AS BLOB), seal = seal_of(
@@ -139,22 +142,22 @@ MARK_PURGED = """
 
 
 def takes(key: object, project: str | None, run: str | None, metric: str | None) -> bool:
-    """Tell the statements above what a purge takes."""
-    # Of a damaged file a key may be anything.
+    """Tell whether a purge takes what is stored under a key: the SQL function of the statements above."""
+    # In a damaged file a key may have any type.
     return not isinstance(key, str) or Purge(at_s=0.0, project=project, run=run, metric=metric).takes(key)
 
 
 def is_of_this_store(path: Path) -> bool:
-    """Tell whether the header of a file says that this program wrote it, in whatever version. Raises OSError."""
+    """Tell whether the header of a file says that any version of this program wrote it. Raises OSError."""
     with path.open("rb") as file:
         header = file.read(100)
     return header.startswith(b"SQLite format 3\0") and int.from_bytes(header[68:72], "big") == APPLICATION_ID
 
 
 def reason_against(path: Path) -> str | None:
-    """Say in a few words why the file is not one of this store, or return None. An empty file is one that was just begun.
+    """Return why this store cannot use the file, in a few words, or None if it can. An empty file is one that was just begun.
 
-    Reads the first bytes and changes nothing. Raises OSError.
+    Reads the file's header and changes nothing. Raises OSError.
     """
     with path.open("rb") as file:
         header = file.read(100)

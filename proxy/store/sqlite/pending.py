@@ -1,4 +1,4 @@
-"""What was put and is not committed yet: read back like the rest, bounded in bytes, the newest entry of each key."""
+"""The entries that were put and are not committed yet: the newest of each key, readable meanwhile, bounded in bytes."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -9,16 +9,16 @@ from proxy.store.contract import EntryKey
 
 
 def newest(first: Entry | None, second: Entry | None) -> Entry | None:
-    """Return the one with the later `sent_at_s`, the second if they are equal, or the one that there is."""
+    """Return the entry with the later `sent_at_s`, or the second if they are equal. None stands for no entry."""
     if first is None or second is None:
         return first or second
     return first if first.sent_at_s > second.sent_at_s else second
 
 
 def says_gone(key: str, entry: Entry) -> bool:
-    """Tell whether an entry says that there is no such answer any more.
+    """Tell whether an entry says that an answer is gone upstream, so that the file must not go on serving it.
 
-    That a part of what answers are computed from is gone is of no importance: nothing refers to it.
+    False for the parts that answers are computed from: nothing refers to a part that is gone.
     """
     return entry.status != 200 and is_answer(key)
 
@@ -26,8 +26,8 @@ def says_gone(key: str, entry: Entry) -> bool:
 class Pending:
     """Entries on their way to the file: those that wait, and those in the batch that is being written.
 
-    At most `max_bytes` bytes (by Entry.size_bytes) wait; beyond that the entry that has waited longest is given up. But never
-    one that says of an answer that it is gone: the file would bring it back.
+    At most `max_bytes` bytes (by Entry.size_bytes) wait. If there are more, the entry that has waited longest is dropped. An
+    entry that says that an answer is gone is never dropped: the file would bring the answer back.
     """
 
     def __init__(self, max_bytes: int) -> None:
@@ -40,21 +40,23 @@ class Pending:
         return len(self._waiting) + len(self._writing)
 
     def get(self, namespace: str, key: str) -> Entry | None:
-        """Return the newest entry that is on its way under this key, or None."""
+        """Return the newest entry under this key that waits or is being written, or None."""
         return newest(self._writing.get((namespace, key)), self._waiting.get((namespace, key)))
 
     def add(self, namespace: str, key: str, entry: Entry) -> int:
-        """Let the entry wait unless a newer one is on its way. Return how many entries were given up to keep to the bound."""
+        """Let the entry wait, unless a newer one is on its way. Return how many entries were dropped to keep to the bound."""
         held = self.get(namespace, key)
         if held is not None and held.sent_at_s > entry.sent_at_s:
             return 0
         self._remove((namespace, key))
-        # Put in anew, not replaced, so that it waits at the end.
+        # It was removed first so that it waits at the end.
         self._waiting[namespace, key] = entry
         self._waiting_bytes += entry.size_bytes
         given_up = 0
         while self._waiting_bytes > self._max_bytes:
-            oldest = next((place for place, waiting in self._waiting.items() if not says_gone(place[1], waiting)), None)
+            oldest = next(
+                (entry_key for entry_key, waiting in self._waiting.items() if not says_gone(entry_key[1], waiting)), None
+            )
             if oldest is None:
                 break
             self._remove(oldest)
@@ -62,44 +64,46 @@ class Pending:
         return given_up
 
     def replace(self, namespace: str, key: str, entry: Entry) -> None:
-        """Take over the compressed forms of the same answer where it waits."""
+        """Take over an entry's compressed forms if an entry with the same body waits under the key."""
         waiting = self._waiting.get((namespace, key))
         if waiting is not None and waiting.digest == entry.digest:
             formed = self._waiting[namespace, key] = dataclasses.replace(waiting, encoded=entry.encoded)
             self._waiting_bytes += formed.size_bytes - waiting.size_bytes
 
     def take(self, limit_bytes: int) -> Mapping[EntryKey, Entry]:
-        """Begin a batch: what has waited longest, up to `limit_bytes` but one entry at least; nothing if nothing waits.
+        """Begin a batch with the entries that have waited longest, up to `limit_bytes`, but one at least if any waits.
 
-        It can still be read until done() or put_back().
+        They can still be read until done() or put_back().
         """
         batch: dict[EntryKey, Entry] = {}
         batch_bytes = 0
-        for place, entry in self._waiting.items():
+        for entry_key, entry in self._waiting.items():
             batch_bytes += entry.size_bytes
             if batch and batch_bytes > limit_bytes:
                 break
-            batch[place] = entry
-        for place in batch:
-            self._remove(place)
+            batch[entry_key] = entry
+        for entry_key in batch:
+            self._remove(entry_key)
         self._writing = dict(batch)
         return batch
 
     def done(self) -> None:
-        """The batch is committed, or given up."""
+        """Note that the batch is committed."""
         self._writing = {}
 
     def put_back(self) -> int:
-        """The batch was not written: let it wait again. Return how many entries were given up to keep to the bound."""
+        """Let the batch wait again, since it was not written. Return how many entries were dropped to keep to the bound."""
         writing, self._writing = self._writing, {}
         return sum(
-            self.add(*place, entry) for place, entry in writing.items() if newest(entry, self._waiting.get(place)) is entry
+            self.add(*entry_key, entry)
+            for entry_key, entry in writing.items()
+            if newest(entry, self._waiting.get(entry_key)) is entry
         )
 
     def clear(self) -> int:
-        """Give up everything but what says that an answer is gone; return how many entries that were."""
+        """Drop all entries except those that say that an answer is gone. Return how many were dropped."""
         tables = (self._writing, self._waiting)
-        gone = {place: entry for table in tables for place, entry in table.items() if says_gone(place[1], entry)}
+        gone = {entry_key: entry for table in tables for entry_key, entry in table.items() if says_gone(entry_key[1], entry)}
         given_up = len(self) - len(gone)
         self._waiting, self._writing = gone, {}
         self._waiting_bytes = sum(entry.size_bytes for entry in gone.values())
@@ -107,34 +111,37 @@ class Pending:
 
     @property
     def gone(self) -> list[Entry]:
-        """What waits that says that an answer is gone."""
-        return [entry for place, entry in self._waiting.items() if says_gone(place[1], entry)]
+        """The waiting entries that say that an answer is gone."""
+        return [entry for entry_key, entry in self._waiting.items() if says_gone(entry_key[1], entry)]
 
     def rename(self, old_namespace: str, new_namespace: str) -> None:
-        """Move what is on its way from one namespace to another; if both hold a key, the later `sent_at_s` stays.
+        """Move entries from one namespace to another. If both hold a key, the entry with the later `sent_at_s` stays.
 
-        A batch that is being written goes to the file under its old name: the file's entries are renamed after that.
+        The batch that is being written reaches the file under its old name. Renaming in the file follows after it.
         """
         for table in (self._writing, self._waiting):
-            for place in [place for place in table if place[0] == old_namespace]:
-                entry = table.pop(place)
-                held = table.get((new_namespace, place[1]))
+            for entry_key in [entry_key for entry_key in table if entry_key[0] == old_namespace]:
+                entry = table.pop(entry_key)
+                held = table.get((new_namespace, entry_key[1]))
                 kept = newest(held, entry) or entry
-                table[new_namespace, place[1]] = kept
+                table[new_namespace, entry_key[1]] = kept
         self._waiting_bytes = sum(entry.size_bytes for entry in self._waiting.values())
 
     def purge(self, purge: Purge) -> None:
-        """Carry out a purge. What is being written gets into the file all the same: it is purged there after that."""
+        """Carry out a purge.
+
+        The batch that is being written reaches the file all the same. Purging the file follows after it.
+        """
         for table in (self._writing, self._waiting):
-            for place, entry in list(table.items()):
-                remains = purge.remains_of(place[1], entry)
+            for entry_key, entry in list(table.items()):
+                remains = purge.remains_of(entry_key[1], entry)
                 if remains is None:
-                    del table[place]
+                    del table[entry_key]
                 else:
-                    table[place] = remains
+                    table[entry_key] = remains
         self._waiting_bytes = sum(entry.size_bytes for entry in self._waiting.values())
 
-    def _remove(self, place: EntryKey) -> None:
-        entry = self._waiting.pop(place, None)
+    def _remove(self, entry_key: EntryKey) -> None:
+        entry = self._waiting.pop(entry_key, None)
         if entry is not None:
             self._waiting_bytes -= entry.size_bytes

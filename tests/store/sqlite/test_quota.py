@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from proxy.store import SqliteStore, quota
-from proxy.store.connections import run
-from proxy.store.files import log_of
+from proxy.store import SqliteStore
+from proxy.store.sqlite import quota
+from proxy.store.sqlite.connections import run
+from proxy.store.sqlite.files import log_of
 from tests.store.support import MIB, NOW_S, ManualClock, edit, entry, noise, opened, same, until, writer
 
 # What the file may take, and the quota for it and its log together.
@@ -132,7 +133,7 @@ async def test_a_smaller_quota_shrinks_the_file(path: Path, clock: ManualClock) 
             before = store.sizes.file_bytes
             await store.flush()
             # Each step goes through the log.
-            assert 0 < before - store.sizes.file_bytes <= 8 * quota.Room.of(QUOTA).full_log_bytes // 2
+            assert 0 < before - store.sizes.file_bytes <= 8 * quota.SizeLimits.of(QUOTA).full_log_bytes // 2
         assert await store.get("ns", "last") is not None
         assert await run(writer(store), "PRAGMA max_page_count") == [(FILE // 4096,)]
         await fill(store, FILE)
@@ -155,7 +156,7 @@ async def test_the_quota_reached_before_the_reckoning(path: Path, clock: ManualC
     async with opened(path, clock, max_bytes=QUOTA) as store:
         await fill(store, FILE * 3 // 4)
         monkeypatch.setattr(quota, "make_room", real := Reluctant(quota.make_room))
-        monkeypatch.setattr(quota, "need_of", lambda blob_bytes: blob_bytes // 2)
+        monkeypatch.setattr(quota, "needed_bytes", lambda blob_bytes: blob_bytes // 2)
         await fill(store, FILE, prefix="more", batch=40)
         assert real.refused
         assert (store.health, store.counters.errors, store.counters.dropped) == (None, 0, 0)

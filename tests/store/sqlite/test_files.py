@@ -11,9 +11,9 @@ from structlog.testing import capture_logs
 
 from proxy.errors import StoreError
 from proxy.store import SqliteStore
-from proxy.store.connections import run
-from proxy.store.files import MOST_SET_ASIDE, FileLock
-from proxy.store.schema import APPLICATION_ID, SCHEMA_VERSION
+from proxy.store.sqlite.connections import run
+from proxy.store.sqlite.files import MOST_SET_ASIDE, FileLock
+from proxy.store.sqlite.schema import APPLICATION_ID, SCHEMA_VERSION
 from tests.store.support import MIB, ManualClock, aside, edit, entry, fetch, noise, opened, reader, same, scribble
 
 
@@ -348,7 +348,7 @@ def test_a_file_system_without_locks(path: Path, monkeypatch: pytest.MonkeyPatch
     def no_locks(_descriptor: int, _operation: int) -> None:
         raise OSError(38, "Function not implemented")
 
-    monkeypatch.setattr("proxy.store.files.fcntl.flock", no_locks)
+    monkeypatch.setattr("proxy.store.sqlite.files.fcntl.flock", no_locks)
     before = len(list(Path("/proc/self/fd").iterdir()))
     with pytest.raises(OSError, match="not implemented"):
         FileLock(path).acquire()

@@ -11,12 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.core.freshness.purge import Purge
-from proxy.store import SqliteStore, quota
-from proxy.store import presence as module
-from proxy.store.connections import run
-from proxy.store.database import Batch
-from proxy.store.presence import Filter
-from proxy.store.sqlite import READ_TIMEOUT_S
+from proxy.store import SqliteStore
+from proxy.store.sqlite import presence as module
+from proxy.store.sqlite import quota
+from proxy.store.sqlite.batch import Batch
+from proxy.store.sqlite.connections import run
+from proxy.store.sqlite.presence import BloomFilter
+from proxy.store.sqlite.store import READ_TIMEOUT_S
 from tests.store.support import (
     MIB,
     NOW_S,
@@ -53,7 +54,7 @@ def asks_nothing(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
 @given(st.lists(st.tuples(st.text(), st.text(st.characters())), max_size=50), st.integers(0, 1_000))
 def test_whatever_was_added_is_found(places: list[tuple[str, str]], most: int) -> None:
     """However full it is, and whatever the texts are."""
-    known = Filter(most)
+    known = BloomFilter(most)
     known.add(places)
     assert all(place in known for place in places)
     assert known.added == len(places)
@@ -61,7 +62,7 @@ def test_whatever_was_added_is_found(places: list[tuple[str, str]], most: int) -
 
 def test_hardly_anything_else_is_found() -> None:
     """As full as expected, one of 200 at most is looked for in vain; an empty one finds nothing."""
-    known = Filter(10_000)
+    known = BloomFilter(10_000)
     others = [("ns", f"/api/runs/metrics?runId=1&logName={number}") for number in range(20_000)]
     assert not any(place in known for place in others)
     known.add(("ns", f"/api/runs/metrics?runId=2&logName={number}") for number in range(10_000))
@@ -72,12 +73,12 @@ def test_who_reads_waits_for_few_keys_of_a_slow_disk() -> None:
     """A disk that has to seek is asked for few keys at a time, a quick one for many."""
     rows = module.LEAST_ROWS
     for _ in range(20):
-        rows = module.pace(rows, rows * 1e-6)
+        rows = module.next_page_rows(rows, rows * 1e-6)
     assert rows == module.MOST_ROWS
     for _ in range(20):
-        rows = module.pace(rows, rows * 8e-3)
+        rows = module.next_page_rows(rows, rows * 8e-3)
     assert rows == module.LEAST_ROWS
-    assert module.pace(100, 0.005) == 100
+    assert module.next_page_rows(100, 0.005) == 100
 
 
 async def test_a_question_nobody_asked_before_asks_no_disk(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -175,7 +176,7 @@ async def test_what_is_written_while_all_is_learned_anew(path: Path, monkeypatch
         await learned(store)
         held = database(store)
         write = held._write  # noqa: SLF001 -- as above
-        presence(store)._most = 0  # noqa: SLF001 -- so that the next batch sets it off
+        presence(store)._max_keys = 0  # noqa: SLF001 -- so that the next batch sets it off
 
         async def late(batch: Batch, *, now_s: float) -> int:
             assert not presence(store).is_complete
@@ -312,6 +313,6 @@ def test_a_few_keys_are_read_at_a_time() -> None:
     """After a part of the file that is in memory, one that isn't: the disk has to seek each page (8 ms)."""
     rows = module.LEAST_ROWS
     for _ in range(20):
-        rows = module.pace(rows, rows * 1e-6)
+        rows = module.next_page_rows(rows, rows * 1e-6)
     # About 15 keys are in a page.
     assert rows / 15 * 8e-3 < READ_TIMEOUT_S

@@ -1,4 +1,4 @@
-"""Opening and closing SQLite connections, and running statements on them in as few hops between threads as possible."""
+"""Opening and closing SQLite connections, and running statements on them with few hops between threads."""
 
 import asyncio
 import sqlite3
@@ -8,12 +8,12 @@ from typing import Any
 
 import aiosqlite
 
-from proxy.store import codec, schema
+from proxy.store.sqlite import codec, schema
 
-# A read never waits for another program's lock: it would keep all the others waiting behind it.
+# A read hardly waits for another program's lock: all later reads would wait behind it.
 READER_LOCK_TIMEOUT_S = 0.05
 
-# The write-ahead log is cut back to this after it has been copied into the database.
+# After the write-ahead log was copied into the database, its file is truncated to this size.
 WAL_BYTES = 8 * 1024 * 1024
 
 CLOSE_TIMEOUT_S = 2.0
@@ -22,14 +22,15 @@ Parameters = Sequence[object]
 
 
 async def run(connection: aiosqlite.Connection, sql: str, parameters: Parameters = ()) -> list[Any]:
-    """Run one statement to its end and return its rows, in one hop. Raises sqlite3.Error."""
+    """Run one statement to its end and return its rows, in one hop to the connection's thread. Raises sqlite3.Error."""
     return list(await connection.execute_fetchall(sql, parameters))
 
 
 async def run_many(connection: aiosqlite.Connection, sql: str, rows: Iterable[Parameters]) -> None:
     """Run one statement for each row. Raises sqlite3.Error."""
     if rows := list(rows):
-        # The cursor is closed where it was made: freed by the event loop's thread it could wait there for a slow disk.
+        # The cursor is closed in the connection's thread. Were it freed in the event loop's, the loop could wait for a slow
+        # disk.
         async with connection.executemany(sql, rows):
             pass
 
@@ -48,9 +49,9 @@ async def open_reader(path: Path) -> aiosqlite.Connection:
 
 
 async def empty_log(writer: aiosqlite.Connection) -> bool:
-    """Copy the log into the database and cut it to nothing. Waits for nobody: return False where somebody reads what is in it.
+    """Copy the write-ahead log into the database and truncate it to nothing.
 
-    Raises sqlite3.Error.
+    Return False, without waiting, if somebody still reads from the log. Raises sqlite3.Error.
     """
     [(timeout_ms,)] = await run(writer, "PRAGMA busy_timeout")
     await run(writer, "PRAGMA busy_timeout = 0")
@@ -64,9 +65,9 @@ async def empty_log(writer: aiosqlite.Connection) -> bool:
 async def close(connection: aiosqlite.Connection) -> bool:
     """Close the connection and end its thread. Never raises.
 
-    Return False if that takes longer than CLOSE_TIMEOUT_S, because the disk does not answer; it goes on by itself then.
+    Return False if that takes longer than CLOSE_TIMEOUT_S because the disk does not answer. The closing goes on by itself then.
     """
-    # A task that is not cancelled: what is in the connection's queue cannot be taken back.
+    # The task is not cancelled: what is in the connection's queue cannot be taken back.
     closing = asyncio.create_task(connection.close())
     done, _ = await asyncio.wait({closing}, timeout=CLOSE_TIMEOUT_S)
     closing.add_done_callback(lambda task: task.exception())
@@ -76,7 +77,7 @@ async def close(connection: aiosqlite.Connection) -> bool:
 async def _connect(
     path: Path, lock_timeout_s: float, prepare: Callable[[aiosqlite.Connection], Awaitable[None]]
 ) -> aiosqlite.Connection:
-    # mode=rw: SQLite itself must never create the file, since it would not be 0600.
+    # mode=rw: SQLite must never create the file itself, since it would not have mode 0600.
     connection = await aiosqlite.connect(f"{path.as_uri()}?mode=rw", uri=True, isolation_level=None, timeout=lock_timeout_s)
     try:
         await run(connection, "PRAGMA cell_size_check = ON")
@@ -93,7 +94,7 @@ async def _prepare_writer(writer: aiosqlite.Connection) -> None:
         "auto_vacuum = INCREMENTAL",
         "secure_delete = OFF",
         f"journal_size_limit = {WAL_BYTES}",
-        # Nothing goes into other directories, which may be full or read-only: what SQLite sets aside of a statement is small.
+        # SQLite's temporary data is small. In a file it would go to another directory, which may be full or read-only.
         "temp_store = MEMORY",
     ):
         await run(writer, f"PRAGMA {pragma}")
@@ -107,7 +108,7 @@ async def _prepare_writer(writer: aiosqlite.Connection) -> None:
 
 
 async def _prepare_reader(reader: aiosqlite.Connection) -> None:
-    # Not mode=ro: such a connection cannot always set up the log's index.
+    # query_only, not mode=ro: a connection with mode=ro cannot always set up the write-ahead log's index.
     await run(reader, "PRAGMA query_only = ON")
 
 

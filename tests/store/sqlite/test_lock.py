@@ -10,8 +10,8 @@ from structlog.testing import capture_logs
 
 from proxy.core.freshness.purge import Purge
 from proxy.errors import StoreError
-from proxy.store.connections import run
-from proxy.store.files import FileLock, LockLostError
+from proxy.store.sqlite.connections import run
+from proxy.store.sqlite.files import FileLock, LockLostError
 from tests.store.support import NOW_S, ManualClock, aside, database, entry, fetch, keeper, opened, same, until, writer
 
 
@@ -161,7 +161,7 @@ def test_a_lock_that_is_replaced_while_it_is_taken(path: Path, monkeypatch: pyte
         second.acquire()
         return descriptor
 
-    monkeypatch.setattr("proxy.store.files.os.open", open_and_lose)
+    monkeypatch.setattr("proxy.store.sqlite.files.os.open", open_and_lose)
     before = len(list(Path("/proc/self/fd").iterdir()))
     with pytest.raises(LockLostError):
         first.acquire()

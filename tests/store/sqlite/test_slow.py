@@ -90,8 +90,8 @@ async def test_closing_does_not_wait_for_ever(
     path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch, connection: str
 ) -> None:
     """A disk that does not answer does not keep the service from stopping; nobody else gets the file until it has answered."""
-    monkeypatch.setattr("proxy.store.keeper.STOP_TIMEOUT_S", 0.05)
-    monkeypatch.setattr("proxy.store.connections.CLOSE_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("proxy.store.sqlite.keeper.STOP_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("proxy.store.sqlite.connections.CLOSE_TIMEOUT_S", 0.05)
     async with opened(path, clock, read_timeout_s=0.05) as store:
         async with stuck(getattr(database(store), connection)):
             store.put("ns", "key", entry())
@@ -107,9 +107,9 @@ async def test_closing_does_not_wait_for_ever(
 
 async def test_opening_does_not_wait_for_ever(path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch) -> None:
     """A disk that does not answer at the start lets the service start without it, and is used once it answers."""
-    monkeypatch.setattr("proxy.store.keeper.START_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("proxy.store.sqlite.keeper.START_TIMEOUT_S", 0.05)
     gate = threading.Event()
-    monkeypatch.setattr("proxy.store.files.reason_against", lambda _path: gate.wait(30) and None)
+    monkeypatch.setattr("proxy.store.sqlite.files.reason_against", lambda _path: gate.wait(30) and None)
     path.parent.mkdir(mode=0o700)
     path.touch()
     async with opened(path, clock) as store:
@@ -124,7 +124,7 @@ async def test_opening_does_not_wait_for_ever(path: Path, clock: ManualClock, mo
 
 async def test_refused_after_a_slow_start(path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch) -> None:
     """What would have kept the service from starting is only said when it comes to light too late for that."""
-    monkeypatch.setattr("proxy.store.keeper.START_TIMEOUT_S", 0.0)
+    monkeypatch.setattr("proxy.store.sqlite.keeper.START_TIMEOUT_S", 0.0)
     path.parent.mkdir(mode=0o700)
     path.mkdir()
     async with opened(path, clock) as store:

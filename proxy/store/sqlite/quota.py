@@ -1,9 +1,9 @@
-"""Keeping the file and its log within their bounds: making room for what comes, and giving back what is no longer needed.
+"""Keeping the file and its write-ahead log within their bounds: evicting entries, and giving free space back.
 
-The quota is for both. While another program goes on reading an old state of the file, nothing in the log can be written over,
-and it grows with every transaction. So a quarter of the quota is the log's, 96 MiB at most. When a third of that is in use the
-log has to be emptied before anything more is written: the rest is for the transaction that went beyond. (Only to rename a
-namespace, or to carry out a purge, can take more than that: each is one transaction, however much it moves.)
+The quota covers both. While another program reads an old state of the file, SQLite cannot overwrite anything in the log, and
+the log grows with every transaction. So a quarter of the quota is for the log, 96 MiB at most. When a third of the log's part
+is in use, the log must be emptied before anything more is written. The other two thirds are for the transaction that went
+beyond the first. (Renaming a namespace and a purge can take more: each is one transaction, however many rows it changes.)
 """
 
 import json
@@ -11,20 +11,20 @@ from dataclasses import dataclass
 
 import aiosqlite
 
-from proxy.store import schema
-from proxy.store.connections import run
+from proxy.store.sqlite import schema
+from proxy.store.sqlite.connections import run
 
-# After making room this much of the quota is in use at most.
+# After making room, this part of the quota is in use at most.
 FILL = 0.9
-# The same when the file turned out to be full all the same.
+# The same on the second attempt, after the file was full although the estimate said otherwise.
 FILL_WHEN_FULL = 0.7
 
-# Free pages up to this part of the quota are kept, for the next entries; beyond it they are given back.
+# Free pages up to this part of the quota are kept for the next entries. More are given back to the file system.
 SPARE = 1 / 8
-# So many pages are given back at a time: 1 MB, about 2 ms.
+# How many pages are given back at a time: 1 MB, about 2 ms.
 STEP_PAGES = 256
 
-# What an entry needs beside its body: the row, its places in two indexes, and a part of a page that stays empty.
+# What an entry takes beside its body: the row, its places in two indexes, and the empty part of a page.
 ROW_BYTES = 1_024
 
 
@@ -34,8 +34,8 @@ _FULL = 1 / 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Room:
-    """A quota, and how it is divided: what the database may take, what its log, and how full that is to be emptied."""
+class SizeLimits:
+    """The quota and its parts: `file_bytes` for the database, `log_bytes` for the log, which is emptied at `full_log_bytes`."""
 
     max_bytes: int
     file_bytes: int
@@ -43,7 +43,7 @@ class Room:
     full_log_bytes: int
 
     @classmethod
-    def of(cls, max_bytes: int) -> "Room":
+    def of(cls, max_bytes: int) -> "SizeLimits":
         """Divide a quota of so many bytes."""
         log_bytes = int(min(max_bytes * _LOG_SHARE, _LOG_MOST_BYTES))
         full_log_bytes = int(log_bytes * _FULL)
@@ -65,17 +65,17 @@ class Pages:
 
     @property
     def live_bytes(self) -> int:
-        """The part of it that is in use."""
+        """How many bytes of it are in use."""
         return (self.total - self.free) * self.page_bytes
 
 
-def need_of(blob_bytes: int) -> int:
-    """Return how many bytes of the file an entry with such a body takes, rounded up."""
+def needed_bytes(blob_bytes: int) -> int:
+    """Return how many bytes of the file an entry takes whose compressed body has so many bytes, rounded up."""
     return blob_bytes + blob_bytes // 64 + ROW_BYTES
 
 
 async def pages_of(writer: aiosqlite.Connection) -> Pages:
-    """Return the state of the file, within a transaction that of the transaction. Raises sqlite3.Error."""
+    """Return the file's pages, as the current transaction sees them if there is one. Raises sqlite3.Error."""
     [(page_bytes, total, free)] = await run(
         writer,
         "SELECT page_size, page_count, freelist_count FROM pragma_page_size, pragma_page_count, pragma_freelist_count",
@@ -98,8 +98,10 @@ async def delete(writer: aiosqlite.Connection, ids: list[int]) -> None:
 
 
 async def make_room(writer: aiosqlite.Connection, need_bytes: int, *, max_bytes: int, fill: float = FILL) -> int:
-    """Within a transaction: if `need_bytes` more do not fit into `max_bytes`, delete the least recently used entries until no
-    more than `fill` of it is in use with them. Return how many were deleted. Raises sqlite3.Error.
+    """Evict the least recently used entries if `need_bytes` more do not fit into `max_bytes`.
+
+    Entries are deleted until the file with these bytes takes no more than the part `fill` of `max_bytes`. Call this within a
+    transaction. Return how many entries were deleted. Raises sqlite3.Error.
     """
     if (await pages_of(writer)).live_bytes + need_bytes <= max_bytes:
         return 0
@@ -119,26 +121,26 @@ async def make_room(writer: aiosqlite.Connection, need_bytes: int, *, max_bytes:
     return evicted
 
 
-async def give_back(writer: aiosqlite.Connection, room: Room) -> tuple[bool, Pages]:
-    """Return up to STEP_PAGES free pages to the file system, as far as the log has room for that.
+async def give_back(writer: aiosqlite.Connection, limits: SizeLimits) -> tuple[bool, Pages]:
+    """Give up to STEP_PAGES free pages back to the file system, and no more than the log has room for.
 
-    Return whether there is more to give back, and the state after that. Raises sqlite3.Error.
+    Return whether there are more to give back, and the file's pages then. Raises sqlite3.Error.
     """
     pages = await pages_of(writer)
-    max_bytes = room.file_bytes
+    max_bytes = limits.file_bytes
     excess = _excess_pages(pages, max_bytes // pages.page_bytes)
     if excess <= 0:
         return False, pages
-    step = max(1, min(STEP_PAGES, excess, room.full_log_bytes // pages.page_bytes // 2))
-    # As a script, which is run to its end: of a statement without columns only the first step is run, which frees one page.
+    step = max(1, min(STEP_PAGES, excess, limits.full_log_bytes // pages.page_bytes // 2))
+    # As a script, which runs to its end. As a statement, which has no columns, only its first step would run and free one page.
     async with writer.executescript(f"PRAGMA incremental_vacuum({step})"):
         pass
-    # A file that was larger than its quota could not be limited to it before.
+    # While the file was larger than its quota, its size could not be limited to the quota.
     await limit_pages(writer, max_bytes)
     return excess > step, await pages_of(writer)
 
 
 def _excess_pages(pages: Pages, quota_pages: int) -> int:
-    """How many of the free pages are not worth keeping."""
+    """Return how many of the free pages are to be given back; 0 or less: none."""
     spare_pages = max(STEP_PAGES, int(quota_pages * SPARE))
     return max(pages.free - spare_pages, min(pages.free, pages.total - quota_pages))

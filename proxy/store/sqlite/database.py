@@ -1,85 +1,55 @@
-"""One opened cache file: a connection that writes, and another that reads while it does."""
+"""One open cache file: a connection that writes, and another one that reads at the same time."""
 
 import asyncio
 import json
 import sqlite3
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import aiosqlite
 
 from proxy.core.freshness.purge import Purge
-from proxy.store import codec, connections, files, quota, schema
-from proxy.store.connections import run, run_many
-from proxy.store.faults import LogHeldError, MovedError
-from proxy.store.presence import Presence
+from proxy.store.sqlite import codec, connections, files, quota, schema
+from proxy.store.sqlite.batch import Adoption, Batch
+from proxy.store.sqlite.connections import run, run_many
+from proxy.store.sqlite.faults import LogHeldError, MovedError
+from proxy.store.sqlite.presence import Presence
 
-# For more keys than these (8 MiB) nothing is set aside, whatever the quota.
+# The filter of keys (`presence`) is made for so many keys at most, which takes 8 MiB, whatever the quota.
 _MOST_KEYS = 2**22
-# So many rows are changed by one statement: some MB.
+# How many rows one statement changes: SQLite keeps a few MB in memory for them.
 _AT_A_TIME = 1_000
-# How long reads of our own are waited for that keep the log from being emptied.
+# How long to wait for this process's own reads, which keep the log from being emptied.
 _DRAIN_TIMEOUT_S = 2.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Adoption:
-    """That a key fingerprint belongs to an organization, whose entries lay under `old_namespace` until now."""
-
-    upstream: str
-    fingerprint: str
-    organization: str
-    old_namespace: str
-    new_namespace: str
-
-    @property
-    def is_storable(self) -> bool:
-        """Whether a file can hold it: text with a lone surrogate would fail every batch that it is in."""
-        texts = (self.upstream, self.fingerprint, self.organization, self.old_namespace, self.new_namespace)
-        return all(text == text.encode(errors="replace").decode() for text in texts)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Batch:
-    """What one transaction writes, in this order: `adoptions`; `purges`; away with the `damaged` rows (id and seal as read) and
-    with what lies under the `unfit` keys (namespace, key, and when the entry was sent that is too large to take its place); the
-    `touches` (when an id was last used), before what is least recently used has to make room; the `rows`.
-    """
-
-    rows: Sequence[codec.Row] = ()
-    unfit: Sequence[tuple[str, str, float]] = ()
-    touches: Mapping[int, float] = field(default_factory=dict)
-    damaged: Sequence[tuple[int, object]] = ()
-    adoptions: Sequence[Adoption] = ()
-    purges: Sequence[Purge] = ()
-
-
 class Database:
-    """The file at `path`, which keeps to its `room`. Everything raises sqlite3.Error; nothing is retried in here."""
+    """The open file at `path`, kept within `limits`. All methods raise sqlite3.Error; nothing is retried in here."""
 
-    def __init__(self, path: Path, writer: aiosqlite.Connection, reader: aiosqlite.Connection, *, room: quota.Room) -> None:
+    def __init__(
+        self, path: Path, writer: aiosqlite.Connection, reader: aiosqlite.Connection, *, limits: quota.SizeLimits
+    ) -> None:
         self._path = path
         self._writer = writer
         self._reader = reader
-        self._room = room
-        self._max_bytes = room.file_bytes
+        self._limits = limits
+        self._max_bytes = limits.file_bytes
         self._opened: files.Inodes = ()
-        self._presence = Presence(reader, most=min(_MOST_KEYS, room.file_bytes // quota.ROW_BYTES))
+        self._presence = Presence(reader, max_keys=min(_MOST_KEYS, limits.file_bytes // quota.ROW_BYTES))
 
     @classmethod
-    async def open(cls, path: Path, *, room: quota.Room, lock_timeout_s: float) -> "Database":
-        """Open the file, which must be there: empty, or one of this store."""
+    async def open(cls, path: Path, *, limits: quota.SizeLimits, lock_timeout_s: float) -> "Database":
+        """Open the file. It must exist and be either empty or one of this store."""
         writer = await connections.open_writer(path, lock_timeout_s=lock_timeout_s)
         try:
             reader = await connections.open_reader(path)
         except BaseException:
             await connections.close(writer)
             raise
-        database = cls(path, writer, reader, room=room)
+        database = cls(path, writer, reader, limits=limits)
         try:
-            # The first read makes the write-ahead log, so that all that belongs to the file is there to be looked at.
+            # The first read makes the write-ahead log and its index, so that their inodes can be noted.
             await run(reader, "SELECT count(*) FROM organizations")
             database._opened = await asyncio.to_thread(files.inodes_of, path)
             database._presence.learn()
@@ -89,11 +59,11 @@ class Database:
         return database
 
     def may_hold(self, namespace: str, key: str) -> bool:
-        """Return False only where nothing is stored, without looking into the file."""
+        """Return False only if nothing is stored there. Does not read the file."""
         return self._presence.may_hold((namespace, key))
 
     async def read(self, namespace: str, key: str) -> tuple[int, codec.Row] | None:
-        """Return the id and the row stored there, not verified, or None. Abandoning it harms nothing."""
+        """Return the id and the row stored there, not verified, or None. May be cancelled at any time."""
         rows = await run(self._reader, schema.SELECT_ENTRY, (namespace, key))
         if not rows:
             return None
@@ -104,18 +74,18 @@ class Database:
             sent_at_s=sent_at_s,
             digest=digest,
             body_bytes=body_bytes,
-            # Of a damaged file it may be anything, or missing.
+            # In a damaged file the body may have any type, or be missing.
             blob=blob if isinstance(blob, bytes) else b"",
             blob_hash=blob_hash,
             seal=seal,
         )
 
     async def drain(self) -> None:
-        """Return when every read that was asked for before has come back."""
+        """Return when every read that was begun before has come back."""
         await run(self._reader, "SELECT 1")
 
     async def organization_of(self, upstream: str, fingerprint: str) -> str | None:
-        """Return the organization that was adopted, or None."""
+        """Return the organization that was adopted for a key fingerprint, or None."""
         rows = await run(self._reader, schema.SELECT_ORGANIZATION, (upstream, fingerprint))
         if not rows or rows[0][1] != codec.seal_of(upstream, fingerprint, rows[0][0]):
             return None
@@ -126,21 +96,21 @@ class Database:
         [(count,)] = await run(self._writer, "SELECT count(*) FROM entries")
         return int(count)
 
-    async def probe(self) -> None:
-        """Find out whether the file can be written, by writing what its header says already, and bring it within its bounds."""
+    async def check_writable(self) -> None:
+        """Check that the file can be written, by writing into its header what is there already. Bring it within its bounds."""
         async with self._transaction():
             await run(self._writer, f"PRAGMA user_version = {schema.SCHEMA_VERSION}")
             await quota.make_room(self._writer, 0, max_bytes=self._max_bytes)
         await quota.limit_pages(self._writer, self._max_bytes)
 
-    async def look(self) -> None:
-        """Raise MovedError unless the file that is open is the one that lies at the path; OSError."""
+    async def check_in_place(self) -> None:
+        """Check that the open file is the one that lies at the path. Raises MovedError if it is not; OSError."""
         there = await asyncio.to_thread(files.inodes_of, self._path)
         if any(ours is not None and ours != now for ours, now in zip(self._opened, there, strict=True)):
             raise MovedError(str(self._path))
 
     async def write(self, batch: Batch, *, now_s: float) -> int:
-        """Commit the batch, all or nothing, making room for it first. Return how many entries that evicted."""
+        """Commit the batch, all of it or nothing. Return how many entries were evicted to make room."""
         moves = any(adoption.old_namespace != adoption.new_namespace for adoption in batch.adoptions)
         if moves:
             self._presence.forget()
@@ -152,33 +122,34 @@ class Database:
                 self._presence.learn()
 
     async def _write(self, batch: Batch, *, now_s: float) -> int:
-        need_bytes = sum(quota.need_of(len(row.blob)) for row in batch.rows)
+        need_bytes = sum(quota.needed_bytes(len(row.blob)) for row in batch.rows)
         try:
             return await self._transact(batch, need_bytes, now_s=now_s, fill=quota.FILL)
         except sqlite3.Error as exc:
             if getattr(exc, "sqlite_errorcode", None) != sqlite3.SQLITE_FULL or not await self._at_quota(need_bytes):
                 raise
-        # The quota was reached before the reckoning said so: entries break up into more pages than was assumed.
+        # The file was full although the estimate said otherwise: the entries take more pages than was assumed.
         return await self._transact(batch, need_bytes, now_s=now_s, fill=quota.FILL_WHEN_FULL)
 
-    async def tidy(self) -> tuple[bool, quota.Pages]:
-        """Return some free space to the file system. Return whether there is more of it, and how full the file is now."""
-        return await quota.give_back(self._writer, self._room)
+    async def give_back_space(self) -> tuple[bool, quota.Pages]:
+        """Give some free space back to the file system. Return whether there is more to give back, and the file's pages."""
+        return await quota.give_back(self._writer, self._limits)
 
     async def log_bytes(self) -> int:
         """Return the size of the write-ahead log. Raises OSError."""
         return await asyncio.to_thread(files.size_of, files.log_of(self._path))
 
     async def bound_log(self, log_bytes: int) -> int:
-        """See to it that the log, which has so many bytes, may grow by another transaction; return its size then.
+        """Empty the write-ahead log, which has `log_bytes`, if it is too full for another transaction. Return its size then.
 
-        Raises LogHeldError where it is full, and another program goes on reading what is in it; OSError.
+        Raises LogHeldError if it is full and cannot be emptied because another program reads from it; OSError.
         """
-        if log_bytes <= self._room.full_log_bytes:
+        if log_bytes <= self._limits.full_log_bytes:
             return log_bytes
         await self._roll_back()
-        # What our own reads hold is given up when they have come back: the second attempt copies what they had kept from that,
-        # so that those which begin later need nothing of the log, and the third meets none of the former.
+        # This process's own reads may hold the log as well, until they have come back. The second attempt copies what they kept
+        # from being copied, so that reads which begin later need nothing of the log; the third attempt then meets none that
+        # does.
         for _ in range(3):
             if await connections.empty_log(self._writer):
                 return await self.log_bytes()
@@ -188,14 +159,17 @@ class Database:
         raise LogHeldError(log_bytes)
 
     async def close(self) -> bool:
-        """Bring everything into the file and close it. Never raises; return False if the disk does not answer."""
+        """Close both connections. Never raises. Return False if the disk does not answer."""
         await self._presence.close()
         read = await connections.close(self._reader)
-        # The last connection copies the log into the database and removes it.
+        # Closing the last connection copies the write-ahead log into the database and removes it.
         return await connections.close(self._writer) and read
 
     async def remove_remains(self) -> None:
-        """After closing a file that does not lie at its path any more: leave its log to no other. Raises OSError."""
+        """Remove the log of a file that was closed and no longer lies at its path. Raises OSError.
+
+        Otherwise it would be taken for the log of the file that lies there now.
+        """
         await asyncio.to_thread(files.remove_companions, self._path, self._opened)
 
     async def _transact(self, batch: Batch, need_bytes: int, *, now_s: float, fill: float) -> int:
@@ -206,7 +180,7 @@ class Database:
                 await self._purge(purge)
             await self._delete(batch)
             await run_many(self._writer, schema.TOUCH, [(at_s, id_, at_s) for id_, at_s in batch.touches.items()])
-            # Filled less than the quota, room is made even if the reckoning says that it would do.
+            # On the second attempt the limit is lower, so that room is made although the estimate says that there is enough.
             max_bytes = self._max_bytes if fill == quota.FILL else int(self._max_bytes * fill)
             evicted = await quota.make_room(self._writer, need_bytes, max_bytes=max_bytes)
             await self._put(batch.rows, now_s)
@@ -225,8 +199,8 @@ class Database:
         ids = []
         for entry_id, seal in batch.damaged:
             ids += [row[0] for row in await run(self._writer, schema.SELECT_DAMAGED, (entry_id, seal))]
-        for unfit in batch.unfit:
-            ids += [row[0] for row in await run(self._writer, schema.SELECT_SUPERSEDED, unfit)]
+        for superseded in batch.superseded:
+            ids += [row[0] for row in await run(self._writer, schema.SELECT_SUPERSEDED, superseded)]
         await quota.delete(self._writer, ids)
 
     async def _purge(self, purge: Purge) -> None:
@@ -262,7 +236,7 @@ class Database:
         before: Sequence[object] = (),
         after: Sequence[object] = (),
     ) -> None:
-        """Run a statement for the ids in these rows, some at a time: SQLite keeps in memory what one statement changes.
+        """Run a statement for the ids in these rows, for _AT_A_TIME ids each time.
 
         `before` and `after` are the parameters before and after the ids.
         """
@@ -271,26 +245,26 @@ class Database:
             await run(self._writer, statement, (*before, ids, *after))
 
     async def _at_quota(self, need_bytes: int) -> bool:
-        """Whether it was the quota, and not the disk, that had no more room."""
+        """Whether the file is full because of its quota. If not, the disk is full."""
         pages = await quota.pages_of(self._writer)
         return pages.live_bytes + 2 * need_bytes > self._max_bytes
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[None]:
-        """Commit what is done within, or nothing of it."""
+        """Commit everything that is done within, or nothing of it if something raises."""
         await self._roll_back()
         await run(self._writer, "BEGIN IMMEDIATE")
         try:
             yield
             await run(self._writer, "COMMIT")
         except BaseException:
-            # What went wrong before is what is to be told.
+            # A failed rollback must not hide the error that came first.
             with suppress(sqlite3.Error, ValueError):
                 if self._writer.in_transaction:
                     await run(self._writer, "ROLLBACK")
             raise
 
     async def _roll_back(self) -> None:
-        # A transaction that could not be rolled back when it failed is still open.
+        # If rolling back failed, the transaction is still open.
         if self._writer.in_transaction:
             await run(self._writer, "ROLLBACK")

@@ -51,7 +51,7 @@ CHILD = """
 import asyncio, sys
 from pathlib import Path
 import structlog
-from tests.store import test_disk
+from tests.store.sqlite import test_disk
 structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
 eval(sys.argv[2], vars(test_disk))
 asyncio.run(test_disk.child(Path(sys.argv[1])))
@@ -88,7 +88,7 @@ async def running(path: Path, first: str) -> AsyncIterator[Child]:
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-        cwd=Path(__file__).parents[2],
+        cwd=Path(__file__).parents[3],
     )
     assert process.stdin is not None
     try:

@@ -1,4 +1,4 @@
-"""What can go wrong with the file, what is to be said about it, and what is to be done: decided here, done by the keeper."""
+"""What can go wrong with the file: the sentence that tells it, and the remedy, which the keeper carries out."""
 
 import errno
 import sqlite3
@@ -8,20 +8,20 @@ from pathlib import Path
 
 from proxy.clock import Clock
 from proxy.errors import StoreError
-from proxy.store.files import LockLostError, TooManySetAsideError
+from proxy.store.sqlite.files import LockLostError, TooManySetAsideError
 
 FIRST_DELAY_S = 1.0
 LONGEST_DELAY_S = 30.0
 
-# After so long without a fault the next one is the first of a new row.
+# After so long without a fault, the next one counts as the first of a new row.
 QUIET_S = 60.0
 
-# A file whose reading failed so many times in a row is as good as damaged.
+# If reading failed so many times in a row, the file is treated as damaged.
 UNREADABLE_AFTER = 3
 
 
 class DiskFaultKind(StrEnum):
-    """What went wrong, by the word that appears in the log."""
+    """The kinds of faults. The values are the words in the log."""
 
     DAMAGED = "damaged"
     MOVED = "moved"
@@ -36,7 +36,7 @@ class DiskFaultKind(StrEnum):
 
 
 class Remedy(Enum):
-    """What is done about it."""
+    """What the keeper does about a fault."""
 
     RENEW = "set the file aside and begin a new one"
     REOPEN = "open whatever lies at the path now, or begin a new file"
@@ -63,34 +63,34 @@ UNUSABLE = "the cache file cannot be used; answers are kept in memory alone"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DiskFault:
-    """One fault. `sentence` says it to whoever runs the service."""
+    """One fault. `sentence` tells it to the operator."""
 
     kind: DiskFaultKind
     sentence: str
 
     @property
     def effect(self) -> str:
-        """One sentence for everybody, which names no file: what it comes to."""
+        """One sentence for everybody, which names no file: what follows from the fault."""
         match self.kind:
             case DiskFaultKind.LOG_HELD:
                 return "another program goes on reading the cache file: nothing new is written to it"
             case _ if REMEDIES[self.kind] is Remedy.HOLD:
-                return "the cache file cannot be written: what is new is kept in memory alone"
+                return "the cache file cannot be written: new answers are kept in memory alone"
             case _:
                 return UNUSABLE
 
 
 def is_about_writing(exc: Exception, path: Path) -> bool:
-    """Whether what went wrong leaves reading possible."""
+    """Tell whether the file can still be read after this error."""
     return REMEDIES[fault_of(exc, path).kind] is Remedy.HOLD
 
 
 class MovedError(Exception):
-    """The file that is open no longer lies at its path."""
+    """The open file no longer lies at its path."""
 
 
 class LogHeldError(Exception):
-    """The write-ahead log is full, and what is in it cannot be written over, since another program reads it."""
+    """The write-ahead log is full and cannot be emptied, since another program reads from it."""
 
     def __init__(self, log_bytes: int) -> None:
         super().__init__(f"{log_bytes} bytes")
@@ -98,7 +98,7 @@ class LogHeldError(Exception):
 
 
 def fault_of(exc: Exception, path: Path) -> DiskFault:
-    """Return what an exception means for the file at `path`."""
+    """Return the fault that an exception means for the file at `path`."""
     if isinstance(exc, StoreError | TooManySetAsideError):
         return DiskFault(kind=DiskFaultKind.REFUSED, sentence=str(exc))
     kind = _kind_of(exc)
@@ -114,7 +114,7 @@ def fault_of(exc: Exception, path: Path) -> DiskFault:
         case DiskFaultKind.LOG_HELD:
             sentence = (
                 f"another program goes on reading the cache file {path}, so that its write-ahead log cannot be emptied: "
-                "nothing is written until it has ended"
+                "nothing is written until that program has ended its transaction"
             )
         case DiskFaultKind.FULL:
             sentence = f"there is no room for the cache file {path}"
@@ -182,8 +182,10 @@ def _detail(exc: Exception) -> str:
 
 
 class Trouble:
-    """The fault that stands, if one does, and when to try again: at once after the first of a row if that can help, then after
-    1 s, 2 s, 4 s … 30 s by the clock.
+    """The fault that the store has now, if any, and when to try again.
+
+    After the first fault of a row the next attempt is made at once if the remedy is to open a file anew. Otherwise the delays
+    grow: 1 s, 2 s, 4 s … 30 s by the monotonic clock.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -194,7 +196,7 @@ class Trouble:
         self.fault: DiskFault | None = None
 
     def note(self, fault: DiskFault) -> Remedy:
-        """Let the fault stand, and say what to do about it."""
+        """Note a fault. Return the remedy."""
         now_s = self._clock.monotonic_s()
         quiet = self._last_at_s is None or now_s - self._last_at_s > QUIET_S
         self._attempts = 0 if quiet else self._attempts + 1
@@ -208,15 +210,15 @@ class Trouble:
         return remedy
 
     def due_in_s(self) -> float:
-        """Return how many seconds it is until the next attempt; 0 or less means now."""
+        """Return the seconds until the next attempt is due; 0 or less: it is due now."""
         return self._retry_at_s - self._clock.monotonic_s()
 
     def clear(self) -> DiskFault | None:
-        """Nothing is wrong any more; return what was."""
+        """Note that nothing is wrong any more. Return the fault that there was, if any."""
         fault, self.fault = self.fault, None
         return fault
 
     @staticmethod
     def _delay_s(attempt: int) -> float:
-        # 2**6 s is beyond the longest delay; a larger exponent would only grow into a huge number.
+        # 2**6 s is longer than the longest delay: a larger exponent would make no difference.
         return 0.0 if attempt < 0 else min(LONGEST_DELAY_S, FIRST_DELAY_S * 2 ** min(attempt, 6))

@@ -1,41 +1,46 @@
-"""Writing one batch: how much it takes, compressing it, and what is counted afterwards."""
+"""Writing one batch: how much it may hold, compressing its bodies, and counting afterwards."""
 
 import asyncio
 from dataclasses import replace
 
 from proxy.clock import Clock
-from proxy.store.backlog import Backlog, NextWrite
-from proxy.store.codec import LARGE_BYTES
 from proxy.store.counters import StoreCounters, StoreSizes
-from proxy.store.database import Batch, Database
-from proxy.store.quota import Room
+from proxy.store.sqlite.backlog import Backlog, NextWrite
+from proxy.store.sqlite.batch import Batch
+from proxy.store.sqlite.codec import LARGE_BYTES
+from proxy.store.sqlite.database import Database
+from proxy.store.sqlite.quota import SizeLimits
 
-# One batch takes at most this part of the quota, and so many bytes: a transaction stays short, and room can be made for it.
+# One batch holds at most this part of the file's quota, and at most so many bytes of entries: a transaction stays short, and
+# room can be made for it.
 BATCH_SHARE = 1 / 8
 BATCH_BYTES = 16 * 1024 * 1024
-# A compressed body that is a larger part of the quota would throw out too many others.
+# A compressed body that is a larger part of the quota is not stored: it would evict too many others.
 ENTRY_SHARE = 1 / 8
 
-# Up to here the entries are counted after every batch, in less than 1 ms.
+# Up to so many entries are counted after every batch, in less than 1 ms; more are counted every COUNT_EVERY_S.
 COUNT_ALWAYS = 50_000
 COUNT_EVERY_S = 10.0
 
 
 class Writer:
-    """Writes what waits in the backlog to whichever file is open. Everything raises sqlite3.Error."""
+    """Writes what waits in the backlog to the file that is open. All methods raise sqlite3.Error."""
 
-    def __init__(self, *, room: Room, clock: Clock, counters: StoreCounters, backlog: Backlog) -> None:
-        self._max_bytes = room.file_bytes
+    def __init__(self, *, limits: SizeLimits, clock: Clock, counters: StoreCounters, backlog: Backlog) -> None:
+        self._max_bytes = limits.file_bytes
         self._clock = clock
         self._counters = counters
         self._backlog = backlog
         self._counted_at_s = clock.monotonic_s()
         self.sizes = StoreSizes()
-        self.untidy = False
-        """Whether there is more free space to give back."""
+        self.more_to_give_back = False
+        """Whether the file has more free space to give back to the file system."""
 
     async def write(self, database: Database) -> bool:
-        """Commit one batch; return whether it was all that waited when it began. If it fails, the backlog still has it."""
+        """Commit one batch. Return whether it held all that waited when it began.
+
+        If this raises, the backlog still has the batch.
+        """
         work = self._backlog.take(min(BATCH_BYTES, int(self._max_bytes * BATCH_SHARE)))
         batch, unfit = await self._batch_of(work)
         self._counters.evictions += await database.write(batch, now_s=self._clock.now_s())
@@ -46,8 +51,8 @@ class Writer:
         return work.last
 
     async def tidy(self, database: Database) -> None:
-        """Give back some free space, see how full the file is, and see to its log. Raises LogHeldError, OSError."""
-        self.untidy, pages = await database.tidy()
+        """Give back some free space, measure how full the file is, and bound its log. Raises LogHeldError, OSError."""
+        self.more_to_give_back, pages = await database.give_back_space()
         entries = self.sizes.entries
         now_s = self._clock.monotonic_s()
         if entries < COUNT_ALWAYS or now_s - self._counted_at_s >= COUNT_EVERY_S:
@@ -57,7 +62,7 @@ class Writer:
         await self.bound_log(database)
 
     async def bound_log(self, database: Database) -> None:
-        """See to it that another transaction may be written. Raises LogHeldError, OSError."""
+        """Empty the write-ahead log if it is too full for another transaction. Raises LogHeldError, OSError."""
         log_bytes = await database.log_bytes()
         self.sizes = replace(self.sizes, log_bytes=log_bytes)
         self.sizes = replace(self.sizes, log_bytes=await database.bound_log(log_bytes))

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 from proxy.core.freshness.entry import Coding, tombstone
 from proxy.core.freshness.purge import MOST, Purge
-from proxy.store.backlog import Backlog
-from proxy.store.pending import Pending, newest
+from proxy.store.sqlite.backlog import Backlog
+from proxy.store.sqlite.pending import Pending, newest
 from tests.store.support import NOW_S, entry, purges
 
 ONE = entry().size_bytes

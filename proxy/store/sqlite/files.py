@@ -1,6 +1,6 @@
-"""The cache file as a file: where it lies, who may touch it, whose it is, and what becomes of one that is not ours.
+"""The cache file as a file: its directory and mode, its lock, and setting aside a file that cannot be used.
 
-Everything here blocks: it is called in a thread.
+Every function here blocks: call it in a thread.
 """
 
 import fcntl
@@ -11,33 +11,35 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from proxy.errors import StoreError
-from proxy.store.schema import is_of_this_store, reason_against
+from proxy.store.sqlite.schema import is_of_this_store, reason_against
 
-# What SQLite keeps beside a database; they belong to it and go where it goes.
+# What SQLite keeps beside a database. These files belong to it and are renamed and removed with it.
 COMPANIONS = ("-wal", "-shm", "-journal")
 
-# A disk that spoils file after file must not be filled with them: so many at most, and so many times the quota.
+# A disk that damages file after file must not be filled with them. So many files are set aside at most, and so many quotas of
+# bytes.
 MOST_SET_ASIDE = 16
 MOST_QUOTAS_SET_ASIDE = 4
-# How set_aside() names them.
+# The time in the names that set_aside() gives, and a number if there are several of one second.
 _STAMP = re.compile(r"(\d{8}T\d{6}Z)(?:-(\d+))?")
 
 
 class TooManySetAsideError(Exception):
-    """No more files are set aside until someone has looked at those that were."""
+    """Too many files were set aside: an operator must look at them and remove them before another one is."""
 
 
 class LockLostError(Exception):
-    """The lock that is held is not, or no longer, the one that others meet."""
+    """The lock file that is held no longer lies at its path, so that another process may hold the one that does."""
 
 
 Inodes = tuple[tuple[int, int] | None, ...]
+"""Device and inode of a database, its write-ahead log, and the log's index; None for a file that does not exist."""
 
 
 def prepare_directory(directory: Path) -> bool:
-    """Make the directory and its missing parents, 0700. Return whether others than its owner may read in it.
+    """Make the directory and its missing parents, with mode 0700. Return whether others than its owner may read in it.
 
-    Raises StoreError if others may write in it (without the sticky bit), since they could exchange the file; OSError.
+    Raises StoreError if others may write in it (without the sticky bit), since they could replace the file; OSError.
     """
     missing = [parent for parent in (directory, *directory.parents) if not parent.exists()]
     for parent in reversed(missing):
@@ -52,10 +54,10 @@ def prepare_directory(directory: Path) -> bool:
 
 
 def prepare_file(path: Path, *, broken: str | None, now_s: float, max_bytes: int) -> tuple[Path, str] | None:
-    """Leave a file at `path` that this store may open, with mode 0600: the one that is there, or a new and empty one.
+    """Make sure that a file that this store may open lies at `path`, with mode 0600: the one there, or a new and empty one.
 
-    One that is not of this store, or `broken` (the reason), is set aside first: then return its new path and the reason.
-    Raises StoreError if there is something that is not a file, OSError.
+    A file that is not of this store is set aside first, and so is one that is damaged: `broken` says how. Return the new path
+    of such a file, and the reason. Raises StoreError if something that is not a file lies there; TooManySetAsideError; OSError.
     """
     aside = None
     if _lies_at(path):
@@ -74,7 +76,7 @@ def prepare_file(path: Path, *, broken: str | None, now_s: float, max_bytes: int
 
 
 def set_aside(path: Path, *, now_s: float, max_bytes: int) -> Path:
-    """Rename the file, with what belongs to it, to `<name>.set-aside-<UTC time>`; return that path. Never overwrites anything.
+    """Rename the file and its companions to `<name>.set-aside-<UTC time>`. Return that path. Never overwrites a file.
 
     Raises TooManySetAsideError if MOST_SET_ASIDE lie there already, or more than MOST_QUOTAS_SET_ASIDE of `max_bytes`; OSError.
     """
@@ -87,18 +89,18 @@ def set_aside(path: Path, *, now_s: float, max_bytes: int) -> Path:
     while any(os.path.lexists(f"{aside}{suffix}") for suffix in ("", *COMPANIONS)):
         again += 1
         aside = path.with_name(f"{path.name}.set-aside-{stamp}-{again}")
-    # The database first: were this cut short the other way round, it would be taken for whole without its log.
+    # The database goes first. If its log went first and this was cut short, the database would pass for complete without it.
     for source in (path, *_companions(path)):
         if os.path.lexists(source):
             source.rename(f"{aside}{source.name.removeprefix(path.name)}")
     return aside
 
 
-def thin_out(path: Path, *, max_bytes: int) -> list[Path]:
-    """Remove caches of this store that were set aside beside `path`, oldest first, until the rest takes `max_bytes` at most.
+def remove_oldest_aside(path: Path, *, max_bytes: int) -> list[Path]:
+    """Remove files of this store that were set aside beside `path`, oldest first, until the rest takes `max_bytes` at most.
 
-    The last one stays, however large it is. So does everything that isn't known for one of this store by its name and header.
-    Return what was removed. Raises OSError.
+    The newest one stays, however large it is. A file that is not one of this store by its name and header stays too. Return the
+    removed files. Raises OSError.
     """
     stamped = [(stamp.group(1), int(stamp.group(2) or 0), other) for other in _set_aside(path) if (stamp := _stamp_of(other))]
     ours = [other for _, _, other in sorted(stamped) if is_of_this_store(other)]
@@ -115,7 +117,7 @@ def thin_out(path: Path, *, max_bytes: int) -> list[Path]:
 
 
 def inodes_of(path: Path) -> Inodes:
-    """Return which files lie at `path`, and where its write-ahead log and that log's index belong; None where there is none."""
+    """Return the inodes of the database at `path`, its write-ahead log and the log's index. Raises OSError."""
     found: list[tuple[int, int] | None] = []
     for name in (path, Path(f"{path}-wal"), Path(f"{path}-shm")):
         try:
@@ -128,12 +130,12 @@ def inodes_of(path: Path) -> Inodes:
 
 
 def log_of(path: Path) -> Path:
-    """Return where the write-ahead log of the database at `path` lies."""
+    """Return the path of the write-ahead log of the database at `path`."""
     return Path(f"{path}-wal")
 
 
 def size_of(path: Path) -> int:
-    """Return the size of a file in bytes, 0 where there is none. Raises OSError."""
+    """Return the size of a file in bytes, 0 if there is none. Raises OSError."""
     try:
         return path.stat(follow_symlinks=False).st_size
     except FileNotFoundError:
@@ -141,9 +143,9 @@ def size_of(path: Path) -> int:
 
 
 def remove_companions(path: Path, opened: Inodes) -> None:
-    """Remove the log of a database that no longer lies at `path`, so that it is not applied to the one that does.
+    """Remove the log and index of a database that no longer lies at `path`, so that SQLite does not apply them to another one.
 
-    Only the very files that were `opened` are removed. Raises OSError.
+    They are removed only if they are the files that were `opened`. Raises OSError.
     """
     for suffix, ours, now in zip(("-wal", "-shm"), opened[1:], inodes_of(path)[1:], strict=True):
         if ours is not None and ours == now:
@@ -151,7 +153,7 @@ def remove_companions(path: Path, opened: Inodes) -> None:
 
 
 class FileLock:
-    """The right to use the cache file, held by one process at a time by way of `<path>.lock`, which stays when it is let go."""
+    """The right to use the cache file, which one process has at a time: a lock on `<path>.lock`, which is never removed."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -159,8 +161,9 @@ class FileLock:
         self._descriptor: int | None = None
 
     def acquire(self) -> None:
-        """Take the lock, or make sure that it is still the one at its path. Raises StoreError if another has it, OSError,
-        LockLostError if it was removed or replaced in the same moment.
+        """Take the lock, unless it is held already and its file still lies at its path.
+
+        Raises StoreError if another process holds it; LockLostError if its file was removed or replaced meanwhile; OSError.
         """
         if self._is_ours():
             return
@@ -169,7 +172,8 @@ class FileLock:
         self._descriptor = os.open(self._lock_path, flags, 0o600)
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # Between the two somebody may have put another one there, which a second process has taken since.
+            # Between opening and locking, the lock file may have been replaced, and a second process may have locked the new
+            # one.
             self.check()
         except BlockingIOError as exc:
             self.release()
@@ -181,12 +185,12 @@ class FileLock:
             raise
 
     def check(self) -> None:
-        """Raise LockLostError unless the lock is held by way of the file that lies at its path."""
+        """Raise LockLostError unless the lock is held on the file that lies at its path."""
         if not self._is_ours():
             raise LockLostError(f"{self._lock_path} is not the one that was locked")
 
     def release(self) -> None:
-        """Let go of the lock, if it is held."""
+        """Release the lock if it is held."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
@@ -197,12 +201,12 @@ class FileLock:
         try:
             return os.path.samestat(os.fstat(self._descriptor), self._lock_path.stat(follow_symlinks=False))
         except OSError:
-            # It is gone, or what is held has become useless (a network file system says so).
+            # The file is gone, or the open one has become useless (a network file system may say so).
             return False
 
 
 def _lies_at(path: Path) -> bool:
-    """Say whether a file lies there. Raises StoreError if it is something else."""
+    """Tell whether a file lies at the path. Raises StoreError if something else does."""
     try:
         status = path.stat(follow_symlinks=False)
     except FileNotFoundError:

@@ -12,7 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from proxy.store import SqliteStore
-from proxy.store.connections import run
+from proxy.store.sqlite.connections import run
 from tests.store.support import (
     ManualClock,
     aside,

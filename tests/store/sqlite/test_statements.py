@@ -2,7 +2,7 @@
 
 import re
 
-from proxy.store import schema
+from proxy.store.sqlite import schema
 
 
 def test_placeholders_have_no_numbers() -> None:

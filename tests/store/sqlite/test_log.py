@@ -10,10 +10,10 @@ from structlog.testing import capture_logs
 from proxy.core.freshness.entry import tombstone
 from proxy.core.freshness.purge import MOST, Purge
 from proxy.store import SqliteStore
-from proxy.store.backlog import MOST_GONE
-from proxy.store.connections import run
-from proxy.store.files import log_of
-from proxy.store.quota import Room
+from proxy.store.sqlite.backlog import MOST_GONE
+from proxy.store.sqlite.connections import run
+from proxy.store.sqlite.files import log_of
+from proxy.store.sqlite.quota import SizeLimits
 from tests.store.support import (
     MIB,
     NOW_S,
@@ -34,7 +34,7 @@ from tests.store.support import (
 )
 
 QUOTA = 4 * MIB
-ROOM = Room.of(QUOTA)
+ROOM = SizeLimits.of(QUOTA)
 SAID = "another program goes on reading the cache file"
 
 
@@ -70,7 +70,7 @@ async def held(store: SqliteStore) -> None:
 @pytest.mark.parametrize("max_bytes", [MIB, QUOTA, 64 * MIB])
 async def test_a_program_that_goes_on_reading(path: Path, clock: ManualClock, max_bytes: int) -> None:
     """File and log keep to the quota, what is there is read, and it is told; when the other has ended all is as before."""
-    largest, large = 0, Room.of(max_bytes).file_bytes // 8 - 2_000
+    largest, large = 0, SizeLimits.of(max_bytes).file_bytes // 8 - 2_000
     with capture_logs() as logs:
         async with opened(path, clock, max_bytes=max_bytes) as store:
             # The file is as large as it becomes, and each transaction as well.
@@ -80,7 +80,7 @@ async def test_a_program_that_goes_on_reading(path: Path, clock: ManualClock, ma
             assert store.counters.evictions > 0
             async with read_elsewhere(path):
                 # It is almost full, which is no reason yet, when the largest comes that there can be.
-                while store.sizes.log_bytes < Room.of(max_bytes).full_log_bytes - 50_000:
+                while store.sizes.log_bytes < SizeLimits.of(max_bytes).full_log_bytes - 50_000:
                     store.put("ns", "/small", entry(noise(10_000)))
                     await store.flush()
                 assert store.health is None
@@ -89,7 +89,7 @@ async def test_a_program_that_goes_on_reading(path: Path, clock: ManualClock, ma
                     await store.flush()
                     largest = max(largest, size_of(path))
                 assert max_bytes * 0.75 < largest <= max_bytes
-                assert store.sizes.log_bytes == log_of(path).stat().st_size > Room.of(max_bytes).full_log_bytes
+                assert store.sizes.log_bytes == log_of(path).stat().st_size > SizeLimits.of(max_bytes).full_log_bytes
                 assert store.health is not None
                 assert SAID in store.health
                 assert store.effect == f"{SAID}: nothing new is written to it"
@@ -105,7 +105,7 @@ async def test_a_program_that_goes_on_reading(path: Path, clock: ManualClock, ma
             await store.flush()
             assert store.health is None
             assert store.effect is None
-            assert store.sizes.log_bytes <= Room.of(max_bytes).full_log_bytes
+            assert store.sizes.log_bytes <= SizeLimits.of(max_bytes).full_log_bytes
             put = entry("after")
             store.put("ns", "/after", put)
             await store.flush()

@@ -1,8 +1,8 @@
-"""An entry as a row: the body as one zstd frame, and a seal over everything by which a row is known to be what was put.
+"""An entry as a row: the body is one zstd frame, and a checksum over everything, the seal, proves that a row is what was put.
 
-The seal (BLAKE2b, 16 bytes) covers the namespace, the key and all that belongs to the entry, the compressed body by way of
-its own hash. So a row found in the wrong place of a damaged index is noticed as well as a flipped bit, and a namespace can
-be renamed without reading the bodies. It guards against accidents, not against someone who can write to the file.
+The seal (BLAKE2b, 16 bytes) covers the namespace, the key and all fields of the entry, with the compressed body's hash in place
+of the body. So it reveals a flipped bit as well as a row that a damaged index returns for the wrong key, and a namespace can be
+renamed without reading the bodies. It guards against accidents, not against somebody who can write to the file.
 """
 
 import math
@@ -20,24 +20,26 @@ else:
     from backports import zstd
 
 LEVEL = 3
+# Marks before the digest, in this order, of an entry that was purged softly, and of one that is scant.
 PURGED = b"!"
-# Behind the one above.
 SCANT = b"~"
 SEAL_BYTES = 16
 
-# From here on compressing or decompressing takes so long (about 0.1 ms) that it is worth a thread.
+# Compressing or decompressing a body of this size takes about 0.1 ms: from here on that is worth a thread.
 LARGE_BYTES = 256 * 1024
 _PART_BYTES = 2**20
 
 
 class DamagedRowError(Exception):
-    """A row that is not what was put there."""
+    """A row is not what was put there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """An entry as it is stored. `digest` is the entry's, in ASCII, after a mark where it was purged, and one where it is scant;
-    `body_bytes` is the length of the body once decompressed.
+    """An entry as it is stored.
+
+    `digest` is the entry's digest in ASCII, after the marks PURGED and SCANT where they apply. `blob` is the compressed body,
+    `blob_hash` its hash, and `body_bytes` the length of the body after decompression.
     """
 
     namespace: str
@@ -58,14 +60,14 @@ def hash_of(blob: bytes) -> bytes:
 def seal_of(*fields: object) -> bytes:
     """Return the seal over the fields, in this order: namespace, key, sent_at_s, digest, body_bytes, blob_hash.
 
-    Any type is taken, since fields read from a damaged file may have any; ascii() writes each in one way only, the same on
-    every version of Python.
+    Fields may have any type, since those read from a damaged file may. ascii() writes each value in one way only, which is the
+    same in every version of Python.
     """
     return blake2b(ascii(fields).encode("ascii"), digest_size=SEAL_BYTES).digest()
 
 
 def row_of(namespace: str, key: str, entry: Entry) -> Row:
-    """Return the entry as a row, compressing its body unless a zstd form is there already (0.5 ms for 240 kB).
+    """Return the entry as a row. Compresses its body unless the entry has its zstd form already (0.5 ms for 240 kB).
 
     Raises ValueError if the entry cannot be stored: a key that is not valid Unicode, or a time that is not a finite number.
     """
@@ -74,7 +76,7 @@ def row_of(namespace: str, key: str, entry: Entry) -> Row:
     namespace.encode()
     key.encode()
     blob = entry.encoded.get(Coding.ZSTD) or zstd.compress(entry.body, LEVEL)
-    # As SQLite hands them back: a REAL, never -0.0.
+    # As SQLite returns it: a float, never -0.0.
     sent_at_s = float(entry.sent_at_s) + 0.0
     digest = (PURGED if entry.purged else b"") + (SCANT if entry.scant else b"") + entry.digest.encode()
     fields = (namespace, key, sent_at_s, digest, len(entry.body), hash_of(blob))
@@ -91,9 +93,9 @@ def row_of(namespace: str, key: str, entry: Entry) -> Row:
 
 
 def verify(row: Row, *, not_after_s: float) -> None:
-    """Raise DamagedRowError unless everything but the body is what was put; after this the row's fields may be relied on.
+    """Raise DamagedRowError unless everything except the body is what was put, and was sent by `not_after_s` (wall time).
 
-    Nor may it have been sent after `not_after_s` (wall time).
+    After this, all fields but `blob` may be relied on.
     """
     if row.seal != seal_of(row.namespace, row.key, row.sent_at_s, row.digest, row.body_bytes, row.blob_hash):
         raise DamagedRowError("the row does not match its checksum")
@@ -102,10 +104,10 @@ def verify(row: Row, *, not_after_s: float) -> None:
 
 
 def entry_of(row: Row) -> Entry:
-    """Return the entry of a verified row, its body decompressed and its zstd form kept.
+    """Return the entry of a verified row, with its body decompressed and its zstd form kept.
 
-    Raises DamagedRowError if the compressed body is not what was put, or is not exactly `body_bytes` long when
-    decompressed; never decompresses more than one byte beyond that.
+    Raises DamagedRowError if the compressed body is not what was put, or if the decompressed one is not exactly `body_bytes`
+    long. Decompresses one byte more than that at most.
     """
     if hash_of(row.blob) != row.blob_hash:
         raise DamagedRowError("the body does not match its checksum")
@@ -122,7 +124,7 @@ def _decompress(blob: bytes, body_bytes: int) -> bytes:
     parts: list[bytes] = []
     missing, given = body_bytes + 1, blob
     try:
-        # In parts: whatever comes at once is put together while the interpreter's lock is held.
+        # In parts of 1 MiB: the decompressor joins what it returns while it holds the interpreter's lock.
         while missing and not decompressor.eof and (part := decompressor.decompress(given, min(missing, _PART_BYTES))):
             parts.append(part)
             missing -= len(part)

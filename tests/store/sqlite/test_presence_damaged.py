@@ -9,9 +9,10 @@ from typing import Any
 import aiosqlite
 import pytest
 
-from proxy.store import SqliteStore, schema
-from proxy.store import presence as module
-from proxy.store.connections import run
+from proxy.store import SqliteStore
+from proxy.store.sqlite import presence as module
+from proxy.store.sqlite import schema
+from proxy.store.sqlite.connections import run
 from tests.store.support import database, edit, entry, learning, opened, same, until
 
 PAGE = 4096

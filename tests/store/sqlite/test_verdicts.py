@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from proxy.errors import StoreError
-from proxy.store.faults import DiskFault, DiskFaultKind, MovedError, Remedy, Trouble, fault_of
-from proxy.store.files import TooManySetAsideError
+from proxy.store.sqlite.faults import DiskFault, DiskFaultKind, MovedError, Remedy, Trouble, fault_of
+from proxy.store.sqlite.files import TooManySetAsideError
 from tests.store.support import ManualClock
 
 PATH = Path("/cache/answers.sqlite")

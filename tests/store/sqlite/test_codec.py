@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from proxy.core.freshness.entry import Coding
-from proxy.store.codec import DamagedRowError, Row, entry_of, hash_of, row_of, seal_of, verify
+from proxy.store.sqlite.codec import DamagedRowError, Row, entry_of, hash_of, row_of, seal_of, verify
 from tests.store.support import NOW_S, entry, noise
 
 if sys.version_info >= (3, 14):
