@@ -57,9 +57,9 @@ class Statuses:
     ) -> None:
         """See to it that what is known of a run is at most `KnownRuns.status_s` old, as far as the upstream tells.
 
-        It may take as long as a cool-down lasts. A caller may be cancelled meanwhile: what is under way is learned all the same.
-        `urgent`, `client`, `deadline_s` are as in Need, for calls that are begun here, not for those that others have begun.
-        Never raises UpstreamError.
+        It may take as long as a cool-down lasts. A caller may be cancelled meanwhile: what is under way is learned all the
+        same. `urgent`, `client`, `deadline_s` are as in Need, for calls that are begun here, not for those that others have
+        begun. Never raises UpstreamError.
         """
         if not project:
             # The upstream refuses to list it.

@@ -1,7 +1,7 @@
 """Extents in the cache file: the windows of a selection written and read, as packs of rows (`core.series.packs`).
 
-A head lists the packs of a selection. A pack is never written again, and is taken away when no head lists it any more. Heads and
-packs are entries of the store, so that its bounds, checksums and repairs hold for them too.
+A head lists the packs of a selection. A pack is never written again, and is taken away when no head lists it any more. Heads
+and packs are entries of the store, so that its bounds, checksums and repairs hold for them too.
 """
 
 import asyncio
