@@ -111,7 +111,10 @@ class Shelves:
         ]
 
     async def load(self, tenant: Tenant, selections: Iterable[MetricsQuery]) -> list[Extents]:
-        """Return the windows of some selections. Where memory has none, they are read from the disk and kept if there is room."""
+        """Return the windows of some selections.
+
+        Where memory has none, they are read from the disk, and kept if there is room.
+        """
         namespace, missing = tenant.namespace, self.missing(tenant, selections)
         if begun := [selection for selection in missing if (namespace, selection) not in self._loading]:
             task = asyncio.get_running_loop().create_task(self._load(tenant, namespace, begun), name="shelves.load")
