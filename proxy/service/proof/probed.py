@@ -1,4 +1,4 @@
-"""What an answer's probes prove of it. `core.proof.wholeness` says why; `service.proof.proving` asks the probes."""
+"""What an answer's probes prove of it. `core.proof.probes` says why; `service.proof.proving` asks the probes."""
 
 from bisect import bisect_left
 from collections.abc import Collection, Iterable, Sequence

@@ -1,6 +1,6 @@
 """Answers of the upstream taken apart, and proven whole before anything is computed from them.
 
-`core.proof.wholeness` has the theory.
+`core.proof` has the theory.
 
 What the upstream has sent lately proves most answers without another request (`core.proof.limits`). Others are proven by
 probes: the same question with a smaller limit. Where rows came between the answer and its probes, the end of the series is
