@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from proxy.core.raised import drop_frames, unraised
+from proxy.core.kept_errors import drop_frames, unraised
 from proxy.errors import ProxyError
 
 K = TypeVar("K")

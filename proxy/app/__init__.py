@@ -37,8 +37,8 @@ from proxy.upstream.credential import Credential
 from proxy.upstream.exchange import Exchange
 from proxy.upstream.pool import open_session
 from proxy.upstream.turnstile import Turnstile
-from proxy.web.opening import open_web
-from proxy.web.pages.gauges import (
+from proxy.web.assembly import open_web
+from proxy.web.pages.metrics import (
     expose_knowledge,
     expose_log,
     expose_proof,

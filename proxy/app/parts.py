@@ -16,7 +16,7 @@ from proxy.service.tenancy import Tenancy
 from proxy.store.tiers import TieredStore
 from proxy.upstream.client import Upstream
 from proxy.upstream.turnstile import Turnstile
-from proxy.web.opening import Web
+from proxy.web.assembly import Web
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

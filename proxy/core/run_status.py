@@ -28,7 +28,7 @@ from enum import StrEnum
 
 import msgspec
 
-from proxy.core.surrogates import read_json
+from proxy.core.lone_surrogates import read_json
 
 PAGE_ROWS = 200
 _MOST_PAGES = 50

@@ -5,7 +5,8 @@ From the top, each importing only what is below it:
 - `answering` answers a query for a token; `purging` takes away what is known, everywhere at once.
 - `access` says which tokens are good, and what they may see.
 - `reader` has a query looked up (`lookup`) and decides; `executor` then serves, fetches or refreshes; `answer` is the outcome.
-- `series` computes answers about metrics from what other queries brought, and asks the upstream so that it can.
+- `series` computes answers about metrics from what other queries brought, and asks the upstream so that it can. Its `asking` is
+  the way of every query that needs the upstream.
 - `proof` says whether answers may be computed from what the upstream said.
 - `knowledge` is what is known of series; `statuses` learns which runs have ended.
 - `fetching` asks the upstream, in a single flight for all who ask the same at the same time.

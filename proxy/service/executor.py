@@ -66,7 +66,7 @@ class Executor:
             case Plan.SERVE_STALE:
                 return self._serve(wanted, in_hand, stale=failed.error.code if failed is not None else "cool-down")
             case Plan.FETCH_BRIEFLY:
-                # A query whose turn would not come in time needn't stand in the line.
+                # With an answer in hand the call goes as a refresh. If its turn comes too late anyway, nobody waits for it.
                 if self._upstream.wait_s(Priority.REFRESH) > self._stale_wait_s:
                     return self._serve_and_refresh(wanted, in_hand, "upstream-queue")
                 return await self._fetch_briefly(wanted, in_hand)
@@ -101,6 +101,7 @@ class Executor:
         """Fetch, and fall back on the entry in hand where that fails or takes longer than `stale_wait_s`."""
         try:
             async with asyncio.timeout(self._stale_wait_s):
+                # The entry is fresh after all if the run has ended: its answers live longer.
                 if in_hand.entry is not None and await self._refresher.has_ended(wanted, in_hand.entry):
                     return self._serve(wanted, in_hand)
                 return await self._fetch(wanted, in_hand.verdict)
@@ -111,12 +112,13 @@ class Executor:
                 raise
             return self._serve(wanted, in_hand, stale=exc.code)
         if not self._is_usable(wanted, in_hand):
+            # There is nothing to fall back on any more: the client waits for the call.
             return await self._fetch(replace(wanted, need=replace(wanted.need, urgent=True)), in_hand.verdict)
-        # The call is still under way: somebody must be there to take its answer apart.
+        # The call goes on. The refresh joins it, so that its answer is taken apart.
         return self._serve_and_refresh(wanted, in_hand, "upstream-slow")
 
     def _is_usable(self, wanted: WantedAnswer, in_hand: InHand) -> bool:
-        """Tell whether the entry in hand may still be handed out: it may have grown too old, or the key have been refused."""
+        """Tell whether the entry in hand may still be handed out. It may be too old by now, or the key may have been refused."""
         if in_hand.entry is None:
             return False
         verdict = self._lifetimes.judge(in_hand.entry, wanted.query, wanted.tenant)

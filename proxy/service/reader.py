@@ -19,7 +19,7 @@ from proxy.upstream.client import Upstream
 
 
 class Reader:
-    """Answers queries from what there is, and from the upstream."""
+    """Decides how a query is answered; the executor does it."""
 
     def __init__(
         self,
@@ -69,6 +69,7 @@ class Reader:
         )
         if plan is Plan.SERVE and entry is not None:
             return hit(tenant, entry, lifetimes, self._clock.now_s(), made=found.made)
+        # Where the key is refused, that is the reason to tell, not what failed before.
         if plan is Plan.FETCH and failed is not None and condition is not Condition.KEY_REFUSED:
             raise failed.to_raise()
         need = Need(
@@ -99,6 +100,6 @@ class Reader:
         )
 
     def _condition(self, failed: Failure | None) -> Condition:
-        """Return the upstream's condition; a query that failed a moment ago lets it rest, as a cool-down does."""
+        """Return the upstream's condition; for a query that failed a moment ago it counts as resting."""
         condition = self._upstream.condition()
         return Condition.RESTING if condition is Condition.OPEN and failed is not None else condition

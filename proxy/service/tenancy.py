@@ -14,7 +14,7 @@ import structlog
 
 from proxy.core.budget.line import Priority
 from proxy.core.freshness.namespace import fingerprint_namespace, organization_namespace
-from proxy.core.surrogates import STAND_IN, read_json
+from proxy.core.lone_surrogates import STAND_IN, read_json
 from proxy.errors import UpstreamError
 from proxy.store.tiers import TieredStore
 from proxy.upstream.client import Upstream

@@ -12,8 +12,8 @@ from proxy.config.model import UpstreamSettings
 from proxy.core.budget import CallEnd, Priority, Ticket
 from proxy.core.freshness.plan import Condition
 from proxy.core.http.retry_after import LEAST_S, read_retry_after
+from proxy.core.kept_errors import drop_frames
 from proxy.core.pieces import Work, pieces
-from proxy.core.raised import drop_frames
 from proxy.errors import (
     AnswerTooLarge,
     KeyRefused,

@@ -6,7 +6,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from proxy.core.surrogates import read_json
+from proxy.core.lone_surrogates import read_json
 from proxy.errors import KeyRefused, UpstreamError, UpstreamFailed
 from proxy.upstream.refusal import KEY_REFUSED
 

@@ -12,7 +12,7 @@ from proxy.web.gate.access_headers import AccessHeaders
 from proxy.web.gate.guard import Guard
 from proxy.web.reading.demands import DemandReader
 from proxy.web.reading.fields import joined
-from proxy.web.reply.answer import respond
+from proxy.web.reply.response import respond
 from proxy.web.shortcut.fast import FastPath
 
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.core.pieces import Work, finished, pieces
-from proxy.core.question.document import check_metrics, check_raw
+from proxy.core.question.shapes import check_metrics, check_raw
 from proxy.core.series import answers, recipes
 from proxy.core.series.answers import split
 from proxy.core.series.extents import Extents
@@ -185,7 +185,7 @@ def test_small_pieces_all_the_way() -> None:
     ],
 )
 def test_rows_that_are_not_documented(fields: dict[str, Any]) -> None:
-    """Where what is taken apart has to have the documented shape, it has it as `core.question.document` says."""
+    """Where what is taken apart has to have the documented shape, it has it as `core.question.shapes` says."""
     all_fields = {"logName": "a", "logGroup": "", "value": 1, "time": "t", "step": 1, **fields}
     right = printed({"metrics": [{"logName": "a", "logGroup": "", "value": 1.5, "time": "t", "step": 1}]})
     wrong = printed({"metrics": [{name: value for name, value in all_fields.items() if value is not ...}]})

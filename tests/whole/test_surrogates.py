@@ -6,7 +6,7 @@ from urllib.parse import parse_qsl
 import pytest
 from aiohttp import web
 
-from proxy.core.question.document import Check
+from proxy.core.question.shapes import Check
 from proxy.service.tenancy import VALIDATE_TARGET
 from tests.support.oracle import OracleRow, permitted
 from tests.support.oracle_upstream import OracleUpstream, asked_of, right, row, series_world, target

@@ -15,7 +15,7 @@ from typing import assert_never
 
 from proxy.core.question.query import Query, question
 from proxy.core.question.routes import DETAILS, DETAILS_BY_DISPLAY_ID
-from proxy.core.question.scope import Scope
+from proxy.core.question.subject import Subject
 
 # This proxy's tokens begin with it, by which people and scanners for secrets tell them from the upstream's keys.
 BEARER_PREFIX = "ppt_"
@@ -70,19 +70,19 @@ def may_ask(grant: Grant, query: Query) -> Access:
     # A parameter that only the upstream understands might reach beyond the project.
     if query.forwarded:
         return Access.REFUSED
-    match query.route.scope:
-        case Scope.RUN:
+    match query.route.subject:
+        case Subject.RUN:
             return Access.BY_RUN
-        case Scope.PROJECTS:
+        case Subject.PROJECTS:
             return Access.FILTERED
-        case Scope.NAMED:
+        case Subject.NAMED:
             project = query.values.get("projectName")
             spans = any(parameter.spans and parameter.name in query.values for parameter in query.route.parameters)
             if project is None or spans:
                 return Access.REFUSED
             return Access.GRANTED if project in grant.projects else Access.UNKNOWN
         case _:
-            assert_never(query.route.scope)
+            assert_never(query.route.subject)
 
 
 def run_details(query: Query) -> Query:

@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 import msgspec
 
-from proxy.core.surrogates import read_json, without_surrogates
+from proxy.core.lone_surrogates import read_json, without_surrogates
 
 
 class _Projects(msgspec.Struct):

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import msgspec
 
+from proxy.core.lone_surrogates import read_json
 from proxy.core.question.ecmascript import WHITESPACE, to_number
 from proxy.core.question.form import shown
 from proxy.core.question.parameters import FIRST_UNPRINTABLE, Schema
-from proxy.core.surrogates import read_json
 
 _anything = msgspec.json.Decoder()
 _STRING_OR_SPACE = re.compile(r'"(?:[^"\\]|\\.)*"|[ \t\n\r]+', re.DOTALL)

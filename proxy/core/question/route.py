@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from proxy.core.question.keeping import Keeping
 from proxy.core.question.parameters import Parameter
-from proxy.core.question.scope import Scope
+from proxy.core.question.subject import Subject
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +22,7 @@ class Route:
     empty list, or one that is shorter than the one before it, is fresh for freshness.running_s at most.
     `max_age_s`: no older answer is served, whatever the configuration and the upstream's state.
     `keeping`: where answers may be kept.
-    `scope`: what answers are about, by which a token that is limited to projects is judged.
+    `subject`: what answers are about, by which a token that is limited to projects is judged.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Route:
     max_age_s: float = math.inf
     keeping: Keeping = Keeping.DISK
     segment: Parameter | None = None
-    scope: Scope = Scope.NAMED
+    subject: Subject = Subject.NAMED
 
     def __post_init__(self) -> None:
         if (self.segment is None) != ("{" not in self.path) or "{" in self.stem:

@@ -7,7 +7,10 @@ and `/openapi.json` follow from it.
 import re
 
 from proxy.core.question.compound import Json, NameSet, RunIds
-from proxy.core.question.document import (
+from proxy.core.question.keeping import Keeping
+from proxy.core.question.parameters import Choice, Flag, Parameter, Text, Unread, WholeNumber
+from proxy.core.question.route import Route
+from proxy.core.question.shapes import (
     check_details,
     check_files,
     check_history,
@@ -20,10 +23,7 @@ from proxy.core.question.document import (
     check_runs,
     check_statistics,
 )
-from proxy.core.question.keeping import Keeping
-from proxy.core.question.parameters import Choice, Flag, Parameter, Text, Unread, WholeNumber
-from proxy.core.question.route import Route
-from proxy.core.question.scope import Scope
+from proxy.core.question.subject import Subject
 
 DEFAULT_LIMIT = 2000
 MAX_LIMIT = 10_000
@@ -89,7 +89,7 @@ PROJECTS = Route(
     parameters=(),
     check=check_projects,
     fresh_s=30.0,
-    scope=Scope.PROJECTS,
+    subject=Subject.PROJECTS,
 )
 DETAILS = Route(
     name="details",
@@ -98,7 +98,7 @@ DETAILS = Route(
     summary="A run by its number, whatever its project",
     parameters=(Parameter(name="projectName", kind=Unread()),),
     check=check_details,
-    scope=Scope.RUN,
+    subject=Subject.RUN,
 )
 DETAILS_BY_DISPLAY_ID = Route(
     name="details_by_display_id",
@@ -202,7 +202,7 @@ STATUS_HISTORY = Route(
     parameters=(_RUN_LOOKED_FOR,),
     check=check_history,
     fresh_s=15.0,
-    scope=Scope.RUN,
+    subject=Subject.RUN,
 )
 
 ROUTES: tuple[Route, ...] = (

@@ -9,11 +9,11 @@ from typing import Any
 
 import msgspec
 
+from proxy.core.lone_surrogates import LoneSurrogates, without_surrogates
 from proxy.core.pieces import Work, finished, pieces
 from proxy.core.series.extents import PREFIX, SUFFIX, Extent, Extents, Known, Shape
 from proxy.core.series.metrics_query import FIRST_INEXACT, MetricsQuery
 from proxy.core.series.sampling import is_complete
-from proxy.core.surrogates import LoneSurrogates, without_surrogates
 
 # The upstream prints this for bytes that aren't UTF-8. Names and groups that differ in such bytes look alike here.
 _UNREADABLE = "\ufffd"
@@ -88,7 +88,7 @@ def splitting(
 ) -> Work[Extents]:
     """Take an answer apart as `split` does, piece by piece.
 
-    `documented`: rows must also have the shape that `core.question.document` demands, so that no other check is needed; a row
+    `documented`: rows must also have the shape that `core.question.shapes` demands, so that no other check is needed; a row
     without it raises ValueError. Of a field that is there twice the last one counts, as with readers of JSON.
     """
     by_name: dict[str, Extent] = {}

@@ -13,7 +13,7 @@ from proxy.core.access.grants import Access, Grant, may_ask, run_details, tells_
 from proxy.core.access.projects import only_projects
 from proxy.core.freshness.entry import Entry, digest_of
 from proxy.core.question.query import Query
-from proxy.core.question.scope import Scope
+from proxy.core.question.subject import Subject
 from proxy.errors import NotFound, ScopeRefused
 from proxy.service.access.run_owners import RunOwners, belongs
 from proxy.service.answer import Answer
@@ -73,7 +73,7 @@ class Scopes:
             raise NotFound(_UNKNOWN)
         if tells_project(query):
             self._check_project(grant.projects, query, answer)
-        if query.route.scope is Scope.PROJECTS and entry.status == _OK:
+        if query.route.subject is Subject.PROJECTS and entry.status == _OK:
             return replace(answer, entry=self._only(grant, grant.projects, entry))
         return answer
 
@@ -87,7 +87,7 @@ class Scopes:
 
         Of the upstream's 4xx only a 400, which is about the query itself, may be seen. Raises NotFound.
         """
-        if query.route.scope is Scope.RUN:
+        if query.route.subject is Subject.RUN:
             self._owners.note(CallKey(answer.tenant.fingerprint, query.target), answer.entry)
         if answer.entry.status != _BAD_REQUEST and not belongs(answer.entry, projects):
             raise NotFound(_UNKNOWN)

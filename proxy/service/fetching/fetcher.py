@@ -50,12 +50,12 @@ _Flight = Flight[_Call, Fetched]
 
 
 def _serves(flight: _Flight, need: Need) -> bool:
-    """Tell whether a flight brings what a caller needs: it may have begun too early, or accept less than the caller would."""
+    """Tell whether a flight brings what a caller needs: it may have begun too early, or be bounded where the caller isn't."""
     return flight.started_s >= need.not_before_s and (flight.call.first.bounds is None or need.bounds is not None)
 
 
 class Fetcher:
-    """The only way from the service to the upstream."""
+    """Fetches answers for whoever serves a client. (Proofs, witnesses and the tenancy ask the upstream themselves.)"""
 
     def __init__(self, upstream: Upstream, results: CallResults, clock: Clock) -> None:
         self._upstream = upstream
@@ -91,10 +91,10 @@ class Fetcher:
             else:
                 self._join(flight.call, need)
             fetched = await self._wait(key, flight)
-            # A flight can bring the entry of the flight before it: new enough for its first caller, but not for every one.
+            # A flight may return what an earlier one stored. That suits its first caller, but not a later one who needs more.
             if fetched.called or fetched.entry.sent_at_s >= need.not_before_s:
                 return fetched, joined
-            # As long as it is there it would be joined again and again.
+            # Such a caller begins another flight, once this one is gone.
             await flight.ended()
 
     def refresh(self, tenant: Tenant, query: Query, need: Need) -> None:
@@ -118,7 +118,7 @@ class Fetcher:
     def purge(self, purge: Purge) -> None:
         """Let nobody join the calls that a purge takes: queries that come now begin later ones."""
         for key, flight in self._flights.under_way():
-            # A call that hasn't been sent yet brings what there is after the purge.
+            # A call that hasn't been sent yet asks after the purge, so that its answer is good.
             if not self._upstream.is_unsent(flight.call.ticket) and purge.takes(key.target):
                 self._flights.detach(key, flight)
 

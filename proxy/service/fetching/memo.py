@@ -7,7 +7,7 @@ from cachetools import TTLCache
 from proxy.clock import Clock
 from proxy.core.freshness.entry import Entry
 from proxy.core.freshness.purge import Purge
-from proxy.core.raised import unraised
+from proxy.core.kept_errors import unraised
 from proxy.errors import UpstreamError
 from proxy.service.fetching.call_key import CallKey
 

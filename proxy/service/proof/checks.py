@@ -18,10 +18,10 @@ from dataclasses import replace
 import structlog
 
 from proxy.clock import Clock
+from proxy.core.lone_surrogates import LoneSurrogates
 from proxy.core.series.extents import Extents
 from proxy.core.series.metrics_query import MetricsQuery
 from proxy.core.series.recipes import Computed
-from proxy.core.surrogates import LoneSurrogates
 from proxy.errors import UpstreamError
 from proxy.service.knowledge.shelves import Shelves
 from proxy.service.proof.comparing import LEAST_ROWS, Comparer, Culprit, Finding, TellsNothing, answered

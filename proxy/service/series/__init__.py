@@ -3,8 +3,8 @@
 In this room a *question* is a `MetricsQuery`: what a query about metrics asks for.
 
 - `computer` computes answers from what is known.
-- `asking` chooses how to obtain any other answer: by `updating`, by `widening`, or by the query as it came. `wanted` has what
-  goes in and what comes out.
+- `asking` chooses how to obtain any other answer, of other routes, too: by `updating`, by `widening`, or by the query as it
+  came. `wanted` has what goes in and what comes out.
 - `updating` answers by a delta. `deltas` asks for what is new, and `delta_planner` says what that is.
 - `widening` asks a wider question. `widening_policy` chooses it, by what `interest` and `run_sizes` have found out.
 - `assembling` puts long series together.

@@ -1,11 +1,13 @@
-"""How an answer is obtained: by a delta, by a wider query, or by the query as it came.
+"""How any answer is obtained that isn't in hand.
 
-These are tried in this order:
+A query that isn't about series is asked as it came. For one that is, these are tried in this order:
 
-1. A delta brings up to date what is known of a live run's series, for everything that is being watched at once
+1. How many series the run has is learned, where that would help (`service.series.run_sizes`).
+2. What other queries have brought meanwhile may do (`service.series.computer`).
+3. A delta brings up to date what is known of a live run's series, for everything that is being watched at once
    (`service.series.updating`).
-2. A wider question is asked, which holds this one and probably the next ones (`service.series.widening`).
-3. The query is asked as it came. Where many of those are about one long series, the series is put together
+4. A wider question is asked, which holds this one and probably the next ones (`service.series.widening`).
+5. The query is asked as it came, and counted: a long series that many such queries are about is put together in the background
    (`service.series.assembling`).
 """
 
@@ -70,7 +72,8 @@ class Asker:
         except (UpstreamBusy, KeyRefused):
             raise
         except UpstreamError as exc:
-            # The query fails for as long as this is remembered. After that another way is tried.
+            # What failed was another question. This query fails as well for as long as that is remembered, so that the next
+            # way isn't tried at once.
             self._memo.remember(CallKey(wanted.tenant.fingerprint, wanted.query.target), exc)
             raise
 

@@ -10,10 +10,10 @@ import msgspec
 from proxy.clock import Clock
 from proxy.core.access.projects import project_of
 from proxy.core.freshness.entry import Entry
+from proxy.core.lone_surrogates import read_json
 from proxy.core.question.query import Query, question
 from proxy.core.question.routes import DETAILS
 from proxy.core.series.metrics_query import MetricsQuery
-from proxy.core.surrogates import read_json
 from proxy.errors import KeyRefused, UpstreamBusy, UpstreamError
 from proxy.service.fetching.fetcher import Fetcher
 from proxy.service.fetching.need import Fetched

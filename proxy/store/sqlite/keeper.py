@@ -15,7 +15,7 @@ from pathlib import Path
 import structlog
 
 from proxy.clock import Clock
-from proxy.core.raised import drop_frames
+from proxy.core.kept_errors import drop_frames
 from proxy.errors import StoreError
 from proxy.store.counters import StoreCounters, StoreSizes
 from proxy.store.sqlite import files

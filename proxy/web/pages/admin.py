@@ -15,9 +15,9 @@ from aiohttp import web
 
 from proxy.clock import Clock
 from proxy.core.freshness.purge import Purge
+from proxy.core.lone_surrogates import STAND_IN, read_json
 from proxy.core.question.form import shown
 from proxy.core.question.routes import METRICS
-from proxy.core.surrogates import STAND_IN, read_json
 from proxy.errors import BadQuery, BadRequest, Fault, MethodNotAllowed, NotFound, NotJson, OriginRefused
 from proxy.service.purging import Purging
 from proxy.telemetry import Usage

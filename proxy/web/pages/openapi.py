@@ -33,8 +33,8 @@ from proxy.errors import (
     WrongHost,
 )
 from proxy.web.gate.access_headers import AccessHeaders
-from proxy.web.reply.answer import CACHE_CONTROL
 from proxy.web.reply.problem import CONTENT_TYPE
+from proxy.web.reply.response import CACHE_CONTROL
 
 PATH = "/openapi.json"
 _ERRORS: tuple[type[ProxyError], ...] = (

@@ -7,7 +7,7 @@ from proxy.core.access.projects import only_projects, project_of
 from proxy.core.question.query import Query, read_query
 from proxy.core.question.route import RouteTable
 from proxy.core.question.routes import ROUTES
-from proxy.core.question.scope import Scope
+from proxy.core.question.subject import Subject
 
 OURS = Grant(name="t", projects=frozenset({"ours", "also ours"}))
 NOTHING = Grant(name="n", projects=frozenset())
@@ -90,9 +90,9 @@ def test_every_route_is_judged() -> None:
     """A row that says nothing is judged by projectName, and those that can't be say otherwise."""
     for route in ROUTES:
         named = any(parameter.name == "projectName" for parameter in route.parameters)
-        assert named or route.scope is not Scope.NAMED
-    assert {route.name for route in ROUTES if route.scope is Scope.RUN} == {"details", "status_history"}
-    assert {route.name for route in ROUTES if route.scope is Scope.PROJECTS} == {"projects"}
+        assert named or route.subject is not Subject.NAMED
+    assert {route.name for route in ROUTES if route.subject is Subject.RUN} == {"details", "status_history"}
+    assert {route.name for route in ROUTES if route.subject is Subject.PROJECTS} == {"projects"}
 
 
 def test_whose_a_run_is() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from proxy.clock import SystemClock
-from proxy.core.raised import drop_frames
+from proxy.core.kept_errors import drop_frames
 from proxy.errors import UpstreamFailed
 from proxy.service.fetching.call_key import CallKey
 from proxy.service.fetching.memo import Failure, Memo

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import msgspec
 
-from proxy.core.surrogates import read_json
+from proxy.core.lone_surrogates import read_json
 
 
 # Rows cannot be part of a circle. Untracked (gc=False), thousands of them don't set off the garbage collector (up to 40 ms).

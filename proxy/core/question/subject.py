@@ -3,7 +3,7 @@
 from enum import Enum
 
 
-class Scope(Enum):
+class Subject(Enum):
     """What the answers of a route are about."""
 
     NAMED = "named"

@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.core.access.projects import only_projects, project_of
-from proxy.core.question import document
-from proxy.core.question.document import Check
+from proxy.core.lone_surrogates import read_json, without_surrogates
+from proxy.core.question import shapes
+from proxy.core.question.shapes import Check
 from proxy.core.run_status import read_ended, read_page
 from proxy.core.series.answers import split
 from proxy.core.series.metrics_query import MetricsQuery
-from proxy.core.surrogates import read_json, without_surrogates
 from tests.support.surrogates import BODIES, LONE, ROW
 
 _anything = msgspec.json.Decoder(Any)
@@ -112,6 +112,6 @@ def test_nothing_is_computed_from_them(place: int) -> None:
     texts = ["a", "", "", "2026-01-01 00:00:00.000"]
     texts[place] += LONE
     body = ('{"metrics":[' + ROW % tuple(texts) + "]}").encode()
-    document.check_metrics(body)
+    shapes.check_metrics(body)
     with pytest.raises(ValueError, match="surrogate"):
         split(body, MetricsQuery(run="1", project="p", name=None, group=None, limit=10_000, first=0, last=None), sent_at_s=0.0)

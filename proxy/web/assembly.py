@@ -25,8 +25,8 @@ from proxy.web.gate.limits import ClientLimits
 from proxy.web.handler import Handler
 from proxy.web.intake import Intake
 from proxy.web.pages.admin import Admin
-from proxy.web.pages.gauges import expose_clients
 from proxy.web.pages.health import Health, Section
+from proxy.web.pages.metrics import expose_clients
 from proxy.web.pages.openapi import OpenApi
 from proxy.web.questions import Questions
 from proxy.web.reading.demands import DemandReader

@@ -5,7 +5,7 @@ import weakref
 
 import pytest
 
-from proxy.core.raised import drop_frames, unraised
+from proxy.core.kept_errors import drop_frames, unraised
 from proxy.errors import (
     BadQuery,
     ClientLimited,

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from proxy.core.question.document import check_metrics
+from proxy.core.question.shapes import check_metrics
 
 ROW = {"logName": "loss", "logGroup": "", "value": 1, "valueFlag": "", "time": "2026-01-01 00:00:00.000", "step": 1}
 
