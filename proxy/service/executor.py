@@ -118,7 +118,7 @@ class Executor:
         return self._serve_and_refresh(wanted, in_hand, "upstream-slow")
 
     def _is_usable(self, wanted: WantedAnswer, in_hand: InHand) -> bool:
-        """Tell whether the entry in hand may still be handed out. It may be too old by now, or the key may have been refused."""
+        """Tell whether the entry in hand may still be handed out: it may be too old by now, or the key may be refused."""
         if in_hand.entry is None:
             return False
         verdict = self._lifetimes.judge(in_hand.entry, wanted.query, wanted.tenant)
