@@ -1,4 +1,4 @@
-"""The time, as everything in the proxy is told it. Tests bring a clock of their own."""
+"""The clock that every part of the proxy reads the time from. Tests have clocks of their own."""
 
 import time
 from typing import Protocol
@@ -8,18 +8,18 @@ class Clock(Protocol):
     """Where the time comes from."""
 
     def now_s(self) -> float:
-        """Wall time in seconds since the epoch; never earlier than what it said before."""
+        """Return the wall time in seconds since the epoch, never less than at an earlier call."""
 
     def monotonic_s(self) -> float:
-        """Seconds since some fixed moment, for measuring."""
+        """Return the seconds since some fixed moment, for measuring."""
 
 
 class SystemClock:
     """The machine's clock, kept from stepping backwards while the process runs.
 
-    Ages are differences of wall times. If the machine's clock were set back by an hour, every entry would seem an hour
-    younger than it is and be served as fresh. So after such a step the time goes on from where it was, at its own pace, until
-    the machine's clock has caught up; a step forwards is followed, and makes entries expire early at worst.
+    Ages are differences of wall times. After the machine's clock was set back by an hour, every entry would seem an hour
+    younger than it is, and be served as fresh. So after such a step the time goes on from where it was, at its own pace, until
+    the machine's clock has caught up. A step forwards is followed; at worst it makes entries expire early.
     """
 
     def __init__(self) -> None:

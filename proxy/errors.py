@@ -1,4 +1,4 @@
-"""Everything that can go wrong with a request, with the code and the HTTP status that a client sees.
+"""Everything that can go wrong with a request, with the HTTP status that a client sees.
 
     ProxyError
     ├── BadRequest                  400  the request itself is faulty; nothing was asked upstream
@@ -31,14 +31,14 @@
     StoreError                           the SQLite file cannot be used now; never fails a request
 
 Each error is raised where it is noticed, translated once from the library's own (`raise … from exc`), and turned into an
-`application/problem+json` document in one place, `proxy.web.reply.problem`. Messages may be shown to clients: no secrets in
-them.
+`application/problem+json` document in one place, `proxy.web.reply.problem`. Clients may see the messages, so they hold no
+secrets.
 """
 
 from dataclasses import dataclass
 from typing import ClassVar
 
-# More than any route has parameters.
+# Faults that are named at most: more than any route has parameters.
 _MOST_NAMED = 20
 
 
@@ -80,7 +80,7 @@ class BadQuery(BadRequest):
     title = "Bad query"
 
     def __init__(self, faults: tuple[Fault, ...]) -> None:
-        """Name the first of them: a query can hold thousands, each many times as long here and in the log as it was there."""
+        """Only the first faults are named: a query can hold thousands, and each message is longer than the parameter."""
         named = faults[:_MOST_NAMED]
         told = [f"{fault.parameter}: {fault.message}".removeprefix(": ") for fault in named]
         super().__init__("; ".join(told if len(named) == len(faults) else [*told, f"and {len(faults) - len(named)} more"]))
@@ -88,7 +88,7 @@ class BadQuery(BadRequest):
 
 
 class Unauthorized(BadRequest):
-    """A request without a token where one is needed, or with one that isn't good; `given` tells the two apart."""
+    """A request without a token where one is needed, or with an invalid one; `given` tells the two apart."""
 
     code = "unauthorized"
     status = 401
@@ -108,7 +108,7 @@ class OriginRefused(BadRequest):
 
 
 class AdminRefused(BadRequest):
-    """Managing the proxy without an admin token or, where there are no tokens, from another machine or another page."""
+    """A request to manage the proxy without an admin token or, where there are no tokens, from another machine or page."""
 
     code = "admin-refused"
     status = 403
@@ -168,7 +168,7 @@ class QueryTooLong(BadRequest):
 
 
 class NotJson(BadRequest):
-    """A request that changes something without saying that its body is JSON: browsers let any page send such ones."""
+    """A request to change something whose body isn't said to be JSON: browsers let any page send such requests."""
 
     code = "not-json"
     status = 415
@@ -184,9 +184,9 @@ class WrongHost(BadRequest):
 
 
 class ClientLimited(ProxyError):
-    """A client over its limits, which would have waited too long: come again in `retry_after_s` seconds.
+    """A client over its limits whose request would have waited too long. It may ask again in `retry_after_s` seconds.
 
-    `policy` is which one: `rate` or `concurrency`. Not a 429, since the upstream's Python client gives up on one.
+    `policy`: the limit, `rate` or `concurrency`. The status is not 429, since the upstream's Python client gives up at that.
     """
 
     code = "client-limited"
@@ -216,8 +216,8 @@ class NothingStored(ProxyError):
 class UpstreamError(ProxyError):
     """The upstream could not be made to answer.
 
-    `upstream_status` is what it said, None where it said nothing; `transient` whether the same request may well succeed the
-    next moment.
+    `upstream_status`: the status of its response, None without one. `transient`: whether the same request may succeed a moment
+    later.
     """
 
     code = "upstream-failed"
@@ -256,7 +256,7 @@ class KeyRefused(UpstreamError):
 
 
 class UpstreamBusy(UpstreamError):
-    """The upstream wants to be left alone, or more is asked of it than it takes: come again in `retry_after_s` seconds."""
+    """The upstream is in a cool-down, or the budget is used up. The client may ask again in `retry_after_s` seconds."""
 
     code = "upstream-busy"
     status = 503
@@ -276,9 +276,9 @@ class UpstreamTimeout(UpstreamError):
 
 
 class UpstreamStalled(UpstreamError):
-    """An answer of which hardly anything came within upstream.stall_s, once its head was there: the call was ended.
+    """An answer whose head came, and then hardly any of its body within upstream.stall_s: the call was ended.
 
-    No UpstreamTimeout: one of these is held against the upstream only where it had a fair share of the deadline.
+    It is no UpstreamTimeout, which is held against the upstream only where the call had a fair share of the deadline.
     """
 
     code = "upstream-stalled"

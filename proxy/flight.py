@@ -1,7 +1,7 @@
-"""Single flight: however many ask the same at the same time, the upstream is asked once.
+"""Single flight: however many requests ask the same at the same time, there is one call.
 
-A flight is a task of its own, which those who ask wait for, so that a caller who goes away harms nobody, and the first caller
-is no different from the others. Every waiter gets the same result or, of a ProxyError, one of their own that says the same.
+A flight is a task of its own, for which its waiters wait. So the first waiter is no different from the others, and one that
+goes away harms nobody. Every waiter gets the same result, or an own copy of the same ProxyError.
 """
 
 import asyncio
@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from proxy.core.raised import anew, let_go
+from proxy.core.raised import drop_frames, unraised
 from proxy.errors import ProxyError
 
 K = TypeVar("K")
@@ -19,37 +19,37 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Flight(Generic[C, T]):
-    """A call under way, and what it was begun with. `started_s`: the wall time of its beginning; what it brings is no older."""
+    """A call under way, and what it was begun with. `started_s`: when it began (wall time); its result is no older."""
 
     call: C
     started_s: float
     task: asyncio.Task[T]
 
     async def result(self) -> T:
-        """Wait for the call and return or raise what it did. Cancelling the waiter leaves the call alone."""
+        """Wait for the call, and return its result or raise its error. Cancelling the waiter leaves the call alone."""
         await self.ended()
         error = None if self.task.cancelled() else self.task.exception()
         if isinstance(error, ProxyError):
-            raise anew(error)
+            raise unraised(error)
         return self.task.result()
 
     async def ended(self) -> None:
-        """Wait until the call is over, whatever came of it."""
+        """Wait until the call has ended, whatever came of it."""
         await asyncio.wait([self.task])
 
 
 class Flights(Generic[K, C, T]):
-    """The calls under way by key: at most one for each."""
+    """The calls under way, at most one for each key."""
 
     def __init__(self, carry_out: Callable[[C], Awaitable[T]]) -> None:
-        """`carry_out` does what a call is for, and returns what it brings."""
+        """`carry_out` carries a call out and returns its result."""
         self._carry_out = carry_out
         self._flights: dict[K, Flight[C, T]] = {}
-        # Those whose key is free again, though they haven't ended yet.
+        # Calls whose key is free again, though they haven't ended yet.
         self._abandoned: set[asyncio.Task[T]] = set()
         self._closing = False
         self.landings = 0
-        """How many calls have ended: whoever sees it unchanged knows that nothing was fetched in between."""
+        """How many calls have ended. While it is unchanged, nothing was fetched."""
 
     def __len__(self) -> int:
         """Return the number of calls under way."""
@@ -60,7 +60,7 @@ class Flights(Generic[K, C, T]):
         return self._flights.get(key)
 
     def start(self, key: K, call: C, *, now_s: float) -> Flight[C, T]:
-        """Begin a call. There must be none under way for this key."""
+        """Begin a call. Raises RuntimeError where one is under way for this key, or the flights are closed."""
         if key in self._flights or self._closing:
             raise RuntimeError("a flight is under way for this key, or the flights are closed")
         flight: Flight[C, T] = Flight(call=call, started_s=now_s, task=asyncio.ensure_future(self._run(call)))
@@ -69,7 +69,7 @@ class Flights(Generic[K, C, T]):
         return flight
 
     def abandon(self, key: K, flight: Flight[C, T]) -> None:
-        """Cancel a call that nobody wants any more. From now on the key is free: nobody can join a flight that goes down."""
+        """Cancel a call that nobody wants any more. Its key is free at once, so that nobody joins a cancelled flight."""
         if self._flights.get(key) is flight:
             del self._flights[key]
             self._abandoned.add(flight.task)
@@ -77,7 +77,7 @@ class Flights(Generic[K, C, T]):
             flight.task.cancel()
 
     def detach(self, key: K, flight: Flight[C, T]) -> None:
-        """Free the key of a call that goes on for those who wait for it: whoever comes now begins another one."""
+        """Free the key of a call that goes on for its waiters: whoever asks from now on begins another call."""
         if self._flights.get(key) is flight:
             del self._flights[key]
             self._abandoned.add(flight.task)
@@ -87,7 +87,7 @@ class Flights(Generic[K, C, T]):
         return list(self._flights.items())
 
     async def aclose(self) -> None:
-        """Cancel what is under way and wait until it has ended."""
+        """Cancel the calls under way, and wait until they have ended."""
         self._closing = True
         tasks = [*self._abandoned, *(flight.task for flight in self._flights.values())]
         for task in tasks:
@@ -101,12 +101,12 @@ class Flights(Generic[K, C, T]):
         self._abandoned.discard(flight.task)
         self.landings += 1
         if not flight.task.cancelled():
-            flight.task.exception()  # retrieved, so that a failure nobody waits for any more isn't reported as forgotten
+            flight.task.exception()  # retrieved, or asyncio would report a failure that nobody waits for
 
     async def _run(self, call: C) -> T:
         try:
             return await self._carry_out(call)
         except ProxyError as exc:
-            # The task keeps it.
-            let_go(exc)
+            # The task keeps the error.
+            drop_frames(exc)
             raise

@@ -1,7 +1,7 @@
 """The metrics, named in one place (Prometheus conventions: base units, `_total` for counters).
 
-Labels are routes, outcomes, statuses and reasons: bounded vocabularies. No run, project, metric name or client is ever one,
-but the names of the proxy's own tokens, of which there are as many as its operator makes.
+Labels have bounded vocabularies: routes, outcomes, statuses and reasons, and the names of the proxy's own tokens, of which
+there are as many as its operator makes. No run, project, metric name or client is ever a label.
 """
 
 import platform
@@ -27,24 +27,24 @@ from prometheus_client.registry import Collector
 
 from proxy import __version__
 
-# The times at which counters began would double what is scraped, and nobody asks for them.
+# The times at which counters began would double what is scraped, and nobody needs them.
 disable_created_metrics()  # type: ignore[no-untyped-call]  # the library has no types there
 _FAST_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25)
-# As the exposition names them, cumulative.
+# The upper bounds of the buckets, as the exposition names them.
 _BOUNDS = (*(str(float(bound)) for bound in _FAST_S), "+Inf")
 _SLOW_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25)
 
-# Names of tokens that were made and revoked while the process runs; what goes beyond is counted together.
+# So many names of tokens are counted apart while the process runs; others are counted together.
 _MOST_TOKENS = 1_000
 _OTHERS = "(others)"
 
-# The name of the token by whose request a call to the upstream came about. Tasks inherit it from where they were begun.
+# The name of the token whose request caused a call to the upstream. Tasks inherit it from the task that begins them.
 caused_by: ContextVar[str | None] = ContextVar("caused_by", default=None)
 
 
 @dataclass(slots=True)
-class Used:
-    """What came of one token's requests: how they ended, bytes of bodies sent, and calls to the upstream that they caused."""
+class TokenUse:
+    """What one token has used: its requests by outcome, the bytes of bodies sent, and the calls to the upstream it caused."""
 
     outcomes: Counts[str] = field(default_factory=Counts)
     body_bytes: int = 0
@@ -52,14 +52,14 @@ class Used:
 
 
 class Usage(Collector):
-    """What each token uses, by its name; `""` is whoever sent none that is good."""
+    """What each token has used, by its name; `""` stands for requests without a valid token."""
 
     def __init__(self) -> None:
-        self._used: dict[str, Used] = {}
+        self._used: dict[str, TokenUse] = {}
 
     @property
-    def by_token(self) -> Mapping[str, Used]:
-        """What was used since the process began."""
+    def by_token(self) -> Mapping[str, TokenUse]:
+        """What each token has used since the process began."""
         return self._used
 
     def note(self, token: str, outcome: str, body_bytes: int) -> None:
@@ -69,7 +69,7 @@ class Usage(Collector):
         used.body_bytes += body_bytes
 
     def note_call(self) -> None:
-        """Count a call to the upstream for whoever caused it."""
+        """Count a call to the upstream for the token that caused it."""
         if (token := caused_by.get()) is not None:
             self._of(token).upstream_calls += 1
 
@@ -87,24 +87,24 @@ class Usage(Collector):
             calls.add_metric([token], used.upstream_calls)
         yield from (requests, sent, calls)
 
-    def _of(self, token: str) -> Used:
+    def _of(self, token: str) -> TokenUse:
         used = self._used.get(token)
         if used is None:
             name = token if len(self._used) < _MOST_TOKENS else _OTHERS
-            used = self._used.setdefault(name, Used())
+            used = self._used.setdefault(name, TokenUse())
         return used
 
 
 @dataclass(slots=True)
 class _Tally:
-    """Requests of one route that were answered in one way: how many took how long, bucket by bucket, and the seconds in all."""
+    """Requests with one route and outcome: how many there are in each bucket of durations, and their seconds together."""
 
     counts: list[int] = field(default_factory=lambda: [0] * (len(_FAST_S) + 1))
     seconds: float = 0.0
 
 
-class _Answered(Collector):
-    """Requests by route and outcome, counted as plain numbers: a hit is answered in the time that the library takes for two."""
+class _Requests(Collector):
+    """Requests by route and outcome, counted as plain numbers: the library takes half as long for one as a hit takes in all."""
 
     def __init__(self) -> None:
         self._tallies: dict[tuple[str, str], _Tally] = {}
@@ -129,13 +129,13 @@ class _Answered(Collector):
 
 
 class Telemetry:
-    """Counts what happens; what is a state is asked for when the metrics are read."""
+    """The metrics: events are counted here, states and counts of other parts are read when the metrics are."""
 
     def __init__(self) -> None:
         registry = CollectorRegistry()
         self._registry = registry
-        self._answered = _Answered()
-        registry.register(self._answered)
+        self._requests = _Requests()
+        registry.register(self._requests)
         self._not_modified = Counter(
             "pluto_proxy_not_modified", "Answers that were 304, without a body", ["route"], registry=registry
         )
@@ -159,53 +159,53 @@ class Telemetry:
         Gauge("pluto_proxy_build_info", "Always 1", ["version", "python"], registry=registry).labels(
             __version__, platform.python_version()
         ).set(1)
-        self._kept = _Kept()
-        registry.register(self._kept)
+        self._read_late = _ReadLate()
+        registry.register(self._read_late)
         self.usage = Usage()
         registry.register(self.usage)
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
 
-    def answered(self, route: str, outcome: str, duration_s: float, *, stale: str | None, not_modified: bool) -> None:
-        """Count an answered request. `outcome` is an Outcome's kind, `stale` why a stale answer was good enough."""
-        self._answered.count(route, outcome, duration_s)
+    def count_answer(self, route: str, outcome: str, duration_s: float, *, stale: str | None, not_modified: bool) -> None:
+        """Count a request that got an answer. `outcome`: the Outcome's kind. `stale`: why a stale answer was served."""
+        self._requests.count(route, outcome, duration_s)
         if stale is not None:
             self._stale.labels(stale).inc()
         if not_modified:
             self._not_modified.labels(route).inc()
 
-    def counted(self, route: str, outcome: str, duration_s: float) -> None:
-        """Count a request however it ended; for one that got an error the outcome is the error's code."""
-        self._answered.count(route, outcome, duration_s)
+    def count_error(self, route: str, code: str, duration_s: float) -> None:
+        """Count a request that got an error, by the error's code."""
+        self._requests.count(route, code, duration_s)
 
-    def waited(self, priority: str, wait_s: float) -> None:
-        """Count the time that a call waited for its turn, by its priority."""
+    def observe_wait(self, priority: str, wait_s: float) -> None:
+        """Observe the seconds that a call to the upstream waited for its turn, by its priority."""
         self._waits.labels(priority).observe(wait_s)
 
-    def asked(self, status: str, duration_s: float) -> None:
-        """Count a call to the upstream by its status, or the error's code where there was none."""
+    def count_call(self, status: str, duration_s: float) -> None:
+        """Count a call to the upstream, by its status or, where there was none, by the error's code."""
         self._upstream.labels(status).inc()
         self._upstream_durations.observe(duration_s)
         self.usage.note_call()
 
-    def gauge(self, name: str, description: str, read: "Read", **labels: str) -> None:
-        """Add a state that is read whenever the metrics are."""
-        self._kept.add(name, description, read, labels, GaugeMetricFamily)
+    def add_gauge(self, name: str, description: str, read: "Read", **labels: str) -> None:
+        """Add a gauge: `read` is called whenever the metrics are read."""
+        self._read_late.add(name, description, read, labels, GaugeMetricFamily)
 
-    def count(self, name: str, description: str, read: "Read", **labels: str) -> None:
-        """Add a count that is kept elsewhere, read whenever the metrics are. `_total` is added to its name."""
-        self._kept.add(name, description, read, labels, CounterMetricFamily)
+    def add_count(self, name: str, description: str, read: "Read", **labels: str) -> None:
+        """Add a counter: `read` is called whenever the metrics are read. `_total` is added to its name."""
+        self._read_late.add(name, description, read, labels, CounterMetricFamily)
 
     def exposition(self, accept: str = "") -> tuple[bytes, str]:
-        """Return everything in the text format that an Accept field asks for, and its content type.
+        """Return all metrics in the text format that an Accept field asks for, and its content type.
 
-        That is version 0.0.4 unless a later one or OpenMetrics is named. Scrapers older than those refuse what they don't know.
+        The format is version 0.0.4 unless the field names a later one or OpenMetrics, which old scrapers don't understand.
         """
         try:
-            # A version is echoed in the content type, where nothing else may stand.
+            # The library echoes the version in the content type, which must be ASCII.
             encode, content_type = choose_encoder(accept if accept.isascii() else "")
         except TypeError:
-            # How the library fails at a version that is no number.
+            # The library raises it for a version that is no number.
             encode, content_type = choose_encoder("")
         return encode(self._registry), content_type
 
@@ -214,8 +214,8 @@ Read = Callable[[], float]
 _Family = type[GaugeMetricFamily] | type[CounterMetricFamily]
 
 
-class _Kept(Collector):
-    """Numbers that are kept where they arise, as plain attributes, and only looked at when somebody asks."""
+class _ReadLate(Collector):
+    """Numbers that other parts keep as plain attributes, read only when the metrics are."""
 
     def __init__(self) -> None:
         self._families: dict[str, tuple[str, _Family, list[tuple[dict[str, str], Read]]]] = {}

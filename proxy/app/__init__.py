@@ -1,4 +1,4 @@
-"""Assembly and lifecycle: which parts there are, in which order they open, and that they close in reverse."""
+"""Assembly and lifecycle: all parts are made here, opened in this order, and closed in reverse."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -10,16 +10,19 @@ from proxy.config import Config, KeySource
 from proxy.core import budget
 from proxy.core.freshness.purge import KEEP_S, Purges
 from proxy.core.proof.limits import Limits
-from proxy.core.question.routes import ROUTES, Route
+from proxy.core.question.route import Route
+from proxy.core.question.routes import ROUTES
 from proxy.log.lines import Lines
+from proxy.service.access.run_owners import RunOwners
 from proxy.service.access.scopes import Scopes
 from proxy.service.access.tokens import Tokens
 from proxy.service.answering import Answerer
+from proxy.service.executor import Executor
 from proxy.service.fetching import open_fetching
 from proxy.service.knowledge.shelves import Shelves
 from proxy.service.lifetimes import make_known_runs, make_lifetimes
 from proxy.service.lookup import Lookup
-from proxy.service.proof import ended, open_proof
+from proxy.service.proof import end_task, open_proof
 from proxy.service.purging import Purging
 from proxy.service.reader import Reader
 from proxy.service.series import open_series
@@ -69,14 +72,14 @@ async def open_parts(
     """Open everything that answering takes, and close it at the end.
 
     Raises ConfigError where the key, the token file or upstream.ca_file cannot be used, StoreError where the cache file must
-    not be. `routes`, `clock`, `sleep` and `limits` are for tests, which tell the time themselves and what was seen of the
-    upstream's limits. `lines`: the log's, None where it isn't ours.
+    not be used. `routes`, `clock`, `sleep` and `limits` are for tests, which set the time themselves, and what was seen of the
+    upstream's limits. `lines` writes the log, None where somebody else does.
     """
     credential, clock = Credential(key), clock or SystemClock()
     tokens = None if config.access.tokens_file is None else Tokens(config.access.tokens_file, clock)
     telemetry = Telemetry()
     async with AsyncExitStack() as stack:
-        # A call may be under way for as long as its deadline, and what is made of it some time more.
+        # A call may be under way until its deadline, and its answer is worked on for some time more.
         purges = Purges(keep_s=KEEP_S + config.upstream.deadline_s)
         disk = SqliteStore(config.cache.path, max_bytes=config.cache.max_bytes, clock=clock, purges=purges)
         await disk.open()
@@ -126,19 +129,25 @@ async def open_parts(
             lifetimes=lifetimes,
             store=store,
         )
-        reader = Reader(
-            lookup=Lookup(store, fetching.memo, series.computer, fetching.fetcher, clock),
+        executor = Executor(
             asker=series.asker,
             refresher=series.refresher,
+            upstream=upstream,
+            lifetimes=lifetimes,
+            clock=clock,
+            stale_wait_s=config.freshness.stale_wait_s,
+        )
+        reader = Reader(
+            lookup=Lookup(store, fetching.memo, series.computer, fetching.fetcher, clock),
+            executor=executor,
             upstream=upstream,
             tenancy=tenancy,
             lifetimes=lifetimes,
             clock=clock,
             stale_wait_s=config.freshness.stale_wait_s,
         )
-        scopes = Scopes(
+        owners = RunOwners(
             store=store,
-            tenancy=tenancy,
             fetcher=fetching.fetcher,
             memo=fetching.memo,
             upstream=upstream,
@@ -146,6 +155,7 @@ async def open_parts(
             purges=purges,
             negative_s=config.freshness.negative_s,
         )
+        scopes = Scopes(tenancy, owners)
         purging = Purging(
             purges=purges, store=store, shelves=shelves, fetcher=fetching.fetcher, memo=fetching.memo, scopes=scopes
         )
@@ -175,7 +185,7 @@ async def open_parts(
             },
         )
         summing = asyncio.create_task(web.summary.run(), name="summary.run")
-        stack.push_async_callback(ended, summing)
+        stack.push_async_callback(end_task, summing)
         expose_upstream(telemetry, fetching.fetcher, upstream, turnstile)
         expose_series(telemetry, series.computer, series.deltas, series.assembler)
         expose_knowledge(telemetry, shelves, series.learner)

@@ -1,4 +1,4 @@
-"""Everything that is open, in one place: for whoever runs it, and for tests. No part of the proxy is given it."""
+"""Everything that is open, in one place, for the command line and for tests. No part of the proxy gets it."""
 
 from dataclasses import dataclass
 

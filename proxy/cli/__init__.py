@@ -1,92 +1,11 @@
-"""The command line: arguments and environment become a Config, and that is run. Only here is the environment read."""
+"""The command `pluto-proxy`.
 
-import argparse
-import os
-import sys
-from collections.abc import Sequence
-from pathlib import Path
+- `command` parses the arguments, reads the configuration and runs one of the commands.
+- `serve` serves until a signal ends it: with `listening` (the address), `descriptors` (how many connections there can be) and
+  `signals` (those that end nothing).
+- `check`, `token` and `demo` are the other commands.
+"""
 
-from proxy import __version__
-from proxy.cli.descriptors import fill_standard
-from proxy.cli.serve import run_server
-from proxy.cli.signals import release
-from proxy.cli.token import add_parser, run_token
-from proxy.clock import SystemClock
-from proxy.config import Loaded, load
-from proxy.config.render import render
-from proxy.errors import ConfigError, StoreError, TokenFileError
-from proxy.service.access.tokens import Tokens
-from proxy.upstream.credential import Credential
-from proxy.upstream.tls import trust
+from proxy.cli.command import main
 
-FAILED = 1
-BAD_CONFIGURATION = 2
-# These say themselves what becomes of signals.
-_SERVING = frozenset({"serve", "demo"})
-NO_KEY = (
-    "no key for pluto-api: set PLUTO_API_KEY, or PLUTO_API_KEY_FILE to a file that holds it; "
-    "`make demo` (pluto-proxy demo) shows the proxy without one"
-)
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit status: 0, 1 where it failed, 2 for a faulty configuration or command line."""
-    fill_standard()
-    arguments = _parser().parse_args(argv)
-    if arguments.command not in _SERVING:
-        release()
-    try:
-        match arguments.command:
-            case "demo":
-                from proxy.cli.demo import run_demo  # noqa: PLC0415 -- the stand-in takes a tenth of everybody's start
-
-                return run_demo(arguments.listen)
-            case "check":
-                return _check(load(arguments.config, os.environ))
-            case "token":
-                return run_token(arguments, load(arguments.config, os.environ).config)
-            case _:
-                return _serve(load(arguments.config, os.environ))
-    except ConfigError as exc:
-        return _fail(exc.faults, BAD_CONFIGURATION)
-    except (StoreError, TokenFileError, OSError) as exc:
-        return _fail([str(exc)], FAILED)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="pluto-proxy", description="A caching proxy in front of pluto-api.")
-    parser.add_argument("--version", action="version", version=f"pluto-proxy {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, told in {
-        "serve": "serve, with the key from PLUTO_API_KEY or PLUTO_API_KEY_FILE",
-        "check": "validate the configuration and print it, secrets as ***",
-    }.items():
-        command = commands.add_parser(name, help=told, description=told)
-        command.add_argument("--config", type=Path, metavar="FILE", help="a TOML file, such as config/pluto-proxy.toml")
-    add_parser(commands)
-    told = "a stand-in upstream with growing runs and the proxy in front of it; needs no key"
-    demo = commands.add_parser("demo", help=told, description=told)
-    demo.add_argument("--listen", default="127.0.0.1:8787", metavar="HOST:PORT", help="where the proxy listens (%(default)s)")
-    return parser
-
-
-def _check(loaded: Loaded) -> int:
-    if loaded.key is not None:
-        Credential(loaded.key)
-    if loaded.config.access.tokens_file is not None:
-        Tokens(loaded.config.access.tokens_file, SystemClock())
-    trust(loaded.config.upstream.ca_file)
-    sys.stdout.buffer.write(render(loaded).encode(errors="backslashreplace"))
-    return 0
-
-
-def _serve(loaded: Loaded) -> int:
-    if loaded.key is None:
-        raise ConfigError([NO_KEY])
-    return run_server(loaded.config, loaded.key, ignored=loaded.ignored)
-
-
-def _fail(messages: Sequence[str], status: int) -> int:
-    for message in messages:
-        sys.stderr.write(f"pluto-proxy: {message}\n")
-    return status
+__all__ = ["main"]

@@ -1,4 +1,4 @@
-"""The demo: a stand-in upstream with growing runs and the proxy in front of it, in one process, with nothing left behind."""
+"""`pluto-proxy demo`: a stand-in upstream with growing runs and the proxy in front of it, in one process, without a trace."""
 
 import asyncio
 import sys
@@ -7,9 +7,9 @@ from pathlib import Path
 
 from proxy import log
 from proxy.cli.serve import serve
-from proxy.cli.signals import outlasted
+from proxy.cli.signals import ignoring_signals
 from proxy.config import Config, KeySource, load
-from proxy.config.model import Log
+from proxy.config.model import LogSettings
 from proxy.log.lines import Lines
 from proxy.standin import GrowthConfig, Standin, StandinConfig
 from proxy.standin.auth import DEFAULT_KEYS
@@ -19,14 +19,14 @@ pluto-proxy demo: runs 1001 and 1002 of the project "demo" grow by a row a secon
 
   curl -i 'http://{listen}/api/runs/metrics?runId=1001&projectName=demo&logName=train/loss&limit=5'
 
-Ask twice within 5 seconds, then with other limits or a stepMin, and look at Cache-Status and Age: at the second look all of
-the metric is asked for, and proven to be all; it serves the others.
+Send it twice within 5 seconds, then with other limits or a stepMin, and look at Cache-Status and Age. At the second request
+the proxy fetches the whole metric, and proves that it is whole. From it the other requests are answered.
 
-The other routes that read are there as well; /openapi.json lists them:
+The other routes of the read API are there as well; /openapi.json lists them:
 
   curl -i 'http://{listen}/api/runs/list?projectName=demo'
 
-The upstream's own count of what it was asked:
+The upstream counts the requests that it gets:
 
   curl {upstream}/_standin/counters
 
@@ -35,10 +35,10 @@ Ctrl-C ends it.
 
 
 def run_demo(listen: str) -> int:
-    """Run the demo until SIGINT or SIGTERM; return the exit status. Raises ConfigError or OSError where it cannot begin."""
-    settings = Log()
+    """Run the demo until SIGINT or SIGTERM. Return the exit status. Raises ConfigError or OSError if it cannot begin."""
+    settings = LogSettings()
     lines = log.configure(level=settings.level, log_format=settings.format)
-    with outlasted(), tempfile.TemporaryDirectory(prefix="pluto-proxy-demo-") as folder:
+    with ignoring_signals(), tempfile.TemporaryDirectory(prefix="pluto-proxy-demo-") as folder:
         asyncio.run(_demo(listen, Path(folder), lines))
     return 0
 

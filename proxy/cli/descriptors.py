@@ -1,4 +1,4 @@
-"""File descriptors: one for each connection, and some that must not be lacking when there are as many clients as may be."""
+"""File descriptors: the standard ones must be open, and connections of clients must leave enough for everything else."""
 
 import os
 import resource
@@ -8,28 +8,30 @@ import structlog
 
 from proxy.config import Config
 
-# Files, the cache's among them, and what Python itself needs.
+# Descriptors for files, such as the cache's, and for what Python itself needs.
 _OWN = 64
 _log = structlog.get_logger()
 
 
-def fill_standard() -> None:
-    """Put /dev/null where standard input, output or error is closed, before anything else gets its number.
+def open_standard_streams() -> None:
+    """Open /dev/null in place of standard input, output or error if it is closed, before another file gets its number.
 
-    What is written to them would end up in the cache, and the event loop aborts where it meets itself in their place.
+    Otherwise what is written to standard error could end up in the cache file, and the event loop would abort if it got one of
+    these numbers itself.
     """
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
     os.close(descriptor)
-    # Python has none where the descriptor was closed.
+    # Python sets a stream to None if its descriptor was closed.
     sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
     sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
 
 
-def make_room(config: Config) -> Config:
-    """Raise this process's limit as far as `server.max_connections` needs; where it may not go so far, return fewer of them.
+def fit_connections(config: Config) -> Config:
+    """Raise this process's limit of descriptors to what `server.max_connections` needs. Return the configuration to use.
 
-    Without that a crowd of clients would take the descriptors with which the cache is opened and the upstream asked.
+    If the limit cannot be raised so far, that configuration has fewer connections. Otherwise a crowd of clients would take the
+    descriptors that the cache file and the upstream need.
     """
     own = _OWN + config.upstream.max_connections
     wanted = config.server.max_connections + own
@@ -40,7 +42,7 @@ def make_room(config: Config) -> Config:
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (room, hard))
     except (ValueError, OSError):
-        # macOS has a lower one beside the one that it tells.
+        # macOS has a lower limit beside the one that it reports.
         room = soft
     if room == wanted:
         return config

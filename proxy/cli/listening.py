@@ -20,20 +20,20 @@ _log = structlog.get_logger()
 
 
 async def listen(runner: web.ServerRunner, host: str, port: int) -> None:
-    """Let clients connect to an address, or to those of a host name; port 0 is one that is free.
+    """Let clients connect to an address, or to the addresses of a host name. Port 0 means any free port.
 
-    `::` is every address of both IPv6 and IPv4, whatever the system's default is; an IPv4 address in IPv6's form is that IPv4
-    address. Raises OSError, saying what may be wrong.
+    `::` is every address of IPv6 and IPv4, whatever the system's default is. An IPv4 address in IPv6's form counts as that IPv4
+    address. Raises OSError with a message that says what may be wrong.
     """
     host = in_plain_form(host)
     try:
         await _site(runner, host, port).start()
     except OSError as exc:
-        raise OSError(_told(host, port, f"{exc.strerror}; {_ADVICE.get(exc.errno or 0, 'is the name right?')}")) from exc
+        raise OSError(_failure(host, port, f"{exc.strerror}; {_ADVICE.get(exc.errno or 0, 'is the name right?')}")) from exc
     except UnicodeError as exc:
-        raise OSError(_told(host, port, "no host can have this name")) from exc
+        raise OSError(_failure(host, port, "no host can have this name")) from exc
     for address in runner.addresses:
-        _log.info("server.started", url=f"http://{_joined(address[0], address[1])}")
+        _log.info("server.started", url=f"http://{_authority(address[0], address[1])}")
 
 
 def _site(runner: web.ServerRunner, host: str, port: int) -> web.BaseSite:
@@ -41,7 +41,7 @@ def _site(runner: web.ServerRunner, host: str, port: int) -> web.BaseSite:
         return web.TCPSite(runner, host, port, backlog=_BACKLOG)
     if not socket.has_dualstack_ipv6():
         raise OSError(errno.EAFNOSUPPORT, "Address family not supported")
-    # The event loop would open it for IPv6 alone.
+    # Opened by the event loop, it would serve IPv6 alone.
     opened = socket.create_server((host, port), family=socket.AF_INET6, backlog=_BACKLOG, dualstack_ipv6=True)
     return web.SockSite(runner, opened, backlog=_BACKLOG)
 
@@ -53,9 +53,9 @@ def _is_every_address(host: str) -> bool:
         return False
 
 
-def _told(host: str, port: int, reason: str) -> str:
-    return f"cannot listen on {_joined(host, port)}: {reason}; set server.listen"
+def _failure(host: str, port: int, reason: str) -> str:
+    return f"cannot listen on {_authority(host, port)}: {reason}; set server.listen"
 
 
-def _joined(host: str, port: int) -> str:
+def _authority(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

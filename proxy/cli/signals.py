@@ -1,12 +1,12 @@
-"""Signals that are meant for other programs, or for something that this one doesn't do: they end nothing.
+"""Signals that ask for something that this program doesn't do, and so must not end it: SIGHUP, SIGUSR1 and SIGUSR2.
 
-SIGHUP (a terminal that closes; a supervisor that wants a configuration read again, or log files opened again), SIGUSR1 and
-SIGUSR2. By default each would end the process at once, without an answer to whoever waits for one, and a supervisor would take
-the first for an orderly end. `proxy.__main__` holds them back from the process's start, while it isn't known yet which command
-is run.
+SIGHUP comes when a terminal closes, or from a supervisor that wants the configuration read or log files opened again. By
+default each of the three would end the process at once, and requests under way would get no response; a supervisor would take
+the end by SIGHUP for an orderly one. `proxy.__main__` blocks them from the process's start, before it is known which command is
+run.
 
-SIGTERM and SIGINT are `cli.serve`'s. All others keep their usual effect: SIGQUIT, SIGABRT and SIGALRM are sent by those who
-want it ended at once, SIGTSTP and SIGCONT by those who want it to rest; SIGPIPE and SIGXFSZ are ignored by Python.
+`cli.serve` handles SIGTERM and SIGINT. All others keep their usual effect: SIGQUIT, SIGABRT and SIGALRM are meant to end the
+process at once, SIGTSTP and SIGCONT to pause and resume it. Python ignores SIGPIPE and SIGXFSZ.
 """
 
 import contextlib
@@ -21,15 +21,15 @@ _log = structlog.get_logger()
 
 
 def release() -> None:
-    """Let the signals that were held back have the effect that they have by now."""
+    """Unblock the signals: those that came meanwhile have their effect now."""
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD)
 
 
 @contextlib.contextmanager
-def outlasted() -> Iterator[None]:
-    """Outlast these signals from now on; SIGHUP is logged, unless it was ignored before (nohup). They are ignored afterwards.
+def ignoring_signals() -> Iterator[None]:
+    """Ignore these signals from now on, also after the block. Within the block SIGHUP is logged, unless it was ignored (nohup).
 
-    The log must have been set up: what was held back is told at once.
+    Set up the log first: a SIGHUP that was blocked until now is logged at once.
     """
     for number in (signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)
@@ -39,7 +39,7 @@ def outlasted() -> Iterator[None]:
     try:
         yield
     finally:
-        # The interpreter's end takes handlers away before it is over: a signal that is ignored stays so.
+        # The interpreter removes handlers before its end is over. A signal that is set to be ignored stays ignored.
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 

@@ -1,4 +1,4 @@
-"""`pluto-proxy token`: the tokens that clients send, made, listed and revoked. A running proxy notices within a second."""
+"""`pluto-proxy token`: making, listing and revoking the tokens that clients send. A running proxy notices within a second."""
 
 import argparse
 import json
@@ -11,7 +11,7 @@ from pathlib import Path
 from proxy.config import Config
 from proxy.core.access.grants import digest_of_token
 from proxy.errors import ConfigError, TokenFileError
-from proxy.store.token_file import Token, Tokens, edit_tokens, new_secret, read_tokens
+from proxy.store.token_file import Token, TokenList, edit_tokens, new_secret, read_tokens
 
 _NO_FILE = (
     "access.tokens_file is not set: name the file in [access] of the configuration, or in PLUTO_PROXY_ACCESS__TOKENS_FILE"
@@ -20,18 +20,18 @@ _SPAN = re.compile(r"([0-9]{1,9})([smhdw])")
 # The end of the year 9999, the last that can be printed.
 _LATEST_S = 253_402_300_799
 _UNITS_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 7 * 86_400}
-_NAME_TOLD = "must be at most 64 letters, digits, dots, dashes or underscores, the first one a letter or digit"
+_NAME_RULE = "must be at most 64 letters, digits, dots, dashes or underscores, the first one a letter or digit"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the command and its own commands to the command line."""
-    told = "make, list and revoke the tokens that clients send, in the file that access.tokens_file names"
-    actions = commands.add_parser("token", help=told, description=told).add_subparsers(
+    """Add `token` and its actions to the command line."""
+    help_text = "make, list and revoke the tokens that clients send, in the file that access.tokens_file names"
+    actions = commands.add_parser("token", help=help_text, description=help_text).add_subparsers(
         dest="action", required=True, metavar="ACTION"
     )
-    told = "make a token and print it, this once; only its hash is kept"
-    add = actions.add_parser("add", help=told, description=told)
+    help_text = "make a token and print it, this once; only its hash is kept"
+    add = actions.add_parser("add", help=help_text, description=help_text)
     add.add_argument("name", type=_name, metavar="NAME", help="what the log and `list` call it")
     add.add_argument(
         "--project", action="append", default=[], type=_project, metavar="P", help="see this project only; may be repeated"
@@ -43,17 +43,17 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         help="after a time such as 12h, 30d or 8w, or at one such as 2030-01-31 or 2030-01-31T12:00Z (UTC unless it says so)",
     )
     add.add_argument("--admin", action="store_true", help="may manage the proxy; sees every project")
-    told = "list the tokens by name, with what they may see and until when"
-    listed = actions.add_parser("list", help=told, description=told)
-    told = "revoke a token; it is refused within a second"
-    revoke = actions.add_parser("revoke", help=told, description=told)
+    help_text = "list the tokens by name, with what they may see and until when"
+    listed = actions.add_parser("list", help=help_text, description=help_text)
+    help_text = "revoke a token; it is refused within a second"
+    revoke = actions.add_parser("revoke", help=help_text, description=help_text)
     revoke.add_argument("name", metavar="NAME", help="as `list` shows it")
     for action in (add, listed, revoke):
         action.add_argument("--config", type=Path, metavar="FILE", help="a TOML file, such as config/pluto-proxy.toml")
 
 
 def run_token(arguments: argparse.Namespace, config: Config) -> int:
-    """Run the command and return its exit status. Raises ConfigError and TokenFileError."""
+    """Run the action and return the exit status. Raises ConfigError, TokenFileError."""
     path = config.access.tokens_file
     if path is None:
         raise ConfigError([_NO_FILE])
@@ -82,7 +82,7 @@ def _add(path: Path, arguments: argparse.Namespace) -> None:
         expires_at_s=arguments.expires,
     )
 
-    def with_it(tokens: Tokens) -> list[Token]:
+    def with_it(tokens: TokenList) -> list[Token]:
         if any(other.name == token.name for other in tokens):
             raise TokenFileError(f"there is a token called {token.name} already; revoke it first, or take another name")
         return [*tokens, token]
@@ -90,11 +90,11 @@ def _add(path: Path, arguments: argparse.Namespace) -> None:
     edit_tokens(path, with_it, create=True)
     sys.stdout.write(f"{secret}\n")
     sys.stdout.flush()
-    sys.stderr.write(f"pluto-proxy: {_told(token)}. It is shown this once: {path} has only its hash.\n")
+    sys.stderr.write(f"pluto-proxy: {_described(token)}. It is shown this once: {path} has only its hash.\n")
 
 
 def _revoke(path: Path, name: str) -> None:
-    def without_it(tokens: Tokens) -> list[Token]:
+    def without_it(tokens: TokenList) -> list[Token]:
         kept = [token for token in tokens if token.name != name]
         if len(kept) == len(tokens):
             raise TokenFileError(f"no token is called {name!a}; `pluto-proxy token list` names those there are")
@@ -104,7 +104,7 @@ def _revoke(path: Path, name: str) -> None:
     sys.stderr.write(f"pluto-proxy: the token {name} is revoked\n")
 
 
-def _list(tokens: Tokens) -> None:
+def _list(tokens: TokenList) -> None:
     now_s = time.time()
     rows = [("NAME", "CREATED", "EXPIRES", "SEES")]
     for token in tokens:
@@ -116,7 +116,7 @@ def _list(tokens: Tokens) -> None:
         sys.stdout.write("  ".join(map(str.ljust, row, widths)).rstrip() + "\n")
 
 
-def _told(token: Token) -> str:
+def _described(token: Token) -> str:
     until = "" if token.expires_at_s is None else f", until {_moment(token.expires_at_s)}"
     return f"a token called {token.name}, for {_seen(token)}{until}"
 
@@ -124,7 +124,7 @@ def _told(token: Token) -> str:
 def _seen(token: Token) -> str:
     if token.admin:
         return "all projects, and to manage the proxy"
-    # As JSON's strings: a project may be called anything, and this goes to a terminal.
+    # As JSON strings: a project's name may hold any characters, and this is printed to a terminal.
     return "all projects" if token.projects is None else ", ".join(map(json.dumps, token.projects))
 
 
@@ -134,7 +134,7 @@ def _moment(at_s: int) -> str:
 
 def _name(text: str) -> str:
     if not _NAME.fullmatch(text):
-        raise argparse.ArgumentTypeError(_NAME_TOLD)
+        raise argparse.ArgumentTypeError(_NAME_RULE)
     return text
 
 
@@ -149,7 +149,7 @@ def _project(text: str) -> str:
 
 
 def _expiry(text: str) -> int:
-    """Read a span of time from now, or a moment; return wall seconds."""
+    """Read a time from now, such as 30d, or a moment. Return seconds since the epoch."""
     if (span := _SPAN.fullmatch(text)) is not None:
         at_s = int(time.time()) + int(span[1]) * _UNITS_S[span[2]]
     else:

@@ -1,6 +1,10 @@
-"""The configuration: a typed model, and how a TOML file and the environment become one."""
+"""The configuration, read from a TOML file and the environment.
 
-from proxy.config.load import KeySource, Loaded, load
+`load` reads it, reporting every fault at once. `model` has each setting with its type, range and default. `forward` reads the
+setting with the forward proxy, and `homes` expands `~` in paths. `render` prints the configuration for `pluto-proxy check`.
+"""
+
+from proxy.config.load import KeySource, LoadedConfig, load
 from proxy.config.model import Config
 
-__all__ = ["Config", "KeySource", "Loaded", "load"]
+__all__ = ["Config", "KeySource", "LoadedConfig", "load"]

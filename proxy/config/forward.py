@@ -1,11 +1,11 @@
-"""The forward proxy that the upstream is reached through. Its password is a secret: nothing here prints it."""
+"""The setting upstream.proxy: the forward proxy that leads to the upstream. Its password is a secret and is never printed."""
 
 import re
 from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 
-# What other programs read, and this proxy doesn't, in either case.
-VARIABLES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
+# The variables, in upper or lower case, that set a proxy for other programs. This proxy does not read them.
+PROXY_VARIABLES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
 _FORM = "must be http://[USER:PASSWORD@]HOST:PORT; special characters in user and password are percent-encoded"
 _PRINTABLE = re.compile(r"[\x21-\x7e]+")
 _MALFORMED = re.compile(r"%(?![0-9a-fA-F]{2})")
@@ -13,20 +13,20 @@ _MALFORMED = re.compile(r"%(?![0-9a-fA-F]{2})")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForwardProxy:
-    """Where it is, `http://HOST:PORT`, and the user and password that it wants, None where it wants none."""
+    """Its address as `http://HOST:PORT`, and the user and password for it, None if it needs none."""
 
     url: str
     login: tuple[str, str] | None = field(default=None, repr=False)
 
     def __str__(self) -> str:
-        """Return it as it may be shown."""
+        """Return the address, with *** in place of user and password."""
         return self.url if self.login is None else self.url.replace("://", "://***@", 1)
 
 
 def read_proxy(given: object) -> object:
-    """Read a ForwardProxy from its URL; what is one already, or None, stays as it is.
+    """Read a ForwardProxy from its URL. Return anything but a string as it is.
 
-    Raises ValueError with a message that holds nothing of the text: a part of it that looks like a port may be the password's.
+    Raises ValueError. The message quotes nothing of the URL: what looks like its port may be a part of the password.
     """
     if not isinstance(given, str):
         return given

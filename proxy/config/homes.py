@@ -1,14 +1,14 @@
-"""Paths that begin with `~`: whose home that is, and what to set where there is none."""
+"""Expanding `~` in paths, and what to set if there is no home directory."""
 
 from collections.abc import Mapping
 from pathlib import Path
 
 
-def at_home(path: Path, environ: Mapping[str, str], *, variable: str) -> Path:
-    """Return a path as an absolute one, the home put in for `~`.
+def expand_home(path: Path, environ: Mapping[str, str], *, variable: str) -> Path:
+    """Return a path as an absolute one, with `~` replaced by the home directory.
 
-    That is HOME, else what the system knows about the user. Raises ValueError where there is none; it names `variable`, which
-    sets the path.
+    That is HOME, or else what the system knows about the user. Raises ValueError if there is no home directory. The message
+    names `variable`, the environment variable that sets the path.
     """
     home = environ.get("HOME")
     if home is not None and path.parts[:1] == ("~",) and not Path(home).is_absolute():

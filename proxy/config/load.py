@@ -1,7 +1,8 @@
-"""A TOML file and the environment, read into one Config with every fault reported at once.
+"""Reading a TOML file and the environment into one Config. All faults are reported at once.
 
-The environment wins over the file. `PLUTO_PROXY_<SECTION>__<KEY>` sets any key, its value read like the key's type (lists are
-separated by commas); PLUTO_PROXY_LISTEN, PLUTO_PROXY_UPSTREAM and PLUTO_PROXY_CACHE are short forms of three of them.
+The environment wins over the file. The variable `PLUTO_PROXY_<SECTION>__<KEY>` sets a key. Its value is read by the key's type;
+the items of a list are separated by commas. PLUTO_PROXY_LISTEN, PLUTO_PROXY_UPSTREAM and PLUTO_PROXY_CACHE are short names of
+three of these variables.
 """
 
 import re
@@ -13,8 +14,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from proxy.config.forward import VARIABLES
-from proxy.config.homes import at_home
+from proxy.config.forward import PROXY_VARIABLES
+from proxy.config.homes import expand_home
 from proxy.config.model import Config, is_loopback, split_listen
 from proxy.core.access.key import QUOTES, read_key
 from proxy.errors import ConfigError
@@ -25,11 +26,11 @@ SHORT = {
     "PLUTO_PROXY_UPSTREAM": ("upstream", "url"),
     "PLUTO_PROXY_CACHE": ("cache", "path"),
 }
-# Kubernetes puts these into every container's environment for a Service whose name begins with pluto-proxy.
+# Kubernetes sets these variables in every container if there is a Service whose name begins with pluto-proxy.
 _SERVICE_LINK = re.compile(r"PLUTO_PROXY_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)")
 _SECTIONS = Config.model_fields
-# Files that may be in the user's home, with the variable to set them by.
-_FILES = {
+# The settings with a path that may begin with `~`, and the variable that sets each.
+_HOME_FILES = {
     ("cache", "path"): "PLUTO_PROXY_CACHE",
     ("access", "tokens_file"): "PLUTO_PROXY_ACCESS__TOKENS_FILE",
     ("upstream", "ca_file"): "PLUTO_PROXY_UPSTREAM__CA_FILE",
@@ -46,11 +47,11 @@ class KeySource:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Loaded:
+class LoadedConfig:
     """A valid configuration.
 
-    `sources` tells for each key that is not a default where it was set; `key` is None without one. `ignored` are the variables
-    that name a proxy for other programs, where none is configured here.
+    `sources` says where each key was set that is not a default: a file's path or a variable's name. `key` is the shared key's
+    source, None if there is none. `ignored` are variables that set a proxy for other programs, if upstream.proxy is not set.
     """
 
     config: Config
@@ -59,8 +60,8 @@ class Loaded:
     ignored: tuple[str, ...] = ()
 
 
-def load(path: Path | None, environ: Mapping[str, str]) -> Loaded:
-    """Read the configuration. Raises ConfigError with all faults, each with the path of its key or the variable's name."""
+def load(path: Path | None, environ: Mapping[str, str]) -> LoadedConfig:
+    """Read the configuration. Raises ConfigError with all faults; each names its key or variable."""
     faults: list[str] = []
     values, sources = _read_file(path, faults)
     _read_environment(environ, values, sources, faults)
@@ -71,7 +72,7 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Loaded:
     if faults or config is None:
         raise ConfigError(faults)
     ignored = _proxy_variables(environ) if config.upstream.proxy is None else ()
-    return Loaded(config=_expanded(config, environ), sources=sources, key=key, ignored=ignored)
+    return LoadedConfig(config=_with_homes(config, environ), sources=sources, key=key, ignored=ignored)
 
 
 _Values = dict[str, dict[str, Any]]
@@ -108,7 +109,7 @@ def _read_environment(environ: Mapping[str, str], values: _Values, sources: _Sou
         text = environ[name].strip()
         if not name.startswith(PREFIX) or _is_service_link(name, text):
             continue
-        section, key = SHORT.get(name) or _long_name(name)
+        section, key = SHORT.get(name) or _section_and_key(name)
         if section not in _SECTIONS or key not in _keys(section):
             faults.append(f"{name}: no such key; variables are called {PREFIX}<SECTION>__<KEY>")
             continue
@@ -123,15 +124,16 @@ def _read_environment(environ: Mapping[str, str], values: _Values, sources: _Sou
 
 
 def _is_service_link(name: str, text: str) -> bool:
-    """Tell whether a variable is none of ours but tells of a Service.
+    """Tell whether Kubernetes set a variable for a Service, so that it sets nothing here.
 
-    Ours have `__` or are among the short ones. A `..._PORT` that holds no address is rather somebody's guess at a name.
+    The variables of this program have `__` in their names, or are among the short names. A `..._PORT` without an address in it
+    does not come from Kubernetes: somebody guessed a name, which is a fault.
     """
     linked = _SERVICE_LINK.fullmatch(name) is not None or (name.endswith("_PORT") and "://" in text)
     return linked and "__" not in name
 
 
-def _long_name(name: str) -> tuple[str, str]:
+def _section_and_key(name: str) -> tuple[str, str]:
     section, _, key = name.removeprefix(PREFIX).lower().partition("__")
     return section, key
 
@@ -161,7 +163,7 @@ def _validate(values: _Values, sources: _Sources, faults: list[str]) -> Config |
 
 
 def _source_of(location: tuple[int | str, ...], sources: _Sources) -> str:
-    """Return where a key was set; for a fault of a whole section, where its keys were."""
+    """Return where a key was set. For a fault of a whole section, return where the section's keys were set."""
     if len(location) > 1:
         return sources.get((str(location[0]), str(location[1])), "")
     named = {source for (section, _), source in sources.items() if section == str(location[0])}
@@ -169,9 +171,9 @@ def _source_of(location: tuple[int | str, ...], sources: _Sources) -> str:
 
 
 def _check_exposure(values: _Values, sources: _Sources, faults: list[str]) -> None:
-    """Refuse an address that others can reach, unless the operator said who may ask, or that everybody may.
+    """Report listening on an address that others can reach, unless the operator said who may ask, or that everybody may.
 
-    It looks at the raw values, so that it is told along with the other faults.
+    This reads the raw values, so that it is reported even if other values are faulty.
     """
     listen = values.get("server", {}).get("listen")
     try:
@@ -184,17 +186,17 @@ def _check_exposure(values: _Values, sources: _Sources, faults: list[str]) -> No
         faults.append(
             f"server.listen: {listen} can be reached by others, who would read everything that the shared key can; "
             "listen on 127.0.0.1, set access.tokens_file or access.networks to say who may, "
-            f"or access.open = true if everybody is meant{_from(sources.get(('server', 'listen'), ''))}"
+            f"or access.open = true if everybody may{_from(sources.get(('server', 'listen'), ''))}"
         )
 
 
 def _check_homes(values: _Values, environ: Mapping[str, str], sources: _Sources, faults: list[str]) -> None:
-    """Refuse files in a home that there is not, as raw values too."""
-    for (section, key), variable in _FILES.items():
+    """Report paths in a home directory that does not exist. This reads the raw values too."""
+    for (section, key), variable in _HOME_FILES.items():
         value = values.get(section, {}).get(key, getattr(getattr(Config(), section), key))
         if isinstance(value, str | Path) and "\0" not in str(value):
             try:
-                at_home(Path(value), environ, variable=variable)
+                expand_home(Path(value), environ, variable=variable)
             except ValueError as exc:
                 faults.append(f"{section}.{key}: {exc}{_from(sources.get((section, key), ''))}")
 
@@ -210,24 +212,24 @@ def _key_source(environ: Mapping[str, str], faults: list[str]) -> KeySource | No
             if value:
                 return KeySource(value=read_key(value))
             if path:
-                return KeySource(path=at_home(Path(path), environ, variable="PLUTO_API_KEY_FILE"))
+                return KeySource(path=expand_home(Path(path), environ, variable="PLUTO_API_KEY_FILE"))
         except ValueError as exc:
             faults.append(f"{'PLUTO_API_KEY' if value else 'PLUTO_API_KEY_FILE'}: {exc}")
     return None
 
 
 def _proxy_variables(environ: Mapping[str, str]) -> tuple[str, ...]:
-    return tuple(name for upper in VARIABLES for name in (upper, upper.lower()) if environ.get(name, "").strip())
+    return tuple(name for upper in PROXY_VARIABLES for name in (upper, upper.lower()) if environ.get(name, "").strip())
 
 
 def _from(source: str) -> str:
     return f" (set in {source})" if source else ""
 
 
-def _expanded(config: Config, environ: Mapping[str, str]) -> Config:
-    for (section, key), variable in _FILES.items():
+def _with_homes(config: Config, environ: Mapping[str, str]) -> Config:
+    for (section, key), variable in _HOME_FILES.items():
         part = getattr(config, section)
         if (path := getattr(part, key)) is not None:
-            part = part.model_copy(update={key: at_home(path, environ, variable=variable)})
+            part = part.model_copy(update={key: expand_home(path, environ, variable=variable)})
             config = config.model_copy(update={section: part})
     return config

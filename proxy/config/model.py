@@ -1,4 +1,4 @@
-"""Every setting, with its type, unit, default and range. `config/pluto-proxy.toml` says the same for people."""
+"""Every setting with its type, unit, range and default. `config/pluto-proxy.toml` explains them."""
 
 import ipaddress
 import re
@@ -27,7 +27,7 @@ _HOST = re.compile(r"[A-Za-z0-9._-]+|\[?[0-9A-Fa-f:.]+\]?")
 
 
 def split_listen(text: str) -> tuple[str, int]:
-    """Take `HOST:PORT` apart; an IPv6 address stands in brackets. Raises ValueError saying what is expected."""
+    """Split `HOST:PORT`, where an IPv6 address is in brackets. Raises ValueError that says what is expected."""
     host, colon, port = text.rpartition(":")
     bracketed = host.startswith("[") and host.endswith("]")
     if (
@@ -43,7 +43,7 @@ def split_listen(text: str) -> tuple[str, int]:
 
 @lru_cache(maxsize=256)
 def is_loopback(host: str) -> bool:
-    """Tell whether a host name or address can only be reached from this machine (remembered: asked at every request)."""
+    """Tell whether a host name or address can only be reached from this machine. Cached, since each request asks."""
     try:
         return ipaddress.ip_address(in_plain_form(host)).is_loopback
     except ValueError:
@@ -60,8 +60,8 @@ def _upstream_url(text: str) -> str:
         parts = urlsplit(text)
         _ = parts.port
     except ValueError:
-        # The library's message quotes what it takes for the port: of a URL with a password that may be a part of it.
-        raise ValueError("is not a URL: what stands behind its host name is no port, or its brackets are no address") from None
+        # The library's message quotes what it takes for the port, which may be a part of a password.
+        raise ValueError("is not a URL: its port is not a number up to 65535, or its brackets hold no address") from None
     if any(not "\x21" <= character <= "\x7e" or character in '<>"\\^`{|}%' for character in text):
         raise ValueError("must hold no spaces, percent signs, non-ASCII or other characters that a base URL cannot have")
     if any(not 0 < len(label) <= _LONGEST_LABEL for label in (parts.hostname or "x").removesuffix(".").split(".")):
@@ -104,7 +104,7 @@ def _origin(text: str) -> str:
         raise ValueError(f"{text!r} must be an origin such as https://grafana.example.com, each one named: no * and no null")
     if parts.username is not None or parts.path or parts.query or parts.fragment:
         raise ValueError(f"{text!r} must be an origin alone: scheme, host and port, without a path")
-    # As browsers write it: in lower case, an address in its shortest form, without the scheme's own port.
+    # As browsers send it: in lower case, an address in its shortest form, without the scheme's default port.
     host = parts.hostname
     if ":" in host:
         host = f"[{ipaddress.IPv6Address(host)}]"
@@ -113,7 +113,7 @@ def _origin(text: str) -> str:
     return f"{parts.scheme}://{host}" + ("" if port in {None, _DEFAULT_PORTS[parts.scheme]} else f":{port}")
 
 
-def _unclaimed(text: str) -> str:
+def _parameter_name(text: str) -> str:
     if text in KNOWN_PARAMETERS:
         raise ValueError(f"{text!r} is a parameter that the proxy reads itself")
     if not text or text != text.strip() or any(character in text for character in QUOTES) or _CONTROL.search(text):
@@ -125,10 +125,10 @@ def _network(text: str) -> str:
     return str(read_network(text))
 
 
-def _proxy(text: str) -> str:
+def _trusted_proxy(text: str) -> str:
     network = read_network(text)
     if not network.prefixlen:
-        raise ValueError(f"{text!r} would have everybody believed about where they come from")
+        raise ValueError(f"{text!r} is every address: any client could claim to be another one; name the proxies' networks")
     return str(network)
 
 
@@ -138,14 +138,14 @@ def _limit_status(status: int) -> int:
     return status
 
 
-ParameterName = Annotated[str, AfterValidator(_unclaimed)]
+ParameterName = Annotated[str, AfterValidator(_parameter_name)]
 
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class Server(_Section):
+class ServerSettings(_Section):
     """Where clients reach the proxy."""
 
     listen: Annotated[str, AfterValidator(_listen)] = "127.0.0.1:8787"
@@ -156,27 +156,27 @@ class Server(_Section):
     cors_origins: tuple[Annotated[str, AfterValidator(_origin)], ...] = ()
 
 
-class Access(_Section):
+class AccessSettings(_Section):
     """Who may ask."""
 
     open: bool = False
     tokens_file: Annotated[Path, AfterValidator(_file_path)] | None = None
     networks: tuple[Annotated[str, AfterValidator(_network)], ...] = ()
-    trusted_proxies: tuple[Annotated[str, AfterValidator(_proxy)], ...] = ()
+    trusted_proxies: tuple[Annotated[str, AfterValidator(_trusted_proxy)], ...] = ()
     client_rate_per_s: Annotated[float, Field(gt=0, le=1_000_000)] | None = None
     client_burst: Annotated[int, Field(ge=1, le=1_000_000)] = 100
     client_concurrency: Annotated[int, Field(ge=1, le=100_000)] | None = None
     client_limit_status: Annotated[int, AfterValidator(_limit_status)] = 503
 
     @model_validator(mode="after")
-    def _of_one_mind(self) -> "Access":
+    def _check_open(self) -> "AccessSettings":
         if self.open and (self.tokens_file is not None or self.networks):
             raise ValueError("open = true lets everybody in, tokens_file and networks say who may come; keep one of them")
         return self
 
 
-class Upstream(_Section):
-    """How pluto-api is asked."""
+class UpstreamSettings(_Section):
+    """How pluto-api is reached, and how much it is asked."""
 
     url: Annotated[str, AfterValidator(_upstream_url)] = "https://pluto-api.trainy.ai"
     deadline_s: PositiveSeconds = 25.0
@@ -195,21 +195,21 @@ class Upstream(_Section):
     ignored_params: tuple[ParameterName, ...] = ("_", "t", "cb")
 
     @model_validator(mode="after")
-    def _disjoint(self) -> "Upstream":
+    def _check_parameters(self) -> "UpstreamSettings":
         if both := sorted(set(self.extra_params) & set(self.ignored_params)):
             raise ValueError(f"extra_params and ignored_params both name {', '.join(both)}")
         return self
 
     @model_validator(mode="after")
-    def _in_time(self) -> "Upstream":
-        # The default says nothing against a short deadline, which comes first then.
+    def _check_stall(self) -> "UpstreamSettings":
+        # The default may be longer than a short deadline: then the deadline ends the call first.
         if "stall_s" in self.model_fields_set and self.stall_s > self.deadline_s:
             raise ValueError(f"stall_s must be at most deadline_s ({self.deadline_s:g}): no call takes longer than that")
         return self
 
 
-class Cache(_Section):
-    """What is kept, and where."""
+class CacheSettings(_Section):
+    """Which answers are stored, and where."""
 
     path: Annotated[Path, AfterValidator(_file_path)] = Path("~/.cache/pluto-proxy/cache.sqlite")
     max_bytes: Annotated[ByteSize, Field(ge=2**20)] = ByteSize(2**30)
@@ -218,7 +218,7 @@ class Cache(_Section):
     label: Annotated[str, AfterValidator(_label)] = ""
 
 
-class Freshness(_Section):
+class FreshnessSettings(_Section):
     """How old an answer may be."""
 
     running_s: Seconds = 5.0
@@ -234,8 +234,8 @@ class Freshness(_Section):
     stale_if_error_ended_s: Seconds = 86_400.0
 
 
-class Series(_Section):
-    """How metric questions are answered from what other questions brought."""
+class SeriesSettings(_Section):
+    """How metric queries are answered from the answers to other queries."""
 
     enabled: bool = True
     max_fetch_rows: Annotated[int, Field(ge=1, le=10**7)] = 50_000
@@ -247,34 +247,34 @@ class Series(_Section):
     shadow_s: Annotated[float, Field(ge=0, le=86_400)] = 30.0
 
 
-class _Lifetimes(_Section):
+class _LifetimeSettings(_Section):
     moving_s: Seconds = 2.0
 
 
-# A key for each row of the read API: a further row has its own without a word here.
-Lifetimes = create_model(
-    "Lifetimes",
-    __base__=_Lifetimes,
-    __doc__="Freshness lifetimes of the routes, and `moving_s` of questions that name a point in time; None: as running_s.",
+# One setting for each route of the read API, made from the table of routes.
+LifetimeSettings = create_model(
+    "LifetimeSettings",
+    __base__=_LifetimeSettings,
+    __doc__="Freshness lifetimes of the routes, and `moving_s` for queries that name a point in time; None: as running_s.",
     **{f"{route.name}_s": (Seconds | None, route.fresh_s) for route in ROUTES},  # type: ignore[call-overload]  # mypy wants to see the keys
 )
 
 
-class Log(_Section):
-    """What is logged, to standard error."""
+class LogSettings(_Section):
+    """What is logged to standard error."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["auto", "json", "console"] = "auto"
 
 
 class Config(_Section):
-    """The effective configuration. The key is kept apart, in a KeySource; `upstream.proxy` may hold a password."""
+    """The effective configuration. `upstream.proxy` may hold a password. The shared key is not in here but in a KeySource."""
 
-    server: Server = Server()
-    access: Access = Access()
-    upstream: Upstream = Upstream()
-    cache: Cache = Cache()
-    freshness: Freshness = Freshness()
-    lifetimes: Lifetimes = Lifetimes()
-    series: Series = Series()
-    log: Log = Log()
+    server: ServerSettings = ServerSettings()
+    access: AccessSettings = AccessSettings()
+    upstream: UpstreamSettings = UpstreamSettings()
+    cache: CacheSettings = CacheSettings()
+    freshness: FreshnessSettings = FreshnessSettings()
+    lifetimes: LifetimeSettings = LifetimeSettings()
+    series: SeriesSettings = SeriesSettings()
+    log: LogSettings = LogSettings()

@@ -1,14 +1,14 @@
-"""The effective configuration as TOML, for `pluto-proxy check`: what is set, and where it was set. Secrets show as ***."""
+"""The effective configuration as TOML, for `pluto-proxy check`: each value and where it was set. Secrets are shown as ***."""
 
 import json
 from pathlib import Path
 
 from proxy.config.forward import ForwardProxy
-from proxy.config.load import KeySource, Loaded
+from proxy.config.load import KeySource, LoadedConfig
 
 
-def render(loaded: Loaded) -> str:
-    """Return the configuration as a TOML document; a comment names the source of every value that is not the default."""
+def render(loaded: LoadedConfig) -> str:
+    """Return the configuration as a TOML document. A comment names the source of every value that is not the default."""
     lines = [_key_line(loaded.key)]
     lines += [f"# {name} is ignored; set upstream.proxy" for name in loaded.ignored]
     for section in type(loaded.config).model_fields:
@@ -27,5 +27,5 @@ def _key_line(key: KeySource | None) -> str:
 
 
 def _toml(value: object) -> str:
-    # JSON's strings, numbers, booleans and arrays are TOML's too.
+    # JSON's strings, numbers, booleans and arrays are valid TOML.
     return json.dumps(str(value) if isinstance(value, Path | ForwardProxy) else value, ensure_ascii=False)

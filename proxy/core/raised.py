@@ -1,8 +1,8 @@
-"""What an error that was raised holds on to, and how to let go of it.
+"""Errors that are kept, or handed from one task to others.
 
-An error holds the frames that it went through, and the errors that it arose from with theirs; frames hold what was in them,
-such as the body of an answer. So what is kept of an error, or handed from one task to others, is never the error that was
-raised: it would keep all of that for as long, and gain the frames of each who raises it again.
+An error that was raised holds the frames that it went through, and the errors that it arose from with their frames. Frames hold
+their variables, such as the body of an answer. So an error that was raised is never kept or handed on itself: it would keep all
+of that alive, and gain the frames of everybody who raises it again.
 """
 
 from typing import TypeVar
@@ -12,18 +12,18 @@ from proxy.errors import ProxyError
 E = TypeVar("E", bound=ProxyError)
 
 
-def anew(error: E) -> E:
-    """Return the same error once more, which was never raised: to be kept, or to be raised by somebody else."""
+def unraised(error: E) -> E:
+    """Return a copy of an error that was never raised, to be kept or to be raised by somebody else."""
     copy = type(error).__new__(type(error), *error.args)
     copy.__dict__.update(error.__dict__)
     return copy
 
 
-def let_go(error: BaseException) -> None:
-    """Take from an error the frames that it went through so far, and from those that it arose from theirs.
+def drop_frames(error: BaseException) -> None:
+    """Remove the frames that an error went through so far, and the errors that it arose from with their frames.
 
-    That breaks the circles as well, in which frames hold the very error that holds them: of those nothing is let go before the
-    garbage collector comes round. What the error says stays.
+    That also breaks the circles of frames that hold the error that holds them, which only the garbage collector would free. The
+    error's message stays.
     """
     left = [error]
     while left:

@@ -1,21 +1,25 @@
-"""Which runs have ended, as far as the upstream's words prove it, and how long an ended run's answers live.
+"""Which runs have ended, as far as the upstream's answers prove it, and how long the answers about an ended run live.
 
-Two questions tell it. One list of a project's running runs is asked for all of them; a run that isn't in it may have ended, and
-then its `details` say so. Nothing else counts: a run is running until its own details name a terminal status, in this project,
-with a time. Whatever is not understood counts as running, which costs calls, where the opposite would cost rows.
+**Proof.** Two questions prove that a run has ended. The list of a project's running runs is asked once for all of them; a run
+that isn't in it may have ended, and then its `details` say so. Nothing else counts: a run is running until its own details name
+a terminal status, in this project, with a time. Whatever is not understood counts as running. That costs calls; the opposite
+would cost rows.
 
-The list comes in pages, and runs start and end between two of them. Each page begins with the last run of the one before it.
-Where that run is still in its place, every run that was running all the while is on one of the two, since runs don't change
-their order; where it is not, or the totals differ, the list says who is running and nothing about who is not. A full page is
-never the last one: the upstream may count the runs a moment after it has looked for them.
+**The list** comes in pages, and runs start and end between two of them. So each page begins with the last run of the page
+before it. Where that run is still in its place, every run that was running all the while is on one of the two pages, since runs
+don't change their order. Where it isn't, or the totals differ, the list proves which runs are running, and nothing about
+others. A full page is never the last one: the upstream may count the runs a moment after it has looked for them.
 
-No ended run is immutable: rows come late, and it may be resumed. So the lifetime of its answers grows with the time since
-anything happened to it: the **ramp**. When it ended is what somebody says, who may be importing a run of last year; so what
-counts is the latest of that, the last write to the run's record, when it was last known to be running, and when its rows were
-last seen to change. And whatever these say, an answer lives eleven times as long as its series had been seen to stand still
-when it was asked for, and no longer: after the first look there is another after 5 seconds, after a minute, after twelve. Where
-the run's record wasn't written for a day, which nobody can feign, the first of these is left out: a dashboard of old runs costs
-no second call for each of them while it is being opened."""
+**The ramp.** No ended run is immutable: rows come late, and it may be resumed. So the lifetime of its answers grows with the
+time since anything happened to it. The time of its end is what some client told, which may be importing a run of last year. So
+the latest of these counts: that time, the last write to the run's record, when it was last known to be running, and when its
+rows were last seen to change.
+
+Whatever these say, an answer lives at most eleven times as long as its series had been seen to stand still when it was asked
+for: after the first call there is another one after 5 seconds, after a minute, after twelve. Where the run's record wasn't
+written for a day, which no client can feign, the first of these is left out, so that a dashboard of old runs costs no second
+call for each run while it is being opened.
+"""
 
 import math
 from dataclasses import dataclass
@@ -28,14 +32,14 @@ from proxy.core.surrogates import read_json
 
 PAGE_ROWS = 200
 _MOST_PAGES = 50
-# Each page but the first begins with a run that is known, and the last one isn't full.
+# Each page but the first begins with a known run, and the last one isn't full.
 MOST_LISTED = _MOST_PAGES * (PAGE_ROWS - 1)
-# Once a run has settled its answers live for a tenth of the time since then, and this at least.
+# Once a run has settled, its answers live for this share of the time since anything happened, and for _LEAST_S at least.
 _FRACTION = 0.1
 _LEAST_S = 300.0
-# Until the time since the first look at a series is so many times that of the last one.
+# The next call comes when the time since the first one has grown to so many times what it was at the last one.
 _STRETCH = 12.0
-# Of a run whose record wasn't written for so long answers live for so long at once.
+# Answers about a run whose record wasn't written for _QUIET_S live for _QUIET_FRESH_S from the first call on.
 _QUIET_S, _QUIET_FRESH_S = 86_400.0, 60.0
 
 
@@ -50,10 +54,10 @@ class Terminal(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunEnd:
-    """How a run ended, and when: `statusUpdated` as wall time, which is whatever was told to the upstream.
+    """How and when a run ended.
 
-    `written_s`: the last write to the run's record, which it keeps account of itself (`updatedAt`); None where that isn't told.
-    Writing rows is none.
+    `at_s`: its `statusUpdated` as wall time, which is what a client told the upstream. `written_s`: the last write to the run's
+    record, which the upstream notes itself (`updatedAt`, wall time); None where that isn't said. Rows are not in the record.
     """
 
     status: Terminal
@@ -63,7 +67,7 @@ class RunEnd:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """One page of the list, in its order: the runs' ids as canonical texts, those that are running, and how many there are."""
+    """One page of the list: the runs' ids in its order (canonical texts), those that are running, and the list's length."""
 
     ids: tuple[str, ...]
     running: frozenset[str]
@@ -74,8 +78,8 @@ class Page:
 class Ramp:
     """How the lifetime of an ended run's answers grows, in seconds.
 
-    Within `settling_s` they live as a running run's (`settling_failed_s` for FAILED: the upstream says so of runs that have
-    merely been quiet), and never longer than `ended_max_s`.
+    For `settling_s` after the end they live as those of a running run, for `settling_failed_s` where the status is FAILED,
+    which the upstream says also of runs that have merely been quiet. They never live longer than `ended_max_s`.
     """
 
     settling_s: float
@@ -119,7 +123,7 @@ def read_page(body: bytes) -> Page | None:
 def read_ended(body: bytes, *, run: str, project: str) -> RunEnd | None:
     """Read from its details how a run ended; None where it is running, is another project's, or is not understood.
 
-    What is said of the last write to its record is left out where it isn't understood: it only ever shortens lifetimes.
+    A last write to the record that isn't understood is left out, since it could only shorten lifetimes.
     """
     try:
         said = read_json(_details, body)
@@ -144,12 +148,12 @@ class Listing:
 
     @property
     def running(self) -> frozenset[str]:
-        """Who is running for certain; who else may be is another matter."""
+        """The runs that are running for certain; others may be, too."""
         return frozenset(self._running)
 
     @property
     def is_complete(self) -> bool:
-        """Whether a run that isn't `running` was not running all the while that the list took."""
+        """Whether it is proven that no other run than `running` was running all the while that the list took."""
         return not (self._broken or self._full) and len(self._ids) == self._total
 
     @property
@@ -160,7 +164,7 @@ class Listing:
         return max(0, len(self._ids) - 1)
 
     def add(self, page: Page) -> None:
-        """Take the page that begins at `offset`."""
+        """Add the page that begins at `offset`."""
         known = self._ids[-1:]
         self._broken = not self._fits(page, known)
         self._full = len(page.ids) >= self._page_rows
@@ -170,7 +174,7 @@ class Listing:
         self._pages += 1
 
     def _fits(self, page: Page, known: list[str]) -> bool:
-        """Tell whether the list can still become complete: the page goes on where the last one ended, up to the total."""
+        """Tell whether the list can still become complete: the page continues the last one, within the same total."""
         news = page.ids[len(known) :]
         return (
             self._total in {None, page.total}
@@ -181,11 +185,11 @@ class Listing:
 
 
 def ended_fresh_s(ended: RunEnd, *, now_s: float, happened_s: float, stood_s: float, ramp: Ramp) -> float | None:
-    """Return how long an ended run's answers live; None for as long as a running one's.
+    """Return the lifetime of an ended run's answers in seconds; None: that of a running run's.
 
-    `happened_s`: when it was last seen to run, or its rows to change (wall time; minus infinity: never). `stood_s`: how long
-    ago the series in question were first looked at, without a change since. Whatever lies in the future has not settled. No
-    longer than since it settled: what was asked for before that may lack the last rows, and lives as a running run's.
+    `happened_s`: when it was last seen to run, or its rows to change (wall time; minus infinity: never). `stood_s`: for how
+    many seconds the series in question has been seen to stand still. A run with a time in the future has not settled. The
+    lifetime is never longer than the time since the run settled: what was asked for before may lack the last rows.
     """
     told_s = ended.at_s if ended.written_s is None else max(ended.at_s, ended.written_s)
     since_s = now_s - max(told_s, happened_s)

@@ -1,8 +1,8 @@
 r"""JSON with lone surrogates: escapes such as `"\ud83d"` that are half of a pair, or of no character at all.
 
 JSON's grammar allows them (RFC 8259 section 8.2), JavaScript writes them for texts that were cut within a character, and
-msgspec refuses them wherever they stand. So what cannot be read for them is read once more with NUL in their places: no name
-that anybody can ask for holds one, so what is read so is equal to nothing that it is not. What is passed on are the bytes as
+msgspec refuses them wherever they stand. So a text that msgspec refuses is read once more with NUL in the place of each lone
+surrogate. No name that a client can ask for holds NUL, so that what is read so equals no such name. Clients get the bytes as
 they came.
 """
 
@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import msgspec
 
-# Escapes outside of strings are refused by whoever reads what is left; a pair, and what follows a backslash, stay as they are.
+# A pair stays as it is, and so does what follows a backslash. Escapes outside of strings are refused by the decoder later.
 _ESCAPES = re.compile(
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\.", re.DOTALL
 )
@@ -21,11 +21,11 @@ T = TypeVar("T")
 
 
 class LoneSurrogates(ValueError):
-    """Something is JSON and holds lone surrogates, so that what differs in them would look alike."""
+    """A text is JSON with lone surrogates: texts that differ only in these would look alike."""
 
 
 def read_json(decoder: "msgspec.json.Decoder[T]", text: bytes) -> T:
-    """Return what a decoder reads, STAND_IN standing for each lone surrogate. Raises what the decoder raises."""
+    """Return what a decoder reads, with STAND_IN for each lone surrogate. Raises what the decoder raises."""
     try:
         return decoder.decode(text)
     except msgspec.DecodeError:

@@ -1,6 +1,6 @@
-"""structlog, set up once: JSON lines, or a coloured console where a person looks on. Everything goes to standard error.
+"""Setting up the log: structlog's events as JSON lines, or in colours on a terminal. Everything goes to standard error.
 
-Nobody waits for standard error, and nobody fails for it (`log.lines`).
+`log.lines` writes the lines. Nothing waits for standard error, and nothing fails if it cannot be written to.
 """
 
 import atexit
@@ -16,19 +16,19 @@ from structlog.typing import EventDict, Processor
 from proxy.log.lines import Lines, LineStream
 
 Format = Literal["auto", "json", "console"]
-# The process's end waits so long for lines to be written.
+# How long the end of the process waits for the last lines to be written.
 _LAST_LINES_S = 1.0
 
 
 class _Logger:
-    """Takes the lines of structlog."""
+    """Takes structlog's lines."""
 
     def __init__(self, lines: Lines) -> None:
         self.msg = self.debug = self.info = self.warning = self.error = self.critical = lines.put
 
 
 class _Handler(logging.Handler):
-    """Takes the records of the standard library."""
+    """Takes the standard library's log records."""
 
     def __init__(self, lines: Lines) -> None:
         super().__init__()
@@ -40,11 +40,11 @@ class _Handler(logging.Handler):
 
 
 def configure(*, level: str, log_format: Format) -> Lines:
-    """Send structlog's events, the standard library's records and whatever writes to sys.stderr to standard error.
+    """Send structlog's events, the standard library's log records and all text for sys.stderr to standard error.
 
-    Events and records have one format. `log_format` auto means console on a terminal and JSON lines elsewhere. structlog's
-    events don't take the way through the standard library's records: that is most of what a line costs (20 us of CPU,
-    against 8).
+    Events and records have the same format. `log_format` "auto" is console on a terminal, and JSON lines elsewhere. structlog's
+    events are not made into records of the standard library first, which would be most of a line's cost (20 us of CPU against
+    8). Returns the lines' writer.
     """
     terminal = log_format != "json" and sys.stderr.isatty()
     console = log_format == "console" or (log_format == "auto" and terminal)
@@ -54,7 +54,7 @@ def configure(*, level: str, log_format: Format) -> Lines:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     last: list[Processor] = (
-        # Plain tracebacks: the renderer's own show local variables where the package rich is installed, the key among them.
+        # Plain tracebacks: if the package rich is installed, the renderer's own show local variables, and so the key.
         [structlog.dev.ConsoleRenderer(colors=terminal, exception_formatter=structlog.dev.plain_traceback)]
         if console
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
@@ -76,17 +76,17 @@ def configure(*, level: str, log_format: Format) -> Lines:
     )
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
     logging.getLogger("aiohttp.server").addFilter(_without_details)
-    # These two tell of every statement and callback at debug level, keys and bodies among them.
+    # At debug level these two log every statement and callback, with keys and bodies in them.
     for name in ("aiosqlite", "asyncio"):
         logging.getLogger(name).setLevel(logging.INFO)
     return lines
 
 
 def _standard_error(notice: Callable[[int], str]) -> Lines:
-    """Put a writer before standard error for the rest of the process's life, and let its end wait for what isn't written yet.
+    """Put a writer before standard error until the process ends. The end waits for what isn't written yet.
 
-    It stays to the end: a traceback of the interpreter's own, on a standard error that blocks, would otherwise be what keeps
-    the process from ending.
+    The writer stays in place to the very end. Otherwise a last traceback of the interpreter, written to a standard error that
+    blocks, would keep the process from ending.
     """
     lines = Lines(sys.stderr.fileno(), encoding=sys.stderr.encoding, notice=notice)
     stream = sys.stderr = LineStream(lines, sys.stderr)
@@ -100,7 +100,7 @@ def _standard_error(notice: Callable[[int], str]) -> Lines:
 
 
 def _dropped(processors: Sequence[Processor], count: int) -> str:
-    """Return the line that says how many are missing, whatever the level is from which on lines are written."""
+    """Return the line that says how many lines were dropped. It is written whatever the log level is."""
     event: EventDict = {"event": "lines.dropped", "lines": count}
     for processor in processors:
         event = processor(None, "warning", event)  # type: ignore[assignment]  # the last one returns the line
@@ -108,7 +108,7 @@ def _dropped(processors: Sequence[Processor], count: int) -> str:
 
 
 def _without_details(record: logging.LogRecord) -> bool:
-    """Keep one line of what the HTTP server logs: a malformed request. Its traceback quotes headers, credentials among them."""
+    """Reduce a record of the HTTP server to one event: its traceback quotes headers, and so credentials. Keeps the record."""
     record.msg, record.args = "request.malformed", ()
     record.exc_info = record.exc_text = None
     return True

@@ -1,8 +1,8 @@
-"""Lines on their way to a descriptor that may block for as long as somebody else likes, such as standard error.
+"""Writing lines to a descriptor that may block for any time, such as standard error.
 
-A thread of their own writes them: a pipe that nobody reads, a log driver that stalls or a slow disk holds up that thread and
-nothing else. The descriptor is shared with other processes, so that making it non-blocking would be making it so for them.
-The thread writes to the descriptor itself and is a daemon: it holds no lock while it is held up, and may be left behind.
+A thread writes the lines: a pipe that nobody reads, a log driver that stalls or a slow disk blocks this thread and nothing
+else. The descriptor is not made non-blocking, because other processes share it and it would be non-blocking for them too. The
+thread is a daemon and holds no lock while it is blocked, so that the process can end without it.
 """
 
 import io
@@ -15,27 +15,27 @@ from collections.abc import Callable
 from itertools import accumulate
 from typing import TextIO
 
-# What is kept while nothing can be written.
+# How many lines, and bytes of them, are kept while nothing can be written.
 MAX_LINES = 10_000
 MAX_BYTES = 4 * 2**20
-# What comes within so short a time is written together: whenever the thread takes the interpreter's lock from the event loop,
-# it costs the loop 10 to 15 us, which is more than what making a line costs.
+# Lines that come within this time are written together. Each time that the thread takes the interpreter's lock from the event
+# loop costs the loop 10 to 15 us, which is more than making a line.
 _GATHER_S = 0.005
 _BATCH_BYTES = 65_536
-# Somebody else made the descriptor non-blocking: how long to wait until trying again.
+# How long to wait before trying again if another process made the descriptor non-blocking and it is full.
 _RETRY_S = 0.01
 
 
-def _told(count: int) -> str:
+def _notice_of(count: int) -> str:
     return f"{count} lines were dropped"
 
 
 class Lines:
-    """Takes lines, from any thread, and never waits. They go out in the order in which they came, each as a whole.
+    """Takes lines from any thread, without waiting, and writes them in their order, each as a whole.
 
-    What can't be kept or written is lost. Once something is lost for want of room, so is everything that comes until all that
-    was kept has gone out: a reader finds one gap, not thousands. A line that `notice` makes of their number stands where they
-    are missing.
+    A line that cannot be kept or written is dropped. Once a line is dropped because too many wait, so are all that follow,
+    until the waiting ones are written: so a reader finds one gap, not thousands. In the place of the gap stands the line that
+    `notice` makes of the number of dropped lines.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Lines:
         descriptor: int,
         *,
         encoding: str = "utf-8",
-        notice: Callable[[int], str] = _told,
+        notice: Callable[[int], str] = _notice_of,
         max_lines: int = MAX_LINES,
         max_bytes: int = MAX_BYTES,
     ) -> None:
@@ -52,20 +52,20 @@ class Lines:
         self._notice = notice
         self._max_lines, self._max_bytes = max_lines, max_bytes
         self.dropped = 0
-        """How many lines were lost so far."""
+        """How many lines were dropped so far."""
         self.losing = False
-        """Whether lines are being lost: the last ones that came, or that were to be written."""
-        # With a lock that its owner may take again: a signal's handler or a finalizer may log while a line is being put in.
+        """Whether lines are being dropped: the newest ones, or those that were to be written last."""
+        # Its lock is reentrant: a signal handler or a finalizer may log while the same thread is in put().
         self._changed = threading.Condition()
         self._waiting: deque[bytes] = deque()
         self._held_bytes = self._writing_bytes = 0
-        # Lost after what is waiting, and lost before it.
+        # Lines dropped after those that wait, and lines dropped before them.
         self._refused = self._lost = 0
         self._resting = self._torn = False
         threading.Thread(target=self._run, name="log.lines", daemon=True).start()
 
     def put(self, line: str) -> None:
-        """Take a line, without its end; one that doesn't fit is dropped."""
+        """Take a line without its line end. Drop it if too much waits already."""
         data = f"{line}\n".encode(self._encoding, "backslashreplace")
         with self._changed:
             full = len(self._waiting) >= self._max_lines or self._held_bytes + len(data) > self._max_bytes
@@ -80,7 +80,7 @@ class Lines:
                 self._changed.notify_all()
 
     def settled(self, timeout_s: float) -> bool:
-        """Wait until everything has been written or was lost, for `timeout_s` at most; return whether it was."""
+        """Wait until all lines are written or dropped, for `timeout_s` at most. Return whether they are."""
         with self._changed:
             self._changed.notify_all()
             return self._changed.wait_for(lambda: self._resting and not (self._waiting or self._refused), timeout_s)
@@ -99,7 +99,7 @@ class Lines:
                 self.losing = bool(self._lost or self._refused)
 
     def _take(self) -> tuple[int, list[bytes]]:
-        """Wait for something to write: a number of lines that are missing, to be told first, and lines."""
+        """Wait for something to write. Return the number of dropped lines, to be told first, and the next lines."""
         with self._changed:
             self._held_bytes -= self._writing_bytes
             self._writing_bytes = 0
@@ -119,7 +119,7 @@ class Lines:
             return missing, lines
 
     def _write(self, lines: list[bytes]) -> int:
-        """Write lines and return how many of them were not written, or not as a whole."""
+        """Write lines. Return how many of them were not written, or not as a whole."""
         data = memoryview(b"".join(lines))
         written = 0
         try:
@@ -141,9 +141,9 @@ class Lines:
 
 
 class LineStream(io.TextIOBase):
-    """A text file whose lines go the way of the others: what writes to standard error by itself mustn't be held up either.
+    """A text file that gives its lines to a `Lines`, so that warnings, tracebacks and `print` never block either.
 
-    Warnings, tracebacks, `print`. The end of a text counts as the end of its line once nothing more is to come (`finish`).
+    A last line without a line end is given on by `finish`.
     """
 
     def __init__(self, lines: Lines, file: TextIO) -> None:
@@ -154,23 +154,23 @@ class LineStream(io.TextIOBase):
 
     @property
     def encoding(self) -> str:  # type: ignore[override]  # an attribute there, which is there to be read
-        """As the file's that it stands for."""
+        """The encoding of the file that this one replaces."""
         return self._file.encoding
 
     def writable(self) -> bool:
-        """Text can be written."""
+        """Return True: text can be written."""
         return True
 
     def fileno(self) -> int:
-        """Return the descriptor, for whom nothing else will do (faulthandler)."""
+        """Return the descriptor, for callers that need one (faulthandler)."""
         return self._file.fileno()
 
     def isatty(self) -> bool:
-        """Whether it is a terminal."""
+        """Tell whether the file that this one replaces is a terminal."""
         return self._file.isatty()
 
     def write(self, text: str) -> int:
-        """Take a text: what of it are complete lines, and the rest once that is complete."""
+        """Take text. Give its complete lines on, and keep the rest until its line is complete."""
         with self._lock:
             *lines, self._begun = f"{self._begun}{text}".split("\n")
             for line in lines:
@@ -178,6 +178,6 @@ class LineStream(io.TextIOBase):
         return len(text)
 
     def finish(self) -> None:
-        """End a line that has begun."""
+        """Give on a line that has begun and was not ended."""
         if self._begun:
             self.write("\n")

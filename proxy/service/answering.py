@@ -1,4 +1,7 @@
-"""A question answered for a grant: what it may see of the answer, in a coding that the client takes, nothing of it purged."""
+"""A query answered for a grant: the part of the answer that the grant may see, in a coding that the client takes.
+
+Nothing of it was purged meanwhile.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,16 +12,19 @@ from proxy.core.freshness.entry import Coding
 from proxy.core.freshness.purge import Purges
 from proxy.core.question.query import Query
 from proxy.service.access.scopes import Scopes
+from proxy.service.answer import Answer
 from proxy.service.fetching.encoder import Encoder
-from proxy.service.reader import Answer, Reader
+from proxy.service.reader import Reader
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
-    """How somebody wants their answer.
+    """How a client wants to be answered.
 
-    `codings` are those that they take, the best first, at least one. `client` is the one in whose turn the question waits
-    upstream, `deadline_s` the monotonic time until which it waits.
+    - `demand`: how fresh the answer must be, and whether it may be stored.
+    - `codings`: those that the client takes, the best first, at least one.
+    - `client`: in whose turn the query waits for the upstream.
+    - `deadline_s`: until when it waits (monotonic clock).
     """
 
     demand: Demand
@@ -29,7 +35,7 @@ class Wish:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Represented:
-    """An answer, and the form in which it is handed out."""
+    """An answer, and the coding and body in which it goes out."""
 
     answer: Answer
     coding: Coding
@@ -37,7 +43,7 @@ class Represented:
 
 
 class Answerer:
-    """Answers questions for those who hold a grant."""
+    """Answers queries for those who hold a grant."""
 
     def __init__(self, *, scopes: Scopes, reader: Reader, encoder: Encoder, purges: Purges) -> None:
         self._scopes = scopes
@@ -46,20 +52,21 @@ class Answerer:
         self._purges = purges
 
     async def admit(self, grant: Grant, query: Query, *, client: str) -> bool:
-        """Let a question pass, or raise an error, as `Scopes.admit` does."""
+        """Let a query pass, or raise an error, as `Scopes.admit` does."""
         return await self._scopes.admit(grant, query, client=client)
 
     async def answer(self, query: Query, wish: Wish, granted: Callable[[], Grant]) -> Represented:
-        """Answer a question that was admitted.
+        """Answer a query that was admitted.
 
-        `granted` returns the asker's grant once the answer is there, and raises where there is none any more. Raises what
-        `Reader.read` and `Scopes.shown` raise.
+        `granted` is called once the answer is there. It returns the client's grant, and raises where there is none any more.
+        Raises what
+        `Reader.read` and `Scopes.restrict` raise.
         """
         while True:
             purges_before = self._purges.count
             read = await self._reader.read(query, wish.demand, client=wish.client, deadline_s=wish.deadline_s)
-            answer = self._scopes.shown(granted(), query, read)
+            answer = self._scopes.restrict(granted(), query, read)
             coding, body = await self._encoder.choose(answer.tenant, query.target, answer.entry, wish.codings)
-            # What was purged while it was being answered is not handed out: it is looked for again.
-            if self._purges.count == purges_before or self._purges.judged(query.target, read.entry) is read.entry:
+            # An answer that was purged while it was on its way is not handed out: the query is answered anew.
+            if self._purges.count == purges_before or self._purges.remains_of(query.target, read.entry) is read.entry:
                 return Represented(answer=answer, coding=coding, body=body)

@@ -1,4 +1,4 @@
-"""What there is to answer a question with: stored, computed, or remembered as what the upstream said a moment ago."""
+"""What there is to answer a query with: a stored entry, a computed one, or the upstream's 4xx or failure of a moment ago."""
 
 from dataclasses import dataclass
 
@@ -21,21 +21,23 @@ from proxy.store.tiers import TieredStore
 class Found:
     """What was found.
 
-    `entry` is the newest answer, `made` how it was put together. `said` is what is remembered: the upstream's 4xx, or that it
-    failed. `metrics` is the question taken apart and `known` what is known of its series, both None where it is only ever asked
-    as it came. `landings` is how many flights had landed before.
+    - `entry`: the newest answer, None where there is none. `made`: how it was put together, where it was computed.
+    - `remembered`: the upstream's 4xx or failure of a moment ago.
+    - `metrics`: the query as a question about series, None where no answer to it can be computed. `known`: what is known of
+      those series, None where that wasn't looked up.
+    - `landings`: how many flights had ended before the look-up.
     """
 
     entry: Entry | None
     made: Made | None
-    said: Entry | Failure | None
+    remembered: Entry | Failure | None
     metrics: MetricsQuery | None
     known: KnownSeries | None
     landings: int
 
 
 class Lookup:
-    """Looks up."""
+    """Looks up what there is, without asking the upstream."""
 
     def __init__(self, store: TieredStore, memo: Memo, computer: Computer, fetcher: Fetcher, clock: Clock) -> None:
         self._store = store
@@ -47,14 +49,14 @@ class Lookup:
     async def find(self, tenant: Tenant, query: Query, lifetimes: Lifetimes, *, not_before_s: float) -> Found:
         """Return what there is.
 
-        The entry is the newest answer that is stored or can be computed, unless one in memory is good enough: fresh, and asked
-        for at `not_before_s` (wall time) or later.
+        The entry is the newest answer that is stored or can be computed. One in memory is taken without a further look if it is
+        fresh, and was asked for at `not_before_s` (wall time) or later.
         """
         landings = self._fetcher.landings
-        metrics = self._computer.understood(query)
+        metrics = self._computer.computable(query)
         entry, made, known = await self._newest(tenant, query, metrics, lifetimes, not_before_s)
-        said = self._memo.get(CallKey(tenant.fingerprint, query.target))
-        return Found(entry=entry, made=made, said=said, metrics=metrics, known=known, landings=landings)
+        remembered = self._memo.get(CallKey(tenant.fingerprint, query.target))
+        return Found(entry=entry, made=made, remembered=remembered, metrics=metrics, known=known, landings=landings)
 
     async def _newest(
         self, tenant: Tenant, query: Query, metrics: MetricsQuery | None, lifetimes: Lifetimes, not_before_s: float
@@ -65,11 +67,11 @@ class Lookup:
         if entry is not None and entry.sent_at_s >= not_before_s and judge(entry, now_s, lifetimes) is Verdict.FRESH:
             return entry, None, None
         newer_than_s = now_s - lifetimes.usable_s if entry is None else entry.sent_at_s
-        known = await self._computer.known(tenant, metrics, newer_than_s=newer_than_s)
+        known = await self._computer.look_up(tenant, metrics, newer_than_s=newer_than_s)
         recipe = known.newest
         if recipe is not None and recipe.tail_asked_s > newer_than_s:
             computed = await self._computer.compute(tenant, query, recipe)
             if computed is not None:
-                # What can be computed isn't on disk as it was asked for.
+                # An answer that can be computed isn't stored on disk itself.
                 return computed, Made.SERIES, known
         return await self._store.get(tenant.namespace, query.target, query.keeping), None, known

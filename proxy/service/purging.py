@@ -1,8 +1,7 @@
-"""Purging: what is stored, known, computed or under way about something is gone, or counts as stale, everywhere at once.
+"""Purging: what is stored, known, computed or under way is taken away, or made stale, everywhere at once.
 
-Everything but the file happens before anybody else has a turn. Whoever was being answered meanwhile looks again afterwards
-(`service.answering`), whatever comes in later is held against `core.freshness.purge.Purges`, and the file is purged in one
-transaction.
+All of it but the cache file is purged before anything else runs. A query that was being answered meanwhile is answered anew
+(`service.answering`). What comes in later is judged by `core.freshness.purge.Purges`. The file is purged in one transaction.
 """
 
 from dataclasses import dataclass
@@ -17,7 +16,10 @@ from proxy.store.tiers import TieredStore
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Purged:
-    """What a purge took: answers and series in memory, and whether the file has seen it (else it will, once it can)."""
+    """What a purge took away: how many answers, and how many scopes of series in memory.
+
+    `on_disk`: whether the file was purged. If not, it will be as soon as it can.
+    """
 
     answers: int
     series: int
@@ -25,7 +27,7 @@ class Purged:
 
 
 class Purging:
-    """Purges."""
+    """Carries out purges."""
 
     def __init__(
         self, *, purges: Purges, store: TieredStore, shelves: Shelves, fetcher: Fetcher, memo: Memo, scopes: Scopes

@@ -1,9 +1,10 @@
-"""Which runs have ended: asked of the upstream, as seldom as will do.
+"""Which runs have ended. The upstream is asked for that as seldom as will do.
 
-One list of a project's running runs is asked for all of them, and then the details of each run that somebody looks at and
-that isn't in it. `core.run_status` says what of that proves that a run has ended, `service.lifetimes.known_runs` what is
-remembered of it and when it is time to ask again. Nothing is asked but by `learn`, so nothing for what nobody looks at; one
-list of a project and one `details` of a run are under way at a time, for whoever wants to know.
+First the list of a project's running runs is asked for, which serves all its runs. Then the details are asked for of each run
+that somebody looks at and that isn't in the list. `core.run_status` says what of that proves that a run has ended,
+`service.lifetimes.known_runs` what is remembered, and when it is time to ask again. Only `learn` asks, so nothing is asked
+about runs that nobody looks at. One list of a project and one `details` of a run are under way at a time, for all who want to
+know.
 """
 
 import math
@@ -27,14 +28,14 @@ from proxy.service.fetching.need import Need
 from proxy.service.lifetimes.known_runs import KnownRuns, RunKey
 from proxy.service.tenancy import Tenant
 
-# No count of landed flights: each one looks into the store before it asks.
+# No count of flights: each call looks into the store before the upstream is asked.
 _LOOK_FIRST = -1
 _log = structlog.get_logger()
 _Step = Callable[[], Awaitable[None]]
 
 
 class Statuses:
-    """Learns which runs have ended; whatever isn't known counts as running."""
+    """Learns which runs have ended. A run counts as running until that is known."""
 
     def __init__(self, fetcher: Fetcher, known: KnownRuns, clock: Clock) -> None:
         self._fetcher = fetcher
@@ -56,10 +57,9 @@ class Statuses:
     ) -> None:
         """See to it that what is known of a run is at most `KnownRuns.status_s` old, as far as the upstream tells.
 
-        That may take long, in a cool-down as long as that: whoever hasn't got the time goes away, and it is learned all the
-        same.
-        `urgent`, `client`, `deadline_s` are as in Need, for calls that are begun here, not for those that others have begun.
-        Never raises for what the upstream does.
+        It may take as long as a cool-down lasts. A caller may be cancelled meanwhile: what is under way is learned all the
+        same. `urgent`, `client`, `deadline_s` are as in Need, for calls that are begun here, not for those that others have
+        begun. Never raises UpstreamError.
         """
         if not project:
             # The upstream refuses to list it.
@@ -74,12 +74,12 @@ class Statuses:
         )
         # The namespace may change while the upstream is waited for: it is looked at anew each time.
         if self._known.list_due(RunKey(tenant.namespace, project, run)):
-            await self._once(RunKey(tenant.fingerprint, project), partial(self._list, tenant, project, need))
+            await self._shared(RunKey(tenant.fingerprint, project), partial(self._list, tenant, project, need))
         if self._known.details_due(RunKey(tenant.namespace, project, run)):
-            await self._once(RunKey(tenant.fingerprint, project, run), partial(self._details, tenant, project, run, need))
+            await self._shared(RunKey(tenant.fingerprint, project, run), partial(self._details, tenant, project, run, need))
 
-    def heard(self, tenant: Tenant, run: str, project: str, details: Entry) -> None:
-        """Take notice of details that were asked for to another end."""
+    def note_details(self, tenant: Tenant, run: str, project: str, details: Entry) -> None:
+        """Note a run's details that were asked for to another end."""
         key = RunKey(tenant.namespace, project, run)
         ended = None if details.status != 200 else read_ended(details.body, run=run, project=project)
         if ended is not None:
@@ -91,16 +91,16 @@ class Statuses:
         """End what is under way."""
         await self._learning.aclose()
 
-    async def _once(self, key: RunKey, work: _Step) -> None:
-        """Wait for what is under way to learn of a run or a project, or begin it."""
+    async def _shared(self, key: RunKey, work: _Step) -> None:
+        """Wait until a run's details or a project's list were learned; begin that, unless it is under way."""
         flight = self._learning.get(key) or self._learning.start(key, work, now_s=self._clock.now_s())
         await flight.result()
 
     async def _list(self, tenant: Tenant, project: str, need: Need) -> None:
-        """Ask for a project's running runs, page by page, and note what the list says."""
+        """Ask for a project's list of running runs, page by page, and note it."""
         listing, asked_s = Listing(), math.inf
         refreshed_s = max(0.0, self._known.listed_s(RunKey(tenant.namespace, project)))
-        # What is stored is taken where it will be good for a while.
+        # A stored page serves if it is at most half as old as a list may become.
         need = replace(need, not_before_s=self._clock.now_s() - self._known.status_s / 2, refreshed_s=refreshed_s)
         while (offset := listing.offset) is not None:
             entry = await self._ask(tenant, partial(_page, project, offset), need)
@@ -114,14 +114,14 @@ class Statuses:
         self._known.note_list(RunKey(tenant.namespace, project), listing, asked_s)
 
     async def _details(self, tenant: Tenant, project: str, run: str, need: Need) -> None:
-        """Ask for a run's details, as they are since the list that it wasn't in, and note what they say."""
+        """Ask for a run's details, no older than the list that it wasn't in, and note them."""
         key = RunKey(tenant.namespace, project, run)
         need = replace(
             need,
             not_before_s=self._known.listed_s(key),
-            refreshed_s=max(0.0, self._known.told_s(key)),
-            # What is stored of another project's run is no use: asked for as one that doesn't exist would be, it tells
-            # nothing by its speed.
+            refreshed_s=max(0.0, self._known.details_asked_s(key)),
+            # Stored details of another project's run don't serve: asking for them takes as long as for a run that doesn't
+            # exist, so that the time tells nothing.
             accepts=lambda entry: project_of(entry.body) == project,
         )
         entry = await self._ask(tenant, partial(question, DETAILS, {}, segment=run), need)
@@ -132,21 +132,21 @@ class Statuses:
         ended = None if entry.status != 200 else read_ended(entry.body, run=run, project=project)
         self._known.note_details(key, ended, entry.sent_at_s)
         if ended is None and entry.status == 200:
-            # It may be running: should it say a moment later that it ended long ago, that isn't so.
+            # It may be running. Should its details say a moment later that it ended long ago, that isn't so.
             self._known.note_change(key, entry.sent_at_s)
 
-    async def _ask(self, tenant: Tenant, query: Callable[[], Query], need: Need) -> Entry | None:
-        """Return what the upstream says, its 4xx included; None where it fails, or says it to a key that isn't the tenant's."""
+    async def _ask(self, tenant: Tenant, make_query: Callable[[], Query], need: Need) -> Entry | None:
+        """Return the upstream's answer, its 4xx included; None where it fails, or another key than the tenant's was used."""
         try:
-            asked = query()
-            fetched, joined = await self._fetcher.fetch(tenant, asked, need)
+            query = make_query()
+            fetched, joined = await self._fetcher.fetch(tenant, query, need)
         except QueryTooLong:
             return None
         except UpstreamError as exc:
-            # Those two may have been raised without a call.
-            self.calls[asked.route.name] += not isinstance(exc, UpstreamBusy | KeyRefused) or exc.upstream_status is not None
+            # These two may have been raised without a call.
+            self.calls[query.route.name] += not isinstance(exc, UpstreamBusy | KeyRefused) or exc.upstream_status is not None
             return None
-        self.calls[asked.route.name] += fetched.asked and not joined
+        self.calls[query.route.name] += fetched.called and not joined
         return fetched.entry if fetched.tenant.fingerprint == tenant.fingerprint else None
 
 
@@ -155,6 +155,6 @@ async def _carry_out(work: _Step) -> None:
 
 
 def _page(project: str, offset: int) -> Query:
-    """Return the question for a page of a project's running runs, as a client would ask it."""
+    """Return the query for a page of a project's running runs, as a client would make it."""
     values = {"projectName": project, "limit": str(PAGE_ROWS), "status": "RUNNING"}
     return question(LIST, values | ({"offset": str(offset)} if offset else {}))

@@ -1,8 +1,8 @@
 """Whose data the shared key reads, and so which namespace entries live in.
 
-Only the upstream can tell which organization a key belongs to. Until it has (or where it can't be asked), entries live under
-the key's fingerprint; what it told is remembered on disk, so that a restart without the upstream finds its entries. A rotated
-key of the same organization keeps the cache; another organization's key never sees it.
+Only the upstream can tell which organization a key belongs to. Until it has (or where it can't be asked), entries live in a
+namespace of the key's fingerprint. The organization is remembered on disk, so that a restart without the upstream finds its
+entries. A rotated key of the same organization keeps the cache; another organization's key never sees it.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from typing import Annotated, Protocol
 import msgspec
 import structlog
 
-from proxy.core.budget import Priority
+from proxy.core.budget.line import Priority
 from proxy.core.freshness.namespace import fingerprint_namespace, organization_namespace
 from proxy.core.surrogates import STAND_IN, read_json
 from proxy.errors import UpstreamError
@@ -54,8 +54,8 @@ def _organization_of(body: bytes) -> str:
 def _check(body: bytes) -> None:
     """Raise ValueError where this isn't the API at all.
 
-    An answer of another form than expected is no fault of the upstream's: held against it, one every half a minute would keep
-    everybody else's questions waiting.
+    Other answers than expected pass: taken for a fault of the upstream, one every half a minute would keep everybody's queries
+    waiting.
     """
     try:
         read_json(_object, body)
@@ -64,7 +64,10 @@ def _check(body: bytes) -> None:
 
 
 class Tenant:
-    """One key's place. Its namespace changes once, when the organization becomes known: look at it when storing, not before."""
+    """A key, and the namespace of what is stored for it.
+
+    The namespace changes once, when the organization becomes known: read it when it is needed, and again after an await.
+    """
 
     def __init__(self, fingerprint: str, namespace: str) -> None:
         self.fingerprint = fingerprint
@@ -73,7 +76,7 @@ class Tenant:
         """Whether its organization is known."""
 
     def move(self, namespace: str) -> None:
-        """Go on in the namespace of its organization."""
+        """Use the namespace of its organization from now on."""
         self.namespace = namespace
         self.known = True
 
@@ -86,7 +89,7 @@ class Sleep(Protocol):
 
 
 class Tenancy:
-    """Keeps the tenant of the key in use, and finds out its organization in the background."""
+    """Knows the tenant of the key in use, and finds out its organization in the background."""
 
     def __init__(
         self,
@@ -104,35 +107,35 @@ class Tenancy:
         self._sleep = sleep
         self._renamed = renamed
         self._tenants: dict[str, Tenant] = {}
-        # By fingerprint: what the disk remembers of a key is being looked for, or was.
-        self._remembering: dict[str, asyncio.Task[None]] = {}
+        # By fingerprint: the task that reads a key's organization from the disk, also once it is done.
+        self._recalling: dict[str, asyncio.Task[None]] = {}
         self._tenant: Tenant | None = None
         self._finding: asyncio.Task[None] | None = None
 
     def current(self) -> Tenant:
-        """Return the tenant of the key in use now. A new key begins under its fingerprint."""
+        """Return the tenant of the key in use now. A new key's namespace is that of its fingerprint at first."""
         fingerprint = self._upstream.key().fingerprint
         if self._tenant is None or self._tenant.fingerprint != fingerprint:
             self._tenant = self._take_up(fingerprint)
         return self._tenant
 
-    def of(self, fingerprint: str) -> Tenant:
+    def by_fingerprint(self, fingerprint: str) -> Tenant:
         """Return the tenant of a key that something was fetched with, which need not be the one in use any more."""
         return self._tenants.get(fingerprint) or self.current()
 
     async def open(self) -> None:
-        """Take up the key in use now; return once the disk has said what it remembers of it."""
-        await asyncio.shield(self._remembering[self.current().fingerprint])
+        """Begin with the key in use now. Return once the disk was asked for its organization."""
+        await asyncio.shield(self._recalling[self.current().fingerprint])
 
-    async def found(self) -> None:
+    async def settled(self) -> None:
         """Wait until the upstream has said whose the key in use is."""
         self.current()
         if self._finding is not None:
             await asyncio.shield(self._finding)
 
     async def aclose(self) -> None:
-        """Stop finding out."""
-        tasks = list(self._remembering.values())
+        """End what is under way."""
+        tasks = list(self._recalling.values())
         tasks += [self._finding] if self._finding is not None else []
         for task in tasks:
             task.cancel()
@@ -144,30 +147,31 @@ class Tenancy:
         tenant = self._tenants.get(fingerprint)
         if tenant is None:
             tenant = Tenant(fingerprint, fingerprint_namespace(self._upstream.url, self._label, fingerprint))
-            self._remembering[fingerprint] = loop.create_task(self._remember(tenant), name="tenancy.remember")
+            self._recalling[fingerprint] = loop.create_task(self._recall(tenant), name="tenancy.remember")
             self._tenants[fingerprint] = tenant
         if self._finding is not None:
             self._finding.cancel()
-        self._finding = loop.create_task(self._find(tenant), name="tenancy.find")
+        self._finding = loop.create_task(self._find_organization(tenant), name="tenancy.find")
         return tenant
 
-    async def _remember(self, tenant: Tenant) -> None:
+    async def _recall(self, tenant: Tenant) -> None:
         organization = await self._store.organization_of(self._upstream.url, tenant.fingerprint)
         if organization is not None:
             await self._adopt(tenant, organization)
 
-    async def _find(self, tenant: Tenant) -> None:
-        """Take what the disk remembers first, then what the upstream says, asked until it answers."""
-        await self._remembering[tenant.fingerprint]
+    async def _find_organization(self, tenant: Tenant) -> None:
+        """Find out a tenant's organization: from the disk first, then from the upstream, which is asked until it answers."""
+        await self._recalling[tenant.fingerprint]
         while self._upstream.key().fingerprint == tenant.fingerprint:
-            organization = await self._ask(tenant)
+            organization = await self._ask_organization(tenant)
             if organization is not None:
                 await self._adopt(tenant, organization)
                 return
             await self._sleep(RETRY_S)
 
-    async def _ask(self, tenant: Tenant) -> str | None:
-        # With refreshed_s 0 it goes first among refreshes: prefetch would never come to its turn while copies always wait.
+    async def _ask_organization(self, tenant: Tenant) -> str | None:
+        # As the oldest of refreshes (refreshed_s is 0) it goes first among them. A prefetch would never have its turn while
+        # refreshes keep waiting.
         ticket = self._upstream.ticket(Priority.REFRESH)
         try:
             reply: Reply[object] = await self._upstream.get(VALIDATE_TARGET, ticket, _check)
@@ -179,7 +183,7 @@ class Tenancy:
         return organization if reply.fingerprint == tenant.fingerprint else None
 
     async def _adopt(self, tenant: Tenant, organization: str) -> None:
-        """Move the tenant to its organization. Only what was stored under the key itself moves along with it."""
+        """Move the tenant to its organization's namespace, with what was stored under the key's own fingerprint."""
         namespace = organization_namespace(self._upstream.url, self._label, organization)
         if tenant.namespace == namespace:
             return

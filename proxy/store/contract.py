@@ -9,20 +9,19 @@ EntryKey = tuple[str, str]
 
 
 class Store(Protocol):
-    """Entries by namespace and key. Two namespaces never see each other's entries, whatever their keys.
+    """Entries by namespace and key. A get in one namespace never returns an entry of another, whatever the keys.
 
-    A store may lose any entry at any time; it never hands out another one than was put under that namespace and key, nor a
-    damaged one.
+    A store may lose any entry at any time. What it returns is always what was put under that namespace and key, undamaged.
     """
 
     async def get(self, namespace: str, key: str) -> Entry | None:
-        """Return the newest entry that was put there, or None. Never raises: a fault is logged, counted, and is None."""
+        """Return the newest entry that was put there, or None. Never raises: a fault is logged and counted, and gives None."""
 
     def put(self, namespace: str, key: str, entry: Entry) -> None:
-        """Keep the entry, unless there is one with a later `sent_at_s`. Never blocks on I/O and never raises.
+        """Keep the entry, unless the store has one with a later `sent_at_s`. Never blocks on I/O and never raises.
 
-        One whose status is not 200 is not kept, and takes what is older under its key with it.
+        An entry whose status is not 200 is not kept: it removes the entry under its key, unless that one is newer.
         """
 
     async def aclose(self) -> None:
-        """Finish what was put, as far as that is possible in bounded time, and let go of everything. Repeatable."""
+        """Write what was put, as far as bounded time allows, and release all resources. May be called again."""

@@ -1,4 +1,4 @@
-"""What a store counts, as plain integers that anyone may read at any time."""
+"""What the store with the SQLite file counts: plain integers, which anyone may read at any time."""
 
 from dataclasses import dataclass
 
@@ -7,11 +7,11 @@ from dataclasses import dataclass
 class StoreCounters:
     """Counts since the process started. They only grow.
 
-    `reads` are calls of get(), of which `hits` returned an entry. `writes` are entries committed, in `write_batches`
-    transactions. `evictions` are entries removed to make room. `errors` are faults of any kind that were noticed. `dropped`
-    are entries put and not kept: while the file could not be used, or because more was put than could be written. `set_aside`
-    are files renamed because they could not be read. `corrupt` are rows that failed their checksum or claim to be
-    from the future; they were deleted.
+    `reads` are calls of get(); `hits` of them returned an entry. `writes` are entries committed, in `write_batches`
+    transactions. `evictions` are entries removed to make room. `errors` are faults of any kind. `dropped` are entries that
+    were put and not kept, because the file could not be used or because more was put than could be written. `set_aside` are
+    files that were renamed because they could not be read. `corrupt` are rows that were deleted because they failed their
+    checksum or claimed to be from the future.
     """
 
     reads: int = 0
@@ -27,8 +27,10 @@ class StoreCounters:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreSizes:
-    """How full the file was after the last write: its bytes, of these the bytes in use, and those of its write-ahead log beside
-    it; the number of entries, which may be a few seconds old.
+    """How full the file was after the last write.
+
+    `file_bytes` is the size of the database file, of which `live_bytes` are in use. `log_bytes` is the size of the write-ahead
+    log beside it. `entries` is the number of entries, which may be a few seconds old.
     """
 
     file_bytes: int = 0

@@ -1,4 +1,4 @@
-"""The first tier: entries in memory, bounded in bytes, least recently used out first."""
+"""The store in memory: bounded in bytes; the least recently used entry is evicted first."""
 
 from collections import OrderedDict
 from typing import NamedTuple
@@ -9,12 +9,12 @@ from proxy.core.freshness.entry import Entry
 from proxy.core.freshness.purge import Purge, Purges
 from proxy.store.contract import EntryKey
 
-# Questions that name a point in time are new ones every time they are asked.
+# Queries that name a point in time differ each time they are sent: each is hardly asked twice, so few answers to them are kept.
 MOST_OF_FEW = 256
 
 
 class Held(NamedTuple):
-    """An entry with what it costs, key included, reckoned once."""
+    """An entry, what it and its key cost in memory, and whether it is one of the `few` (`Keeping.FEW`)."""
 
     entry: Entry
     size_bytes: int
@@ -22,7 +22,7 @@ class Held(NamedTuple):
 
 
 class CountingLRU(LRUCache[EntryKey, Held]):
-    """An LRU table bounded by the sizes of what it holds, which counts what it throws out."""
+    """A least-recently-used table that is bounded by the sizes of its entries and counts its evictions."""
 
     def __init__(self, max_bytes: int) -> None:
         super().__init__(max_bytes, getsizeof=lambda held: held.size_bytes)
@@ -35,9 +35,10 @@ class CountingLRU(LRUCache[EntryKey, Held]):
 
 
 class MemoryStore:
-    """A Store in memory that holds at most `max_bytes` bytes by Entry.size_bytes and the lengths of the keys; 0 holds nothing.
+    """A Store in memory.
 
-    Everything but the contract's two coroutines is synchronous, and so are they in effect: they never wait.
+    Its entries take at most `max_bytes`, by Entry.size_bytes and the lengths of their keys; 0 holds nothing. Its two coroutines
+    never wait: they are coroutines because the contract says so.
     """
 
     def __init__(self, max_bytes: int, purges: Purges | None = None) -> None:
@@ -47,12 +48,12 @@ class MemoryStore:
 
     @property
     def evictions(self) -> int:
-        """How many entries were thrown out to make room."""
+        """How many entries were evicted to make room."""
         return self._held.evictions
 
     @property
     def size_bytes(self) -> int:
-        """What the entries held now cost."""
+        """How many bytes the entries held now take, by the same measure as `max_bytes`."""
         return int(self._held.currsize)
 
     @property
@@ -61,7 +62,7 @@ class MemoryStore:
         return len(self._held)
 
     def peek(self, namespace: str, key: str) -> Entry | None:
-        """Return the entry, which counts as using it, or None."""
+        """Return the entry or None. Counts as a use of the entry."""
         held = self._held.get((namespace, key))
         return held.entry if held is not None else None
 
@@ -70,54 +71,54 @@ class MemoryStore:
         return self.peek(namespace, key)
 
     def put(self, namespace: str, key: str, entry: Entry, *, few: bool = False) -> None:
-        """See Store. What is larger than the whole store is not held either, and takes the older entry of its key with it.
+        """See Store. An entry larger than the whole store is not kept either, and the older entry under its key is removed.
 
-        Of what is put as one of a `few`, the last MOST_OF_FEW stay.
+        Of the entries put with `few`, only the last MOST_OF_FEW are kept.
         """
-        place = (namespace, key)
-        held = self._held.get(place)
-        remains = self._purges.judged(key, entry)
+        entry_key = (namespace, key)
+        held = self._held.get(entry_key)
+        remains = self._purges.remains_of(key, entry)
         if remains is None or (held is not None and held.entry.sent_at_s > entry.sent_at_s):
             return
         entry = remains
         size_bytes = entry.size_bytes + len(namespace) + len(key)
         if size_bytes > self._held.maxsize or entry.status != 200:
-            self._held.pop(place, None)
+            self._held.pop(entry_key, None)
         else:
-            self._held[place] = Held(entry, size_bytes, few or (held is not None and held.few))
-            self._bound_few(place)
+            self._held[entry_key] = Held(entry, size_bytes, few or (held is not None and held.few))
+            self._bound_few(entry_key)
 
-    def _bound_few(self, place: EntryKey) -> None:
-        if self._held[place].few:
-            self._few[place] = None
-            self._few.move_to_end(place)
+    def _bound_few(self, entry_key: EntryKey) -> None:
+        if self._held[entry_key].few:
+            self._few[entry_key] = None
+            self._few.move_to_end(entry_key)
             while len(self._few) > MOST_OF_FEW:
                 self._held.pop(self._few.popitem(last=False)[0], None)
 
     def rename(self, old_namespace: str, new_namespace: str) -> None:
-        """Move all entries of one namespace to another. If both hold a key, the later `sent_at_s` stays."""
+        """Move all entries of one namespace to another. If both hold a key, the entry with the later `sent_at_s` stays."""
         if old_namespace == new_namespace:
             return
-        moving = [place for place in self._held if place[0] == old_namespace]
-        for place in moving:
-            held = self._held.pop(place)
-            self.put(new_namespace, place[1], held.entry, few=held.few)
+        moving = [entry_key for entry_key in self._held if entry_key[0] == old_namespace]
+        for entry_key in moving:
+            held = self._held.pop(entry_key)
+            self.put(new_namespace, entry_key[1], held.entry, few=held.few)
 
     def purge(self, purge: Purge) -> int:
-        """Carry out a purge; return how many entries it took."""
+        """Carry out a purge; return how many entries it removed or marked as purged."""
         taken = 0
-        for place, held in list(self._held.items()):
-            entry = purge.judged(place[1], held.entry)
+        for entry_key, held in list(self._held.items()):
+            entry = purge.remains_of(entry_key[1], held.entry)
             if entry is None:
-                del self._held[place]
-                self._few.pop(place, None)
+                del self._held[entry_key]
+                self._few.pop(entry_key, None)
             elif entry is not held.entry:
-                self._held[place] = held._replace(entry=entry)
+                self._held[entry_key] = held._replace(entry=entry)
             taken += entry is not held.entry
         return taken
 
     def clear(self) -> None:
-        """Let go of every entry."""
+        """Remove every entry."""
         self._held.clear()
         self._few.clear()
 

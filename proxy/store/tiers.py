@@ -1,4 +1,4 @@
-"""Memory in front of SQLite, as one store."""
+"""Memory in front of the SQLite file, as one store."""
 
 from proxy.core.freshness.entry import Entry
 from proxy.core.freshness.purge import Purge
@@ -8,14 +8,14 @@ from proxy.store.sqlite import SqliteStore
 
 
 class TieredStore:
-    """Looks into memory first; what is found on disk is brought into memory."""
+    """Reads from memory first, then from the file. An entry that was found in the file is put into memory."""
 
     def __init__(self, memory: MemoryStore, disk: SqliteStore) -> None:
         self.memory = memory
         self.disk = disk
 
     async def get(self, namespace: str, key: str, keeping: Keeping = Keeping.DISK) -> Entry | None:
-        """Return the newest entry stored under a key. Never raises: a fault of the disk is a miss."""
+        """Return the newest entry stored under a key. Never raises: a fault of the file is a miss."""
         if (entry := self.memory.peek(namespace, key)) is not None or keeping is not Keeping.DISK:
             return entry
         entry = await self.disk.get(namespace, key)
@@ -24,31 +24,34 @@ class TieredStore:
         return entry
 
     def peek(self, namespace: str, key: str) -> Entry | None:
-        """Return the entry that memory has under a key."""
+        """Return the entry that memory has under a key, or None."""
         return self.memory.peek(namespace, key)
 
     async def on_disk(self, namespace: str, key: str) -> Entry | None:
-        """Return the entry that the disk has under a key, whatever memory has. Never raises."""
+        """Return the entry that the file has under a key, whatever memory has, or None. Never raises."""
         return await self.disk.get(namespace, key)
 
     def put(self, namespace: str, key: str, entry: Entry, keeping: Keeping = Keeping.DISK) -> None:
-        """Store an entry where it may be kept. Never blocks; an older entry never replaces a newer one."""
-        self.memory.put(namespace, key, entry, few=keeping is Keeping.FEW)
+        """Store an entry where `keeping` allows it. Never blocks; an older entry never replaces a newer one."""
+        self.memory.put(namespace, key, entry, few=keeping is Keeping.ONE_OFF)
         if keeping is Keeping.DISK:
             self.disk.put(namespace, key, entry)
 
     async def purge(self, purge: Purge) -> tuple[int, bool]:
-        """Carry out a purge, in memory at once; return how many answers that took, and whether the file has seen it."""
+        """Carry out a purge in memory, then in the file.
+
+        Return how many entries of memory it took, and whether it is carried out in the file.
+        """
         taken = self.memory.purge(purge)
         return taken, await self.disk.purge(purge)
 
     async def organization_of(self, upstream: str, fingerprint: str) -> str | None:
-        """Return the organization that the disk remembers of a key."""
+        """Return the organization that the file has for a key's fingerprint, or None."""
         return await self.disk.organization_of(upstream, fingerprint)
 
     async def adopt(
         self, upstream: str, fingerprint: str, organization: str, *, old_namespace: str, new_namespace: str
     ) -> None:
-        """Remember which organization a key belongs to, and give what was stored under the key to the organization."""
+        """Remember which organization a key belongs to, and rename the key's namespace to the organization's."""
         self.memory.rename(old_namespace, new_namespace)
         await self.disk.adopt(upstream, fingerprint, organization, old_namespace=old_namespace, new_namespace=new_namespace)

@@ -1,10 +1,10 @@
-"""The file with the tokens: what stands in it, and how it is read and replaced.
+"""The file with the tokens: its content, and how it is read and replaced.
 
-It holds no token, only what tells one again: its SHA-256. So what must be guarded is the writing: whoever can write to the file
-can let anybody in. It is a file of its own, not a table of the cache's, which may be deleted at any time and is set aside when
-it is broken: losing access rules that way would either shut everybody out or let everybody in.
+The file holds no token, only each one's SHA-256, by which a token is recognised. So it is writing that must be prevented:
+whoever can write to the file can let anybody in. It is no table of the cache file, because that may be deleted at any time and
+is set aside when it is damaged. Losing the access rules that way would shut everybody out or let everybody in.
 
-Everything here blocks for a moment.
+Every function here blocks for a moment.
 """
 
 import contextlib
@@ -18,24 +18,29 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from proxy.core.access.grants import PREFIX
+from proxy.core.access.grants import BEARER_PREFIX
 from proxy.errors import TokenFileError
 
 _MOST_BYTES = 16 * 2**20
 _SECRET_BYTES = 32
-# Others may not even read it, since it names projects. The group may, so that a service can read what an operator has written.
-_FOREIGN = stat.S_IWGRP | stat.S_IXGRP | stat.S_IRWXO
+# Mode bits that a token file must not have. Others may not even read it, since it names projects. The group may read it, so
+# that a service can read what an operator has written.
+_FORBIDDEN_MODE = stat.S_IWGRP | stat.S_IXGRP | stat.S_IRWXO
 _WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 _ROOT = 0
 
-# Up to the end of the year 9999.
+# Seconds since the epoch, up to the end of the year 9999.
 Seconds = Annotated[int, msgspec.Meta(ge=0, le=253_402_300_799)]
 Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")]
 
 
-# A field that this version doesn't know might be a restriction: such a file is refused rather than read without it.
+# A field that this version doesn't know might be a restriction. Reading the file without it could let too many in: it is
+# refused.
 class Token(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One token: its name, the SHA-256 in hex that tells it, and what it may do. Times are seconds since the epoch."""
+    """One token: its name, its SHA-256 in hex, and what it may do; `projects` None is every project.
+
+    Times are seconds since the epoch.
+    """
 
     name: Name
     sha256: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
@@ -51,18 +56,18 @@ class _Document(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 _decoder = msgspec.json.Decoder(_Document)
-Tokens = tuple[Token, ...]
+TokenList = tuple[Token, ...]
 
 
 def new_secret() -> str:
     """Return a new token, 256 random bits."""
-    return PREFIX + secrets.token_urlsafe(_SECRET_BYTES)
+    return BEARER_PREFIX + secrets.token_urlsafe(_SECRET_BYTES)
 
 
-def read_tokens(path: Path) -> Tokens:
+def read_tokens(path: Path) -> TokenList:
     """Return the tokens in the file. Raises TokenFileError where it cannot be read, trusted or understood."""
     try:
-        # Not waiting for anybody, should a named pipe lie there.
+        # O_NONBLOCK: should a named pipe lie there, opening it would wait for somebody to write.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         with open(descriptor, "rb") as file:  # noqa: PTH123 -- a descriptor, not a path
             _check_guarded(path, os.fstat(descriptor))
@@ -76,14 +81,15 @@ def read_tokens(path: Path) -> Tokens:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         raise TokenFileError(f"the token file {path} is not what `pluto-proxy token` writes: {exc}") from exc
     if len({token.name for token in tokens}) < len(tokens) or len({token.sha256 for token in tokens}) < len(tokens):
-        raise TokenFileError(f"the token file {path} has two tokens of one name or one hash")
+        raise TokenFileError(f"the token file {path} has two tokens with the same name or hash: remove one of them")
     return tuple(tokens)
 
 
-def edit_tokens(path: Path, change: Callable[[Tokens], Sequence[Token]], *, create: bool = False) -> None:
-    """Replace the tokens by what `change` makes of them; nobody else edits the file meanwhile.
+def edit_tokens(path: Path, change: Callable[[TokenList], Sequence[Token]], *, create: bool = False) -> None:
+    """Replace the tokens by what `change` returns for them. A lock keeps others from editing the file meanwhile.
 
-    `create`: there need not be a file yet. Raises TokenFileError, and whatever `change` raises: then nothing is changed.
+    `create`: make the file and its directory if there are none. Raises TokenFileError and whatever `change` raises; the file is
+    unchanged then.
     """
     try:
         path = path.resolve()
@@ -99,7 +105,7 @@ def edit_tokens(path: Path, change: Callable[[Tokens], Sequence[Token]], *, crea
 
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Hold the right to edit the file. The lock is a file beside it, since the file itself is replaced each time."""
+    """Hold the lock for editing the file. The lock is a file beside it, since the file itself is replaced by each edit."""
     descriptor = os.open(f"{path}.lock", os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         _own_like(descriptor, path.parent.stat(), 0o600)
@@ -110,9 +116,9 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def _replace(path: Path, content: bytes) -> None:
-    """Put a file in the place of the one that is there: at every moment one of the two lies there, whole."""
+    """Replace the file at once: whoever reads meanwhile finds the old one or the new one, complete."""
     new = Path(f"{path}.new")
-    # Left by one that was killed; whoever holds the lock may remove it.
+    # An edit that was killed may have left it. The lock is held, so nobody is writing to it.
     new.unlink(missing_ok=True)
     descriptor = os.open(new, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
@@ -131,7 +137,10 @@ def _replace(path: Path, content: bytes) -> None:
 
 
 def _own_like(descriptor: int, model: os.stat_result, mode: int) -> None:
-    """Let root give the file to whom its directory or its predecessor belongs to: the user that the proxy runs as."""
+    """Give a file the owner of its `model`, if this process is root, and the mode, if the groups are the same then.
+
+    The model is the file's directory or predecessor: root makes a file for the user that the proxy runs as.
+    """
     if os.geteuid() == 0:
         os.fchown(descriptor, model.st_uid, model.st_gid)
     if os.fstat(descriptor).st_gid == model.st_gid:
@@ -147,17 +156,18 @@ def _sync_directory(directory: Path) -> None:
 
 
 def _check_guarded(path: Path, found: os.stat_result) -> None:
-    """Raise TokenFileError unless it is a file that nobody else can read, write or exchange."""
+    """Raise TokenFileError unless it is a regular file that nobody else can read, write or replace."""
     if not stat.S_ISREG(found.st_mode):
         raise TokenFileError(f"the token file {path} is not a regular file")
-    if found.st_mode & _FOREIGN:
+    if found.st_mode & _FORBIDDEN_MODE:
         mode = stat.S_IMODE(found.st_mode)
         raise TokenFileError(f"the token file {path} may be read or written by others (mode {mode:04o}): chmod it to 0600")
     directory = path.resolve().parent
-    # Whoever owns the directory could exchange the file as well; in one that everybody may add to, anybody could put one.
+    # The directory's owner could replace the file anyway. In a directory that everybody may add to (with the sticky bit), a
+    # file of anybody else could have been put there by them.
     if found.st_uid not in {os.geteuid(), _ROOT, directory.stat().st_uid}:
         raise TokenFileError(f"the token file {path} belongs to another user (uid {found.st_uid}): chown it to the proxy's own")
-    # Where it is a link, the link could be exchanged too.
+    # If the path is a link, whoever can write to the link's directory can replace the link.
     for one in {directory, path.parent}:
         _check_directory(one)
 

@@ -1,8 +1,14 @@
-"""HTTP toward pluto-api: the only room that names aiohttp's client, or holds the shared key.
+"""HTTP toward pluto-api: the only room that uses aiohttp's client, and the only one that holds the shared key.
 
-- `client` asks a question: it waits at the `turnstile` for the budget, sends, judges, and tries again where that may help.
-- `exchange` is one HTTP exchange, over the connections of `pool`; `reply` says what its status and body amount to.
-- `credential` reads the shared key, and `refusal` knows whether the upstream refuses it.
-- `tls`, `forwarding`, `resolver`, `coding`, `stall` and `failures` are what an exchange needs: whom to believe, a proxy on the
-  way, names, compressed bodies, bodies that stand still, and errors in our own words.
+| file | subject |
+|---|---|
+| `client` | the room's face: a query waits for the budget, is sent, judged, and sent again where that may help |
+| `turnstile` | the wait: when the budget lets a call go |
+| `exchange` | one HTTP exchange |
+| `reply` | what a reply's status and body mean: an answer, or which error |
+| `credential`, `refusal` | the shared key; whether the upstream refuses it |
+| `pool`, `resolver` | the connections; looking up the upstream's address |
+| `tls`, `forwarding` | which certificates are accepted; what the forward proxy on the way is told |
+| `coding`, `stall` | decompressing a body; ending a body that stands still |
+| `failures` | what a failed call failed of, in words without secrets |
 """

@@ -1,7 +1,7 @@
-"""The upstream's bodies without their content coding (RFC 9110 section 8.4.1).
+"""Removing the content coding from the upstream's bodies (RFC 9110 section 8.4.1).
 
-aiohttp undoes the codings that it knows by these names; gzip has another name beside, and what nobody knows must not pass as
-what was asked for.
+aiohttp decodes the codings that it knows by name. It does not know x-gzip, another name of gzip, which is decoded here. A body
+in an unknown coding is refused: it must not pass for a decoded one.
 """
 
 import asyncio
@@ -12,22 +12,23 @@ import aiohttp
 
 from proxy.errors import UpstreamBadAnswer
 
-_UNDONE_ALREADY = frozenset({"", "identity", "gzip", "deflate", "br", "zstd"})
+_DECODED_BY_AIOHTTP = frozenset({"", "identity", "gzip", "deflate", "br", "zstd"})
 # Section 8.4.1.3: the same as gzip.
 _GZIP = "x-gzip"
-# So much comes out of one step, about 3 ms: a few bytes can stand for gigabytes, and the caller looks at the size in between.
+# One step gives at most so many bytes, which takes about 3 ms. A few compressed bytes can stand for gigabytes: the caller
+# checks the size between steps.
 _STEP_BYTES = 2**20
 _GZIP_BITS = 16 + zlib.MAX_WBITS
 
 
-def undone(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
-    """Return a body's pieces as they come, without its coding.
+def decoded_chunks(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    """Return the chunks of a response's body as they come, decoded.
 
-    Raises UpstreamBadAnswer for a coding that nobody asked for; while it is read, aiohttp's errors, ClientPayloadError among
-    them where the body is cut or is not what its coding says.
+    Raises UpstreamBadAnswer for a coding that was not asked for. Reading the chunks raises aiohttp's errors, among them
+    ClientPayloadError if the body is cut off or not in its coding.
     """
     coding = ",".join(response.headers.getall("Content-Encoding", ())).strip().lower()
-    if coding in _UNDONE_ALREADY:
+    if coding in _DECODED_BY_AIOHTTP:
         return response.content.iter_any()
     if coding == _GZIP:
         return gunzipped(response.content.iter_any())
@@ -38,7 +39,7 @@ def undone(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
 
 
 async def gunzipped(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Yield what gzip members stand for, at most 1 MiB at a time. Raises ClientPayloadError where they are damaged or cut."""
+    """Yield the content of gzip members, at most 1 MiB at a time. Raises ClientPayloadError if they are damaged or cut off."""
     member = zlib.decompressobj(_GZIP_BITS)
     try:
         async for chunk in chunks:

@@ -1,4 +1,4 @@
-"""The shared key: read from the environment or a file, and read again when the file changes."""
+"""The shared key: from the environment, or from a file that is read again when it changes."""
 
 import os
 from dataclasses import dataclass, field
@@ -17,34 +17,34 @@ _log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Key:
-    """A key and what may be shown of it."""
+    """The secret, and its fingerprint, which may be shown."""
 
     secret: str = field(repr=False)
     fingerprint: str
 
 
 class Credential:
-    """The key to use now.
+    """Has the shared key that is in use.
 
-    Raises ConfigError when it is made from a source that holds no usable key. A file that becomes unreadable or empty later
-    (half-way through a rotation, say) is logged and the last good key stays.
+    The constructor raises ConfigError if the source holds no usable key. If the file becomes unreadable or empty later, for
+    example half-way through a rotation, that is logged and the last good key stays.
     """
 
     def __init__(self, source: KeySource) -> None:
         self._path = source.path
-        self._stamp = self._look()
-        self._key = _key(source.value or "", "PLUTO_API_KEY") if self._path is None else _read(self._path)
+        self._state = self._file_state()
+        self._key = _key_from(source.value or "", "PLUTO_API_KEY") if self._path is None else _read_file(self._path)
 
     def current(self) -> Key:
-        """Return the key, rereading its file if that has changed: one `stat` a call."""
-        if self._path is not None and (stamp := self._look()) != self._stamp:
-            self._stamp = stamp
+        """Return the key. Reads its file again if the file has changed, which costs one `stat` for each call."""
+        if self._path is not None and (state := self._file_state()) != self._state:
+            self._state = state
             self._reread(self._path)
         return self._key
 
     def _reread(self, path: Path) -> None:
         try:
-            key = _read(path)
+            key = _read_file(path)
         except ConfigError as exc:
             _log.error("key.kept", reason=str(exc), fingerprint=self._key.fingerprint)
             return
@@ -52,7 +52,7 @@ class Credential:
             self._key = key
             _log.info("key.rotated", fingerprint=key.fingerprint)
 
-    def _look(self) -> tuple[int, ...] | None:
+    def _file_state(self) -> tuple[int, ...] | None:
         if self._path is None:
             return None
         try:
@@ -62,9 +62,9 @@ class Credential:
         return (found.st_mtime_ns, found.st_size, found.st_ino, found.st_ctime_ns)
 
 
-def _read(path: Path) -> Key:
+def _read_file(path: Path) -> Key:
     try:
-        # A named pipe or a terminal could block for good; a shell's `<(...)` is a pipe whose other end is there.
+        # Reading a named pipe or a terminal could block for good. A shell's `<(...)` is a pipe too, but its other end is open.
         if path.exists() and not path.is_file() and path.parent != Path("/dev/fd"):
             raise ConfigError([f"PLUTO_API_KEY_FILE: {path} is not a file"])
         # Some editors begin a file with a byte order mark.
@@ -75,10 +75,10 @@ def _read(path: Path) -> Key:
         raise ConfigError([f"PLUTO_API_KEY_FILE: {path} cannot be read: {reason}"]) from None
     if len(text) > _LONGEST:
         raise ConfigError([f"PLUTO_API_KEY_FILE: {path}: it holds more than a key"])
-    return _key(text, f"PLUTO_API_KEY_FILE: {path}")
+    return _key_from(text, f"PLUTO_API_KEY_FILE: {path}")
 
 
-def _key(text: str, source: str) -> Key:
+def _key_from(text: str, source: str) -> Key:
     try:
         secret = read_key(text)
     except ValueError as exc:

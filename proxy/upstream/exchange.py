@@ -1,4 +1,4 @@
-"""One HTTP exchange with pluto-api: every failure translated into the proxy's own errors."""
+"""One HTTP exchange with pluto-api. Every failure is translated into one of the proxy's own errors."""
 
 import asyncio
 from dataclasses import dataclass
@@ -8,59 +8,60 @@ import aiohttp
 from yarl import URL
 
 from proxy.clock import Clock
-from proxy.config import model
+from proxy.config.model import UpstreamSettings
 from proxy.errors import AnswerTooLarge, UpstreamBadAnswer, UpstreamError, UpstreamTimeout
 from proxy.slices import joined
 from proxy.telemetry import Telemetry
-from proxy.upstream.coding import undone
+from proxy.upstream.coding import decoded_chunks
 from proxy.upstream.credential import Key
-from proxy.upstream.failures import failed, unconnected
-from proxy.upstream.forwarding import forwarding
+from proxy.upstream.failures import connect_timeout, failure_of
+from proxy.upstream.forwarding import forwarding_headers
 from proxy.upstream.reply import Reply, needs_body
-from proxy.upstream.stall import unstalled
+from proxy.upstream.stall import stall_limit
 
-# Of what says all that it has to say by its status: that counts even if what follows breaks off, drips or never comes.
-_ENOUGH_BYTES = 65_536
-_ENOUGH_S = 1.0
-# How every row of a metrics answer begins. In a name it cannot stand: there its quotes would be escaped.
+# If the status alone says what a response means, no more than this of its body is read: the status counts even if the body
+# breaks off, drips or never comes.
+_BRIEF_BYTES = 65_536
+_BRIEF_S = 1.0
+# How every row of a metrics answer begins. It cannot occur inside a string, where its quotes would be escaped.
 _ROW = b'{"logName":'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bounds:
-    """How large an answer may be: its bytes, once decompressed, and its rows (None: as many as there are)."""
+    """How large an answer may be: its bytes after decompression, and its rows (None: any number)."""
 
     bytes: int
     rows: int | None = None
 
 
 class Exchange:
-    """Sends requests with the key they are given. It neither waits, nor tries again, nor judges."""
+    """Sends one request with a key, at once. It neither tries again nor judges the reply."""
 
-    def __init__(self, settings: model.Upstream, clock: Clock, session: aiohttp.ClientSession, telemetry: Telemetry) -> None:
+    def __init__(self, settings: UpstreamSettings, clock: Clock, session: aiohttp.ClientSession, telemetry: Telemetry) -> None:
         self._settings = settings
         self._clock = clock
         self._session = session
-        self._forwarding = forwarding(settings)
+        self._forwarding = forwarding_headers(settings)
         self._telemetry = telemetry
 
     async def send(self, target: str, key: Key, *, timeout_s: float, bounds: Bounds) -> Reply[Never]:
-        """Ask for a path and query (printable ASCII, sent as it is) and return the complete reply, whatever its status.
+        """Request a target (path and query in printable ASCII, sent as it is). Return the complete reply, whatever its status.
 
-        Raises UpstreamFailed, UpstreamTimeout, UpstreamStalled, UpstreamBadAnswer or AnswerTooLarge. Every call is counted,
-        whatever comes of it.
+        Every call is counted, whatever its result. Raises UpstreamFailed, UpstreamTimeout, UpstreamStalled, UpstreamBadAnswer
+        or AnswerTooLarge.
         """
         started_s, sent_at_s = self._clock.monotonic_s(), self._clock.now_s()
-        said = "cancelled"
+        result = "cancelled"
         try:
-            status, headers, body = await self._within(target, key, timeout_s, bounds)
-            said = str(status)
+            status, headers, body = await self._send_in_time(target, key, timeout_s, bounds)
+            result = str(status)
         except UpstreamError as exc:
-            said = exc.code
+            result = exc.code
             raise
         finally:
             elapsed_s = self._clock.monotonic_s() - started_s
-            self._telemetry.asked(said, elapsed_s)
+            self._telemetry.count_call(result, elapsed_s)
         return Reply(
             status=status,
             headers=headers,
@@ -71,43 +72,43 @@ class Exchange:
             fingerprint=key.fingerprint,
         )
 
-    async def _within(self, target: str, key: Key, timeout_s: float, bounds: Bounds) -> tuple[int, dict[str, str], bytes]:
+    async def _send_in_time(self, target: str, key: Key, timeout_s: float, bounds: Bounds) -> tuple[int, dict[str, str], bytes]:
         try:
             async with asyncio.timeout(timeout_s):
                 return await self._send(target, key, bounds)
         except aiohttp.ServerTimeoutError:
-            raise unconnected(self._settings) from None
+            raise connect_timeout(self._settings) from None
         except TimeoutError:
             raise UpstreamTimeout(f"the upstream gave no complete answer within {timeout_s:.3g} s") from None
         except aiohttp.ClientError as exc:
-            raise failed(exc, self._settings) from None
+            raise failure_of(exc, self._settings) from None
 
     async def _send(self, target: str, key: Key, bounds: Bounds) -> tuple[int, dict[str, str], bytes]:
         url = URL(self._settings.url + target, encoded=True)
-        headers = {"Authorization": f"Bearer {key.secret}", **self._forwarding.question}
+        headers = {"Authorization": f"Bearer {key.secret}", **self._forwarding.request}
         asking = self._session.get(url, headers=headers, proxy_headers=self._forwarding.tunnel, allow_redirects=False)
         async with asking as response:
             if not needs_body(response.status):
-                body = await self._what_there_is(response)
+                body = await self._read_briefly(response)
             else:
-                async with unstalled(lambda: response.content.total_raw_bytes, self._settings.stall_s):
-                    body = await self._whole(response, bounds)
+                async with stall_limit(lambda: response.content.total_raw_bytes, self._settings.stall_s):
+                    body = await self._read_whole(response, bounds)
             return response.status, {name.lower(): value for name, value in response.headers.items()}, body
 
-    async def _whole(self, response: aiohttp.ClientResponse, bounds: Bounds) -> bytes:
+    async def _read_whole(self, response: aiohttp.ClientResponse, bounds: Bounds) -> bytes:
         chunks: list[bytes] = []
         try:
-            await self._take(response, bounds, chunks)
+            await self._collect(response, bounds, chunks)
             return await joined(chunks)
         finally:
-            # Whatever went wrong: an error holds this frame for as long as somebody holds the error.
+            # An error holds this frame, and so the chunks, for as long as somebody holds the error.
             chunks.clear()
 
     @staticmethod
-    async def _take(response: aiohttp.ClientResponse, bounds: Bounds, chunks: list[bytes]) -> None:
+    async def _collect(response: aiohttp.ClientResponse, bounds: Bounds, chunks: list[bytes]) -> None:
         size = rows = 0
         seam = b""
-        async for chunk in undone(response):
+        async for chunk in decoded_chunks(response):
             size += len(chunk)
             if bounds.rows is not None:
                 rows += (seam + chunk).count(_ROW)
@@ -121,17 +122,17 @@ class Exchange:
                 )
             chunks.append(chunk)
 
-    async def _what_there_is(self, response: aiohttp.ClientResponse) -> bytes:
+    async def _read_briefly(self, response: aiohttp.ClientResponse) -> bytes:
         body = bytearray()
         try:
-            async with asyncio.timeout(_ENOUGH_S):
-                async for chunk in undone(response):
+            async with asyncio.timeout(_BRIEF_S):
+                async for chunk in decoded_chunks(response):
                     body += chunk
-                    if len(body) > _ENOUGH_BYTES:
+                    if len(body) > _BRIEF_BYTES:
                         break
         except (TimeoutError, aiohttp.ClientError, UpstreamBadAnswer):
             response.close()
             return b""
-        if len(body) > _ENOUGH_BYTES:
+        if len(body) > _BRIEF_BYTES:
             response.close()
         return bytes(body)

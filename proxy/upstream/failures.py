@@ -1,4 +1,4 @@
-"""What went wrong with a call, in our own words: the library's can hold the request's headers, and with them the key."""
+"""What a call failed of, in this proxy's own words: aiohttp's messages can hold the request's headers, and so the key."""
 
 import errno
 import socket
@@ -6,9 +6,9 @@ import ssl
 
 import aiohttp
 
-from proxy.config import model
+from proxy.config.model import UpstreamSettings
 from proxy.errors import UpstreamFailed, UpstreamTimeout
-from proxy.upstream.tls import broken_off, distrust
+from proxy.upstream.tls import certificate_reason, handshake_reason
 
 _PROXY = "the proxy before it (upstream.proxy)"
 _REASONS = {
@@ -22,12 +22,12 @@ _REASONS = {
 }
 
 
-def failed(exc: aiohttp.ClientError, settings: model.Upstream) -> UpstreamFailed:
-    """Say what a call failed of, and whether the same one may well succeed the next moment."""
+def failure_of(exc: aiohttp.ClientError, settings: UpstreamSettings) -> UpstreamFailed:
+    """Return the error for a failed call. It says why, and whether the same call may succeed the next moment (`transient`)."""
     transient = False
     match exc:
         case aiohttp.ClientConnectorError() | aiohttp.ClientHttpProxyError():
-            reason = _unconnected(exc, settings)
+            reason = _connection_reason(exc, settings)
         case aiohttp.ServerDisconnectedError():
             who = "it" if settings.proxy is None else "it, or the proxy before it,"
             reason, transient = f"{who} closed the connection without an answer", True
@@ -40,31 +40,31 @@ def failed(exc: aiohttp.ClientError, settings: model.Upstream) -> UpstreamFailed
     return UpstreamFailed(f"the upstream could not be read: {reason}", transient=transient)
 
 
-def unconnected(settings: model.Upstream) -> UpstreamTimeout:
-    """Say that there was no connection in time."""
+def connect_timeout(settings: UpstreamSettings) -> UpstreamTimeout:
+    """Return the error for a call that got no connection in time."""
     way = "" if settings.proxy is None else f" by {_PROXY}"
     return UpstreamTimeout(f"no connection to the upstream{way} within {settings.connect_timeout_s:g} s")
 
 
-def _unconnected(exc: aiohttp.ClientConnectorError | aiohttp.ClientHttpProxyError, settings: model.Upstream) -> str:
+def _connection_reason(exc: aiohttp.ClientConnectorError | aiohttp.ClientHttpProxyError, settings: UpstreamSettings) -> str:
     match exc:
         case aiohttp.ClientConnectorCertificateError(certificate_error=ssl.SSLCertVerificationError() as error):
-            return distrust(error)
+            return certificate_reason(error)
         case aiohttp.ClientSSLError():
-            return broken_off(exc.os_error)
+            return handshake_reason(exc.os_error)
         case aiohttp.ClientConnectorDNSError():
-            # Where there is a proxy, nobody but that looks up the upstream's name.
+            # With a forward proxy, this process looks up only the proxy's name, and the proxy looks up the upstream's.
             whose = "its host name" if settings.proxy is None else f"the host name of {_PROXY}"
-            return f"{whose} {_unresolved(exc.os_error)}"
+            return f"{whose} {_lookup_reason(exc.os_error)}"
         case aiohttp.ClientProxyConnectionError():
-            return f"no connection to {_PROXY}{_why(exc.os_error)}"
+            return f"no connection to {_PROXY}{_os_reason(exc.os_error)}"
         case aiohttp.ClientConnectorError():
-            return f"no connection{_why(exc.os_error)}"
+            return f"no connection{_os_reason(exc.os_error)}"
         case _:
-            return _not_let_through(exc.status)
+            return _refused_by_proxy(exc.status)
 
 
-def _not_let_through(status: int) -> str:
+def _refused_by_proxy(status: int) -> str:
     match status:
         case 407:
             told = "wants a user and a password, or other ones"
@@ -75,11 +75,11 @@ def _not_let_through(status: int) -> str:
     return f"{_PROXY} {told}: it answered {status}"
 
 
-def _unresolved(error: OSError) -> str:
+def _lookup_reason(error: OSError) -> str:
     return "could not be looked up: no name server answered" if error.errno == socket.EAI_AGAIN else "has no address"
 
 
-def _why(error: OSError) -> str:
+def _os_reason(error: OSError) -> str:
     reason = "it was closed while it was being made" if isinstance(error, ConnectionError) else None
     reason = _REASONS.get(error.errno or 0, reason)
     return "" if reason is None else f": {reason}"

@@ -1,26 +1,26 @@
-"""What the forward proxy before the upstream is told beside the question."""
+"""The header fields for the forward proxy on the way to the upstream."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import aiohttp
 
-from proxy.config import model
+from proxy.config.model import UpstreamSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Forwarding:
-    """Fields for the question itself, and for the request for a tunnel to an encrypted upstream, which the proxy alone sees."""
+class ForwardingHeaders:
+    """Fields for the request itself, and for the CONNECT request for a tunnel, which only the forward proxy sees."""
 
-    question: Mapping[str, str]
+    request: Mapping[str, str]
     tunnel: Mapping[str, str] | None
 
 
-def forwarding(settings: model.Upstream) -> Forwarding:
-    """Return what is told, so that the proxy gets its password, and nobody else does."""
+def forwarding_headers(settings: UpstreamSettings) -> ForwardingHeaders:
+    """Return the fields by which the forward proxy, and nobody else, gets its password."""
     if settings.proxy is None or settings.proxy.login is None:
-        return Forwarding(question={}, tunnel=None)
-    told = {"Proxy-Authorization": aiohttp.encode_basic_auth(*settings.proxy.login)}
+        return ForwardingHeaders(request={}, tunnel=None)
+    login = {"Proxy-Authorization": aiohttp.encode_basic_auth(*settings.proxy.login)}
     if settings.url.lower().startswith("https:"):
-        return Forwarding(question={}, tunnel=told)
-    return Forwarding(question=told, tunnel=None)
+        return ForwardingHeaders(request={}, tunnel=login)
+    return ForwardingHeaders(request=login, tunnel=None)

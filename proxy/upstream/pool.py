@@ -1,4 +1,4 @@
-"""The connections to the upstream."""
+"""The connections to the upstream, and the session that uses them."""
 
 import ssl
 from collections.abc import AsyncIterator
@@ -12,28 +12,28 @@ from aiohttp.client_proto import ResponseHandler
 
 from proxy import __version__
 from proxy.clock import Clock
-from proxy.config import model
+from proxy.config.model import UpstreamSettings
 from proxy.upstream.resolver import TimelyResolver
-from proxy.upstream.tls import trust
+from proxy.upstream.tls import ssl_context
 
 if TYPE_CHECKING:
     from aiohttp.client_reqrep import ClientRequest, ConnectionKey
     from aiohttp.connector import Connection
     from aiohttp.tracing import Trace
 
-# The upstream closes a connection that idled for 5 s; giving it up earlier avoids sending into a closing one.
+# The upstream closes a connection that was idle for 5 s. Closing it earlier avoids sending a request into a closing one.
 _KEEPALIVE_S = 4.0
 
 
 class SoundConnector(aiohttp.TCPConnector):
-    """Hands out no idle connection on which something has arrived since, and none that is older than `max_age_s`.
+    """Closes an idle connection, instead of using it again, if bytes have arrived on it or it is older than `max_age_s`.
 
-    Bytes that nobody asked for (a second response, from an upstream or a balancer that got out of step) would be read as the
-    answer to the next question, and be stored under it. aiohttp looks for them when a connection is given back, not when it is
-    used again; this leans on its internals, which is why its version is bounded, and a test sends such bytes.
+    Unexpected bytes (a second response of an upstream or a balancer that is out of step) would be read as the answer to the
+    next query, and be stored under it. aiohttp looks for such bytes when a connection is returned, not when it is used again.
+    This class relies on aiohttp's internals: so aiohttp's version is bounded, and a test sends such bytes.
 
-    A name is looked up for new connections only: one that is never idle would lead to an address that the name has left long
-    ago. It ends between two requests.
+    The upstream's name is looked up for new connections only. Without a greatest age, a connection that is always in use would
+    lead to an old address after the name has moved. An old connection is closed between two requests.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class SoundConnector(aiohttp.TCPConnector):
         super()._release(key, protocol, should_close=should_close or self._is_old(protocol))
 
     def _is_old(self, connection: ResponseHandler) -> bool:
-        # One that is given back before it was ever handed out (a tunnel that failed) has no age.
+        # A connection that is returned before it was used (its tunnel failed) has no age.
         now_s = self._clock.monotonic_s()
         return now_s - self._begun_s.get(connection, now_s) >= self._max_age_s
 
@@ -75,17 +75,17 @@ class SoundConnector(aiohttp.TCPConnector):
 
 
 @asynccontextmanager
-async def open_session(settings: model.Upstream, clock: Clock) -> AsyncIterator[aiohttp.ClientSession]:
-    """Open the pool: no cookies, no redirects, no proxy or netrc from the environment.
+async def open_session(settings: UpstreamSettings, clock: Clock) -> AsyncIterator[aiohttp.ClientSession]:
+    """Open a session with its pool of connections: no cookies, no proxy and no netrc from the environment.
 
-    Raises ConfigError where upstream.ca_file cannot be used.
+    Raises ConfigError if upstream.ca_file cannot be used.
     """
     connector = SoundConnector(
         max_age_s=settings.connection_max_age_s,
         clock=clock,
         limit=settings.max_connections,
         resolver=TimelyResolver(settings.connect_timeout_s),
-        ssl_context=trust(settings.ca_file),
+        ssl_context=ssl_context(settings.ca_file),
     )
     async with aiohttp.ClientSession(
         connector=connector,
@@ -98,9 +98,9 @@ async def open_session(settings: model.Upstream, clock: Clock) -> AsyncIterator[
         },
         trust_env=False,
         proxy=None if settings.proxy is None else settings.proxy.url,
-        # An answer of some hundred kB is read without pausing the connection (measured: 0.2 ms of a miss).
+        # Large enough to read an answer of some hundred kB without pausing the connection (measured: saves 0.2 ms of a miss).
         read_bufsize=2**20,
     ) as session:
-        # The library would send once more by itself, outside of the budget, where a connection had been closed meanwhile.
+        # aiohttp would send a request again by itself, outside of the budget, if the connection had been closed meanwhile.
         session._retry_connection = False  # noqa: SLF001 -- the same test that pins the pool pins this
         yield session

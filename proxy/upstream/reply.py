@@ -1,4 +1,4 @@
-"""What the upstream's status, headers and body amount to: an answer to pass on, or which of the errors."""
+"""What a reply's status, headers and body mean: an answer to pass on, or one of the errors."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,23 +8,25 @@ import msgspec
 
 from proxy.core.surrogates import read_json
 from proxy.errors import KeyRefused, UpstreamError, UpstreamFailed
-from proxy.upstream.refusal import MESSAGE
+from proxy.upstream.refusal import KEY_REFUSED
 
-BUSY = frozenset({429, 503})
-# Statuses below 500 that say nothing about the question, even in the upstream's own form.
+BUSY_STATUSES = frozenset({429, 503})
+# 4xx statuses that say nothing about the query, even with a body in the upstream's own form.
 _NO_ANSWER = frozenset({407, 408, 425})
 _TRANSIENT = frozenset({502, 504})
-# The upstream's own errors are short; a 4xx of megabytes isn't one, and would be kept in memory.
+# The upstream's own errors are short. A longer body is none of them, and must not be kept in memory.
 _LONGEST_ERROR_BYTES = 65_536
 Parsed_co = TypeVar("Parsed_co", covariant=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply(Generic[Parsed_co]):
-    """A reply to a request sent at `sent_at_s` (wall time) with the key of this `fingerprint`.
+    """The upstream's reply to a request.
 
-    Header names are in lower case. `parsed`: what a parser made of the body, where one was given and could. `elements`: how
-    many its list has, where it was counted.
+    `sent_at_s` is when the request was sent (wall time), `sent_monotonic_s` the same by the monotonic clock, `elapsed_s` how
+    long the exchange took, `fingerprint` that of the key that was sent. Header names are in lower case. `parsed` is what a
+    parser made of the body, if there was one and it succeeded. `elements` is how many elements the body's list has, if it was
+    counted.
     """
 
     status: int
@@ -39,7 +41,7 @@ class Reply(Generic[Parsed_co]):
 
 
 class _JsonError(msgspec.Struct):
-    """The upstream's own form of an error: `{"error": …}`, with or without more."""
+    """The upstream's own form of an error: `{"error": …}`, perhaps with other fields."""
 
     error: msgspec.Raw
 
@@ -48,7 +50,7 @@ _json_error = msgspec.json.Decoder(_JsonError)
 
 
 def is_json_error(body: bytes) -> bool:
-    """Tell the upstream's own error document from what something in front of it (a firewall, a balancer) says."""
+    """Tell whether a body is the upstream's own error document, and not one of a firewall or balancer in front of it."""
     if len(body) > _LONGEST_ERROR_BYTES:
         return False
     try:
@@ -59,20 +61,20 @@ def is_json_error(body: bytes) -> bool:
 
 
 def needs_body(status: int) -> bool:
-    """Tell whether the body has a say in what a reply amounts to: that of a 200, and of a 4xx in the upstream's own form."""
-    return status == 200 or (400 <= status < 500 and status not in _NO_ANSWER | BUSY | {401})
+    """Tell whether the body is needed to know what a reply means: for a 200, and for a 4xx, which may be the upstream's own."""
+    return status == 200 or (400 <= status < 500 and status not in _NO_ANSWER | BUSY_STATUSES | {401})
 
 
 def error_of(reply: Reply[object]) -> UpstreamError | None:
-    """Return the error that a reply amounts to, None for a 200 and for the upstream's own 4xx.
+    """Return the error that a reply means; None for a 200 and for the upstream's own 4xx, which are answers.
 
     A 401, and a 403 in the upstream's own form, refuse the key. A 4xx in any other form comes from something in front of the
-    upstream, and says nothing about the question.
+    upstream and says nothing about the query.
     """
     status = reply.status
     own = 400 <= status < 500 and is_json_error(reply.body)
     if status == 401 or (status == 403 and own):
-        return KeyRefused(MESSAGE, upstream_status=status)
+        return KeyRefused(KEY_REFUSED, upstream_status=status)
     if status == 200 or (own and status not in _NO_ANSWER):
         return None
     if status == 407:

@@ -1,4 +1,4 @@
-"""Looking up the upstream's address, for no longer than a connection may take."""
+"""Looking up the upstream's address, within the time that a connection may take."""
 
 import asyncio
 import socket
@@ -10,10 +10,10 @@ _Address = tuple[str, int, int]
 
 
 class TimelyResolver(aiohttp.ThreadedResolver):
-    """Asks the system, and gives up waiting after `timeout_s`.
+    """Asks the system, and waits for `timeout_s` at most.
 
-    The look-up itself cannot be ended: it holds a thread, which others need, for as long as the name server is silent. So there
-    is one of each at most, and whoever asks meanwhile waits for that one.
+    A look-up cannot be cancelled: it holds a thread for as long as the name server is silent, and others need the thread. So
+    there is one look-up of each address at a time, and all who ask meanwhile wait for it.
     """
 
     def __init__(self, timeout_s: float) -> None:
@@ -35,11 +35,11 @@ class TimelyResolver(aiohttp.ThreadedResolver):
             raise aiohttp.ConnectionTimeoutError("the name server does not answer") from None
 
     async def close(self) -> None:
-        """Wait for nothing any more."""
+        """Stop waiting for all look-ups."""
         for looking in self._under_way.values():
             looking.cancel()
 
     def _end(self, asked: _Address, looking: "asyncio.Task[list[ResolveResult]]") -> None:
         del self._under_way[asked]
         if not looking.cancelled():
-            looking.exception()  # retrieved, though nobody may wait for it any more
+            looking.exception()  # retrieved here, since nobody may be waiting any more

@@ -1,4 +1,4 @@
-"""When a body that comes in has come to a standstill."""
+"""Ending a call whose body stands still."""
 
 import asyncio
 from collections import deque
@@ -7,32 +7,32 @@ from contextlib import asynccontextmanager
 
 from proxy.errors import UpstreamStalled
 
-# What must come in within upstream.stall_s.
+# What must be received within upstream.stall_s.
 LEAST_BYTES = 4_096
-# So often within upstream.stall_s it is looked at.
+# How often progress is checked within upstream.stall_s.
 _LOOKS = 10
 
 
 class Progress:
-    """How much had come in at each of the last looks, which are `looks` to a period."""
+    """How many bytes had been received at each of the last looks; there are `looks` of them in a period."""
 
     def __init__(self, *, looks: int = _LOOKS, least_bytes: int = LEAST_BYTES) -> None:
         self._least_bytes = least_bytes
         self._seen = deque([0], maxlen=looks + 1)
 
     def stands_still(self, received_bytes: int) -> bool:
-        """Look once more: so many bytes have come in altogether. Tell whether the last period brought too few of them."""
+        """Note how many bytes were received altogether. Tell whether the last period brought less than `least_bytes`."""
         self._seen.append(received_bytes)
         return len(self._seen) == self._seen.maxlen and self._seen[-1] - self._seen[0] < self._least_bytes
 
 
 @asynccontextmanager
-async def unstalled(received_bytes: Callable[[], int], stall_s: float) -> AsyncIterator[None]:
-    """Raise UpstreamStalled as soon as any `stall_s` seconds within have brought less than LEAST_BYTES.
+async def stall_limit(received_bytes: Callable[[], int], stall_s: float) -> AsyncIterator[None]:
+    """Raise UpstreamStalled within the block as soon as `stall_s` seconds have brought less than LEAST_BYTES.
 
-    `received_bytes` are those of the body as the connection brings them: before they are decompressed, without their framing.
-    Time is counted in looks, each of which is due a while after the one before: of a time in which this process was stopped,
-    or its event loop busy, no more than one look counts. What came in meanwhile is seen at the next.
+    `received_bytes` returns the bytes of the body received so far, before decompression and without framing. Time is counted in
+    looks, each of which is due a while after the one before it. So a time in which this process was stopped, or its event loop
+    was busy, counts as one look at most, and the next look sees what was received meanwhile.
     """
     loop, progress = asyncio.get_running_loop(), Progress()
     timer: asyncio.TimerHandle | None = None

@@ -1,11 +1,11 @@
-"""Whom the proxy believes that they are the upstream, and why it doesn't believe somebody."""
+"""Which certificates are accepted as the upstream's, and why one was not accepted."""
 
 import ssl
 from pathlib import Path
 
 from proxy.errors import ConfigError
 
-# What OpenSSL calls the results of its verification (its x509_vfy.h), for those that say what to do.
+# OpenSSL's results of a verification (X509_V_ERR_… in its x509_vfy.h) for which there is advice.
 _EXPIRED, _NOT_YET_VALID = 10, 9
 _SELF_SIGNED, _SELF_SIGNED_IN_CHAIN = 18, 19
 _UNKNOWN_ISSUER = frozenset({2, 20, 21})
@@ -14,20 +14,20 @@ _NO_CERTIFICATE = "holds no certificates in PEM form (-----BEGIN CERTIFICATE----
 _CA_ADVICE = "set upstream.ca_file to the certificates of whoever issues it"
 
 
-def trust(ca_file: Path | None) -> ssl.SSLContext:
-    """Return what to connect with: only who is certified by those in `ca_file` is believed, or else by the system's.
+def ssl_context(ca_file: Path | None) -> ssl.SSLContext:
+    """Return the context for connections: it accepts certificates of the authorities in `ca_file`, or of the system's if None.
 
-    The system's are OpenSSL's own, or those that SSL_CERT_FILE and SSL_CERT_DIR name. Raises ConfigError where the file holds
-    no certificate, or nothing that can be read.
+    The system's are OpenSSL's own, or those that SSL_CERT_FILE and SSL_CERT_DIR name. Raises ConfigError if the file cannot be
+    read or holds no certificate.
     """
-    context = ssl.create_default_context() if ca_file is None else _only(ca_file)
+    context = ssl.create_default_context() if ca_file is None else _context_of(ca_file)
     context.set_alpn_protocols(["http/1.1"])
     return context
 
 
-def _only(ca_file: Path) -> ssl.SSLContext:
+def _context_of(ca_file: Path) -> ssl.SSLContext:
     try:
-        # A named pipe or a terminal could block for good.
+        # Reading a named pipe or a terminal could block for good.
         if ca_file.exists() and not ca_file.is_file():
             raise ConfigError([f"upstream.ca_file: {ca_file} is not a file"])
         context = ssl.create_default_context(cafile=str(ca_file))
@@ -40,8 +40,8 @@ def _only(ca_file: Path) -> ssl.SSLContext:
     return context
 
 
-def distrust(error: ssl.SSLCertVerificationError) -> str:
-    """Say why a certificate was not accepted, in words that name no host: they are shown to everybody who asks."""
+def certificate_reason(error: ssl.SSLCertVerificationError) -> str:
+    """Say why a certificate was not accepted. The words name no host, since every client may see them."""
     match error.verify_code:
         case code if code == _EXPIRED:
             return "its TLS certificate has expired (or this machine's clock is wrong)"
@@ -61,7 +61,7 @@ def distrust(error: ssl.SSLCertVerificationError) -> str:
             return f"its TLS certificate was not accepted: {error.verify_message}"
 
 
-def broken_off(error: BaseException) -> str:
+def handshake_reason(error: BaseException) -> str:
     """Say why a TLS handshake failed."""
     reason = (getattr(error, "reason", None) or "").replace("_", " ").lower()
     if reason in {"wrong version number", "http request"}:

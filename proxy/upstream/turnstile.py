@@ -1,4 +1,4 @@
-"""The asynchronous face of the budget: whoever wants to ask the upstream waits here until the budget lets them go."""
+"""The asynchronous face of the budget: a call to the upstream waits here until the budget admits it."""
 
 import asyncio
 
@@ -8,15 +8,15 @@ from proxy.clock import Clock
 from proxy.core.budget import Budget, BudgetLimits, CallEnd, Priority, State, Ticket
 from proxy.errors import UpstreamBusy
 
-# Persons are bounded by what can be answered within the deadline; refreshes and prefetches by this.
+# How many calls wait before a refresh or prefetch is refused. Calls of priority PERSON are bounded by their deadlines instead.
 MOST_WAITING = 5_000
-# Of a deadline so much at most is kept for the call itself; the rest may be spent in the line.
+# At most this part of the time until the deadline is kept for the call itself. The rest may be spent in the line.
 _CALL_SHARE = 0.1
 _log = structlog.get_logger()
 
 
 class Turnstile:
-    """Lets tickets through. Nothing else in the proxy decides when the upstream is asked."""
+    """Lets tickets through as the budget admits them. Nothing else in the proxy decides when a call is sent upstream."""
 
     def __init__(self, limits: BudgetLimits, clock: Clock) -> None:
         self._clock = clock
@@ -26,7 +26,7 @@ class Turnstile:
 
     @property
     def state(self) -> State:
-        """Whether the upstream may be asked: closed, cooling or probing."""
+        """The state of the breaker: closed, cooling or probing."""
         return self.budget.breaker.state(self._clock.monotonic_s())
 
     @property
@@ -42,7 +42,7 @@ class Turnstile:
     @property
     def cooldowns(self) -> int:
         """How many cool-downs have begun."""
-        return self.budget.breaker.begun
+        return self.budget.breaker.cooldowns
 
     @property
     def tokens(self) -> float:
@@ -51,7 +51,7 @@ class Turnstile:
 
     @property
     def rate_per_s(self) -> float:
-        """The calls a second that are kept to."""
+        """How many calls a second may go."""
         return self.budget.rate_per_s(self._clock.monotonic_s())
 
     @property
@@ -66,12 +66,12 @@ class Turnstile:
 
     @property
     def calls(self) -> int:
-        """How many calls have gone."""
+        """How many calls have gone since the start."""
         return self.budget.calls
 
     @property
     def retries(self) -> int:
-        """How many of them were a second try."""
+        """How many of the calls were a second try."""
         return self.budget.retries
 
     def waiting(self, priority: Priority) -> int:
@@ -79,11 +79,11 @@ class Turnstile:
         return self.budget.line.waiting(priority)
 
     def wait_s(self, priority: Priority, client: str = "") -> float:
-        """Return how long one who came now would probably wait, in seconds."""
+        """Return how long a call that came now would probably wait, in seconds."""
         return self.budget.wait_s(priority, client, self._clock.monotonic_s())
 
     def is_waiting(self, ticket: Ticket) -> bool:
-        """Tell whether a ticket stands in the line."""
+        """Tell whether a ticket waits in the line."""
         return ticket in self.budget.line
 
     def take_retry(self) -> bool:
@@ -91,15 +91,15 @@ class Turnstile:
         return self.budget.take_retry()
 
     def latest_s(self, ticket: Ticket) -> float:
-        """Return the time at which a ticket should go at the latest, so that a call as it usually is ends in time."""
+        """Return the latest time (monotonic) for a ticket to go, so that a call of the usual length ends by its deadline."""
         remaining_s = max(0.0, ticket.deadline_s - self._clock.monotonic_s())
-        return ticket.deadline_s - min(self.budget.usual_s, remaining_s * _CALL_SHARE)
+        return ticket.deadline_s - min(self.budget.usual_call_s, remaining_s * _CALL_SHARE)
 
     async def enter(self, ticket: Ticket) -> None:
-        """Wait until the ticket's call may go; `leave` must follow.
+        """Wait until the ticket's call may go. Call `leave` after it.
 
-        Raises UpstreamBusy, saying when to come again, where the call would probably not go in time for the ticket's deadline,
-        and TimeoutError where it didn't.
+        Raises UpstreamBusy at once, saying when to ask again, if the call would probably not go in time for the ticket's
+        deadline; TimeoutError if it did not go in time.
         """
         self._refuse_if_hopeless(ticket)
         future = asyncio.get_running_loop().create_future()
@@ -107,7 +107,7 @@ class Turnstile:
         self.budget.join(ticket, self._clock.monotonic_s())
         self.let_through()
         try:
-            # Nearly always it may go at once, and a timer would be set for nothing. (Nobody is turned away so soon.)
+            # Nearly always the call may go at once: then no timer is set. (No ticket is turned away so soon.)
             if not future.done():
                 async with asyncio.timeout(self._patience_s(ticket)):
                     await future
@@ -120,8 +120,12 @@ class Turnstile:
             self.budget.leave(ticket)
 
     def leave(self, ticket: Ticket, ended: CallEnd, *, took_s: float = 0.0, named_s: float | None = None) -> None:
-        """Note how the ticket's call ended. A cool-down that begins by it turns away whoever won't make it."""
-        began = self.budget.finish(ticket, ended, self._clock.monotonic_s(), took_s=took_s, named_s=named_s)
+        """Note how the ticket's call ended.
+
+        If a cool-down begins, waiting tickets that cannot go in time any more are refused with UpstreamBusy. `took_s`: how long
+        the call took. `named_s`: the seconds that the upstream's Retry-After names, if it does.
+        """
+        began = self.budget.finish(ticket, ended, self._clock.monotonic_s(), took_s=took_s, retry_after_s=named_s)
         if began:
             _log.warning("cooldown.begun", length_s=round(self.remaining_s, 3), reason=ended.value, named_s=named_s)
             for late in self.budget.late(self._clock.monotonic_s()):
@@ -131,9 +135,9 @@ class Turnstile:
         self.let_through()
 
     def promote(self, ticket: Ticket, *, client: str, deadline_s: float) -> None:
-        """Let a ticket that waits go as a person's: somebody with nothing in hand waits for it now.
+        """Give a waiting ticket the priority PERSON: a client with nothing else to be served waits for its call now.
 
-        Raises UpstreamBusy where that person would not make it by `deadline_s`; the ticket goes on waiting as it was.
+        Raises UpstreamBusy if the call would probably not go in time for `deadline_s`: the ticket goes on waiting as it was.
         """
         if ticket.priority is Priority.PERSON or ticket not in self.budget.line:
             return
@@ -159,12 +163,12 @@ class Turnstile:
             future.set_exception(too_busy(self.wait_s(ticket.priority, ticket.client)))
 
     def let_through(self) -> None:
-        """Let all go that the budget admits by now; wake up again when the next may go."""
+        """Let all calls go that the budget admits now. Set a timer for when the next may go."""
         now_s = self._clock.monotonic_s()
         for ticket in self.budget.admit(now_s):
             future = self._waiting[ticket]
             if future.done():
-                # Whoever waited was cancelled a moment ago and has not noticed yet.
+                # Its waiter was cancelled a moment ago and has not run yet.
                 self.budget.finish(ticket, CallEnd.ABANDONED, now_s)
             else:
                 future.set_result(None)
@@ -172,12 +176,13 @@ class Turnstile:
             self._timer.cancel()
             self._timer = None
         if (wake_s := self.budget.next_s(now_s)) is not None:
-            # A little later than needed rather than a little earlier: an early timer would only be set again.
+            # 1 ms later than needed: a timer that fires too early would only have to be set again.
             self._timer = asyncio.get_running_loop().call_later(max(0.0, wake_s - now_s) + 0.001, self.let_through)
 
 
 def too_busy(wait_s: float) -> UpstreamBusy:
-    """Return the error that says when to come again."""
+    """Return the error for a call that would have to wait too long. It says when to ask again."""
     return UpstreamBusy(
-        f"more is asked of the upstream than it takes; this question would wait for about {wait_s:.0f} s", retry_after_s=wait_s
+        f"the upstream cannot be asked in time: this query would wait for about {wait_s:.0f} s; ask again after Retry-After",
+        retry_after_s=wait_s,
     )

@@ -1,4 +1,4 @@
-"""A request's way through the web room: judged, answered by the shortcut or as the router says, and accounted for."""
+"""A request's way through the web room: it is judged, answered by the shortcut or the router, and accounted for."""
 
 import structlog
 from aiohttp import web

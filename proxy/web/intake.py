@@ -1,4 +1,4 @@
-"""What the server takes in: how many requests came, and whether more are taken."""
+"""How many requests came in, and whether the process takes more or only finishes."""
 
 from proxy.web.shortcut.seen import SeenRequests
 
@@ -16,5 +16,5 @@ class Intake:
         return self._seen.parsed + self._seen.answered
 
     def drain(self) -> None:
-        """Say from now on that the process was told to end, and only finishes what is under way."""
+        """Note that the process was told to end and only finishes the requests under way."""
         self.draining = True

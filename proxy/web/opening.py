@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from proxy.clock import Clock
 from proxy.config import Config
-from proxy.core.question.routes import Route, RouteTable
+from proxy.core.question.route import Route, RouteTable
 from proxy.service.access.tokens import Tokens
 from proxy.service.answering import Answerer
 from proxy.service.lifetimes.run_lifetimes import RunLifetimes

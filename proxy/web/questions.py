@@ -1,9 +1,9 @@
-"""Requests for a route of the read API: the route is found, the client's turn waited for, the query read and responded to."""
+"""Requests for a route of the read API: find the route, wait for the client's turn, read the query, have it responded to."""
 
 from aiohttp import web
 
 from proxy.core.question.form import shown
-from proxy.core.question.routes import RouteTable
+from proxy.core.question.route import RouteTable
 from proxy.errors import NotFound
 from proxy.web.accounting.context import RequestContext
 from proxy.web.gate.guard import Guard
@@ -47,8 +47,8 @@ class Questions:
             query = self._queries.read(route, segment, target.query)
             return await self._responder.respond(context, query, client=client, deadline_s=deadline_s)
         async with self._limits.admitted(client, deadline_s=deadline_s):
-            # Its turn may have come after the token was revoked: nothing more is asked for it then.
+            # The token may have been revoked while the request waited: then nothing is done for it.
             self._guard.judge_again(context.request, context.visit)
-            # A long query takes its time to be read, and longer where it is refused, since nothing remembers it.
+            # The query is read within the turn: a long one takes time, and more if it is refused, which nothing remembers.
             query = self._queries.read(route, segment, target.query)
             return await self._responder.respond(context, query, client=client, deadline_s=deadline_s)

@@ -1,4 +1,4 @@
-"""The response to a query: what the request demands is read, the service answers, and the answer becomes a response."""
+"""The response to a query: read what the request demands, have the service answer, make the response."""
 
 from aiohttp import web
 

@@ -4,7 +4,7 @@ import resource
 
 import pytest
 
-from proxy.cli.descriptors import make_room
+from proxy.cli.descriptors import fit_connections
 from proxy.config import load
 
 UNLIMITED = resource.RLIM_INFINITY
@@ -35,7 +35,7 @@ def test_room(monkeypatch: pytest.MonkeyPatch, soft: int, hard: int, refused: bo
     monkeypatch.setattr(resource, "getrlimit", lambda _which: (soft, hard))
     monkeypatch.setattr(resource, "setrlimit", setrlimit)
     config = load(None, {}).config
-    room = make_room(config)
+    room = fit_connections(config)
     assert was_set == ([] if limit is None else [(limit, hard)])
     assert room.server.max_connections == most
     assert room.model_copy(update={"server": config.server}) == config

@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 
 from proxy.core.pieces import Work, finished, pieces
 from proxy.core.question.document import check_metrics, check_raw
-from proxy.core.series import answers, extents
+from proxy.core.series import answers, recipes
 from proxy.core.series.answers import split
-from proxy.core.series.extents import Extents, answer
+from proxy.core.series.extents import Extents
 from proxy.core.series.metrics_query import MetricsQuery
 from proxy.core.series.packs import head_of, read, written
+from proxy.core.series.recipes import answer
 from tests.support.oracle import OracleRow, permitted
 from tests.support.oracle_upstream import asked_of, row
 
@@ -45,7 +46,7 @@ def printed(value: object) -> bytes:
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have everything done in the smallest pieces."""
     monkeypatch.setattr(answers, "pieces", partial(pieces, least_bytes=1))
-    monkeypatch.setattr(extents, "_MOST_AT_ONCE", 3)
+    monkeypatch.setattr(recipes, "_MOST_AT_ONCE", 3)
 
 
 @st.composite

@@ -5,7 +5,7 @@ import weakref
 
 import pytest
 
-from proxy.core.raised import anew, let_go
+from proxy.core.raised import drop_frames, unraised
 from proxy.errors import (
     BadQuery,
     ClientLimited,
@@ -33,12 +33,12 @@ def test_the_same_error_once_more(error: ProxyError) -> None:
     """Its kind, its text and all that belongs to it; nothing of where it was raised."""
     body = Body()
     raised(error, body)
-    again = anew(error)
+    again = unraised(error)
     assert type(again) is type(error)
     assert (str(again), again.args, vars(again)) == (str(error), error.args, vars(error))
     assert (again.__traceback__, again.__context__, again.__cause__) == (None, None, None)
     assert error.__traceback__ is not None
-    let_go(error)
+    drop_frames(error)
 
 
 def test_what_is_let_go_of_is_gone_at_once() -> None:
@@ -48,7 +48,7 @@ def test_what_is_let_go_of_is_gone_at_once() -> None:
     error = raised(UpstreamFailed("no"), body)
     del body
     assert gone() is not None
-    let_go(error)
+    drop_frames(error)
     assert gone() is None
     assert traceback.format_exception(error) == ["proxy.errors.UpstreamFailed: no\n"]
 
@@ -57,6 +57,6 @@ def test_errors_that_arose_from_each_other() -> None:
     """A circle of errors has an end as well."""
     first, second = ValueError(), KeyError()
     first.__context__, second.__cause__ = second, first
-    let_go(first)
+    drop_frames(first)
     assert first.__context__ is None
     assert second.__cause__ is None

@@ -31,7 +31,7 @@ from tests.series_model.promise import is_kept
 from tests.support.oracle import Asked, Cap, How, Of, OracleRow, permitted
 from tests.support.oracle_upstream import moment, row, series_world
 from tests.support.patient_loop import PatientLoop
-from tests.support.world import METRICS, Reply
+from tests.support.world import METRICS, Reply, World
 
 # Small enough that series of a dozen rows meet every threshold; 10,000 in earnest.
 MOST = 20
@@ -70,6 +70,8 @@ longest: Counter[str] = Counter()
 
 class SeriesModel(status_rules.StatusRules, RuleBasedStateMachine):
     """One run behind one proxy."""
+
+    _running: World
 
     def __init__(self) -> None:
         super().__init__()
@@ -128,14 +130,17 @@ class SeriesModel(status_rules.StatusRules, RuleBasedStateMachine):
         self._upstream.keep_to(cap)
 
     def teardown(self) -> None:
-        series = self._running.parts.series
-        learner = series.learner
-        outcomes_of_deltas.update(calls=series.deltas.calls, misfits=learner.misfits, rows_saved=learner.rows_saved)
-        self._run(self._stack.aclose())
-        self._runner.close()
-        self._folder.cleanup()
-        self._patch.stop()
-        structlog.reset_defaults()
+        try:
+            series = self._running.parts.series
+            calls, learner = series.deltas.calls, series.learner
+            outcomes_of_deltas.update(calls=calls, misfits=learner.misfits, rows_saved=learner.rows_saved)
+            self._run(self._stack.aclose())
+        finally:
+            # Other tests must not find it as the model has it.
+            self._runner.close()
+            self._folder.cleanup()
+            self._patch.stop()
+            structlog.reset_defaults()
 
     @rule(name=st.sampled_from(NAMES), group=st.sampled_from(GROUPS), count=st.integers(1, 14), gap=st.integers(1, 9))
     def grow(self, name: str, group: str, count: int, gap: int) -> None:

@@ -42,11 +42,11 @@ class Known:
         return self.running.standin
 
     def fresh_s(self, run: int = 2, project: str = "demo") -> float | None:
-        return self.runs.standing(RunKey(self.tenant.namespace, project, str(run)), stood_s=math.inf).fresh_s
+        return self.runs.known_status(RunKey(self.tenant.namespace, project, str(run)), stood_s=math.inf).fresh_s
 
     def changes(self, run: int) -> int:
         """How often what is known of a run's status has changed."""
-        return self.runs.standing(RunKey(self.tenant.namespace, "demo", str(run)), stood_s=math.inf).changes
+        return self.runs.known_status(RunKey(self.tenant.namespace, "demo", str(run)), stood_s=math.inf).changes
 
     async def learn(self, run: int = 2, project: str = "demo") -> float | None:
         async with asyncio.timeout(10):
@@ -90,7 +90,7 @@ async def knowing(folder: Path, *, key: KeySource | None = None, list_s: float =
     standin.catalogue.change(2, status=RunStatus.COMPLETED)
     clock.advance(10 * HOUR_S)
     async with world(folder, standin=standin, clock=clock, key=key, lifetimes__list_s=list_s) as running:
-        await running.parts.tenancy.found()
+        await running.parts.tenancy.settled()
         standin.counters.reset()
         runs = KnownRuns(clock, status_s=15, ramp=RAMP)
         statuses = Statuses(running.parts.fetching.fetcher, runs, clock)
@@ -273,7 +273,7 @@ async def test_details_that_others_asked_for(tmp_path: Path) -> None:
         entry = await parts.reader.read(read_query(DETAILS, "", segment="2"))
         for status, fresh_s in (("COMPLETED", HOUR_S), ("RUNNING", None), ("DREAMING", None)):
             said = replace(entry.entry, body=entry.entry.body.replace(b"COMPLETED", status.encode()))
-            known.statuses.heard(known.tenant, "2", "demo", replace(said, sent_at_s=known.running.clock.now_s()))
+            known.statuses.note_details(known.tenant, "2", "demo", replace(said, sent_at_s=known.running.clock.now_s()))
             assert await known.learn() == fresh_s
 
 
@@ -567,12 +567,12 @@ async def test_each_organization_knows_its_own(tmp_path: Path) -> None:
         path.write_text("mlps_standin_rotated\n")
         known.running.advance(5)
         known.running.parts.tenancy.current()
-        await known.running.parts.tenancy.found()
+        await known.running.parts.tenancy.settled()
         assert known.fresh_s() == HOUR_S
         path.write_text("mlpi_standin_other\n")
         known.running.advance(5)
         known.running.parts.tenancy.current()
-        await known.running.parts.tenancy.found()
+        await known.running.parts.tenancy.settled()
         assert known.fresh_s() is None
         assert await known.learn() is None
 
@@ -586,7 +586,7 @@ async def test_a_key_that_changes_on_the_way(tmp_path: Path) -> None:
         path.write_text("mlpi_standin_other\n")
         known.running.advance(5)
         await known.statuses.learn(before, "2", "demo")
-        assert known.runs.standing(RunKey(before.namespace, "demo", "2"), stood_s=math.inf).fresh_s is None
+        assert known.runs.known_status(RunKey(before.namespace, "demo", "2"), stood_s=math.inf).fresh_s is None
         assert known.asked == (1, 0)
 
 

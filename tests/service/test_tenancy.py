@@ -15,7 +15,7 @@ VALIDATE = "/api/runs/auth/validate"
 
 async def settled(running: World) -> None:
     """Wait until the upstream has said whose the key is."""
-    await running.parts.tenancy.found()
+    await running.parts.tenancy.settled()
 
 
 def key_file(folder: Path, key: str) -> KeySource:
@@ -157,7 +157,7 @@ async def test_one_call_while_the_organization_becomes_known(tmp_path: Path) -> 
         early = [asyncio.create_task(running.get()) for _ in range(5)]
         await standin.counters.reached(lambda counted: counted.by_path[METRICS] == 1)
         validate.set()
-        await running.parts.tenancy.found()
+        await running.parts.tenancy.settled()
         late = [asyncio.create_task(running.get()) for _ in range(5)]
         await running.arrived(10)
         gate.set()

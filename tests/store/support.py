@@ -14,10 +14,10 @@ import aiosqlite
 
 from proxy.core.freshness.entry import Entry, digest_of
 from proxy.store import SqliteStore
-from proxy.store.backlog import Backlog
-from proxy.store.database import Database
-from proxy.store.keeper import Keeper
-from proxy.store.presence import Presence
+from proxy.store.sqlite.backlog import Backlog
+from proxy.store.sqlite.database import Database
+from proxy.store.sqlite.keeper import Keeper
+from proxy.store.sqlite.presence import Presence
 
 NOW_S = 1_800_000_000.0
 MIB = 1024 * 1024

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.core.freshness.entry import Entry
-from proxy.store import MemoryStore, SqliteStore, Store, keeper
+from proxy.store import MemoryStore, SqliteStore, Store
+from proxy.store.sqlite import keeper
 from tests.store.support import MIB, NOW_S, entry, noise, opened, same, until
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from proxy.core.access.grants import digest_of_token, read_bearer
 from proxy.errors import TokenFileError
-from proxy.store.token_file import Token, Tokens, edit_tokens, new_secret, read_tokens
+from proxy.store.token_file import Token, TokenList, edit_tokens, new_secret, read_tokens
 
 
 def token(name: str, **more: Any) -> Token:
@@ -20,7 +20,7 @@ def token(name: str, **more: Any) -> Token:
     return Token(name=name, sha256=digest_of_token(name), **fields)
 
 
-def adding(*tokens: Token) -> Callable[[Tokens], list[Token]]:
+def adding(*tokens: Token) -> Callable[[TokenList], list[Token]]:
     return lambda before: [*before, *tokens]
 
 
@@ -68,7 +68,7 @@ def test_a_change_that_fails(path: Path) -> None:
     edit_tokens(path, adding(token("a")), create=True)
     before = path.read_bytes(), path.stat().st_ino
 
-    def fail(_: Tokens) -> list[Token]:
+    def fail(_: TokenList) -> list[Token]:
         raise TokenFileError("no")
 
     with pytest.raises(TokenFileError, match="no"):

@@ -9,7 +9,7 @@ from typing import Any
 from proxy.core.series.known_series import nothing_known
 from proxy.core.series.metrics_query import MetricsQuery
 from proxy.service.fetching.need import Need
-from proxy.service.series.asked import AskedSeries
+from proxy.service.series.wanted import WantedSeries
 from tests.support.oracle_upstream import OracleUpstream, right, series_world, target
 from tests.support.world import World
 
@@ -68,15 +68,15 @@ def import_run(upstream: OracleUpstream, *, written: bool = False, status: str =
     upstream.written_s = now_s if written else None
 
 
-def unlooked(running: World, name: str, *, limit: int = 10) -> AskedSeries:
+def unlooked(running: World, name: str, *, limit: int = 10) -> WantedSeries:
     """Return a question about a series as a refresh ahead asks it: nobody has looked what is known of it."""
     metrics = MetricsQuery(run="1", project="p", name=name, group=None, limit=limit, first=0, last=None)
-    return AskedSeries(
+    return WantedSeries(
         tenant=running.parts.tenancy.current(),
         query=metrics.query,
         need=Need(not_before_s=-math.inf, persist=True, landings=0),
-        whole=False,
-        patience_s=1,
+        in_full=False,
+        extra_wait_s=1,
         metrics=metrics,
         known=nothing_known(metrics),
     )

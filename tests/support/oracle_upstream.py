@@ -229,7 +229,7 @@ async def proxied(folder: Path, upstream: OracleUpstream, url: str, **settings: 
     # Calls are counted: the shadow would make one of a thousand tests fail.
     settings = {"series__enabled": "true", "series__shadow_s": 0, **settings}
     async with world(folder, upstream=url, clock=upstream.clock, **settings) as running:
-        await running.parts.tenancy.found()
+        await running.parts.tenancy.settled()
         yield running
 
 

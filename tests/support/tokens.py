@@ -6,14 +6,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from proxy.core.access.grants import PREFIX, digest_of_token
+from proxy.core.access.grants import BEARER_PREFIX, digest_of_token
 from proxy.standin import Row, Standin, StandinConfig
 from proxy.store.token_file import Token, edit_tokens
 from tests.support.wire import Wire
 from tests.support.world import Reply, World, world
 
 OURS, THEIRS, UNKNOWN = 1, 2, 77
-TEAM, ALL, ROOT = (f"{PREFIX}{name}" for name in ("team", "all", "root"))
+TEAM, ALL, ROOT = (f"{BEARER_PREFIX}{name}" for name in ("team", "all", "root"))
 RUNS = "/api/runs/"
 # Every route, with a run and a project to fill in.
 NAMING = [
@@ -40,7 +40,7 @@ def bearer(token: str) -> dict[str, str]:
 def token(name: str, *, projects: list[str] | None = None, expires_at_s: int | None = None, admin: bool = False) -> Token:
     return Token(
         name=name,
-        sha256=digest_of_token(PREFIX + name),
+        sha256=digest_of_token(BEARER_PREFIX + name),
         projects=projects,
         admin=admin,
         created_at_s=1,
@@ -66,7 +66,7 @@ async def guarded(folder: Path, **settings: Any) -> AsyncIterator[World]:
     if not path.exists():
         write(path, token("team", projects=["ours", "empty"]), token("all"), token("root", admin=True))
     async with world(folder, **{"standin": filled(), "access__tokens_file": path, **settings}) as running:
-        await running.parts.tenancy.found()
+        await running.parts.tenancy.settled()
         yield running
 
 

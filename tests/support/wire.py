@@ -151,7 +151,7 @@ class Watched:
 
     async def settled(self) -> None:
         """Wait until nothing goes on that could change an answer."""
-        await self.running.parts.tenancy.found()
+        await self.running.parts.tenancy.settled()
         await self.running.settled()
         await self.running.parts.fetching.encoder.settled()
 
@@ -180,7 +180,7 @@ async def watched(folder: Path, **options: Any) -> AsyncIterator[Watched]:
             if running.parts.web.seen.answered > before:
                 seen.fast.append(connection)
 
-        await running.parts.tenancy.found()
+        await running.parts.tenancy.settled()
         with patch.object(seen_requests, "PreparedResponse", parsed), patch.object(_Connection, "data_received", not_parsed):
             try:
                 yield seen

@@ -21,8 +21,9 @@ from proxy.cli.serve import running
 from proxy.clock import Clock
 from proxy.config import KeySource, load
 from proxy.core.proof.limits import Limits
-from proxy.core.proof.wholeness import Size
-from proxy.core.question.routes import ROUTES, Route
+from proxy.core.proof.sizes import Size
+from proxy.core.question.route import Route
+from proxy.core.question.routes import ROUTES
 from proxy.core.series.metrics_query import MetricsQuery
 from proxy.service.tenancy import Sleep
 from proxy.standin import Row, Standin, StandinConfig
@@ -110,7 +111,7 @@ class World:
         """Let time pass, and the budget notice it: its own timer runs by real time."""
         self.clock.advance(seconds)
         self.parts.turnstile.let_through()
-        self.parts.proof.witnesses.look()
+        self.parts.proof.witnesses.ask_due()
 
     @property
     def busy(self) -> int:

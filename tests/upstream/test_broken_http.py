@@ -24,7 +24,7 @@ async def test_a_second_response_is_never_read_as_the_next_answer(tmp_path: Path
             poisoned.set()
 
     async with upstream(send) as url, world(tmp_path, upstream=url) as running:
-        await running.parts.tenancy.found()
+        await running.parts.tenancy.settled()
         assert (await running.get()).json["metrics"][0]["logName"] == "first"
         await poisoned.wait()
         await asyncio.sleep(0.05)

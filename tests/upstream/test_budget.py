@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from proxy.clock import SystemClock
-from proxy.core.budget import Priority
+from proxy.core.budget.line import Priority
 from proxy.standin import Fault, FaultKind, Standin, StandinConfig
 from proxy.standin.ratelimit import RateLimit
 from tests.support.tokens import ALL, OURS, TEAM, bearer, guarded
@@ -85,7 +85,7 @@ async def test_the_rate_is_kept(tmp_path: Path) -> None:
     async with world(
         tmp_path, system_clock=SystemClock(), upstream__rate_per_s=20, upstream__burst=5, upstream__max_concurrency=8
     ) as running:
-        await running.parts.tenancy.found()
+        await running.parts.tenancy.settled()
         async with lateness() as late_s:
             await asyncio.gather(*asking(running, others(30)))
         times = [call.started_s for call in running.standin.counters.calls if call.path == METRICS]
@@ -103,7 +103,7 @@ async def test_what_will_not_make_it_is_told_at_once_and_honestly(tmp_path: Path
     ) as running:
         gate = asyncio.Event()
         running.standin.faults.add(Fault(kind=FaultKind.HOLD, gate=gate, times=None))
-        await running.parts.tenancy.found()
+        await running.parts.tenancy.settled()
         tasks = asking(running, others(40))
         await waiting(running, 4)
         refused: set[asyncio.Task[Reply]] = set()
@@ -126,7 +126,7 @@ async def test_nobody_is_sent_too_late_to_be_answered(tmp_path: Path) -> None:
         tmp_path, upstream__rate_per_s=1, upstream__burst=1, upstream__deadline_s=5, upstream__max_concurrency=1
     ) as running:
         gate = asyncio.Event()
-        await running.parts.tenancy.found()
+        await running.parts.tenancy.settled()
         running.clock.advance(0.05)
         running.standin.faults.add(Fault(kind=FaultKind.HOLD, gate=gate, times=None))
         tasks = asking(running, others(4))
@@ -147,7 +147,7 @@ async def test_nobody_is_sent_too_late_to_be_answered(tmp_path: Path) -> None:
 async def test_a_call_that_began_late_is_no_failure_of_the_upstream(tmp_path: Path) -> None:
     """Where the line took most of somebody's deadline, a call cut short by it counts against nobody: 503, not 504."""
     async with world(tmp_path, upstream__deadline_s=2, upstream__max_concurrency=1) as running:
-        await running.parts.tenancy.found()
+        await running.parts.tenancy.settled()
         gate = asyncio.Event()
         running.standin.faults.add(Fault(kind=FaultKind.HOLD, gate=gate, query_contains="stepMin=1"))
         running.standin.faults.add(Fault(kind=FaultKind.HANG, query_contains="stepMin=2"))
@@ -167,7 +167,7 @@ async def test_who_leaves_leaves_the_line(tmp_path: Path) -> None:
     """A person who disconnects before the call is sent takes it out of the line, unless others wait for it."""
     gate = asyncio.Event()
     async with world(tmp_path, upstream__max_concurrency=1) as running:
-        await running.parts.tenancy.found()
+        await running.parts.tenancy.settled()
         running.standin.faults.add(Fault(kind=FaultKind.HOLD, gate=gate))
         (held,) = asking(running, [QUESTION])
         await running.standin.counters.reached(lambda counted: counted.by_path[METRICS] == 1)
@@ -187,7 +187,7 @@ async def test_who_leaves_leaves_the_line(tmp_path: Path) -> None:
 async def test_after_a_cooldown_one_probe_and_then_the_rate(tmp_path: Path) -> None:
     """However many have come to wait meanwhile and however long it lasted, the upstream sees no burst when it is back."""
     async with world(tmp_path, upstream__rate_per_s=10, upstream__burst=20) as running:
-        await running.parts.tenancy.found()
+        await running.parts.tenancy.settled()
         running.clock.advance(60)
         budget, gate = running.parts.turnstile.budget, asyncio.Event()
         running.standin.faults.add(Fault(kind=FaultKind.STATUS, status=429, retry_after_s=7))
@@ -220,7 +220,7 @@ async def test_stale_copies_wait_in_no_line(tmp_path: Path) -> None:
     """Where a refresh would not come through within `stale_wait_s`, the stale copy is served at once; the refresh stays."""
     gate = asyncio.Event()
     async with world(tmp_path, upstream__max_concurrency=1, upstream__rate_per_s=0.5, upstream__burst=2) as running:
-        await running.parts.tenancy.found()
+        await running.parts.tenancy.settled()
         await running.get()
         running.clock.advance(30)
         running.standin.faults.add(Fault(kind=FaultKind.HOLD, gate=gate))
@@ -247,7 +247,7 @@ async def test_somebody_with_nothing_in_hand_moves_a_refresh_to_the_front(tmp_pa
     async with world(
         tmp_path, upstream__max_concurrency=1, freshness__stale_if_error_s=20, freshness__stale_wait_s=0
     ) as running:
-        await running.parts.tenancy.found()
+        await running.parts.tenancy.settled()
         for target in others(2):
             await running.get(target)
         running.clock.advance(15)
@@ -310,7 +310,7 @@ async def test_an_idle_connection_that_was_closed_is_no_failure(tmp_path: Path) 
 async def test_the_budget_is_visible(tmp_path: Path) -> None:
     """In /metrics and the verbose /readyz."""
     async with world(tmp_path, upstream__rate_per_s=7, upstream__burst=3) as running:
-        await running.parts.tenancy.found()
+        await running.parts.tenancy.settled()
         await running.get()
         upstream = (await running.get("/readyz?verbose")).json["upstream"]
         assert upstream["tokens"] == 1

@@ -57,7 +57,7 @@ async def test_it_ends_with_its_age(tmp_path: Path) -> None:
     connections = Connections()
     connections.gate.set()
     async with connections.serve() as url, world(tmp_path, upstream=url) as running:
-        await running.parts.tenancy.found()
+        await running.parts.tenancy.settled()
         begun: list[int] = []
         for number in range(9):
             running.advance(50 if number else 0)
@@ -72,7 +72,7 @@ async def test_it_is_configured(tmp_path: Path, age_s: float) -> None:
     connections = Connections()
     connections.gate.set()
     async with connections.serve() as url, world(tmp_path, upstream=url, upstream__connection_max_age_s=age_s) as running:
-        await running.parts.tenancy.found()
+        await running.parts.tenancy.settled()
         running.advance(500)
         await running.get()
         assert connections.begun == (2 if age_s == 1 else 1)
@@ -82,7 +82,7 @@ async def test_never_in_the_midst_of_a_request(tmp_path: Path) -> None:
     """What grows old while it is being used brings its answer, and ends once that is there, not with the next question."""
     connections = Connections()
     async with connections.serve() as url, world(tmp_path, upstream=url, upstream__deadline_s=1000) as running:
-        await running.parts.tenancy.found()
+        await running.parts.tenancy.settled()
         asking = asyncio.create_task(running.get())
         await until(connections.arrived)
         running.advance(400)

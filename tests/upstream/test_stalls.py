@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from proxy.clock import SystemClock
-from proxy.core.budget import Priority, State
+from proxy.core.budget.breaker import State
+from proxy.core.budget.line import Priority
 from proxy.errors import UpstreamStalled
 from tests.support.raw_upstream import answer, response, upstream
 from tests.support.world import METRICS, QUESTION, world
@@ -166,7 +167,7 @@ async def test_the_slot_is_free_again(tmp_path: Path) -> None:
         upstream(send) as url,
         world(tmp_path, upstream=url, upstream__max_concurrency=1, system_clock=SystemClock(), **SETTINGS) as running,
     ):
-        await running.parts.tenancy.found()
+        await running.parts.tenancy.settled()
         first = asyncio.create_task(running.get())
         await dripping.wait()
         async with asyncio.timeout(DEADLINE_S / 2):
@@ -203,7 +204,7 @@ async def test_an_upstream_that_only_drips_is_left_alone(tmp_path: Path) -> None
         await drip(writer)
 
     async with upstream(send) as url, world(tmp_path, upstream=url, **SETTINGS) as running:
-        await running.parts.tenancy.found()
+        await running.parts.tenancy.settled()
         questions = [f"{METRICS}?runId={run}&projectName=demo" for run in range(5)]
         await asyncio.gather(*map(running.get, questions))
         assert (await running.get("/readyz?verbose")).json["upstream"]["state"] == "cooling"
@@ -232,7 +233,7 @@ async def test_a_standstill_counts_whatever_the_line_took(tmp_path: Path) -> Non
         await drip(writer)
 
     async with upstream(send) as url, world(tmp_path, upstream=url, **SETTINGS) as running:
-        await running.parts.tenancy.found()
+        await running.parts.tenancy.settled()
         asking = running.parts.upstream
         for _ in range(5):
             ticket = asking.ticket(Priority.PERSON)

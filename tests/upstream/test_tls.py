@@ -92,7 +92,7 @@ async def test_it_is_told_why(tmp_path: Path, authority: Authority, reason: str)
 async def test_it_is_told_no_longer_once_a_call_comes_through(tmp_path: Path) -> None:
     """Whatever the upstream answers then, be it a refusal."""
     async with world(tmp_path, freshness__negative_s=0) as running:
-        await running.parts.tenancy.found()
+        await running.parts.tenancy.settled()
         running.standin.faults.add(Fault(kind=FaultKind.CUT_HEADERS))
         assert (await running.get()).status == 502
         assert b"the last call failed: the upstream could not be read: it closed" in (await running.get("/readyz")).body
@@ -126,7 +126,7 @@ async def test_a_file_that_cannot_be_used(tmp_path: Path, authority: Authority, 
     if content is not None:
         path.write_bytes(made[content] if isinstance(content, str) else content)
     with pytest.raises(ConfigError, match=told) as caught:
-        tls.trust(path)
+        tls.ssl_context(path)
     assert str(caught.value).startswith(f"upstream.ca_file: {path} ")
     with pytest.raises(ConfigError, match="is not a file"):
-        tls.trust(Path("/dev/null"))
+        tls.ssl_context(Path("/dev/null"))

@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from proxy.core.budget import BudgetLimits, CallEnd, Priority, Ticket
+from proxy.core.budget.budget import BudgetLimits, CallEnd
+from proxy.core.budget.line import Priority, Ticket
 from proxy.errors import UpstreamBusy
 from proxy.upstream import turnstile as module
 from proxy.upstream.turnstile import Turnstile

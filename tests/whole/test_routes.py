@@ -11,8 +11,9 @@ import msgspec
 import pytest
 from aiohttp import web
 
-from proxy.core.question.parameters import Parameter, Text, Whole
-from proxy.core.question.routes import FILES, LIST, ROUTES, Route
+from proxy.core.question.parameters import Parameter, Text, WholeNumber
+from proxy.core.question.route import Route
+from proxy.core.question.routes import FILES, LIST, ROUTES
 from tests.support.world import World, served, world
 
 
@@ -23,7 +24,7 @@ def anything(body: bytes) -> None:
 NEW = Route(
     name="sweeps",
     path="/api/runs/sweeps/{sweepId}",
-    segment=Parameter(name="sweepId", kind=Whole(minimum=0)),
+    segment=Parameter(name="sweepId", kind=WholeNumber(minimum=0)),
     summary="A row that is not in the table",
     parameters=(Parameter(name="projectName", kind=Text(empty_is_unset=False), required=True),),
     check=anything,
@@ -57,7 +58,7 @@ class Origin:
 async def fronted(folder: Path, **settings: Any) -> AsyncIterator[tuple[World, Origin]]:
     origin = Origin()
     async with origin.serve() as url, world(folder, upstream=url, routes=(*ROUTES, NEW), **settings) as running:
-        await running.parts.tenancy.found()
+        await running.parts.tenancy.settled()
         yield running, origin
 
 

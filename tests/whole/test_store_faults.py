@@ -20,9 +20,9 @@ import pytest
 
 from proxy.standin import Row, Standin
 from proxy.store import SqliteStore
-from proxy.store.connections import run
-from proxy.store.files import log_of
-from proxy.store.quota import Room
+from proxy.store.sqlite.connections import run
+from proxy.store.sqlite.files import log_of
+from proxy.store.sqlite.quota import SizeLimits
 from tests.store.support import aside, entry, locked, noise, opened, read_elsewhere, reader, scribble, writer
 from tests.support.processes import PATIENCE_S, proxy_process
 from tests.support.world import KEY, METRICS, World, world
@@ -118,7 +118,7 @@ async def served(folder: Path, **settings: Any) -> AsyncIterator[Served]:
     async with world(
         folder, standin=standin, cache__memory_bytes=0, freshness__running_s=86_400, cache__path=path, **settings
     ) as running:
-        await running.parts.tenancy.found()
+        await running.parts.tenancy.settled()
         here = Served(running=running, path=path)
         await here.fill()
         yield here
@@ -356,7 +356,7 @@ async def test_what_is_told_of_the_log(tmp_path: Path) -> None:
     async with served(tmp_path, cache__max_bytes=2**22) as here:
         async with read_by_another(here):
             size = log_of(here.path).stat().st_size
-            assert size > Room.of(2**22).full_log_bytes
+            assert size > SizeLimits.of(2**22).full_log_bytes
             assert (await here.running.get("/readyz?verbose")).json["store"]["disk_log_bytes"] == size
             assert await here.metric("store_log_bytes") == size
             told = (await here.running.get("/readyz")).body.decode()
@@ -367,7 +367,7 @@ async def test_what_is_told_of_the_log(tmp_path: Path) -> None:
             await here.ask(f"{QUESTIONS[0]}&stepMax=170")
             await here.running.flushed()
             told = (await here.running.get("/readyz")).body.decode()
-            assert told == "ok\nthe cache file cannot be written: what is new is kept in memory alone\n"
+            assert told == "ok\nthe cache file cannot be written: new answers are kept in memory alone\n"
         async with a_directory_in_its_place(here):
             await here.running.flushed()
             told = (await here.running.get("/readyz")).body.decode()

@@ -38,7 +38,7 @@ async def test_every_route(tmp_path: Path, check: Check) -> None:
         served(handle) as upstream,
         world(tmp_path, upstream=upstream, series__enabled="true", freshness__running_s=60) as running,
     ):
-        await running.parts.tenancy.found()
+        await running.parts.tenancy.settled()
         assert running.parts.tenancy.current().known
         route = next(route for route in running.parts.web.routes.routes if route.check is check)
         path = route.path if route.segment is None else f"{route.stem}1"
@@ -58,7 +58,7 @@ async def test_an_organization_that_others_could_not_be_told_from(tmp_path: Path
 
     async with served(handle) as upstream, world(tmp_path, upstream=upstream) as running:
         tenancy = running.parts.tenancy
-        assert await tenancy._ask(tenancy.current()) is None
+        assert await tenancy._ask_organization(tenancy.current()) is None
         assert not tenancy.current().known
 
 

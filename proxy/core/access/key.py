@@ -1,10 +1,10 @@
-"""What a key of pluto-api looks like, so that what cannot be one is refused before anybody is told to renew it."""
+"""What a key of pluto-api looks like. A text that cannot be one is refused at once, with what is wrong with it."""
 
 import re
 
-from proxy.core.access.grants import PREFIX, UPSTREAM_KEYS
+from proxy.core.access.grants import BEARER_PREFIX, UPSTREAM_KEY_PREFIXES
 
-# What no setting begins or ends with, unless somebody's tool has kept what a shell would have taken away.
+# No setting begins or ends with these, unless some tool has kept quotation marks that a shell would have removed.
 QUOTES = tuple("\"'`\u2018\u2019\u201c\u201d")
 _HEADER = re.compile(r"(authorization\s*:\s*)?bearer\b", re.IGNORECASE)
 _ASSIGNMENT = re.compile(r"(export\s+)?[A-Za-z_][A-Za-z0-9_]*\s*=")
@@ -13,9 +13,9 @@ _KEY = re.compile(r"ml(?:pi|ps)_[\x21\x23-\x26\x28-\x5b\x5d-\x5f\x61-\x7e]+")
 
 
 def read_key(text: str) -> str:
-    """Return the key that a text holds. White space around it, the end of a line say, is no part of it.
+    """Return the key in a text, without white space around it, such as the end of a line.
 
-    Raises ValueError with what is wrong and what to do, and with nothing of the text.
+    Raises ValueError that says what is wrong and what to do, and quotes nothing of the text.
     """
     key = text.strip()
     if not key:
@@ -26,9 +26,11 @@ def read_key(text: str) -> str:
         raise ValueError("it must hold the key alone, without `Bearer` in front")
     if _ASSIGNMENT.match(key):
         raise ValueError("it must hold the key alone, without `NAME=` in front")
-    if key.startswith(PREFIX):
-        raise ValueError(f"{PREFIX}... is a token of this proxy, for its clients; pluto-api's keys begin with mlpi_ or mlps_")
-    if not key.startswith(UPSTREAM_KEYS):
+    if key.startswith(BEARER_PREFIX):
+        raise ValueError(
+            f"{BEARER_PREFIX}... is a token of this proxy, for its clients; pluto-api's keys begin with mlpi_ or mlps_"
+        )
+    if not key.startswith(UPSTREAM_KEY_PREFIXES):
         raise ValueError("pluto-api's keys begin with mlpi_ or mlps_, this one doesn't; is it another service's?")
     if not _KEY.fullmatch(key):
         raise ValueError("the key must be one line of printable ASCII without spaces, quotation marks and backslashes")

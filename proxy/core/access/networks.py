@@ -1,7 +1,7 @@
 """Where a request comes from, and whether that is one of the listed networks.
 
-An IPv4 address that came in IPv6's form (`::ffff:10.0.0.1`, as on a socket for both) is that IPv4 address, in lists of networks
-too.
+An IPv4 address in IPv6's form (`::ffff:10.0.0.1`, as on a socket for both) counts as that IPv4 address, also in lists of
+networks.
 """
 
 import ipaddress
@@ -13,12 +13,12 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
 _HOST_BITS = 64
-# Some proxies write the port as well.
+# Some proxies add the port.
 _WITH_PORT = re.compile(r"(?:\[([^\]]*)\]|([0-9.]+))(?::[0-9]{1,5})?")
 
 
 def read_network(text: str) -> Network:
-    """Read a network such as `10.0.0.0/8`, or a single address. Raises ValueError saying what is wrong."""
+    """Return the network that `10.0.0.0/8`, or a single address, names. Raises ValueError saying what is wrong."""
     try:
         network = ipaddress.ip_network(text)
     except ValueError as exc:
@@ -30,7 +30,7 @@ def read_network(text: str) -> Network:
 
 
 def read_address(text: str) -> Address | None:
-    """Read an address, with or without a port; None where it is none."""
+    """Return the address in a text, with or without a port; None where there is none."""
     text = text.strip()
     if (found := _WITH_PORT.fullmatch(text)) is not None:
         text = found[1] or found[2] or ""
@@ -42,7 +42,7 @@ def read_address(text: str) -> Address | None:
 
 @lru_cache(maxsize=1024)
 def in_plain_form(text: str) -> str:
-    """Return an IPv4 address that came in IPv6's form as that IPv4 address, and anything else as it is."""
+    """Return an IPv4 address in IPv6's form as that IPv4 address, and any other text as it is."""
     try:
         return str(ipaddress.IPv6Address(text).ipv4_mapped or text)
     except ValueError:
@@ -50,8 +50,8 @@ def in_plain_form(text: str) -> str:
 
 
 @lru_cache(maxsize=1024)
-def household(text: str) -> str:
-    """Return what stands for an address where clients are told apart: of IPv6 64 bits, since its host chooses the others."""
+def client_network(text: str) -> str:
+    """Return the text by which clients are told apart: an address; of IPv6 its first 64 bits, since hosts choose the rest."""
     address = read_address(text)
     if not isinstance(address, ipaddress.IPv6Address):
         return text if address is None else str(address)
@@ -59,7 +59,7 @@ def household(text: str) -> str:
 
 
 class Networks:
-    """Some networks."""
+    """A set of networks."""
 
     def __init__(self, texts: Iterable[str] = ()) -> None:
         self._networks = tuple(map(read_network, texts))
@@ -74,9 +74,9 @@ class Networks:
 def client_address(peer: str, forwarded: Sequence[str], trusted: Networks) -> Address | None:
     """Return the address of the client; None where it cannot be told.
 
-    `peer` is who is connected, `forwarded` the lines of `X-Forwarded-For`, to whose end each proxy adds whom it was asked by.
-    Each is believed about the one before it only if it is trusted itself: everything left of the first that isn't, anybody
-    could have written.
+    `peer` is the address at the other end of the connection. `forwarded` are the lines of `X-Forwarded-For`: each proxy
+    appends the address that it was asked from. From the right, each address is believed as long as the one that reported it is
+    trusted; anybody could have written what stands further left.
     """
     address = read_address(peer)
     for hop in reversed([hop for hop in ",".join(forwarded).split(",") if hop.strip()]):

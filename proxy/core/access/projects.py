@@ -25,14 +25,14 @@ _of_project = msgspec.json.Decoder(_OfProject)
 
 
 def only_projects(body: bytes, names: Collection[str]) -> bytes:
-    """Return an answer of `projects` with these projects alone: their very bytes, in their order.
+    """Return an answer of the route `projects` with only these projects: their bytes as they came, in their order.
 
-    Nothing else of it is kept: fields that the upstream may add could tell how many projects there are. The body has passed the
-    route's check.
+    Nothing else of it is kept, since fields that the upstream may add could tell how many projects there are. The body has
+    passed the route's check.
     """
     readable, kept, end = without_surrogates(body), [], 0
     for project in map(bytes, _projects.decode(readable).projects):
-        # What is read may differ from what came, but not in its length: they are found at the same place.
+        # The readable text may differ from what came, but has the same length: a project is at the same place in both.
         begin = readable.index(project, end)
         end = begin + len(project)
         if _named.decode(project).name in names:

@@ -1,10 +1,10 @@
-"""The upstream budget: who may ask the upstream, and when. Pure: the time comes in as an argument, tickets come out.
+"""The upstream budget: which calls to the upstream may go, and when.
 
-    bucket    so many calls a second, with a burst
-    pace      how many a second the upstream turns out to take
-    breaker   closed, cooling, probing
-    line      who waits, in which order they go
-    budget    the four together: join, admit, finish
+    bucket    limits calls a second, with a burst
+    pace      learns from 429s how many calls a second the upstream takes
+    breaker   stops all calls while the upstream is down or wants quiet: closed, cooling, probing
+    line      holds the tickets that wait, and their order
+    budget    joins the four: join, admit, finish
 
 All times are of a monotonic clock, in seconds.
 """

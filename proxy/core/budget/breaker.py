@@ -4,9 +4,9 @@
                                                   ^                        │
                                                   └── 429, 503, failure ───┘
 
-A 429 or 503 may name how long to keep away. Where it names nothing, and after failures in a row, it is 5 s, doubling each time
-in a row: up to `most_s` where the upstream asked for quiet, up to 30 s where it just fails, since nobody asked for more and
-whoever waits wants to know soon that it is back.
+A 429 or 503 may name the length of the cool-down (`Retry-After`). Otherwise, and after failures in a row, it is 5 s, and twice
+as long each further time in a row: up to `most_s` after a 429 or 503, and up to 30 s after failures, since those who wait want
+to know soon that the upstream is back.
 """
 
 from enum import Enum
@@ -25,10 +25,10 @@ class State(Enum):
 
 
 class Breaker:
-    """The state, and what the results of calls do to it.
+    """The state, and how the results of calls change it.
 
-    A call is either a probe or not, as `enter` said. Calls that began before a cool-down report late: a success of theirs
-    doesn't end it, a further 429 prolongs it only by a time that it names.
+    `enter` says of a call whether it is a probe. A call that began before a cool-down may end within it: its success doesn't
+    end the cool-down, and its 429 prolongs it only to a time that it names.
     """
 
     def __init__(self, *, most_s: float) -> None:
@@ -37,7 +37,7 @@ class Breaker:
         self._probe_out = False
         self._in_a_row = 0
         self._doubled = 0
-        self.begun = 0
+        self.cooldowns = 0
         """How many times a cool-down began or was prolonged."""
 
     def state(self, now_s: float) -> State:
@@ -47,7 +47,7 @@ class Breaker:
         return State.COOLING if now_s < self._until_s else State.PROBING
 
     def passable(self, now_s: float) -> bool:
-        """Whether a call may go now."""
+        """Tell whether a call may go now."""
         state = self.state(now_s)
         return state is State.CLOSED or (state is State.PROBING and not self._probe_out)
 
@@ -56,7 +56,7 @@ class Breaker:
         return 0.0 if self._until_s is None else max(0.0, self._until_s - now_s)
 
     def enter(self, now_s: float) -> bool:
-        """Let a call pass; return whether it is the probe. It must be passable."""
+        """Let a call pass; return whether it is the probe. Raises RuntimeError unless the breaker is passable."""
         if not self.passable(now_s):
             raise RuntimeError("not passable")
         self._probe_out = self.state(now_s) is State.PROBING
@@ -65,7 +65,7 @@ class Breaker:
     def answered(self, now_s: float, *, probe: bool) -> bool:
         """Note that a call was answered; return whether that ended a cool-down.
 
-        A probe's answer doesn't where an older call was told to keep away meanwhile: that is the later word.
+        A probe's answer doesn't end it where an older call has got a 429 or 503 meanwhile, which is the later word.
         """
         if probe:
             self._probe_out = False
@@ -91,21 +91,21 @@ class Breaker:
         self._cool(now_s, self._next_s(FAILURES_MOST_S))
         return True
 
-    def busy(self, now_s: float, named_s: float | None, *, probe: bool) -> bool:
-        """Note a 429 or 503 naming so many seconds (None: nothing); return whether the upstream said something new by it."""
+    def busy(self, now_s: float, retry_after_s: float | None, *, probe: bool) -> bool:
+        """Note a 429 or 503 that named so many seconds (None: none); return whether it began or prolonged a cool-down."""
         if probe:
             self._probe_out = False
-        elif self._until_s is not None and named_s is None:
+        elif self._until_s is not None and retry_after_s is None:
             return False
-        if named_s is None:
+        if retry_after_s is None:
             self._cool(now_s, self._next_s(self._most_s))
         else:
             self._doubled = 0
-            self._cool(now_s, min(named_s, self._most_s))
+            self._cool(now_s, min(retry_after_s, self._most_s))
         return True
 
     def abandoned(self, *, probe: bool) -> None:
-        """Note that a call ended without a result, because nobody wanted it any more."""
+        """Note that a call was given up, because nobody wanted it any more."""
         if probe:
             self._probe_out = False
 
@@ -115,4 +115,4 @@ class Breaker:
 
     def _cool(self, now_s: float, length_s: float) -> None:
         self._until_s = max(self._until_s or now_s, now_s + length_s)
-        self.begun += 1
+        self.cooldowns += 1

@@ -1,4 +1,4 @@
-"""Rate, concurrency, cool-down and line as one: tickets join, are admitted, and report how their call ended."""
+"""Rate, concurrency, cool-down and line joined: tickets join, are admitted, and report how their call ended."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -9,9 +9,9 @@ from proxy.core.budget.bucket import Bucket
 from proxy.core.budget.line import Line, Priority, Ticket
 from proxy.core.budget.pace import Pace
 
-# After so many persons in a row a refresh goes that waits: a crowd of new questions must not let everyone else's copies rot.
+# After so many persons in a row a waiting refresh goes: many new questions must not keep everybody's entries from a refresh.
 PERSONS_IN_A_ROW = 9
-# Retries are at most one for so many calls, and at most so many in a row.
+# There is at most one retry for so many calls, and so many retries in a row.
 CALLS_FOR_A_RETRY = 10
 RETRIES_AT_ONCE = 10
 _SMOOTHING = 0.2
@@ -20,7 +20,11 @@ _FIRST_GUESS_S = 0.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BudgetLimits:
-    """The settings: calls a second and at once, how many may follow each other without a pause, the longest cool-down."""
+    """The settings.
+
+    `rate_per_s`: calls a second. `burst`: calls that may follow each other without a pause. `max_concurrency`: calls under way
+    at the same time. `cooldown_max_s`: the longest cool-down, in seconds.
+    """
 
     rate_per_s: float
     burst: int
@@ -29,7 +33,7 @@ class BudgetLimits:
 
 
 class CallEnd(Enum):
-    """How a call ended: any answer, 429 or 503, no answer worth having, or nobody wanted it any more."""
+    """How a call ended: with an answer, with a 429 or 503, with a failure, or given up since nobody wanted it any more."""
 
     ANSWERED = "answered"
     BUSY = "busy"
@@ -38,7 +42,7 @@ class CallEnd(Enum):
 
 
 class Budget:
-    """Decides who may ask the upstream. Every call is a ticket: `join`, then out of `admit`, then `finish`; or `leave`."""
+    """Decides which calls go to the upstream. A ticket stands for a call: it joins, is admitted and finishes, or it leaves."""
 
     def __init__(self, limits: BudgetLimits, now_s: float) -> None:
         self._limits = limits
@@ -49,8 +53,8 @@ class Budget:
         self._under_way: Counter[Priority] = Counter()
         self._persons_in_a_row = 0
         self._retry_credit = 0
-        self.usual_s = _FIRST_GUESS_S
-        """How long a call that is answered takes."""
+        self.usual_call_s = _FIRST_GUESS_S
+        """How long a call that is answered usually takes, in seconds: a smoothed mean."""
         self.calls = 0
         self.retries = 0
 
@@ -60,29 +64,29 @@ class Budget:
         return self._under_way.total()
 
     def rate_per_s(self, now_s: float) -> float:
-        """Return the rate that is kept now: the configured one, or what the upstream turned out to take."""
+        """Return the calls a second that may go now: as configured, or as 429s have taught."""
         return self._pace.rate_per_s(now_s)
 
     def burst(self, now_s: float) -> float:
-        """Return how many calls may follow each other without a pause: as configured, or what the upstream took."""
+        """Return how many calls may follow each other without a pause now: as configured, or as 429s have taught."""
         return self._pace.burst(now_s)
 
     def tokens(self, now_s: float) -> float:
-        """Return how many calls may go at once now."""
+        """Return how many calls the rate lets go at once now."""
         self._keep_pace(now_s)
         return self._bucket.tokens(now_s)
 
     def join(self, ticket: Ticket, now_s: float) -> None:
-        """Let a ticket wait."""
+        """Put a ticket in the line."""
         ticket.joined_s = now_s
         self.line.add(ticket)
 
     def leave(self, ticket: Ticket) -> None:
-        """Let a ticket wait no more."""
+        """Take a ticket out of the line."""
         self.line.remove(ticket)
 
     def admit(self, now_s: float) -> list[Ticket]:
-        """Return the tickets whose calls go now."""
+        """Take the tickets whose calls go now out of the line, and return them."""
         self._keep_pace(now_s)
         admitted: list[Ticket] = []
         while (ticket := self._next(now_s)) is not None:
@@ -90,7 +94,7 @@ class Budget:
             self.line.served(ticket)
             ticket.sent_s = now_s
             ticket.probe = self.breaker.enter(now_s)
-            ticket.in_burst = self._pace.called(now_s)
+            ticket.in_burst = self._pace.note_call(now_s)
             self._under_way[ticket.priority] += 1
             self._persons_in_a_row = self._persons_in_a_row + 1 if ticket.priority is Priority.PERSON else 0
             self.calls += 1
@@ -99,24 +103,24 @@ class Budget:
         return admitted
 
     def finish(
-        self, ticket: Ticket, ended: CallEnd, now_s: float, *, took_s: float = 0.0, named_s: float | None = None
+        self, ticket: Ticket, ended: CallEnd, now_s: float, *, took_s: float = 0.0, retry_after_s: float | None = None
     ) -> bool:
-        """Note how an admitted ticket's call ended; return whether a cool-down began by it.
+        """Note how an admitted ticket's call ended; return whether that began or prolonged a cool-down.
 
-        `took_s` is the time of the call, `named_s` what a 429 or 503 asked for.
+        `took_s`: how long the call took. `retry_after_s`: what a 429 or 503 named, None where it named nothing.
         """
         self._under_way[ticket.priority] -= 1
         match ended:
             case CallEnd.ANSWERED:
-                self.usual_s += _SMOOTHING * (took_s - self.usual_s)
+                self.usual_call_s += _SMOOTHING * (took_s - self.usual_call_s)
                 if self.breaker.answered(now_s, probe=ticket.probe):
                     self._bucket.drain(now_s)
                 return False
             case CallEnd.BUSY:
                 if not ticket.probe:
-                    # A probe comes alone after a rest: what it is told is not about the rate.
+                    # A probe goes alone and after a rest: its 429 is not about the rate.
                     self._pace.cut(now_s, sent_s=ticket.sent_s, in_burst=ticket.in_burst)
-                return self.breaker.busy(now_s, named_s, probe=ticket.probe)
+                return self.breaker.busy(now_s, retry_after_s, probe=ticket.probe)
             case CallEnd.FAILED:
                 return self.breaker.failed(now_s, probe=ticket.probe)
             case _:
@@ -124,7 +128,7 @@ class Budget:
                 return False
 
     def next_s(self, now_s: float) -> float | None:
-        """Return the time at which `admit` may have something new although nothing happens; None where only an event helps."""
+        """Return when `admit` may have something new by the passing of time alone; None where only an event changes it."""
         if not self.line or self._candidate(now_s) is None:
             return None
         if self.breaker.state(now_s) is State.COOLING:
@@ -134,27 +138,28 @@ class Budget:
         return now_s + self._bucket.ready_in_s(now_s)
 
     def wait_s(self, priority: Priority, client: str, now_s: float) -> float:
-        """Return how long one who joined now would probably wait until its call goes.
+        """Return the seconds that a ticket joining now would probably wait until its call goes.
 
-        Rate and concurrency are reckoned apart, and the longer counts; what is under way is taken as half done.
+        The waits by rate and by concurrency are estimated apart, and the longer one counts. Calls under way are taken to be
+        half done.
         """
         ahead = self.line.ahead(priority, client)
         if priority is Priority.PERSON:
-            # Those that go although they come after, since their turn has come.
+            # After so many persons refreshes go in between.
             ahead += min(self.line.waiting(Priority.REFRESH), (self._persons_in_a_row + ahead) // PERSONS_IN_A_ROW)
         self._keep_pace(now_s)
         by_rate_s = self._bucket.ready_in_s(now_s, ahead + 1)
         crowd = ahead + 1 + self.in_flight - self._limits.max_concurrency
-        by_slots_s = max(0.0, crowd - 0.5) * self.usual_s / self._limits.max_concurrency if crowd > 0 else 0.0
+        by_slots_s = max(0.0, crowd - 0.5) * self.usual_call_s / self._limits.max_concurrency if crowd > 0 else 0.0
         return self.breaker.remaining_s(now_s) + max(by_rate_s, by_slots_s)
 
     def late(self, now_s: float) -> list[Ticket]:
-        """Return those who wait and whose deadline comes before any call can go again."""
+        """Return the tickets in the line whose deadline comes before any call can go again."""
         earliest_s = now_s + self.breaker.remaining_s(now_s)
         return [ticket for ticket in self.line if ticket.deadline_s < earliest_s]
 
     def take_retry(self) -> bool:
-        """Whether a call may be tried again; counts it if so."""
+        """Tell whether a call may be tried again, and count the retry if so."""
         if self._retry_credit < CALLS_FOR_A_RETRY:
             return False
         self._retry_credit -= CALLS_FOR_A_RETRY
@@ -170,12 +175,12 @@ class Budget:
         return self._candidate(now_s)
 
     def _candidate(self, now_s: float) -> Ticket | None:
-        """Return whom the slots would let go next, whatever rate and breaker say."""
+        """Return the ticket that would go next by order and slots, whatever rate and breaker say."""
         if self.in_flight >= self._limits.max_concurrency:
             return None
         order = list(Priority)
         if self.breaker.state(now_s) is State.PROBING:
-            # The one call that finds out should be one that somebody wants.
+            # The probe should be a call that somebody wants.
             order.remove(Priority.PREFETCH)
         if self._persons_in_a_row >= PERSONS_IN_A_ROW:
             order.sort(key=lambda priority: priority is not Priority.REFRESH)
@@ -185,7 +190,11 @@ class Budget:
         return None
 
     def _has_slot(self, priority: Priority) -> bool:
-        """Keep a quarter of the slots for persons, so that slow calls in the background never block one; half from prefetch."""
+        """Tell whether a call of a priority may take a slot.
+
+        A quarter of the slots is kept for persons, so that slow calls in the background never block them. Prefetches take no
+        more than half of the slots.
+        """
         if priority is Priority.PERSON:
             return True
         most = self._limits.max_concurrency

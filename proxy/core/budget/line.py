@@ -1,4 +1,4 @@
-"""Who waits to ask the upstream, and in which order they go."""
+"""The tickets that wait for a call to the upstream, and the order in which they go."""
 
 import heapq
 import math
@@ -13,22 +13,23 @@ class Priority(IntEnum):
     """What a call is for. A smaller number goes first."""
 
     PERSON = 0
-    """Somebody waits who has nothing in hand."""
+    """A client waits for the answer, with nothing else to be served."""
     REFRESH = 1
-    """A stale copy is being looked at."""
+    """A stored entry is to be refreshed, which clients are served meanwhile."""
     PREFETCH = 2
-    """Nobody asked yet."""
+    """Nobody has asked for it yet."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Ticket:
-    """One call that wants to go.
+    """One call that is to go. Times are monotonic unless they say otherwise.
 
-    `client` is whom a person's call is for. `refreshed_s` is when the copy that a refresh is to replace was fetched (wall
-    time).
-    `deadline_s` is when the call is of no use any more, infinite where nobody waits for it.
-    Set on admission: `sent_s`, when it went; `probe`, whether it finds out if a cool-down is over; `in_burst`, whether more
-    went in that moment than the rate's share.
+    `client`: whom a person's call is for.
+    `refreshed_s`: when the entry that a refresh is to replace was fetched (wall time).
+    `deadline_s`: from when on the call is of no use, infinite where nobody waits for it.
+    `joined_s`: when it joined the line.
+    `sent_s`, set on admission: when it went. `probe`: whether it finds out if a cool-down is over. `in_burst`: whether more
+    calls went in that moment than the rate's share.
     """
 
     priority: Priority
@@ -42,10 +43,10 @@ class Ticket:
 
 
 class Line:
-    """The order of those who wait.
+    """The tickets that wait, in order.
 
-    Persons go first come first served for each client, the clients in turn, so that one with 200 questions doesn't hold up
-    another with one. Refreshes go least recently refreshed first, prefetches in the order they came.
+    Of persons' tickets, the clients' go in turn, each client's in the order they came, so that a client with 200 questions
+    doesn't hold up one with a single question. Refreshes go least recently refreshed first, prefetches in the order they came.
     """
 
     def __init__(self) -> None:
@@ -57,7 +58,7 @@ class Line:
         self._numbers = count()
 
     def __len__(self) -> int:
-        """Return how many wait."""
+        """Return how many tickets wait."""
         return len(self._waiting)
 
     def __contains__(self, ticket: Ticket) -> bool:
@@ -65,15 +66,15 @@ class Line:
         return ticket in self._waiting
 
     def __iter__(self) -> Iterator[Ticket]:
-        """Go through all that wait, in no particular order."""
+        """Iterate over the tickets that wait, in no particular order."""
         return iter(list(self._waiting))
 
     def waiting(self, priority: Priority) -> int:
-        """Return how many of a priority wait."""
+        """Return how many tickets of a priority wait."""
         return self._counts[priority]
 
     def add(self, ticket: Ticket) -> None:
-        """Let a ticket wait at the end of its own queue."""
+        """Add a ticket at its place. Raises RuntimeError where it waits already."""
         if ticket in self._waiting:
             raise RuntimeError("the ticket waits already")
         self._waiting[ticket] = ticket.priority
@@ -87,7 +88,7 @@ class Line:
                 self._prefetches[ticket] = None
 
     def remove(self, ticket: Ticket) -> None:
-        """Let a ticket wait no more; nothing happens where it doesn't."""
+        """Remove a ticket; nothing happens where it doesn't wait."""
         priority = self._waiting.pop(ticket, None)
         if priority is None:
             return
@@ -104,7 +105,7 @@ class Line:
                 del self._prefetches[ticket]
 
     def first(self, priority: Priority) -> Ticket | None:
-        """Return who is next among those of a priority; they go on waiting."""
+        """Return the ticket of a priority that is next, without removing it; None where none waits."""
         match priority:
             case Priority.PERSON:
                 queue = next(iter(self._clients.values()), None)
@@ -115,19 +116,19 @@ class Line:
                 return next(iter(self._prefetches), None)
 
     def served(self, ticket: Ticket) -> None:
-        """Take the ticket that is next out of the line; its client's turn has passed."""
+        """Remove the ticket that is next; it is the next client's turn then."""
         self.remove(ticket)
         if ticket.client in self._clients and ticket.priority is Priority.PERSON:
             self._clients.move_to_end(ticket.client)
 
     def ahead(self, priority: Priority, client: str) -> int:
-        """Return how many would go before one who came now, by this order."""
+        """Return how many tickets would go before one that joined now, by the order of the line alone."""
         if priority is not Priority.PERSON:
             return sum(self._counts[other] for other in Priority if other <= priority)
         own = len(self._clients.get(client, ())) + 1
         return own - 1 + sum(min(len(queue), own) for name, queue in self._clients.items() if name != client)
 
     def _sweep(self) -> None:
-        # Whoever is first in the heap waits; those further back may have left, or have come back with another priority.
+        # The first ticket in the heap always waits; others in it may have left, or come back with another priority.
         while self._refreshes and self._waiting.get(self._refreshes[0][2]) is not Priority.REFRESH:
             heapq.heappop(self._refreshes)

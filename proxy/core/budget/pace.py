@@ -1,11 +1,11 @@
-"""How many calls a second the upstream takes, and how many at once. Its limit is documented nowhere: its 429s teach it.
+"""How many calls a second the upstream takes, and how many at once. Its limit is not documented: its 429s teach it.
 
-The rate begins at the configured one. A 429 halves it; below the rate that failed it grows by 2 % a second at first, and by
-half a per cent a second from four fifths of that rate on, never beyond the configured one. Near the limit most of the time is
-so spent below it, and a 429 is rare.
+The rate begins at the configured one. A 429 halves it. Then it grows by 2 % a second up to four fifths of the rate that failed,
+and by 0.5 % a second from there on, up to the configured rate. So most of the time the rate is below the upstream's limit, and
+a 429 is rare.
 
-The burst begins at the configured one as well and is halved by the same 429; it comes back within some ten minutes. Where the
-refused call was one of a burst, the burst is to blame and the rate stays: if it was too high as well, the next 429 will say.
+The burst begins at the configured one, too, is halved by the same 429, and grows back within some ten minutes. Where the
+refused call was one of a burst, only the burst is cut: if the rate was too high as well, the next 429 will show it.
 """
 
 import math
@@ -17,12 +17,12 @@ CAREFUL_GROWTH_PER_S = 0.005
 CAREFUL_FROM = 0.8
 LEAST_PER_S = 0.2
 BURST_GROWTH_PER_S = 0.001
-# More than the rate's share of so many seconds, and one, is a burst.
+# Calls are a burst where more than the rate's share, and one, go within so many seconds.
 BURST_WITHIN_S = 0.5
 
 
 class Pace:
-    """The rate to keep, in calls a second, and how many may go at once."""
+    """The rate to keep, in calls a second, and the burst: how many calls may go at once."""
 
     def __init__(self, *, most_per_s: float, burst: float, now_s: float) -> None:
         self._most_per_s = most_per_s
@@ -44,7 +44,7 @@ class Pace:
         self._advance(now_s)
         return self._at_once
 
-    def called(self, now_s: float) -> bool:
+    def note_call(self, now_s: float) -> bool:
         """Note a call; return whether it is one of a burst."""
         self._lately.append(now_s)
         while self._lately[0] <= now_s - BURST_WITHIN_S:
@@ -52,7 +52,10 @@ class Pace:
         return len(self._lately) > self.rate_per_s(now_s) * BURST_WITHIN_S + 1
 
     def cut(self, now_s: float, *, sent_s: float, in_burst: bool = False) -> None:
-        """Slow down: the upstream said that it was too much. What was sent before the last cut says nothing new."""
+        """Note a 429: cut the burst, and the rate unless the call was one of a burst.
+
+        A call that was sent before the last cut (`sent_s`) says nothing new, and cuts nothing.
+        """
         self._advance(now_s)
         if sent_s <= self._cut_s:
             return
@@ -68,7 +71,7 @@ class Pace:
             return
         self._at_s = now_s
         if self._rate_per_s == self._most_per_s and self._at_once == self._most_at_once:
-            return  # as it is nearly always
+            return  # nearly always so
         self._at_once = min(self._most_at_once, _grown(self._at_once, BURST_GROWTH_PER_S * passed_s))
         careful_from = self._failed_at_per_s * CAREFUL_FROM
         if self._rate_per_s < careful_from:
@@ -82,5 +85,5 @@ class Pace:
 
 
 def _grown(value: float, exponent: float) -> float:
-    # Far above any exponent that matters the bound has been reached anyway, and exp() would overflow.
+    # A great exponent reaches the bound anyway, and would make exp() overflow.
     return value * math.exp(min(exponent, 100.0))

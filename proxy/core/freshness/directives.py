@@ -1,4 +1,4 @@
-"""What a request's `Cache-Control` asks for (RFC 9111 section 5.2.1). All of it is advice that our own limits bound."""
+"""What a request's `Cache-Control` demands (RFC 9111 section 5.2.1). The proxy's own limits bound all of it."""
 
 import math
 from dataclasses import dataclass
@@ -8,11 +8,11 @@ from dataclasses import dataclass
 class Demand:
     """What one request demands.
 
-    `oldest_s`: the greatest age in seconds that it accepts, infinite without a demand. `no_store`: keep the answer off the
-    disk. `only_if_cached`: don't ask the upstream.
+    `max_age_s`: the greatest age in seconds that it accepts, infinite without a demand. `no_store`: the answer must not be
+    written to disk. `only_if_cached`: the upstream must not be asked.
     """
 
-    oldest_s: float = math.inf
+    max_age_s: float = math.inf
     no_store: bool = False
     only_if_cached: bool = False
 
@@ -21,11 +21,11 @@ NO_DEMAND = Demand()
 
 
 def read_demand(cache_control: str, pragma: str, *, fresh_s: float, floor_s: float) -> Demand:
-    """Read a request's Cache-Control (and `Pragma: no-cache` where there is none, RFC 9111 section 5.4).
+    """Read a request's Cache-Control; where there is none, its `Pragma: no-cache` (RFC 9111 section 5.4).
 
-    `fresh_s` is the freshness lifetime, which min-fresh is counted from. Nothing younger than `floor_s` seconds can be
-    demanded: browsers send no-cache with every poll. Unknown directives are ignored; an unreadable number counts as 0, the
-    strictest. max-stale widens a max-age only, since our own limits say how stale an answer may be.
+    `fresh_s`: the freshness lifetime, from which min-fresh is subtracted. `floor_s`: a smaller age cannot be demanded, since
+    browsers send no-cache with every poll. Unknown directives are ignored. An unreadable number counts as 0, the strictest.
+    max-stale only widens a max-age; how stale an answer may be is otherwise up to the proxy's own limits.
     """
     if not cache_control and not pragma:
         return NO_DEMAND
@@ -36,7 +36,7 @@ def read_demand(cache_control: str, pragma: str, *, fresh_s: float, floor_s: flo
     if "no-cache" in said or "no-store" in said:
         ages.append(0.0)
     return Demand(
-        oldest_s=max(floor_s, min(ages)) if ages else math.inf,
+        max_age_s=max(floor_s, min(ages)) if ages else math.inf,
         no_store="no-store" in said,
         only_if_cached="only-if-cached" in said,
     )

@@ -1,4 +1,4 @@
-"""A stored answer: the bytes that the upstream sent, when they were asked for, and the forms they can be handed out in."""
+"""A stored answer: the bytes that the upstream sent, when they were asked for, and their compressed forms."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,8 +7,8 @@ from types import MappingProxyType
 
 from xxhash import xxh3_128_hexdigest
 
-# What an entry costs in memory beside its bodies: the objects, the key, and their places in the tables. Measured at 10,000
-# entries (docs/benchmarks.md), rounded up.
+# What an entry costs in memory beside its bodies: objects, key, and places in tables. Measured with 10,000 entries
+# (docs/benchmarks.md) and rounded up.
 OVERHEAD_BYTES = 1_500
 
 
@@ -24,14 +24,18 @@ class Coding(StrEnum):
 class Entry:
     """One answer of the upstream to one question.
 
-    `body` is the body as it came, never re-serialised. `sent_at_s` is the wall time (seconds since the epoch) at which the
-    request was sent: what the upstream said is at least as new as that, so age counts from there. `digest` is the body's XXH3
-    of 128 bits in lower-case hex: it tells bodies apart, and promises nothing against someone who looks for two that agree.
-    `encoded` holds the compressed forms made so far. `status` is 200, or the 4xx that the upstream itself answered.
-    `full_asked_s` is when all of it was last asked for, where only its newest rows were asked for at `sent_at_s`; `through` the
-    last step up to which all of its series are known, where they are. `purged`: it was purged softly (`core.freshness.purge`).
-    `elements`: how many its list has, None where it is no list or nobody has counted. `scant`: it is empty, or was shorter than
-    the answer before it: there may be more in a moment.
+    `body`: as it came, never re-serialised.
+    `sent_at_s`: when the request was sent, wall time (seconds since the epoch). The answer is at least as new as that, so that
+    its age counts from there.
+    `digest`: the body's XXH3 of 128 bits, 32 lower-case hex digits. It tells bodies apart, but an attacker can make
+    two with the same.
+    `status`: 200, or the 4xx that the upstream answered.
+    `encoded`: the compressed forms that were made so far.
+    `full_asked_s`: when all of it was last asked for (wall time), where only its newest rows were asked for at `sent_at_s`.
+    `through`: the last step up to which all of its series are known, where they are.
+    `purged`: it was purged softly (`core.freshness.purge`).
+    `elements`: the length of its list; None where it is no list, or nobody has counted.
+    `scant`: its list is empty, or was shorter than that of the answer before it. There may be more in a moment.
     """
 
     body: bytes
@@ -46,8 +50,8 @@ class Entry:
     scant: bool = False
 
     @property
-    def oldest_s(self) -> float:
-        """When the oldest part of it was asked for (wall time)."""
+    def oldest_asked_s(self) -> float:
+        """When its oldest part was asked for (wall time)."""
         return self.sent_at_s if self.full_asked_s is None else min(self.sent_at_s, self.full_asked_s)
 
     @property
@@ -57,7 +61,7 @@ class Entry:
 
 
 def is_scant(elements: int | None, before: int | None) -> bool:
-    """Tell whether a list of so many elements is empty, or shorter than the one before it; None: nobody knows."""
+    """Tell whether a list of so many elements is empty, or shorter than the one before it. None: not known."""
     return elements == 0 or (elements is not None and before is not None and elements < before)
 
 
@@ -67,5 +71,5 @@ def digest_of(body: bytes) -> str:
 
 
 def tombstone(sent_at_s: float) -> Entry:
-    """Return what is put in place of an entry that is no longer what the upstream says: stores keep nothing under its key."""
+    """Return an entry that, put into a store, removes what it has under the key: the upstream no longer says that."""
     return Entry(body=b"", sent_at_s=sent_at_s, digest="", status=404)

@@ -1,11 +1,11 @@
-"""How an answer came about, and how that is told: `Cache-Status` (RFC 9211) and `Age` (RFC 9111 section 5.1)."""
+"""How an answer came about, and how the client is told: `Cache-Status` (RFC 9211)."""
 
 import math
 from dataclasses import dataclass
 from enum import StrEnum
 
 NAME = "pluto-proxy"
-# Why an answer is stale where nothing is wrong.
+# Why a stale answer was served where nothing is wrong.
 REVALIDATING = "revalidating"
 _DETAIL_CHARACTERS = 200
 
@@ -19,12 +19,12 @@ class Forward(StrEnum):
 
 
 class Made(StrEnum):
-    """How an answer was put together, where it isn't the upstream's own."""
+    """How an answer was computed, where it isn't the upstream's own."""
 
     SERIES = "series"
-    """Computed from what is known of the series, or what a question about all of them brought."""
+    """Computed from what was known of the series, or from the answer to a wider question."""
     DELTA = "delta"
-    """As before, once what is new had been asked for."""
+    """Computed from what was known of the series, after a call for what is new."""
     WINDOW = "window"
     """Computed from a window of a series that one answer cannot hold in full."""
 
@@ -33,9 +33,12 @@ class Made(StrEnum):
 class Outcome:
     """How one answer came about.
 
-    `hit` and `forward` exclude each other: an answer from the cache, or one that the upstream was asked for. `ttl_s` is what is
-    left of the freshness lifetime, negative for a stale answer. `made`: how it was put together from the answers to other
-    questions. `stale` is why a stale answer was good enough: a word of a bounded vocabulary. `detail` is for people.
+    `hit`: the answer came from the cache. `forward`: why the upstream was asked. The two exclude each other.
+    `forward_status`: the upstream's status. `stored`: whether the answer was stored. `collapsed`: whether it came by a flight
+    that was under way already.
+    `ttl_s`: what is left of the freshness lifetime, negative for a stale answer.
+    `made`: how it was computed from the answers to other questions.
+    `stale`: why a stale answer was served, a word of a bounded vocabulary. `detail`: a text for people.
     """
 
     hit: bool = False
@@ -50,7 +53,7 @@ class Outcome:
 
     @property
     def kind(self) -> str:
-        """Return the one word for metrics and logs."""
+        """The outcome in one word, for metrics and logs."""
         if self.hit:
             return "stale" if self.stale else "series" if self.made else "hit"
         return "collapsed" if self.collapsed else "miss"

@@ -1,6 +1,6 @@
-"""What to do about one request: a table from the state of the entry, the upstream and the request to a plan.
+"""What to do about one request, by the state of the entry, the state of the upstream and what the request demands.
 
-The table in docs/answers.md, "How fresh an answer is", is this one, told from outside.
+docs/answers.md, "How fresh an answer is", has the same table as clients see it.
 """
 
 from enum import Enum
@@ -14,7 +14,7 @@ class Condition(Enum):
 
     OPEN = "open"
     RESTING = "resting"
-    """In a cool-down, or the last fetch of this very question failed a moment ago."""
+    """The upstream is in a cool-down, or the last fetch of this question failed a moment ago."""
     KEY_REFUSED = "key-refused"
 
 
@@ -24,23 +24,23 @@ class Plan(Enum):
     SERVE = "serve"
     SERVE_AND_REFRESH = "serve-and-refresh"
     SERVE_STALE = "serve-stale"
-    """Serve at once, although it is stale: the upstream has just failed, or wants to be left alone."""
+    """Serve the stale entry at once, since the upstream has just failed or is in a cool-down."""
     FETCH_BRIEFLY = "fetch-briefly"
-    """Fetch, and fall back on what is there where that fails or takes longer than freshness.stale_wait_s."""
+    """Fetch; serve the stored entry if the fetch fails or takes longer than freshness.stale_wait_s."""
     FETCH = "fetch"
-    """Fetch; there is nothing to fall back on."""
+    """Fetch; there is no entry to fall back on."""
     UNUSABLE = "unusable"
-    """Nothing usable is stored and the request forbids asking: 504 (RFC 9111 section 5.2.1.7)."""
+    """Nothing usable is stored, and the request forbids asking the upstream: 504 (RFC 9111 section 5.2.1.7)."""
 
 
 def decide(verdict: Verdict | None, *, satisfied: bool, only_if_cached: bool, condition: Condition) -> Plan:
-    """Return the plan.
+    """Return the plan for a request.
 
-    `verdict` is None where nothing is stored; `satisfied` tells whether the entry is new enough for what the request itself
-    demands.
+    `verdict`: that on the stored entry, None where nothing is stored. `satisfied`: whether the entry is as new as the request
+    demands. `only_if_cached`: whether the request forbids asking the upstream.
     """
     if condition is Condition.KEY_REFUSED:
-        # Whoever revoked the key may have meant to end the reading: nothing stale, but the promised freshness holds.
+        # Whoever revoked the key may have meant to end all reading. So nothing stale is served; fresh entries are.
         return Plan.SERVE if verdict is Verdict.FRESH else _ask(only_if_cached)
     match verdict:
         case None | Verdict.EXPIRED:

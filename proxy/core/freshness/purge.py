@@ -1,11 +1,12 @@
-"""What was purged, and what of all that is kept, or still on its way, that takes with it.
+"""Purges: what they name, and which entries they take.
 
-A purge names a project, a run, a metric, several of them, or nothing, which is everything. It takes what *may* hold something
-of that: all but what names another project, other runs or another metric. A list of a project's runs goes with each of its
-runs, a whole run's series with each of its metrics. It is a cache: what went in vain is asked for again.
+A purge names a project, a run, a metric or several of these; one that names nothing takes everything. It takes every entry that
+*may* hold something of what it names: all but those that name another project, other runs or another metric. So a list of a
+project's runs goes with each of its runs, and the series of a whole run go with each of its metrics. An entry that went without
+need is fetched again.
 
-It is about what pluto-api was asked before it: what is there is taken away by the stores, and what comes in later is held
-against the purges of the last while, since calls may be under way, computations, writes and reads of the disk.
+A purge takes what pluto-api was asked for before it. The stores remove what they hold at that time. What comes in later (from
+calls, computations, writes and reads of the disk that were under way) is held against the purges of the last while.
 """
 
 from collections.abc import Iterable
@@ -15,10 +16,10 @@ from urllib.parse import unquote
 from proxy.core.freshness.entry import Entry
 from proxy.core.question.routes import DETAILS
 
-# With more of them at a time the oldest count as one of everything.
+# Beyond so many purges the oldest ones count as one purge of everything.
 MOST = 64
 KEEP_S = 3600.0
-# What stands before the target that a part of what is known is about.
+# In the keys of extents (`service.knowledge.pack_files`) the target follows this.
 _ABOUT = " of "
 
 
@@ -26,8 +27,8 @@ _ABOUT = " of "
 class Purge:
     """One purge: of what was asked for until `at_s` (wall time).
 
-    `project`, `run` and `metric` are canonical texts, None for all of them. `soft`: answers are to be asked for again, and may
-    be handed out only where pluto-api fails; else they are gone. What answers are computed from is gone either way.
+    `project`, `run` and `metric` are canonical texts, None for all. `soft`: answers stay, and are served only where pluto-api
+    fails; otherwise they are removed. What answers are computed from is removed either way.
     """
 
     at_s: float
@@ -37,11 +38,11 @@ class Purge:
     metric: str | None = None
 
     def takes(self, key: str) -> bool:
-        """Tell whether what is kept under a key (a target, or a part of what is known about one) may hold something of it."""
+        """Tell whether the entry under a key (a target, or the key of extents) may hold something of what the purge names."""
         if self.project is None and self.run is None and self.metric is None:
             return True
         if not is_answer(key) and _ABOUT not in key:
-            return False  # a mark holds nothing of anything, and what it says goes on being true
+            return False  # such a mark holds no data, and stays true
         named = _named(key)
         return (
             self.project in {None, named.get("projectName", self.project)}
@@ -49,20 +50,20 @@ class Purge:
             and (self.run is None or self.run in named.get("runId", named.get("runIds", self.run)).split(","))
         )
 
-    def judged(self, key: str, entry: Entry) -> Entry | None:
-        """Return what remains of an entry: itself, marked as purged, or nothing."""
-        if entry.oldest_s > self.at_s or (self.soft and entry.purged) or not self.takes(key):
+    def remains_of(self, key: str, entry: Entry) -> Entry | None:
+        """Return what the purge leaves of an entry: itself, a copy marked as purged, or None."""
+        if entry.oldest_asked_s > self.at_s or (self.soft and entry.purged) or not self.takes(key):
             return entry
         return replace(entry, purged=True) if self.soft and is_answer(key) else None
 
 
 def is_answer(key: str) -> bool:
-    """Tell whether an answer is kept under a key, and not what answers are computed from."""
+    """Tell whether a key is that of an answer, and not of what answers are computed from."""
     return key.startswith("/")
 
 
 def _named(key: str) -> dict[str, str]:
-    """Return the parameters in a key that say what it is about."""
+    """Return the parameters in a key that say what the entry is about."""
     target = key if is_answer(key) else key.partition(_ABOUT)[2]
     path, _, query = target.partition("?")
     pairs = (pair.partition("=") for pair in query.split("&"))
@@ -72,40 +73,40 @@ def _named(key: str) -> dict[str, str]:
 
 
 class Purges:
-    """The purges of the last while. `count` tells whoever waited whether there was one meanwhile."""
+    """The purges of the last while. `count`: how many there ever were, by which whoever waited sees that there was another."""
 
     def __init__(self, *, keep_s: float = KEEP_S) -> None:
-        """`keep_s`: longer than anything is on its way."""
+        """`keep_s`: how long a purge is kept, longer than any entry is on its way."""
         self._keep_s = keep_s
         self._purges: tuple[Purge, ...] = ()
         self.count = 0
 
     def add(self, purge: Purge) -> None:
-        """Hold what comes in against this one as well."""
+        """Add a purge: what comes in from now on is held against it, too."""
         self.count += 1
-        self._purges = bounded((*(one for one in self._purges if one.at_s > purge.at_s - self._keep_s), purge))
+        self._purges = condensed((*(one for one in self._purges if one.at_s > purge.at_s - self._keep_s), purge))
 
-    def judged(self, key: str, entry: Entry) -> Entry | None:
-        """Return what remains of an entry that comes in: itself, marked as purged, or nothing."""
-        return judged_by(self._purges, key, entry)
+    def remains_of(self, key: str, entry: Entry) -> Entry | None:
+        """Return what the purges leave of an entry that comes in: itself, a copy marked as purged, or None."""
+        return remains_after(self._purges, key, entry)
 
-    def is_gone(self, key: str, asked_s: float) -> bool:
-        """Tell whether what was asked for at a time (wall time) was purged since, be it softly."""
+    def was_purged(self, key: str, asked_s: float) -> bool:
+        """Tell whether what was asked for at a wall time was purged since, softly or not."""
         return any(asked_s <= purge.at_s and purge.takes(key) for purge in self._purges)
 
 
-def bounded(purges: tuple[Purge, ...]) -> tuple[Purge, ...]:
-    """Return purges that take all that these do, and of many of them more: the oldest as one of everything."""
+def condensed(purges: tuple[Purge, ...]) -> tuple[Purge, ...]:
+    """Return at most MOST purges that take at least what these do: the oldest become one purge of everything."""
     if len(purges) <= MOST:
         return purges
     old, kept = purges[:-MOST], purges[-MOST:]
     return (Purge(at_s=max(one.at_s for one in old)), *kept)
 
 
-def judged_by(purges: Iterable[Purge], key: str, entry: Entry) -> Entry | None:
-    """Return what remains of an entry after some purges."""
+def remains_after(purges: Iterable[Purge], key: str, entry: Entry) -> Entry | None:
+    """Return what some purges leave of an entry: itself, a copy marked as purged, or None."""
     for purge in purges:
-        remains = purge.judged(key, entry)
+        remains = purge.remains_of(key, entry)
         if remains is None:
             return None
         entry = remains

@@ -1,4 +1,4 @@
-"""How old an answer is, and what may be done with it at that age. The time comes in as an argument."""
+"""How old an answer is, and what may be done with it at that age."""
 
 import math
 from dataclasses import dataclass, replace
@@ -6,21 +6,22 @@ from enum import Enum
 
 from proxy.core.freshness.entry import Entry
 
-# Two machines' clocks, or one clock before and after a restart, may disagree by this much without anything being wrong.
+# The clocks of two machines, or one clock before and after a restart, may differ by so much.
 CLOCK_SKEW_S = 1.0
-# A dashboard asks runs for metrics that they never had; asking for all of these as if they ran would cost more than it brings.
+# Dashboards ask for metrics that ended runs never had. The upstream should not be asked for these as often as of live runs.
 _SCANT_ENDED_S = 300.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lifetimes:
-    """How long answers may be used, in seconds; each stale window is counted from the end of the freshness lifetime.
+    """How long answers may be used, in seconds. Each stale window begins at the end of the freshness lifetime.
 
-    `fresh_s`: served without asking. `stale_while_revalidate_s`: served at once while one refresh runs (RFC 5861 section 3).
-    `stale_if_error_s`: served where the upstream fails (RFC 5861 section 4); 0 is never. `negative_s`: how long an
-    upstream's 4xx or a failure is remembered. `rewrite_check_s`: how long what lies behind the newest rows of a series is
-    served without having been looked at, where that is more than `fresh_s`. `scant_s`: how long an empty list, or one that was
-    shorter than the one before it, is served without asking, where that is less than `fresh_s`.
+    `fresh_s`: the freshness lifetime, in which an answer is served without asking the upstream.
+    `stale_while_revalidate_s`: for how long it is then served at once while one refresh runs (RFC 5861 section 3).
+    `stale_if_error_s`: for how long it is then served where the upstream fails (RFC 5861 section 4); 0 is never.
+    `negative_s`: how long a 4xx of the upstream, or a failure, is remembered.
+    `rewrite_check_s`: the freshness lifetime of those rows of a series that come before its newest ones, where it is longer.
+    `scant_s`: the freshness lifetime of a list that is empty, or was shorter than the one before it, where it is shorter.
     """
 
     fresh_s: float
@@ -32,13 +33,13 @@ class Lifetimes:
 
     @property
     def usable_s(self) -> float:
-        """How old an answer can be at most and still be of use."""
+        """The greatest age in seconds at which an answer is still of use."""
         return self.fresh_s + max(self.stale_while_revalidate_s, self.stale_if_error_s)
 
-    def bounded(self, *, fresh_s: float, oldest_s: float = math.inf) -> "Lifetimes":
-        """Return these windows around another freshness lifetime, with nothing served that is older than `oldest_s`."""
-        fresh_s = min(fresh_s, oldest_s)
-        rest_s = oldest_s - fresh_s
+    def bounded(self, *, fresh_s: float, max_age_s: float = math.inf) -> "Lifetimes":
+        """Return these lifetimes with another freshness lifetime, cut so that no answer older than `max_age_s` is served."""
+        fresh_s = min(fresh_s, max_age_s)
+        rest_s = max_age_s - fresh_s
         return replace(
             self,
             fresh_s=fresh_s,
@@ -47,7 +48,7 @@ class Lifetimes:
         )
 
     def ended(self, fresh_s: float, *, stale_if_error_s: float) -> "Lifetimes":
-        """Return what holds for a run that has ended: it hardly changes any more. What it doesn't have may still come."""
+        """Return the lifetimes for a run that has ended, which hardly changes any more; rows that it lacks may still come."""
         return replace(
             self,
             fresh_s=max(self.fresh_s, fresh_s),
@@ -66,12 +67,12 @@ class Verdict(Enum):
 
 
 def age_s(entry: Entry, now_s: float) -> float:
-    """Return the seconds since the upstream request was sent; at least 0 (RFC 9111 section 4.2.3)."""
+    """Return the seconds since the request to the upstream was sent; at least 0 (RFC 9111 section 4.2.3)."""
     return max(0.0, now_s - entry.sent_at_s)
 
 
 def stale_s(entry: Entry, now_s: float, lifetimes: Lifetimes) -> float:
-    """Return for how many seconds an entry has been stale by one of its ages; negative while it is fresh by both."""
+    """Return for how many seconds an entry has been stale by either of its ages; negative while it is fresh by both."""
     fresh_s = min(lifetimes.fresh_s, lifetimes.scant_s) if entry.scant else lifetimes.fresh_s
     by_tail_s = age_s(entry, now_s) - fresh_s
     if entry.full_asked_s is None:
@@ -80,10 +81,10 @@ def stale_s(entry: Entry, now_s: float, lifetimes: Lifetimes) -> float:
 
 
 def judge(entry: Entry, now_s: float, lifetimes: Lifetimes) -> Verdict:
-    """Say what may be done with an entry at `now_s`.
+    """Return what may be done with an entry at `now_s` (wall time).
 
-    An entry from the future has an age that nobody knows (the clock was set back between two runs): it is expired. One that was
-    purged softly is only there for when the upstream fails.
+    An entry from the future is expired: the clock was set back between two runs, so that its age is unknown. A softly purged
+    entry is served only where the upstream fails.
     """
     if entry.sent_at_s > now_s + CLOCK_SKEW_S:
         return Verdict.EXPIRED

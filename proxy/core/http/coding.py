@@ -1,6 +1,6 @@
-"""Bodies compressed: gzip for everybody, zstd for those who know it.
+"""The content codings that bodies are compressed with: gzip, and zstd for clients that accept it.
 
-Brotli is no smaller at a like cost (docs/benchmarks.md).
+Brotli is no smaller at the same cost (docs/benchmarks.md).
 """
 
 import gzip
@@ -22,7 +22,7 @@ LEAST_BYTES = 1_000
 
 
 def encode(body: bytes, coding: Coding) -> bytes:
-    """Return a body in a coding; the same bytes every time, as a strong entity tag promises."""
+    """Return a body in a coding: the same bytes every time, as a strong entity tag promises."""
     match coding:
         case Coding.IDENTITY:
             return body

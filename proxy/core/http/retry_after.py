@@ -9,8 +9,8 @@ LEAST_S = 1.0
 def read_retry_after(value: str | None, date: str | None, *, most_s: float) -> float | None:
     """Return the seconds to wait, clamped to 1 s .. `most_s`; None where the field is absent or cannot be read.
 
-    A date is read against `date`, the response's own Date field: the two come from one clock, whatever ours says. Without a
-    readable Date there is nothing to hold it against, and the answer is None.
+    A date is compared with `date`, the response's own Date field, since both come from the same clock. Without a readable Date
+    the result is None.
     """
     seconds = _seconds(value, date)
     return None if seconds is None else min(max(seconds, LEAST_S), most_s)

@@ -1,14 +1,14 @@
 """Entity tags (RFC 9110 section 8.8.3) and `If-None-Match` (section 13.1.2).
 
-A tag is made of the body's digest and the coding: it stays the same when a refresh brings the same bytes and across restarts,
-and differs between the representations of one entry, as a strong validator must.
+A tag is made of the body's digest and the coding. So it stays the same across restarts, and when a refresh brings the same
+bytes; and it differs between the representations of one entry, as a strong validator must.
 """
 
 import re
 
 from proxy.core.freshness.entry import Coding, Entry
 
-# One element of the list and the commas that follow it: empty elements are to be ignored (RFC 9110 section 5.6.1).
+# One element of the list, with the commas around it: empty elements are ignored (RFC 9110 section 5.6.1).
 _TAG = re.compile(r'[\s,]*(?:W/)?"([\x21\x23-\x7e\x80-\xff]*)"\s*(?:,|$)')
 
 
@@ -18,11 +18,10 @@ def etag(entry: Entry, coding: Coding) -> str:
 
 
 def matched(if_none_match: str, entry: Entry, sent: Coding) -> Coding | None:
-    """Return the coding of a current representation that the client has already, None where it has none.
+    """Return the coding of the current representation that the client holds, None where it holds none.
 
-    `sent` is the coding that would be sent, and what `*` stands for. The comparison is weak, as it must be for this field. Any
-    representation of the entry counts: they are the same answer, and the client named one that it holds. A malformed list is
-    read up to where it breaks.
+    `sent` is the coding that would be sent, which `*` stands for. The comparison is weak, as this field demands. Any
+    representation of the entry counts, since all are the same answer. A malformed list is read up to its first error.
     """
     if if_none_match.strip() == "*":
         return sent

@@ -1,6 +1,19 @@
-"""What proves that an answer is whole, and that the upstream still follows the rule. `wholeness` has the theory.
+"""What proves that an answer is whole, and that the upstream still follows its sampling rule.
 
-- `wholeness` says what proves an answer, and which probes do.
-- `limits` is what was seen lately of how much the upstream sends, and what was concluded from it.
-- `stretch` finds the part of a series in which the rule can be told.
+The theory. `core.series.sampling` proves an answer complete by its limit. That proof needs an upstream that honours the limit
+it was sent. A server that silently keeps to a smaller limit, of rows of a name, of all rows or of bytes, sends less, and the
+answer looks the same. So an answer is trusted only as far as limits were seen honoured a moment ago. Three things prove that
+nothing is missing from it, each in a file of its own:
+
+- `sizes`: a larger answer was sent at the time.
+- `probes`: the answer to the same question with a smaller limit agrees with what is computed from this one.
+- `known_rows`: rows that were known before follow each other in this answer, too.
+
+Two other files use these proofs:
+
+- `limits` holds which sizes were seen lately, and what was concluded from them and is still to be confirmed.
+- `stretch` finds a part of a series on which the sampling rule can be checked.
+
+Nothing is concluded about an upstream that sends fewer than 3 rows. So an answer of at most 2 rows always counts as
+whole (`sizes.FEW_ROWS`).
 """

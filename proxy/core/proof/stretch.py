@@ -1,4 +1,4 @@
-"""A stretch of a series in which the rule can be told from rows that come, and from rows that one answer cannot hold."""
+"""A part of a series on which the sampling rule can be checked, though the series grows or one answer cannot hold it."""
 
 from array import array
 from bisect import bisect_left, bisect_right
@@ -7,18 +7,19 @@ from dataclasses import replace
 from proxy.core.series.extents import Extents, Known
 from proxy.core.series.metrics_query import MetricsQuery
 
-# Of a series that one answer cannot prove complete, one part of so many can be: up to 100,000 rows.
+# A part has one of so many rows: one answer can prove it complete where the series has up to 100,000 rows.
 _PARTS = 20
-# Of a stretch one row of so many is asked for, so that it is sampled.
+# One row of so many is asked for, so that the upstream samples the part.
 _SAMPLED = 3
 _LEAST_STEPS = 12
 
 
 def stretch(full: Extents, question: MetricsQuery) -> tuple[MetricsQuery, MetricsQuery] | None:
-    """Return a question like this one, and one that it can be computed from; None where there is none.
+    """Return a question like `question`, and another one that its answer can be computed from; None where there are none.
 
-    `full`: what the upstream said to the question that it was computed from. What grows is asked for up to the last step that
-    all of its names have; of what is too long, which is one name, a part is asked for, with a row more at either end.
+    `full`: the upstream's answer to the question that the answer to `question` was computed from. A series that grows is asked
+    for up to the last step that all of its names have. Of a single name that one answer cannot hold, a part is asked for; the
+    second question has one more row at either end.
     """
     names = [question.name] if question.name is not None else [*full.by_name]
     extents = [full.by_name[name] for name in names if name in full.by_name]

@@ -17,10 +17,10 @@ _STRING_OR_SPACE = re.compile(r'"(?:[^"\\]|\\.)*"|[ \t\n\r]+', re.DOTALL)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NameSet:
-    """Names separated by commas, whose order and repetition mean nothing; empty ones are dropped, none left is unset.
+    """Names separated by commas. Their order and repetition mean nothing; empty names are dropped; a text without any is unset.
 
-    `among` are the names that the upstream knows, None where it knows any. A list with another one is kept as it came: the
-    upstream's refusal quotes it.
+    `among` are the names that the upstream accepts, None where it accepts any. A text with another name is kept as it came,
+    since the upstream's refusal quotes it.
     """
 
     among: frozenset[str] | None = None
@@ -42,8 +42,8 @@ class NameSet:
 class RunIds:
     """Numbers of runs separated by commas, each read by JavaScript's rules (an empty one is 0); what is no number is dropped.
 
-    `ordered`: the answer tells the runs in the order and number in which they were asked for, and a list without any is
-    refused; otherwise it is a set, and unset without any and as an empty text. `most` are accepted.
+    `ordered`: the answer lists the runs in the order and as often as they were asked for; a text without a number is refused.
+    Otherwise the numbers are a set, and a text without any is unset. More than `most` numbers are refused.
     """
 
     ordered: bool
@@ -71,9 +71,9 @@ class RunIds:
 
 @dataclass(frozen=True, slots=True)
 class Json:
-    """A JSON text, which means the same without white space between its tokens; anything else about it is left as it came.
+    """A JSON text. White space between its tokens is dropped, everything else stays as it came.
 
-    Nor is what isn't JSON touched: the upstream says what is wrong with it. An empty text is unset.
+    A text that isn't JSON stays as it came, too: the upstream says what is wrong with it. An empty text is unset.
     """
 
     @property

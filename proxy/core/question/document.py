@@ -1,7 +1,7 @@
 """Whether a body has the shape that the upstream documents, and how many elements its list has.
 
-Only what readers rely on is demanded, so that the upstream may add fields; a login page, an error document with status 200
-and a cut body are told apart from an answer. The body itself is never changed: what was checked is what is passed on.
+Only fields that readers rely on are demanded, so that the upstream may add others. A login page, an error document with status
+200 and a cut body have another shape. A body is only checked, never changed.
 """
 
 from collections.abc import Callable
@@ -12,9 +12,9 @@ import msgspec
 from proxy.core.surrogates import read_json
 
 
-# Rows hold nothing that could refer back: untracked, thousands of them don't set off the garbage collector (for up to 40 ms).
+# Rows cannot be part of a circle. Untracked (gc=False), thousands of them don't set off the garbage collector (up to 40 ms).
 class _Row(msgspec.Struct, gc=False):
-    """A row of the answer. `valueFlag` is absent in the published schema; `step` is quoted on older servers."""
+    """A row of the answer. The published schema lacks `valueFlag`; older servers quote `step`."""
 
     logName: str  # noqa: N815 -- the upstream's own field names
     logGroup: str  # noqa: N815 -- as above
@@ -93,7 +93,7 @@ Check = Callable[[bytes], int | None]
 def _checking(shape: type[msgspec.Struct], listed: str | None = None) -> Check:
     """Return a function that raises ValueError unless a body is UTF-8 JSON of this shape.
 
-    It returns how many elements there are in the field `listed`, None for a shape that is no list.
+    The function returns how many elements the field `listed` has, None where no field is named.
     """
     decoder = msgspec.json.Decoder(shape)
 
@@ -101,7 +101,7 @@ def _checking(shape: type[msgspec.Struct], listed: str | None = None) -> Check:
         try:
             said = read_json(decoder, body)
             if not body.isascii():
-                body.decode()  # the decoder looks only into the fields that it knows
+                body.decode()  # the decoder reads only the fields that it knows
         except RecursionError:
             raise ValueError("nested too deeply") from None
         except (msgspec.DecodeError, UnicodeDecodeError) as exc:

@@ -1,13 +1,13 @@
 """Numbers as the upstream reads them: JavaScript's `Number(text)` (ECMA-262, "StringToNumber").
 
-Python's own readers are close and differently generous: `float()` takes `1_0`, Arabic digits, `nan` and `\\x1c1`, and not
-`0x1`, `""` or a byte order mark. A proxy that reads `1_0` as 10 would answer a question that the upstream refuses.
+Python's `float()` differs: it takes `1_0`, Arabic digits, `nan` and `\\x1c1`, and refuses `0x1`, `""` and a byte order mark. A
+proxy that read `1_0` as 10 would answer a question that the upstream refuses.
 """
 
 import math
 import re
 
-# WhiteSpace and LineTerminator of ECMA-262: the category Zs, and these. Not U+0085 and U+001C..1F, which Python would strip.
+# WhiteSpace and LineTerminator of ECMA-262. Python would also strip U+0085 and U+001C..1F.
 WHITESPACE = "\t\n\v\f\r \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
 WHITESPACE += "\u2028\u2029\u202f\u205f\u3000\ufeff"
 
@@ -17,7 +17,7 @@ _BASES = (16, 8, 2)
 
 
 def to_number(text: str) -> float:
-    """Read a text as JavaScript's `Number` does: a double, `nan` where it is not a number, 0.0 for an empty text."""
+    """Return the double that JavaScript's `Number(text)` is: `nan` for what is no number, 0.0 for an empty text."""
     text = text.strip(WHITESPACE)
     if not text:
         return 0.0

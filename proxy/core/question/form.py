@@ -1,9 +1,8 @@
 """A raw query string taken apart strictly: every byte has one meaning, or the request is refused.
 
-The upstream decodes leniently: a malformed percent sequence stays literal there and invalid UTF-8 becomes U+FFFD, so two
-different byte strings can turn into one. Here nothing is decoded with replacement characters; such queries are refused, a
-deliberate difference. Raw bytes beyond printable ASCII are refused as well (RFC 3986 section 2: they must be percent-encoded;
-the upstream's server would read them as Latin-1).
+The upstream decodes leniently: a malformed percent sequence stays literal, and invalid UTF-8 becomes U+FFFD, so that two
+different byte strings can turn into one. This proxy deliberately refuses such queries. It also refuses raw bytes beyond
+printable ASCII, which must be percent-encoded (RFC 3986 section 2); the upstream's server would read them as Latin-1.
 """
 
 import re
@@ -11,7 +10,7 @@ from urllib.parse import unquote_to_bytes
 
 from proxy.errors import BadQuery, Fault
 
-# What stands for itself, percent-decoded: printable ASCII but `#`, which may not stand in a query, `%` and `+`.
+# Texts that decode to themselves: printable ASCII without `#` (which may not stand in a query), `%` and `+`.
 _LITERAL = re.compile(r"[\x21\x22\x24\x26-\x2a\x2c-\x7e]*")
 _MALFORMED = re.compile(r"%(?![0-9a-fA-F]{2})")
 _UNENCODED = re.compile(r"[^\x21\x22\x24-\x7e]")
@@ -42,8 +41,8 @@ def split_query(query: str) -> list[tuple[str, str]]:
 def read_segment(raw: str) -> str:
     """Return the decoded last segment of a path.
 
-    Raises ValueError where it cannot be decoded, and where it means more than a name: nothing, a dot segment (RFC 3986
-    section 5.2.4), or another segment behind an encoded slash.
+    Raises ValueError where it cannot be decoded and where it is no name: an empty segment, a dot segment (RFC 3986 section
+    5.2.4), or one with an encoded slash or backslash.
     """
     text = _decode(raw, plus="+")
     if text in {"", ".", ".."} or "/" in text or "\\" in text:
@@ -52,7 +51,7 @@ def read_segment(raw: str) -> str:
 
 
 def shown(text: str) -> str:
-    """Shorten and escape a client's text so that it can stand in a message, a log line or a header: printable ASCII only."""
+    """Return a client's text shortened, and escaped to printable ASCII: fit for a message, a log line or a header."""
     short = text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "..."
     return short.encode("ascii", "backslashreplace").decode("ascii").translate(_CONTROLS)
 

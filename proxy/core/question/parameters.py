@@ -8,7 +8,7 @@ from typing import Protocol
 from proxy.core.question.ecmascript import WHITESPACE, to_number
 from proxy.core.question.form import shown
 
-# From here on JavaScript prints a number with an exponent, which the upstream's database does not read: 500.
+# From here on JavaScript prints a number with an exponent, which the upstream's database cannot read: it answers 500.
 FIRST_UNPRINTABLE = 1e21
 
 
@@ -16,14 +16,14 @@ Schema = dict[str, object]
 
 
 class Kind(Protocol):
-    """How one parameter's text is read."""
+    """How the text of a parameter is read."""
 
     @property
     def schema(self) -> Schema:
         """What `/openapi.json` says about the values: a JSON Schema."""
 
     def canonical(self, text: str) -> str | None:
-        """Return the one text that stands for every spelling of this value, or None where it is the same as leaving it out.
+        """Return the canonical text of a value, the same for every spelling of it; None where the value means the same as none.
 
         Raises ValueError with a sentence for the client where the upstream would refuse the value.
         """
@@ -33,8 +33,8 @@ class Kind(Protocol):
 class Text:
     """Any text, byte for byte.
 
-    `empty_is_unset`: the upstream treats an empty one like an absent one; `trimmed`: it takes JavaScript's white space off
-    both ends first.
+    `empty_is_unset`: the upstream treats an empty text like an absent one. `trimmed`: before that it strips JavaScript's white
+    space from both ends.
     """
 
     empty_is_unset: bool
@@ -52,12 +52,12 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Whole:
+class WholeNumber:
     """A whole number from `minimum` to `maximum` inclusive, read by JavaScript's rules (an empty text is 0).
 
-    Without a maximum everything below 1e21 is accepted. Numbers are doubles upstream: 9007199254740993 and 9007199254740992
-    are one number there, and so one canonical text here. `zero_is_unset`: 0 filters nothing and equals leaving it out.
-    `cap`: whatever is above, a fraction or infinity too, means the same.
+    Without a maximum everything below 1e21 is accepted. Numbers are doubles upstream: 9007199254740993 and 9007199254740992 are
+    the same number there, and so have one canonical text here. `zero_is_unset`: 0 means the same as none. `cap`: every greater
+    number, a fraction or infinity too, means the same as `cap`.
     """
 
     minimum: int
@@ -123,7 +123,7 @@ class Flag:
 
 @dataclass(frozen=True, slots=True)
 class Unread:
-    """Known to clients and not looked at by the upstream: no part of the question."""
+    """A parameter that clients send and the upstream ignores: no part of the question."""
 
     @property
     def schema(self) -> Schema:
@@ -139,9 +139,9 @@ class Unread:
 class Parameter:
     """A parameter of a route.
 
-    `default` is the canonical text that the upstream assumes where it is absent. `moving` matches values that name a point in
-    time: whoever asks so asks something else the next time. `spans`: with it an answer may be about other projects than the
-    one in `projectName`.
+    `default` is the canonical text that the upstream assumes where the parameter is absent. `moving` matches values that name a
+    point in time, which is another one at each poll: such a question is asked once. `spans`: with this parameter an answer may
+    be about other projects than the one in `projectName`.
     """
 
     name: str

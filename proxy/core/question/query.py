@@ -1,8 +1,8 @@
 """A raw query string read into a `Query`: the question that it asks, in one canonical form.
 
-Two raw queries get the same canonical text exactly where the upstream answers both from the same parameters: its spelling of
-numbers, its defaults, its empty-is-unset, and no regard to order. The canonical text is what the cache is keyed by and what
-the upstream is sent, so that an answer always belongs to the question it is stored under.
+Two raw queries get the same canonical text exactly where the upstream reads the same parameters from both: by its rules for
+numbers, defaults and empty values, and whatever the order. The cache is keyed by the canonical text, and the upstream is sent
+it, so that an answer always belongs to the question that it is stored under.
 """
 
 import re
@@ -14,12 +14,12 @@ from urllib.parse import quote
 from proxy.core.question.form import read_segment, shown, split_query
 from proxy.core.question.keeping import Keeping
 from proxy.core.question.parameters import Flag, Parameter
-from proxy.core.question.routes import Route
+from proxy.core.question.route import Route
 from proxy.errors import BadQuery, Fault, QueryTooLong
 
-# The upstream answers 431 from about 16 kB of URL on; the rest is room for its host name and the request line.
+# The upstream answers 431 to a URL of about 16 kB or more. The rest is room for its host name and the request line.
 MAX_TARGET_BYTES = 15_000
-# What `_quoted` leaves as it is.
+# Texts that `_quoted` leaves as they are.
 _SAFE = re.compile(r"[A-Za-z0-9_.~/:@!$'()*,;?-]*")
 
 
@@ -27,40 +27,42 @@ _SAFE = re.compile(r"[A-Za-z0-9_.~/:@!$'()*,;?-]*")
 class Query:
     """One question to the upstream.
 
-    `target` is the canonical path and query, printable ASCII; equal targets are equal questions. `values` are the canonical
-    texts of the row's parameters, and `further` the (name, value) pairs that only the upstream understands. `unknown` are the
-    names of parameters that were dropped because neither the upstream's documents nor the configuration name them; they are no
-    part of the question. `moving`: it names a point in time, so that it will hardly be asked again.
+    `target`: the canonical path and query, printable ASCII. Equal targets are equal questions.
+    `values`: the canonical texts of the route's parameters; those that are unset are left out.
+    `forwarded`: (name, value) pairs that only the upstream understands. They are part of the question.
+    `unknown`: the names of parameters that were dropped, because neither the upstream's documents nor the configuration name
+    them. They are no part of the question.
+    `one_off`: the question will hardly be asked again, for example since it names a point in time.
     """
 
     route: Route
     target: str
     values: Mapping[str, str]
-    further: tuple[tuple[str, str], ...] = ()
+    forwarded: tuple[tuple[str, str], ...] = ()
     unknown: tuple[str, ...] = ()
-    moving: bool = False
+    one_off: bool = False
 
     @property
     def keeping(self) -> Keeping:
         """Where the answer may be kept."""
-        return Keeping.FEW if self.moving else self.route.keeping
+        return Keeping.ONE_OFF if self.one_off else self.route.keeping
 
 
 def read_query(
     route: Route, raw: str, *, segment: str = "", ignored: Collection[str] = (), extra: Collection[str] = ()
 ) -> Query:
-    """Read a raw query string (without the `?`) as the upstream would, and the raw last segment of an open path.
+    """Read a raw query string (without the `?`), and the raw last segment of an open path, as the upstream would.
 
-    `ignored` names cache busters, dropped without a word; `extra` names further parameters that are forwarded as they are
-    and are part of the question. Raises BadQuery naming every faulty parameter, QueryTooLong for what upstream is too long.
+    `ignored`: names of parameters that are dropped and not reported, such as cache busters. `extra`: names of parameters that
+    are forwarded as they are. Raises BadQuery naming every faulty parameter, and QueryTooLong.
     """
     place = "" if route.segment is None else _segment(route.segment, segment)
     pairs = split_query(raw)
     values = _known(route, pairs)
-    further = tuple(sorted(((name, value) for name, value in pairs if name in extra), key=lambda pair: pair[0]))
+    forwarded = tuple(sorted(((name, value) for name, value in pairs if name in extra), key=lambda pair: pair[0]))
     known = {parameter.name for parameter in route.parameters}
     unknown = tuple(dict.fromkeys(name for name, _ in pairs if name not in known and name not in ignored and name not in extra))
-    return question(route, values, segment=place, further=further, unknown=unknown)
+    return question(route, values, segment=place, forwarded=forwarded, unknown=unknown)
 
 
 def question(
@@ -68,24 +70,24 @@ def question(
     values: Mapping[str, str],
     *,
     segment: str = "",
-    further: tuple[tuple[str, str], ...] = (),
+    forwarded: tuple[tuple[str, str], ...] = (),
     unknown: tuple[str, ...] = (),
 ) -> Query:
-    """Return the question that a row asks with these canonical texts (those left out are unset). Raises QueryTooLong."""
+    """Return the question of a route with these canonical texts; those left out are unset. Raises QueryTooLong."""
     path = route.path if route.segment is None else route.stem + segment
     named = [(parameter.name, values[parameter.name]) for parameter in route.parameters if parameter.name in values]
-    asked = "&".join(f"{_quoted(name)}={_quoted(value)}" for name, value in [*named, *further])
+    asked = "&".join(f"{_quoted(name)}={_quoted(value)}" for name, value in [*named, *forwarded])
     target = f"{path}?{asked}" if asked else path
     if len(target) > MAX_TARGET_BYTES:
         raise QueryTooLong(
             f"the query is longer than the {MAX_TARGET_BYTES} bytes that the upstream accepts; ask for less at once"
         )
-    moving = any(
+    one_off = any(
         parameter.moving is not None and parameter.moving.search(values[parameter.name]) is not None
         for parameter in route.parameters
         if parameter.name in values
     )
-    return Query(route=route, target=target, values=values, further=further, unknown=unknown, moving=moving)
+    return Query(route=route, target=target, values=values, forwarded=forwarded, unknown=unknown, one_off=one_off)
 
 
 def _segment(parameter: Parameter, raw: str) -> str:
@@ -97,7 +99,7 @@ def _segment(parameter: Parameter, raw: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    """Percent-encode what has a meaning in a query or may not stand there raw, and nothing else: names are full of slashes."""
+    """Percent-encode only what has a meaning in a query or may not stand there raw: names are full of slashes."""
     return text if _SAFE.fullmatch(text) else quote(text, safe="/:@!$'()*,;?")
 
 

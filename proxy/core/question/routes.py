@@ -1,13 +1,10 @@
 """The read API as a table: what may be asked, with which parameters, how long it lives, and what an answer must look like.
 
-A further route is one further row of `ROUTES`: parsing, caching, coalescing, the stale rules, metrics, the setting for its
-lifetime and `/openapi.json` follow from it.
+Another route is another row of `ROUTES`: parsing, caching, coalescing, the stale rules, metrics, the setting for its lifetime
+and `/openapi.json` follow from it.
 """
 
-import math
 import re
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
 from proxy.core.question.compound import Json, NameSet, RunIds
 from proxy.core.question.document import (
@@ -24,45 +21,12 @@ from proxy.core.question.document import (
     check_statistics,
 )
 from proxy.core.question.keeping import Keeping
-from proxy.core.question.parameters import Choice, Flag, Parameter, Text, Unread, Whole
+from proxy.core.question.parameters import Choice, Flag, Parameter, Text, Unread, WholeNumber
+from proxy.core.question.route import Route
 from proxy.core.question.scope import Scope
 
 DEFAULT_LIMIT = 2000
 MAX_LIMIT = 10_000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Route:
-    """One row of the read API.
-
-    `name` is a word for logs, metrics and the configuration. `path` is matched exactly; where it is open, its last segment
-    stands for the parameter `segment`, whose name it has in braces. `check` raises ValueError where a body does not have the
-    documented shape; its message must hold nothing of the body. What it returns is how many elements an answer's list has, None
-    where it is none. `fresh_s` is the freshness lifetime where the configuration names none, None for freshness.running_s; an
-    empty list, or one that is shorter than the one before, lives no longer than that in any case. Nothing older than `oldest_s`
-    is handed out, whatever the configuration and the upstream's state. `scope` is what its answers are about, for tokens that
-    are limited to projects.
-    """
-
-    name: str
-    path: str
-    summary: str
-    parameters: tuple[Parameter, ...]
-    check: Callable[[bytes], int | None]
-    fresh_s: float | None = None
-    oldest_s: float = math.inf
-    keeping: Keeping = Keeping.DISK
-    segment: Parameter | None = None
-    scope: Scope = Scope.NAMED
-
-    def __post_init__(self) -> None:
-        if (self.segment is None) != ("{" not in self.path) or "{" in self.stem:
-            raise ValueError(f"{self.path}: only the last segment may be open, and then needs a parameter of its own")
-
-    @property
-    def stem(self) -> str:
-        """The path up to its last slash, included."""
-        return self.path.rpartition("/")[0] + "/"
 
 
 METRICS = Route(
@@ -70,30 +34,30 @@ METRICS = Route(
     path="/api/runs/metrics",
     summary="Rows of a run's series, sampled down to `limit` rows for each metric",
     parameters=(
-        # Published as optional, though the running code answers 400 without it: forwarded as it is.
-        Parameter(name="runId", kind=Whole(minimum=0)),
+        # Published as optional, though the running code answers 400 without it. So a question without it is forwarded.
+        Parameter(name="runId", kind=WholeNumber(minimum=0)),
         Parameter(name="projectName", kind=Text(empty_is_unset=False), required=True),
         Parameter(name="logName", kind=Text(empty_is_unset=True)),
         Parameter(name="logGroup", kind=Text(empty_is_unset=True)),
-        Parameter(name="limit", kind=Whole(minimum=1, maximum=MAX_LIMIT), default=str(DEFAULT_LIMIT)),
-        Parameter(name="stepMin", kind=Whole(minimum=0, zero_is_unset=True)),
-        Parameter(name="stepMax", kind=Whole(minimum=0)),
+        Parameter(name="limit", kind=WholeNumber(minimum=1, maximum=MAX_LIMIT), default=str(DEFAULT_LIMIT)),
+        Parameter(name="stepMin", kind=WholeNumber(minimum=0, zero_is_unset=True)),
+        Parameter(name="stepMax", kind=WholeNumber(minimum=0)),
     ),
     check=check_metrics,
 )
 
-_RUN = Parameter(name="runId", kind=Whole(minimum=0), required=True)
-# Looked for among the runs, where a negative one is simply not found; elsewhere it is more than the upstream's database reads.
-_RUN_LOOKED_FOR = Parameter(name="runId", kind=Whole(minimum=-(2**53)), required=True)
+_RUN = Parameter(name="runId", kind=WholeNumber(minimum=0), required=True)
+# The upstream looks this run up, and simply doesn't find a negative number; elsewhere its database cannot read one.
+_RUN_LOOKED_FOR = Parameter(name="runId", kind=WholeNumber(minimum=-(2**53)), required=True)
 _PROJECT = Parameter(name="projectName", kind=Text(empty_is_unset=False), required=True)
 _METRIC = Parameter(name="logName", kind=Text(empty_is_unset=False), required=True)
 _TEXT = Text(empty_is_unset=True)
-_OFFSET = Whole(minimum=0, zero_is_unset=True)
-# Filters that name a moment: `{"heartbeat_at": {"$lt": ...}}` with an hour ago is another question at every poll.
+_OFFSET = WholeNumber(minimum=0, zero_is_unset=True)
+# Filters that name a point in time: `{"heartbeat_at": {"$lt": ...}}` with an hour ago is another question at each poll.
 _DATED = re.compile(r"heartbeat|created_?at|updated_?at|\"date\"", re.IGNORECASE)
 _ANY = re.compile("")
 _STATUSES = frozenset({"RUNNING", "COMPLETED", "FAILED", "TERMINATED", "CANCELLED"})
-# Upstream these are reckoned every 5 minutes: a minute more makes them little older.
+# The upstream computes these every 5 minutes: a minute more makes them little older.
 _DERIVED_S = 60.0
 
 LIST = Route(
@@ -104,13 +68,13 @@ LIST = Route(
         Parameter(name="projectName", kind=_TEXT),
         Parameter(name="search", kind=Text(empty_is_unset=True, trimmed=True)),
         Parameter(name="tags", kind=NameSet()),
-        Parameter(name="limit", kind=Whole(minimum=1, maximum=200), default="50"),
+        Parameter(name="limit", kind=WholeNumber(minimum=1, maximum=200), default="50"),
         Parameter(name="konduktorJobPrefix", kind=_TEXT, spans=True),
         Parameter(name="includeFieldValues", kind=Flag()),
         Parameter(name="visibleColumns", kind=Json()),
         Parameter(name="fieldFilters", kind=Json(), moving=_DATED),
         Parameter(name="sort", kind=_TEXT),
-        Parameter(name="offset", kind=Whole(minimum=0, maximum=100_000, zero_is_unset=True)),
+        Parameter(name="offset", kind=WholeNumber(minimum=0, maximum=100_000, zero_is_unset=True)),
         Parameter(name="status", kind=NameSet(among=_STATUSES)),
         Parameter(name="heartbeatAfter", kind=Text(empty_is_unset=False), moving=_ANY),
         Parameter(name="heartbeatBefore", kind=Text(empty_is_unset=False), moving=_ANY),
@@ -153,8 +117,8 @@ METRICS_RAW = Route(
         _PROJECT,
         _METRIC,
         Parameter(name="stepMin", kind=_OFFSET),
-        Parameter(name="stepMax", kind=Whole(minimum=0)),
-        Parameter(name="limit", kind=Whole(minimum=1, maximum=50_000), default="50000"),
+        Parameter(name="stepMax", kind=WholeNumber(minimum=0)),
+        Parameter(name="limit", kind=WholeNumber(minimum=1, maximum=50_000), default="50000"),
     ),
     check=check_raw,
 )
@@ -166,7 +130,7 @@ STATISTICS = Route(
         _RUN_LOOKED_FOR,
         _PROJECT,
         Parameter(name="logName", kind=_TEXT),
-        # Here, unlike everywhere else, an empty group means the names that are in none.
+        # Only here an empty group has a meaning: the names that are in no group.
         Parameter(name="logGroup", kind=Text(empty_is_unset=False)),
     ),
     check=check_statistics,
@@ -189,7 +153,7 @@ LEADERBOARD = Route(
         _METRIC,
         Parameter(name="aggregation", kind=Choice(options=("MIN", "MAX", "AVG", "LAST", "VARIANCE")), default="LAST"),
         Parameter(name="direction", kind=Choice(options=("ASC", "DESC")), default="ASC"),
-        Parameter(name="limit", kind=Whole(minimum=0, cap=100), default="20"),
+        Parameter(name="limit", kind=WholeNumber(minimum=0, cap=100), default="20"),
         Parameter(name="offset", kind=_OFFSET),
     ),
     check=check_runs,
@@ -203,7 +167,7 @@ METRIC_NAMES = Route(
         _PROJECT,
         Parameter(name="search", kind=Text(empty_is_unset=True, trimmed=True)),
         Parameter(name="runIds", kind=RunIds(ordered=False)),
-        Parameter(name="limit", kind=Whole(minimum=0, cap=500), default="500"),
+        Parameter(name="limit", kind=WholeNumber(minimum=0, cap=500), default="500"),
     ),
     check=check_metric_names,
     fresh_s=_DERIVED_S,
@@ -216,7 +180,7 @@ LOGS = Route(
         _RUN,
         _PROJECT,
         Parameter(name="logType", kind=Choice(options=("INFO", "ERROR", "WARNING", "DEBUG", "PRINT"))),
-        Parameter(name="limit", kind=Whole(minimum=1, maximum=10_000), default="1000"),
+        Parameter(name="limit", kind=WholeNumber(minimum=1, maximum=10_000), default="1000"),
         Parameter(name="offset", kind=_OFFSET),
     ),
     check=check_logs,
@@ -228,7 +192,7 @@ FILES = Route(
     parameters=(_RUN, _PROJECT, Parameter(name="logName", kind=_TEXT), Parameter(name="logGroup", kind=_TEXT)),
     check=check_files,
     fresh_s=60.0,
-    oldest_s=3600.0,
+    max_age_s=3600.0,
     keeping=Keeping.MEMORY,
 )
 STATUS_HISTORY = Route(
@@ -256,20 +220,3 @@ ROUTES: tuple[Route, ...] = (
     FILES,
     STATUS_HISTORY,
 )
-
-
-class RouteTable:
-    """Finds the row of a raw path. Nothing is decoded or normalised: what is spelled otherwise is another path."""
-
-    def __init__(self, routes: Iterable[Route]) -> None:
-        self.routes = tuple(routes)
-        self._closed = {route.path: route for route in self.routes if route.segment is None}
-        self._open = {route.stem: route for route in self.routes if route.segment is not None}
-
-    def match(self, path: str) -> tuple[Route, str] | None:
-        """Return the row and, where its path is open, the raw last segment; None where there is none."""
-        if (route := self._closed.get(path)) is not None:
-            return route, ""
-        stem, slash, segment = path.rpartition("/")
-        route = self._open.get(stem + slash)
-        return None if route is None or not segment else (route, segment)

@@ -1,14 +1,14 @@
-"""What the answer of a route is about: how it is told whether a token that is limited to projects may have it."""
+"""What the answers of a route are about: by that a token that is limited to projects is judged."""
 
 from enum import Enum
 
 
 class Scope(Enum):
-    """What an answer of a route is about."""
+    """What the answers of a route are about."""
 
     NAMED = "named"
-    """The project in `projectName`: the upstream filters by it. Without it an answer may be about any."""
+    """The project in `projectName`, by which the upstream filters. Without it an answer may be about any project."""
     RUN = "run"
-    """One run, of whatever project: the upstream looks at the organization alone."""
+    """One run, of any project: the upstream checks only that it is the organization's."""
     PROJECTS = "projects"
     """All projects of the organization."""

@@ -15,12 +15,12 @@ from proxy.core.series.metrics_query import FIRST_INEXACT, MetricsQuery
 from proxy.core.series.sampling import is_complete
 from proxy.core.surrogates import LoneSurrogates, without_surrogates
 
-# What the upstream prints for bytes that aren't UTF-8: names and groups that differ there look alike here.
+# The upstream prints this for bytes that aren't UTF-8. Names and groups that differ in such bytes look alike here.
 _UNREADABLE = "\ufffd"
 OVERLAP_S = 60.0
 _HEAD = re.compile(rb'\{"logName":"(?:[^"\\]|\\.)*","logGroup":"(?:[^"\\]|\\.)*",')
-_WHOLE = re.compile(r"-?[0-9]{1,40}")
-# Into so many parts the time is divided in which rows settle: asked again is at most one part more than is needed.
+_STEP = re.compile(r"-?[0-9]{1,40}")
+# The time in which rows settle is divided into so many parts: a delta asks for at most one part more than it needs.
 _PARTS = 12
 
 
@@ -36,8 +36,8 @@ _row = msgspec.json.Decoder(dict[str, Any])
 class Partition:
     """The rows of one name as they came, and what was read of each: what it takes to make an extent of them.
 
-    `shapes` are those that there are, the first row's first. `documented`: all rows have a step, a number and a time as they
-    should.
+    `texts`: the rows' bytes. `steps`, `groups`, `times`: one of each for a row. `shapes`: the distinct ones, the first row's
+    first. `documented`: all rows have a step of 0 or more, a number and a time. `interned`: the distinct groups.
     """
 
     name: str
@@ -47,15 +47,15 @@ class Partition:
     times: list[object] = field(default_factory=list)
     shapes: dict[Shape, None] = field(default_factory=dict)
     documented: bool = True
-    # Every row has a text of its own for its group: one for all that are equal is kept.
-    shared: dict[str, str] = field(default_factory=dict)
+    # The decoder makes a text for each row's group: only one of those that are equal is kept.
+    interned: dict[str, str] = field(default_factory=dict)
 
     def add(self, texts: list[bytes], rows: list[dict[str, Any]]) -> None:
-        """Add rows that have a name, a group and a step, at least one."""
+        """Add rows, at least one, each with a name, a group and a step: their bytes, and what was read of them."""
         told = [row["step"] for row in rows]
         self.texts += texts
         self.steps += _steps(told)
-        self.groups += [self.shared.setdefault(row["logGroup"], row["logGroup"]) for row in rows]
+        self.groups += [self.interned.setdefault(row["logGroup"], row["logGroup"]) for row in rows]
         self.times += [row.get("time") for row in rows]
         self.shapes |= dict.fromkeys(map(_shape, rows))
         kinds = {(type(row.get("value")), type(row.get("time"))) for row in rows}
@@ -65,7 +65,7 @@ class Partition:
         """Add the rows of the same name that came in another answer."""
         self.texts += other.texts
         self.steps += other.steps
-        self.groups += [self.shared.setdefault(group, group) for group in other.groups]
+        self.groups += [self.interned.setdefault(group, group) for group in other.groups]
         self.times += other.times
         self.shapes |= other.shapes
 
@@ -76,9 +76,9 @@ _DOCUMENTED = frozenset({(int, str), (float, str)})
 def split(body: bytes, question: MetricsQuery, *, sent_at_s: float, overlap_s: float = OVERLAP_S) -> Extents:
     """Take an answer of the upstream apart.
 
-    `sent_at_s`: when it was asked for (wall time). `overlap_s`: rows become visible out of order, so that there may be gaps
-    among those that were logged within so many seconds before a series' last one. Raises ValueError where it isn't laid out as
-    the upstream's are: rows after each other, names in the order of their UTF-8 bytes, steps in the order of their numbers.
+    `sent_at_s`: when it was asked for (wall time). `overlap_s`: rows become visible out of order, so that rows may still be
+    missing among those that were logged within so many seconds before a series' last one. Raises ValueError where the layout
+    isn't the upstream's: rows one after the other, names in the order of their UTF-8 bytes, steps in numerical order.
     """
     return finished(splitting(body, question, sent_at_s=sent_at_s, overlap_s=overlap_s))
 
@@ -88,8 +88,8 @@ def splitting(
 ) -> Work[Extents]:
     """Take an answer apart as `split` does, piece by piece.
 
-    Where it has to be `documented`, what `core.question.document` demands of rows is demanded here, so that nobody need look
-    again; of a field that is there twice the last one is looked at, as readers of JSON do.
+    `documented`: rows must also have the shape that `core.question.document` demands, so that no other check is needed; a row
+    without it raises ValueError. Of a field that is there twice the last one counts, as with readers of JSON.
     """
     by_name: dict[str, Extent] = {}
     for one in partitions(body):
@@ -107,9 +107,9 @@ def splitting(
 
 
 def partitions(body: bytes) -> Iterator[Partition | None]:
-    """Yield each name of an answer with its rows, and None after each piece that was read.
+    """Yield the rows of each name of an answer, and None after each piece of it that was read.
 
-    Raises ValueError where the layout is another one.
+    Raises ValueError where the layout isn't the upstream's.
     """
     seen: set[str] = set()
     current: Partition | None = None
@@ -129,14 +129,16 @@ def partitions(body: bytes) -> Iterator[Partition | None]:
 
 
 def _read(piece: bytes) -> list[tuple[str, list[bytes], list[dict[str, Any]]]]:
-    """Return each name of a piece with its rows as they came and read."""
+    """Return each name of a piece of an answer, with its rows as bytes and as read."""
     try:
         texts = [bytes(row) for row in _rows.decode(piece).metrics]
-        # White space anywhere between the rows would make it longer.
+        # White space between the rows would make the piece longer.
         if not piece.startswith(PREFIX) or not piece.endswith(SUFFIX) or len(piece) != _length(texts):
             raise ValueError("the rows don't follow each other as they should")
         read = list(map(_row.decode, texts))
-        parts = [(name, texts[first:last], read[first:last]) for name, first, last in _runs([row["logName"] for row in read])]
+        parts = [
+            (name, texts[first:last], read[first:last]) for name, first, last in _stretches([row["logName"] for row in read])
+        ]
         for name, _, rows in parts:
             _check(name, rows)
     except (msgspec.DecodeError, RecursionError, KeyError, TypeError) as exc:
@@ -146,8 +148,8 @@ def _read(piece: bytes) -> list[tuple[str, list[bytes], list[dict[str, Any]]]]:
     return parts
 
 
-def _runs(names: list[str]) -> Iterator[tuple[str, int, int]]:
-    """Yield each name with the number of its first row and that after its last one."""
+def _stretches(names: list[str]) -> Iterator[tuple[str, int, int]]:
+    """Yield (name, number of its first row, number after its last row) for each stretch of equal names."""
     first = 0
     while first < len(names):
         name = names[first]
@@ -162,7 +164,7 @@ def _check(name: object, rows: list[dict[str, Any]]) -> None:
     strings = {type(name), *(type(row["logGroup"]) for row in rows)} == {str}
     if not strings or not kinds <= {int, str}:
         raise ValueError("a row does not have the documented shape")
-    if str in kinds and not all(_WHOLE.fullmatch(str(row["step"])) for row in rows):
+    if str in kinds and not all(_STEP.fullmatch(str(row["step"])) for row in rows):
         raise ValueError("a step is not a number")
 
 
@@ -171,17 +173,20 @@ def _length(texts: list[bytes]) -> int:
 
 
 def extent_of(rows: Partition, *, complete: bool, first: int, sent_at_s: float, overlap_s: float) -> Extent:
-    """Return what some rows of a name, at least one, tell of it. Raises ValueError where they are not in order."""
+    """Return the extent of one name's rows, at least one. Raises ValueError where their steps are not in order.
+
+    `complete`: whether these are all rows of the name from step `first` on.
+    """
     steps, groups = rows.steps, rows.groups
     distinct = array("q", sorted(set(steps)))
     strictly = distinct == steps
     if not strictly and array("q", sorted(steps)) != steps:
         raise ValueError("the steps of a name are not in order")
-    clear = not any(_UNREADABLE in text for text in (rows.name, *rows.shared)) and len(rows.shapes) == 1
+    clear = not any(_UNREADABLE in text for text in (rows.name, *rows.interned)) and len(rows.shapes) == 1
     exact = strictly and steps[0] >= 0 and steps[-1] < FIRST_INEXACT
     known = Known.UNCLEAR if not (clear and exact) else Known.ALL if complete else Known.SOME
     kept = known is Known.ALL
-    head = _head(rows.texts) if kept else b""
+    head = _common_head(rows.texts) if kept else b""
     tails = tuple([text[len(head) :] for text in rows.texts]) if kept else ()
     return Extent(
         steps=steps,
@@ -189,17 +194,17 @@ def extent_of(rows: Partition, *, complete: bool, first: int, sent_at_s: float, 
         rows=tails,
         row_bytes=sum(map(len, tails)),
         group=groups[0],
-        groups=tuple(groups) if kept and len(rows.shared) > 1 else None,
+        groups=tuple(groups) if kept and len(rows.interned) > 1 else None,
         shape=next(iter(rows.shapes)),
         known=known,
         tail_asked_s=sent_at_s,
         full_asked_s=sent_at_s,
-        seen=_unsettled(steps, rows.times, first, sent_at_s=sent_at_s, overlap_s=overlap_s),
+        unsettled=_unsettled(steps, rows.times, first, sent_at_s=sent_at_s, overlap_s=overlap_s),
     )
 
 
-def _head(texts: Sequence[bytes]) -> bytes:
-    """Return what all rows begin with, as far as that is the same in all answers: their name and their group."""
+def _common_head(texts: Sequence[bytes]) -> bytes:
+    """Return the bytes of name and group that all rows begin with; empty where the rows differ in them."""
     found = _HEAD.match(texts[0])
     head = b"" if found is None else found[0]
     return head if all(text.startswith(head) for text in texts) else b""
@@ -210,7 +215,7 @@ def _steps(told: list[int | str]) -> "array[int]":
     try:
         return array("q", numbers)
     except OverflowError:
-        # Beyond what an array holds there is no exactness anyway.
+        # Steps beyond 64 bits are not exact anyway: see FIRST_INEXACT.
         return array("q", [max(-(2**63), min(number, 2**63 - 1)) for number in numbers])
 
 
@@ -225,10 +230,10 @@ def _shape(row: dict[str, Any]) -> Shape:
 def _unsettled(
     steps: "array[int]", times: Sequence[object], first: int, *, sent_at_s: float, overlap_s: float
 ) -> tuple[tuple[float, int], ...]:
-    """Return from which steps on there may be gaps that are still to be filled, and since when each has been known.
+    """Return marks (wall time, step): until `overlap_s` after the time, rows may still come from that step on.
 
-    A row's time is its sender's: nothing is concluded from it but how far it lies before that of the last row, which is taken
-    to have been logged just now. What was logged some time before that settles as much earlier.
+    The last row is taken to have been logged at `sent_at_s`. A row's time is its sender's, and only its distance from the last
+    row's time counts: a row that was logged some seconds before the last one settles as many seconds earlier.
     """
     marks: list[tuple[float, int]] = []
     last = _time(times[-1])
@@ -251,7 +256,7 @@ def _time(told: object) -> datetime | None:
     except ValueError:
         return None
     if time.tzinfo is not None:
-        # A zone would make times that cannot be compared.
+        # Times with and without a zone cannot be compared.
         time = time.replace(tzinfo=None)
-    # There is no time before the first day of all.
+    # From a time in the year 1 nothing could be subtracted.
     return time if time.year > 1 else None

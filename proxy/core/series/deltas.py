@@ -1,7 +1,8 @@
-"""Which calls bring the series of a live run up to date, at the least cost.
+"""Which calls bring the series of a live run up to date at the least cost.
 
-A call from a step on brings the rows of all names, of those too that need them from a later step only; asked one by one, names
-bring what they need and cost a call each. What is cheapest: calls x `call_cost_rows` + rows."""
+One call for all names brings the rows of each from the same step on, more than needed of names that need fewer. A call for each
+name brings only what that name needs, and costs a call. The cost of some calls is their number x `call_cost_rows` + the rows.
+"""
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
@@ -10,17 +11,17 @@ from proxy.core.series.extents import Extent, Extents, Known, window_of
 from proxy.core.series.growth import overlap_from
 from proxy.core.series.metrics_query import MetricsQuery
 
-# Where to begin a call for all names is tried at so many steps at most.
+# At most so many steps are tried as the first one of a call for all names.
 _MOST_TRIED = 12
 
 
 def deltas(
     extents: Extents, names: Collection[str], *, all_names: bool, call_cost_rows: int, others: int = 0
 ) -> list[MetricsQuery]:
-    """Return the questions whose answers extend `extents` by what is new of some names, known in full.
+    """Return the questions whose answers extend `extents` by what is new of those of `names` that are known in full.
 
-    `all_names`: new names are of interest as well, so that one call must ask for all of them. `others`: how many names there
-    are beside those of `extents`, of which as much is taken to be new as of the one that grows most.
+    `all_names`: names that are new are wanted, too, so that one call must ask for all names. `others`: how many names there are
+    beside those of `extents`; each is taken to have as many new rows as the name with the most.
     """
     begins = {name: overlap_from(extents.by_name[name]) for name in names if extents.by_name[name].known is Known.ALL}
     singly = {name: _rows(extents.by_name[name], first) + call_cost_rows for name, first in begins.items()}
@@ -38,7 +39,7 @@ def deltas(
 
 
 def _cost(extents: Iterable[Extent], begins: Mapping[str, int], singly: Mapping[str, int], first: int, others: int) -> int:
-    """Return the rows of a call from a step on, and what those names cost that need more than that."""
+    """Return the cost, in rows, of a call for all names from step `first` on and of calls for names that need earlier steps."""
     rows = [_rows(extent, first) for extent in extents]
     return sum(rows) + others * max(rows, default=0) + sum(singly[name] for name in begins if begins[name] < first)
 
@@ -49,4 +50,4 @@ def _rows(extent: Extent, first: int) -> int:
 
 
 def _from(extents: Extents, name: str | None, first: int) -> MetricsQuery:
-    return replace(extents.question.windowed, name=extents.question.name or name, first=first, last=None)
+    return replace(extents.question.densest, name=extents.question.name or name, first=first, last=None)

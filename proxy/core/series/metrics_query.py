@@ -1,4 +1,4 @@
-"""A question about series, taken apart: what it asks for, and which other questions' answers hold its own."""
+"""A question about series taken apart: what it asks for, and which other questions hold it."""
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -6,7 +6,7 @@ from functools import lru_cache
 from proxy.core.question.query import Query, question
 from proxy.core.question.routes import MAX_LIMIT, METRICS
 
-# From here on a step that isn't quoted has lost digits on its way through JavaScript.
+# From here on a step that isn't quoted may have lost digits on its way through JavaScript.
 FIRST_INEXACT = 2**53
 
 
@@ -14,8 +14,8 @@ FIRST_INEXACT = 2**53
 class MetricsQuery:
     """What a metric query asks for.
 
-    `run` and `project` are canonical texts. `name` and `group` are None for all of them. `limit` is 1 to 10,000 rows of each
-    name; `first` and `last` are the inclusive window of steps, `last` None where it is open.
+    `run` and `project` are canonical texts. `name` and `group` are None for all names and all groups. `limit` is 1 to 10,000
+    rows of each name. `first` and `last` are the window of steps, inclusive; `last` is None where the window has no end.
     """
 
     run: str
@@ -27,7 +27,7 @@ class MetricsQuery:
     last: int | None
 
     def holds(self, other: "MetricsQuery") -> bool:
-        """Tell whether every row that `other` asks for is one that this asks for, were there no limits."""
+        """Tell whether this question selects every row that `other` selects; limits play no part."""
         return (
             (self.run, self.project) == (other.run, other.project)
             and self.name in {None, other.name}
@@ -37,24 +37,27 @@ class MetricsQuery:
         )
 
     @property
-    def wide(self) -> "MetricsQuery":
-        """The same series in full, as far as one answer can hold them."""
+    def in_full(self) -> "MetricsQuery":
+        """The question about the same series in full: all steps, and the greatest limit."""
         return replace(self, limit=MAX_LIMIT, first=0, last=None)
 
     @property
-    def whole(self) -> "MetricsQuery":
-        """All series of the run."""
-        return replace(self.wide, name=None, group=None)
+    def whole_run(self) -> "MetricsQuery":
+        """The question about all series of the run in full."""
+        return replace(self.in_full, name=None, group=None)
 
     @property
-    def windowed(self) -> "MetricsQuery":
-        """The same window, as dense as one answer can be."""
+    def densest(self) -> "MetricsQuery":
+        """The same question with the greatest limit."""
         return replace(self, limit=MAX_LIMIT)
 
     @property
-    def scopes(self) -> "tuple[MetricsQuery, ...]":
-        """The series in full, of the run or of this name, of all groups or of this one: what may hold this one's answer."""
-        return _scopes(self.wide)
+    def selections(self) -> "tuple[MetricsQuery, ...]":
+        """The questions under which extents that may hold this one's answer are kept.
+
+        A **selection** is a question about series in full: those of all names or of this one, in all groups or in this one.
+        """
+        return _selections(self.in_full)
 
     @property
     def values(self) -> dict[str, str]:
@@ -72,23 +75,24 @@ class MetricsQuery:
 
     @property
     def query(self) -> Query:
-        """The question as it is keyed, sent and logged."""
+        """The question as entries are keyed by it, as it is sent, and as it is logged."""
         return question(METRICS, self.values)
 
 
 @lru_cache(maxsize=10_000)
-def _scopes(wide: MetricsQuery) -> tuple[MetricsQuery, ...]:
-    every = (wide.whole, wide, replace(wide, group=None), replace(wide.whole, group=wide.group))
+def _selections(series: MetricsQuery) -> tuple[MetricsQuery, ...]:
+    every = (series.whole_run, series, replace(series, group=None), replace(series.whole_run, group=series.group))
     return tuple(dict.fromkeys(every))
 
 
 def metrics_query(query: Query) -> MetricsQuery | None:
-    """Take a question apart; None where nothing can be said about it but what the upstream answers.
+    """Take a question apart; None for one that only the upstream can answer.
 
-    That is another route, a run left out, a parameter that only the upstream understands, and steps that may have lost digits.
+    That is a question of another route, without a run, with a parameter that only the upstream understands, or with steps that
+    may have lost digits.
     """
     values = query.values
-    if query.route is not METRICS or query.further or "runId" not in values:
+    if query.route is not METRICS or query.forwarded or "runId" not in values:
         return None
     first, last = int(values.get("stepMin", "0")), values.get("stepMax")
     if max(first, int(last or "0")) >= FIRST_INEXACT:

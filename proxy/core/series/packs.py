@@ -1,9 +1,12 @@
-"""How extents are kept: as packs of rows that are never written again, and a head that lists them.
+"""How extents are laid out for the disk: as packs of rows, and a head that lists the packs.
 
-A **pack** is laid out like an answer of the upstream. The first one of some extents holds their rows as they came; what comes
-later becomes a pack of its own, so that growth costs what is new. When what is new has grown to half of the pack before it, the
-two become one: there are few packs, and each row is written a few times at most. A pack's key is the digest of its bytes, and
-the head names packs by their keys: a pack that is lost makes the extents be lost, never be others."""
+A **pack** is laid out like an answer of the upstream, and never changes. A window's first pack holds its rows as they came.
+Rows that come later make a pack of their own, so that a write costs only what is new. Where such a pack would be half as large
+as the pack before it or larger, the two become one: there are few packs, and each row is written a few times at most.
+
+A pack's key is the digest of its bytes, and the head names packs by their keys. So extents whose pack is lost are lost, too,
+and are never taken for others.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,14 +17,14 @@ from msgspec.structs import replace as changed
 from proxy.core.freshness.entry import digest_of
 from proxy.core.pieces import Work, finished
 from proxy.core.series.answers import Partition, extent_of, partitions
-from proxy.core.series.extents import Extent, Extents, Known, laying_out
-from proxy.core.series.growth import none
+from proxy.core.series.extents import Extent, Extents, Known, no_rows
 from proxy.core.series.metrics_query import MetricsQuery
+from proxy.core.series.recipes import laying_out
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pack:
-    """A pack that was written: its digest, its size in bytes, and how many rows of each name it and those before it hold."""
+    """A written pack: its digest, its size, and how many rows of each name this pack and those before it hold together."""
 
     digest: str
     size_bytes: int
@@ -36,9 +39,13 @@ class Written:
     packs: tuple[Pack, ...]
 
 
-# The names of two fields in the file are older than those in here.
+# Two fields keep their older names in the file.
 class _Head(msgspec.Struct, frozen=True, rename={"tail_asked_s": "tail_at_s", "full_asked_s": "whole_at_s"}):
-    """One window as its head tells it: `unknown` are the names that aren't known in full, `ages` those that differ."""
+    """One window in a head.
+
+    `packs`: digests. `unknown`: the names that aren't known in full. `ages`: (tail_asked_s, full_asked_s) by name, where they
+    differ from the window's.
+    """
 
     first: int
     last: int | None
@@ -50,26 +57,26 @@ class _Head(msgspec.Struct, frozen=True, rename={"tail_asked_s": "tail_at_s", "f
 
 
 class _Heads(msgspec.Struct, frozen=True):
-    # Another layout gets another number: what is read with a wrong one is as good as not there.
+    # A change of the layout takes another number; a head with another number is not read.
     layout: int
     windows: list[_Head]
 
 
-# 2: only what was proven whole (`core.proof.wholeness`).
+# 2: only what was proven whole (`core.proof`).
 _LAYOUT = 2
 _heads = msgspec.json.Decoder(_Heads)
 
 
 def written(extents: Extents, before: Written | None) -> tuple[Written, list[tuple[Pack, bytes]]]:
-    """Return extents as they are to be written after what was written `before`, with the packs that are new in it."""
+    """Return extents with their packs, and of these the new ones with their bytes. `before`: what was written last."""
     return finished(writing(extents, before))
 
 
 def writing(extents: Extents, before: Written | None) -> Work[tuple[Written, list[tuple[Pack, bytes]]]]:
-    """Do what `written` does, a name at a time."""
+    """Do the work of `written`, with a break after each name."""
     rows = {name: extent for name, extent in extents.by_name.items() if extent.known is Known.ALL}
     counts = {name: len(extent.rows) for name, extent in rows.items()}
-    kept = [] if before is None else (yield from _still_right(before, rows))
+    kept = [] if before is None else (yield from _reusable(before, rows))
     if (counts == kept[-1].counts) if kept else not rows:
         return Written(extents=extents, packs=tuple(kept)), []
     body = yield from _body(rows, kept)
@@ -81,12 +88,12 @@ def writing(extents: Extents, before: Written | None) -> Work[tuple[Written, lis
 
 
 def head_of(windows: Sequence[Written]) -> bytes:
-    """Return the head of the windows of one scope."""
+    """Return the head of the windows of one selection."""
     return finished(heading(windows))
 
 
 def heading(windows: Sequence[Written]) -> Work[bytes]:
-    """Do what `head_of` does, a window at a time."""
+    """Do the work of `head_of`, with a break after each window."""
     heads: list[_Head] = []
     for window in windows:
         heads.append(_head(window))
@@ -99,16 +106,16 @@ def packs_of(head: bytes) -> list[str]:
     return [digest for window in _decoded(head).windows for digest in window.packs]
 
 
-def read(head: bytes, packs: Mapping[str, bytes], scope: MetricsQuery, *, overlap_s: float) -> list[Written]:
-    """Return the windows of a scope, of which all packs were found. Raises ValueError where something doesn't fit."""
-    return finished(reading(head, packs, scope, overlap_s=overlap_s))
+def read(head: bytes, packs: Mapping[str, bytes], selection: MetricsQuery, *, overlap_s: float) -> list[Written]:
+    """Return the windows of a selection. `packs`: all packs of the head, by digest. Raises ValueError where one doesn't fit."""
+    return finished(reading(head, packs, selection, overlap_s=overlap_s))
 
 
-def reading(head: bytes, packs: Mapping[str, bytes], scope: MetricsQuery, *, overlap_s: float) -> Work[list[Written]]:
-    """Do what `read` does, piece by piece."""
+def reading(head: bytes, packs: Mapping[str, bytes], selection: MetricsQuery, *, overlap_s: float) -> Work[list[Written]]:
+    """Do the work of `read`, with breaks."""
     windows: list[Written] = []
     for window in _decoded(head).windows:
-        windows.append((yield from _window(window, packs, scope, overlap_s)))  # noqa: PERF401 -- no comprehension can yield
+        windows.append((yield from _window(window, packs, selection, overlap_s)))  # noqa: PERF401 -- no comprehension can yield
     return windows
 
 
@@ -137,11 +144,11 @@ def _head(window: Written) -> _Head:
     )
 
 
-def _still_right(before: Written, rows: Mapping[str, Extent]) -> Work[list[Pack]]:
-    """Return the packs, from the first on, whose rows are all among these and come before all others."""
+def _reusable(before: Written, rows: Mapping[str, Extent]) -> Work[list[Pack]]:
+    """Return the packs, from the first on, that hold exactly the first of `rows` of each name."""
     same: dict[str, int] = {}
     for name, extent in before.extents.by_name.items():
-        same[name] = _common(extent, rows[name]) if name in rows else 0
+        same[name] = _common_rows(extent, rows[name]) if name in rows else 0
         yield None
     kept: list[Pack] = []
     for pack in before.packs:
@@ -151,7 +158,7 @@ def _still_right(before: Written, rows: Mapping[str, Extent]) -> Work[list[Pack]
     return kept
 
 
-def _common(one: Extent, other: Extent) -> int:
+def _common_rows(one: Extent, other: Extent) -> int:
     """Return how many rows both begin with."""
     if one.agrees(other, slice(0, None), slice(0, len(one.rows))):
         return len(one.rows)
@@ -168,7 +175,7 @@ def _body(rows: Mapping[str, Extent], kept: list[Pack]) -> Work[bytes]:
     return laying_out((extent.head, extent.rows[counts.get(name, 0) :]) for name, extent in rows.items())
 
 
-def _window(head: _Head, packs: Mapping[str, bytes], scope: MetricsQuery, overlap_s: float) -> Work[Written]:
+def _window(head: _Head, packs: Mapping[str, bytes], selection: MetricsQuery, overlap_s: float) -> Work[Written]:
     gathered: dict[str, Partition] = {}
     counted: list[Pack] = []
     for digest in head.packs:
@@ -199,7 +206,7 @@ def _window(head: _Head, packs: Mapping[str, bytes], scope: MetricsQuery, overla
         ordered[name] = _aged(by_name[name], name, head)
         yield None
     extents = Extents(
-        question=replace(scope, first=head.first, last=head.last),
+        question=replace(selection, first=head.first, last=head.last),
         by_name=ordered,
         tail_asked_s=head.tail_asked_s,
         full_asked_s=head.full_asked_s,
@@ -213,4 +220,4 @@ def _aged(extent: Extent, name: str, head: _Head) -> Extent:
 
 
 def _unknown(known: Known, head: _Head) -> Extent:
-    return changed(none(head.full_asked_s), known=known)
+    return changed(no_rows(head.full_asked_s), known=known)

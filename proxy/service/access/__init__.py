@@ -1,1 +1,4 @@
-"""Who may ask, as far as that needs a file or the upstream: which tokens are good (`tokens`), what they may see (`scopes`)."""
+"""Who may ask, as far as judging that takes a file or the upstream.
+
+`tokens` says which tokens are good, `scopes` what a token may see, `run_owners` whose a run is.
+"""

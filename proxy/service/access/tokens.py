@@ -1,8 +1,8 @@
 """The tokens that are good now: read from their file, and read again when it changes.
 
-A token that was revoked must stop within a second, on connections that stay open too: so every request is judged by what is
-held here, and the file is looked at once a second as long as there are requests. A file that cannot be used while the proxy
-runs changes nothing: the last good set stays, since letting everybody in would be worse and shutting everybody out no better.
+A revoked token must stop working within a second, on connections that stay open too. So every request is judged by the tokens
+held here, and the file is looked at once a second as long as there are requests. A file that becomes unusable while the proxy
+runs changes nothing: the last good tokens stay, since letting everybody in would be worse and shutting everybody out no better.
 """
 
 import os
@@ -16,15 +16,15 @@ from proxy.core.access.grants import Grant, digest_of_token
 from proxy.errors import ConfigError, TokenFileError
 from proxy.store.token_file import Token, read_tokens
 
-# How long after a change nobody need have noticed it.
+# How long a change of the file may go unnoticed, seconds.
 PERIOD_S = 1.0
 _log = structlog.get_logger()
 
 
 class Tokens:
-    """Finds what a token grants.
+    """Knows what each token grants.
 
-    Raises ConfigError when it is made of a file that cannot be used.
+    The constructor raises ConfigError where the file cannot be used.
     """
 
     def __init__(self, path: Path, clock: Clock) -> None:
@@ -49,16 +49,16 @@ class Tokens:
 
     @property
     def generation(self) -> int:
-        """A number that is another one whenever a token may grant something else."""
+        """A number that changes whenever a token may grant something else."""
         self._keep_up()
         return self._generation
 
     def grant(self, token: str) -> Grant | None:
-        """Return what a token grants, None where nobody knows it; whether it has expired is the caller's to judge.
+        """Return what a token grants, None for an unknown token. The caller judges whether it has expired.
 
-        It is looked up by its hash. How long that takes could tell how much of a known hash the presented one shares, and that
-        is nothing: a hash's beginning brings nobody nearer to 256 random bits that have it. The tokens themselves, whose
-        beginnings would be worth something, are compared nowhere.
+        A token is looked up by its hash. The time which that takes could tell how much the hash has in common with one in the
+        file. That is worth nothing: the beginning of a hash leads nobody to the 256 random bits of a token. The tokens
+        themselves, whose beginnings would be worth something, are compared nowhere.
         """
         self._keep_up()
         return self._grants.get(digest_of_token(token))
@@ -69,7 +69,7 @@ class Tokens:
             return
         self._looked_s = now_s
         stamp = self._look()
-        # What is wrong may have been put right elsewhere, in the directory's rights say: it is tried again.
+        # The trouble may have been ended without a change of the file, by other rights of its directory: it is read again.
         if stamp != self._stamp or self._trouble is not None:
             self._stamp = stamp
             self._reread()

@@ -1,8 +1,9 @@
-"""Fetching what the upstream answers: one call for all who ask the same at the same time, its answer kept.
+"""Fetching the upstream's answers: one call for all who ask the same at the same time.
 
-`fetcher` is the only way to the upstream for whoever serves a client; what a caller needs of it is a `need`. What a call brings
-is kept by `landing`: judged against purges, stored by `encoder` (which makes the compressed forms, too), remembered by `memo`
-where it is a failure or the upstream's 4xx.
+- `fetcher` is the only way to the upstream for whoever serves a client. `need` has what a caller needs, and what it gets;
+  `call_key` says what counts as the same.
+- `call_results` keeps what a call brings, unless it was purged meanwhile. `encoder` stores answers and makes their compressed
+  forms. `memo` remembers failures and the upstream's 4xx for a short while.
 """
 
 from contextlib import AsyncExitStack
@@ -11,9 +12,9 @@ from dataclasses import dataclass
 from proxy.clock import Clock
 from proxy.config import Config
 from proxy.core.freshness.purge import Purges
+from proxy.service.fetching.call_results import CallResults
 from proxy.service.fetching.encoder import Encoder
 from proxy.service.fetching.fetcher import Fetcher
-from proxy.service.fetching.landing import Landing
 from proxy.service.fetching.memo import Memo
 from proxy.service.lifetimes.run_lifetimes import RunLifetimes
 from proxy.service.tenancy import Tenancy
@@ -45,7 +46,7 @@ def open_fetching(
     encoder = Encoder(store.memory, store.disk)
     stack.push_async_callback(encoder.aclose)
     memo = Memo(clock, negative_s=config.freshness.negative_s)
-    landing = Landing(
+    results = CallResults(
         store=store,
         encoder=encoder,
         memo=memo,
@@ -54,6 +55,6 @@ def open_fetching(
         purges=purges,
         max_object_bytes=config.cache.max_object_bytes,
     )
-    fetcher = Fetcher(upstream, landing, clock)
+    fetcher = Fetcher(upstream, results, clock)
     stack.push_async_callback(fetcher.aclose)
     return FetchingRoom(encoder=encoder, memo=memo, fetcher=fetcher)

@@ -1,12 +1,13 @@
-"""What is asked with which key: flights and failures are known by that."""
+"""What identifies a call: flights and remembered failures are found by it."""
 
 from typing import NamedTuple
 
 
 class CallKey(NamedTuple):
-    """A canonical target, asked with the key of this fingerprint.
+    """A canonical target, asked for with the key of this fingerprint.
 
-    Not the namespace: that changes when the key's organization becomes known, and a flight would be lost sight of.
+    The namespace would not do: it changes when the key's organization becomes known, and calls under way would not be found
+    any more.
     """
 
     fingerprint: str

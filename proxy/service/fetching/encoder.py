@@ -1,4 +1,7 @@
-"""The compressed forms of entries: made for whoever takes them, after the answer has gone out, large ones in a thread."""
+"""Entries stored, and their compressed forms.
+
+A form is made once a client takes it, after the response has gone out; a large one is made in a thread.
+"""
 
 import asyncio
 from collections.abc import Sequence
@@ -18,9 +21,9 @@ _Form = tuple[Tenant, str, str, Coding]
 
 
 class Encoder:
-    """Keeps entries, and makes their compressed forms in the background.
+    """Stores entries, and makes their compressed forms in the background.
 
-    A form is added to the entry in memory; whoever asks before it is ready gets identity.
+    A form is added to the entry in memory. A response that goes out before it is ready has no coding (identity).
     """
 
     def __init__(self, memory: MemoryStore, disk: SqliteStore) -> None:
@@ -29,12 +32,12 @@ class Encoder:
         self._making: dict[_Form, asyncio.Task[bytes]] = {}
 
     def keep(self, tenant: Tenant, key: str, entry: Entry, keeping: Keeping) -> bool:
-        """Store an entry; return whether it is kept anywhere.
+        """Store an entry; return whether it is stored anywhere.
 
-        The disk makes a form of its own, with others of the same moment, unless one is there by then (`_encode`).
+        The disk stores the zstd form. Its writer makes that form, unless `_encode` has made it by then.
         """
         entry = _like(self._memory.peek(tenant.namespace, key), entry)
-        self._memory.put(tenant.namespace, key, entry, few=keeping is Keeping.FEW)
+        self._memory.put(tenant.namespace, key, entry, few=keeping is Keeping.ONE_OFF)
         held = self._memory.peek(tenant.namespace, key) is entry
         if keeping is not Keeping.DISK:
             return held
@@ -42,18 +45,18 @@ class Encoder:
         return True
 
     def held(self, tenant: Tenant, key: str) -> Entry | None:
-        """Return what memory has under a key."""
+        """Return the entry that memory has under a key."""
         return self._memory.peek(tenant.namespace, key)
 
     def let_go(self, tenant: Tenant, key: str, entry: Entry) -> None:
-        """Let memory go of an entry, if it is the one that it has under a key."""
+        """Take an entry out of memory, if it is the one under a key."""
         if self.held(tenant, key) is entry:
             self._memory.put(tenant.namespace, key, tombstone(entry.sent_at_s))
 
     async def choose(self, tenant: Tenant, key: str, entry: Entry, wanted: Sequence[Coding]) -> tuple[Coding, bytes]:
-        """Return the coding and body to send: the best of `wanted` (the best first, at least one) that is ready.
+        """Return the coding and the body to send: the best of `wanted` (the best first, at least one) that is ready.
 
-        Where a better one could be made and kept in memory, that is begun. It is waited for only where the client excludes
+        Better forms that could be made and kept in memory are begun. A form is waited for only where the client excludes
         identity.
         """
         held = self._memory.peek(tenant.namespace, key)
@@ -70,7 +73,7 @@ class Encoder:
         return wanted[0], await asyncio.shield(self._make(tenant, key, entry, wanted[0]))
 
     async def settled(self) -> None:
-        """Wait until everything begun so far is made and handed to the store."""
+        """Wait until every form begun so far is made and handed to the store."""
         while self._making:
             await asyncio.wait(self._making.values())
 
@@ -103,7 +106,7 @@ class Encoder:
 
 
 def _like(before: Entry | None, entry: Entry) -> Entry:
-    """Take over the body and the compressed forms of the entry before it where the bytes are the same."""
+    """Return an entry with the body and the compressed forms of the one before it, where the bytes are the same."""
     if before is None or before.digest != entry.digest:
         return entry
     return replace(entry, body=before.body, encoded=before.encoded)

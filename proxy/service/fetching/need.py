@@ -1,4 +1,4 @@
-"""What a caller needs of a flight, and what the flight brought: the fetcher's input and output."""
+"""What a caller needs of a call, and what the call brought: the fetcher's input and output."""
 
 import math
 from collections.abc import Callable
@@ -16,15 +16,17 @@ from proxy.upstream.exchange import Bounds
 class Fetched:
     """What a flight brought.
 
-    `tenant`: whose it is, by the key that it was fetched with. `stored`: whether it is kept. `asked`: False where somebody
-    else's flight had landed just before, and its entry serves. `elapsed_s`: how long the upstream took. `extents`: the answer
-    taken apart, where the one who began the flight wanted that.
+    - `tenant`: whose it is, by the key that it was fetched with.
+    - `stored`: whether the entry is stored.
+    - `called`: whether the upstream was called. It wasn't where another flight had ended just before and its entry serves.
+    - `elapsed_s`: how many seconds the upstream took.
+    - `extents`: the answer taken apart, where the caller who began the flight gave a parser.
     """
 
     tenant: Tenant
     entry: Entry
     stored: bool
-    asked: bool = True
+    called: bool = True
     elapsed_s: float = 0.0
     extents: Extents | None = None
 
@@ -33,15 +35,19 @@ class Fetched:
 class Need:
     """What a caller needs of a flight.
 
-    `not_before_s`: the wall time at which it must have begun or later. `persist`: the answer may be written to disk.
-    `landings`: the count of landed flights when the caller looked into the store. `urgent`: the caller has nothing in hand.
-    `refreshed_s`: when what the caller has in hand was fetched (wall time). `client`: who asks.
-    `deadline_s`: until when who has nothing in hand waits (monotonic clock), however many calls it takes.
-    `bounds`: how much an answer may hold, where that is less than usual. `keep`: False where the answer is of no
-    use as it is, so that it isn't stored. `on_failure`: called where the flight brings no 200, with the error (None where
-    the upstream answered something else), whoever still waits for it then, unless the upstream wants to be left alone or
-    refuses the key. `accepts`: whether an answer that landed before is of use (None: any). `parser`: how to take the answer
-    apart, if it is to be.
+    - `not_before_s`: the wall time at which the flight must have begun, or later.
+    - `persist`: whether the answer may be written to disk.
+    - `landings`: how many flights had ended (`Fetcher.landings`) when the caller looked into the store.
+    - `client`: in whose turn the call waits.
+    - `urgent`: whether the caller has nothing in hand.
+    - `refreshed_s`: when what the caller has in hand was fetched (wall time).
+    - `deadline_s`: until when a caller with nothing in hand waits (monotonic clock), however many calls it takes.
+    - `bounds`: how much an answer may hold, where that is less than usual.
+    - `keep_answer`: whether the answer is stored as it came. It isn't where it is of use only when taken apart.
+    - `on_failure`: called where the flight brings no 200, also where nobody waits for it any more. Its argument is the error,
+      or None where the upstream answered with another status. It isn't called for UpstreamBusy and KeyRefused.
+    - `accepts`: tells whether the entry of a flight that ended before is of use; None: any is.
+    - `parser`: takes the answer apart; None: it isn't taken apart.
     """
 
     not_before_s: float
@@ -52,7 +58,7 @@ class Need:
     refreshed_s: float = 0.0
     deadline_s: float = math.inf
     bounds: Bounds | None = None
-    keep: bool = True
+    keep_answer: bool = True
     on_failure: Callable[[UpstreamError | None], None] | None = None
     accepts: Callable[[Entry], bool] | None = None
     parser: Parser[Extents] | None = None

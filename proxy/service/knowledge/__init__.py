@@ -1,5 +1,5 @@
-"""What is known of series: the extents that the upstream's answers told.
+"""What is known of series: extents, made of the upstream's answers.
 
-`shelves` has them in memory, by scope, and `pack_files` in the cache file. `learner` adds what answers tell. Nobody in here
-asks anything.
+`shelves` has them in memory, by scope, and `pack_files` in the cache file. `learner` adds what answers tell. Nothing in here
+asks the upstream.
 """

@@ -1,7 +1,7 @@
-"""What the upstream's answers tell, added to what is known of series; every answer is a look at the series, too.
+"""What the upstream's answers tell of series, added to what is known. Every answer counts as a sighting of its series, too.
 
-An answer about a whole window is **installed**: it takes the place of what was known of it. An answer about what is new, or
-about one name of several, lets the windows **grow** that it tells about.
+An answer about a whole window is **installed**: it takes the place of what was known of that window. An answer about what is
+new, or about one name of several, lets the windows **grow** that hold those series.
 """
 
 from collections.abc import Collection, Iterator
@@ -12,7 +12,8 @@ import structlog
 from proxy.clock import Clock
 from proxy.core.pieces import Work
 from proxy.core.series.extents import Extents, Known
-from proxy.core.series.growth import differing, extending, knowing_again, narrowed, replaced
+from proxy.core.series.growth import differing, extending, keeping_settled
+from proxy.core.series.joining import narrowed, replaced
 from proxy.core.series.metrics_query import MetricsQuery
 from proxy.service.knowledge.shelves import Shelves
 from proxy.service.lifetimes.run_lifetimes import RunLifetimes
@@ -23,7 +24,7 @@ _log = structlog.get_logger()
 
 
 class Learner:
-    """Adds to what is known."""
+    """Adds what answers tell to what is known."""
 
     def __init__(self, shelves: Shelves, lifetimes: RunLifetimes, clock: Clock, *, overlap_s: float) -> None:
         """`overlap_s`: how long rows may become visible out of order (`core.series.answers`)."""
@@ -32,31 +33,31 @@ class Learner:
         self._clock = clock
         self._overlap_s = overlap_s
         self.misfits = 0
-        """How often what was known of a name no longer fitted what came."""
+        """How often what was known of a name did not fit what came."""
         self.rows_saved = 0
-        """How many rows of what grew had not to be asked for again."""
+        """How many rows of growing windows did not have to be asked for again."""
 
-    def installed(self, tenant: Tenant, question: MetricsQuery, sent_at_s: float) -> Extents | None:
-        """Return what is kept of a question's answer that was asked for at some time or later."""
-        windows = self._shelves.peek(tenant, question.wide)
-        return next((one for one in windows if one.question.windowed == question and one.full_asked_s >= sent_at_s), None)
+    def installed_since(self, tenant: Tenant, question: MetricsQuery, sent_at_s: float) -> Extents | None:
+        """Return the window that a question's answer was installed as, if all of it was asked for at `sent_at_s` or later."""
+        windows = self._shelves.peek(tenant, question.in_full)
+        return next((one for one in windows if one.question.densest == question and one.full_asked_s >= sent_at_s), None)
 
-    def kept_with(self, tenant: Tenant, question: MetricsQuery) -> list[Extents]:
-        """Return what is kept of a question's series: by themselves, and among all names."""
-        return self._shelves.windows(tenant, _kept_under(question))
+    def known_windows(self, tenant: Tenant, question: MetricsQuery) -> list[Extents]:
+        """Return the windows in memory that hold a question's series: those of its own selection, and those of all names."""
+        return self._shelves.windows(tenant, _scopes_of(question))
 
     async def install(self, tenant: Tenant, extents: Extents, *, persist: bool, fresh_s: float) -> bool:
-        """Keep what an answer tells; return whether memory does.
+        """Keep what an answer about a whole window tells; return whether memory holds it.
 
-        Windows of which all is younger than `fresh_s` are put together. What a name's own question told is told of it in the
-        windows of all names too.
+        Windows that are wholly younger than `fresh_s` seconds are put together. An answer about one name is added to the
+        windows of all names, too.
         """
         question, now_s = extents.question, self._clock.now_s()
-        await self._note_look(tenant, extents)
-        windows = self._shelves.windows(tenant, _kept_under(question))
-        for window in [one for one in windows if one.question.windowed == question.windowed]:
-            extents = await in_slices(knowing_again(window, extents, overlap_s=self._overlap_s))
-        if question.name is not None and self._told_of_all(tenant, extents, persist=persist):
+        await self._note_sighting(tenant, extents)
+        windows = self._shelves.windows(tenant, _scopes_of(question))
+        for window in [one for one in windows if one.question.densest == question.densest]:
+            extents = await in_slices(keeping_settled(window, extents, overlap_s=self._overlap_s))
+        if question.name is not None and self._replace_for_all_names(tenant, extents, persist=persist):
             return True
         return self._shelves.put(
             tenant,
@@ -65,10 +66,10 @@ class Learner:
             joins=lambda window: now_s - min(window.tail_asked_s, window.full_asked_s) < fresh_s,
         )
 
-    def _told_of_all(self, tenant: Tenant, extents: Extents, *, persist: bool) -> bool:
-        """Tell the windows of all names what a name's own question told; return whether one of them holds all of it."""
+    def _replace_for_all_names(self, tenant: Tenant, extents: Extents, *, persist: bool) -> bool:
+        """Add an answer about one name to the windows of all names; return whether one of them holds all of it."""
         question = extents.question
-        for window in self._shelves.peek(tenant, replace(question.wide, name=None)):
+        for window in self._shelves.peek(tenant, replace(question.in_full, name=None)):
             if question.holds(replace(window.question, name=question.name)):
                 self._shelves.replace(tenant, window, replaced(window, extents), persist=persist)
                 if window.question.holds(question):
@@ -76,9 +77,9 @@ class Learner:
         return False
 
     async def grow(self, tenant: Tenant, delta: Extents, names: Collection[str], *, persist: bool) -> bool:
-        """Add what an answer tells to every window that it tells about, those of these names among them.
+        """Add what an answer tells to every window that it tells about, also to those of these single names.
 
-        Return False where nothing is computed from it, since the rule was found broken.
+        Return False, and add nothing, where the rule was found broken.
         """
         if not self._shelves.is_open:
             return False
@@ -87,55 +88,55 @@ class Learner:
         return True
 
     def open_windows(self, tenant: Tenant, question: MetricsQuery, names: Collection[str]) -> Iterator[Extents]:
-        """Yield the windows in memory, open at their end, that an answer to a question tells about.
+        """Yield the windows in memory without a last step that an answer to a question tells about.
 
-        `names`: those that are kept by themselves, of which a question about all names tells, too.
+        `names`: names with windows of their own, which a question about all names tells about, too.
         """
-        scopes = _kept_under(question)
+        selections = _scopes_of(question)
         if question.name is None:
-            scopes += [replace(question.wide, name=name) for name in names]
-        return (window for window in self._shelves.windows(tenant, scopes) if window.question.last is None)
+            selections += [replace(question.in_full, name=name) for name in names]
+        return (window for window in self._shelves.windows(tenant, selections) if window.question.last is None)
 
-    async def _note_look(self, tenant: Tenant, extents: Extents) -> None:
-        """Compare what an answer tells with what was known of the same series, and note the look."""
+    async def _note_sighting(self, tenant: Tenant, extents: Extents) -> None:
+        """Compare what an answer tells with what was known of the same series, and note the sighting."""
         question, before = extents.question, list[Extents]()
-        for window in self._shelves.windows(tenant, _kept_under(question)):
+        for window in self._shelves.windows(tenant, _scopes_of(question)):
             narrow = replace(window.question, name=question.name)
-            if window.question.windowed == question.windowed:
+            if window.question.densest == question.densest:
                 before.append(window)
-            elif question == narrow.windowed:
+            elif question == narrow.densest:
                 before.append(narrowed(window, narrow))
         differ = [await self._differ(window, extents) for window in before]
         if any(differ):
             self._lifetimes.note_change(question, tenant, extents.tail_asked_s)
         confirms = bool(before) and not any(differ)
         known_s = min(window.tail_asked_s for window in before) if confirms else extents.full_asked_s
-        self._lifetimes.note_look(question, tenant, known_s, confirms=confirms)
+        self._lifetimes.note_sighting(question, tenant, known_s, confirms=confirms)
 
     async def _differ(self, before: Extents, after: Extents) -> bool:
-        """Tell whether what is known now of a window is newer than what was known before, and has other rows."""
+        """Tell whether a window is newer than the one before it, and has other rows."""
         return after.tail_asked_s > before.tail_asked_s and await in_slices(differing(before, after))
 
     async def _grow(self, tenant: Tenant, window: Extents, delta: Extents, *, persist: bool) -> None:
-        """Add what an answer tells to a window, whatever takes its place meanwhile."""
+        """Add what an answer tells to a window, and to whatever takes its place meanwhile."""
         old: Extents | None = window
         while old is not None:
             new = await in_slices(self._grown(old, delta))
-            # Known before anybody sees the rows: until then the run may count as ended.
+            # Computed before anybody can see the new rows: once they are there, the run must not count as ended.
             differs = await self._differ(old, new)
             if self._shelves.replace(tenant, old, new, persist=persist):
                 self.rows_saved += max(0, new.rows - delta.rows)
                 if differs:
                     self._lifetimes.note_change(new.question, tenant, new.tail_asked_s)
                 return
-            now = self._shelves.peek(tenant, window.question.wide)
+            now = self._shelves.peek(tenant, window.question.in_full)
             old = next((one for one in now if one.question == window.question), None)
 
     def _grown(self, old: Extents, delta: Extents) -> Work[Extents]:
         if delta.question.holds(old.question):
             if delta.tail_asked_s < old.tail_asked_s:
                 return old
-            return (yield from knowing_again(old, narrowed(delta, old.question), overlap_s=self._overlap_s))
+            return (yield from keeping_settled(old, narrowed(delta, old.question), overlap_s=self._overlap_s))
         if delta.question.name is not None and delta.question.first <= old.question.first:
             return replaced(old, delta)
         new = yield from extending(old, delta, overlap_s=self._overlap_s)
@@ -146,9 +147,9 @@ class Learner:
         return new
 
 
-def _kept_under(question: MetricsQuery) -> list[MetricsQuery]:
-    """Return the scopes that a question's series in full are kept under: their own, and that of all names."""
-    wide = question.wide
+def _scopes_of(question: MetricsQuery) -> list[MetricsQuery]:
+    """Return the selections that hold a question's series: its own, and that of all names."""
+    wide = question.in_full
     return [wide] if question.name is None else [wide, replace(wide, name=None)]
 
 

@@ -1,7 +1,7 @@
-"""Extents in the cache file, as packs (`core.series.packs`): what a shelf holds, written and read.
+"""Extents in the cache file: the windows of a selection written and read, as packs of rows (`core.series.packs`).
 
-A head lists the packs of a shelf; packs are never written again, and taken away when no head lists them any more. All of them
-are entries of the one store, so that its bounds, checksums and repairs hold for them too.
+A head lists the packs of a selection. A pack is never written again, and is taken away when no head lists it any more. Heads
+and packs are entries of the store, so that its bounds, checksums and repairs hold for them too.
 """
 
 import asyncio
@@ -29,10 +29,11 @@ _Packed = tuple[Written, list[tuple[Pack, bytes]]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OnDisk:
-    """What the disk has of some scopes, none where it has nothing.
+    """What the disk has of some selections.
 
-    `forgotten_s`: what was asked for until that wall time is forgotten. `certain`: whether what the disk doesn't have isn't
-    there.
+    - `windows`: by selection; an empty list where the disk has nothing.
+    - `forgotten_s`: what was asked for until that wall time is forgotten.
+    - `certain`: whether the disk could be read, so that what it didn't find isn't there.
     """
 
     windows: Mapping[MetricsQuery, Sequence[Written]]
@@ -41,33 +42,33 @@ class OnDisk:
 
 
 class PackFiles:
-    """Reads and writes the windows of scopes."""
+    """Reads and writes the windows of selections."""
 
     def __init__(self, disk: SqliteStore, *, overlap_s: float) -> None:
         """`overlap_s`: how long rows may become visible out of order (`core.series.answers`)."""
         self._disk = disk
         self._overlap_s = overlap_s
 
-    async def read(self, namespace: str, scopes: Sequence[MetricsQuery]) -> OnDisk:
-        """Return what the disk has of some scopes. What is damaged or incomplete counts as not there."""
-        keys = [*map(_head_key, scopes), _MARK_KEY]
+    async def read(self, namespace: str, selections: Sequence[MetricsQuery]) -> OnDisk:
+        """Return what the disk has of some selections. A selection that is damaged or incomplete counts as not there."""
+        keys = [*map(_head_key, selections), _MARK_KEY]
         *heads, mark = await asyncio.gather(*(self._disk.get(namespace, key) for key in keys))
         windows: dict[MetricsQuery, list[Written]] = {}
-        for scope, head in zip(scopes, heads, strict=True):
+        for selection, head in zip(selections, heads, strict=True):
             try:
-                windows[scope] = [] if head is None else await self._windows(namespace, scope, head.body)
+                windows[selection] = [] if head is None else await self._windows(namespace, selection, head.body)
             except ValueError as exc:
-                windows[scope] = []
-                _log.info("extents.lost", key=scope.query.target, reason=str(exc))
+                windows[selection] = []
+                _log.info("extents.lost", key=selection.query.target, reason=str(exc))
         forgotten_s = -math.inf if mark is None else mark.sent_at_s
         return OnDisk(windows=windows, forgotten_s=forgotten_s, certain=self._disk.health is None)
 
     async def write(
-        self, tenant: Tenant, scope: MetricsQuery, windows: Sequence[Extents], before: Sequence[Written]
+        self, tenant: Tenant, selection: MetricsQuery, windows: Sequence[Extents], before: Sequence[Written]
     ) -> tuple[Written, ...]:
-        """Write the windows of a scope, at least one, in place of those that the disk has now; return what it has then.
+        """Write the windows of a selection, at least one, in place of those `before`; return what the disk has then.
 
-        The new packs come first, then the head that lists them; what no head lists any more is taken away at the end.
+        The new packs are written first, then the head that lists them. Packs that it doesn't list any more are taken away last.
         """
         made = await in_slices(_writing(windows, before))
         after = tuple(window for window, _ in made)
@@ -76,26 +77,26 @@ class PackFiles:
         put, sent_at_s = partial(self._disk.put, tenant.namespace), max(window.extents.tail_asked_s for window in after)
         for _, new in made:
             for pack, rows in new:
-                put(_pack_key(scope, pack.digest), Entry(body=rows, sent_at_s=sent_at_s, digest=pack.digest))
-        put(_head_key(scope), Entry(body=body, sent_at_s=sent_at_s, digest=digest_of(body)))
+                put(_pack_key(selection, pack.digest), Entry(body=rows, sent_at_s=sent_at_s, digest=pack.digest))
+        put(_head_key(selection), Entry(body=body, sent_at_s=sent_at_s, digest=digest_of(body)))
         used = {pack.digest for window in after for pack in window.packs}
         for digest in {pack.digest for window in before for pack in window.packs} - used:
-            put(_pack_key(scope, digest), tombstone(sent_at_s))
+            put(_pack_key(selection, digest), tombstone(sent_at_s))
         return after
 
     def forget(self, namespace: str, now_s: float) -> None:
-        """Mark a namespace: extents of before that wall time aren't read any more."""
+        """Mark a namespace, so that extents which were asked for until a wall time aren't read any more."""
         self._disk.put(namespace, _MARK_KEY, Entry(body=_MARK, sent_at_s=now_s, digest=digest_of(_MARK)))
 
-    async def _windows(self, namespace: str, scope: MetricsQuery, head: bytes) -> list[Written]:
+    async def _windows(self, namespace: str, selection: MetricsQuery, head: bytes) -> list[Written]:
         digests = packs.packs_of(head)
-        found = await asyncio.gather(*(self._disk.get(namespace, _pack_key(scope, digest)) for digest in digests))
+        found = await asyncio.gather(*(self._disk.get(namespace, _pack_key(selection, digest)) for digest in digests))
         bodies: dict[str, bytes] = {}
         for digest, entry in zip(digests, found, strict=True):
             if entry is None:
                 raise ValueError("a pack is no longer there")
             bodies[digest] = entry.body
-        return await in_slices(packs.reading(head, bodies, scope, overlap_s=self._overlap_s))
+        return await in_slices(packs.reading(head, bodies, selection, overlap_s=self._overlap_s))
 
 
 def _writing(windows: Sequence[Extents], before: Sequence[Written]) -> Work[list[_Packed]]:
@@ -106,9 +107,9 @@ def _writing(windows: Sequence[Extents], before: Sequence[Written]) -> Work[list
     return made
 
 
-def _head_key(scope: MetricsQuery) -> str:
-    return f"extents of {scope.query.target}"
+def _head_key(selection: MetricsQuery) -> str:
+    return f"extents of {selection.query.target}"
 
 
-def _pack_key(scope: MetricsQuery, digest: str) -> str:
-    return f"pack {digest} of {scope.query.target}"
+def _pack_key(selection: MetricsQuery, digest: str) -> str:
+    return f"pack {digest} of {selection.query.target}"

@@ -1,8 +1,8 @@
-"""What is known of series, in memory: the windows of each scope, loaded from the cache file when they are first looked for.
+"""What is known of series, in memory: the windows of each selection, loaded from the cache file when they are first looked for.
 
-A **shelf** holds the windows of one scope: a run's series of one name or all of them, of one group or all of them. It is loaded
-when it is first looked for, written in the background when it has changed, and let go when memory is short. A shelf that the
-disk doesn't have, or has lost a pack of, is empty.
+A **shelf** holds the windows of one selection: a run's series of one name or of all names, of one group or of all groups. It is
+loaded when it is first looked for, written in the background when it has changed, and dropped when memory is short. A shelf
+that the disk doesn't have, or has lost a pack of, is empty.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from cachetools import LRUCache
 from proxy.clock import Clock
 from proxy.core.freshness.purge import Purge, Purges
 from proxy.core.series.extents import Extents
-from proxy.core.series.growth import merged
+from proxy.core.series.joining import merged
 from proxy.core.series.known_series import KnownSeries, known_series
 from proxy.core.series.metrics_query import MetricsQuery
 from proxy.core.series.packs import Written
@@ -24,7 +24,7 @@ from proxy.service.knowledge.pack_files import OnDisk, PackFiles
 from proxy.service.tenancy import Tenant
 from proxy.store.tiers import TieredStore
 
-# Zooms leave windows of long series behind: the last ones are kept.
+# Every zoom into a long series leaves a window behind: the latest are kept.
 MOST_WINDOWS = 8
 _MOST_ABSENT = 10_000
 _log = structlog.get_logger()
@@ -33,8 +33,10 @@ _ShelfKey = tuple[str, MetricsQuery]
 
 @dataclass(slots=True)
 class _Shelf:
-    """`windows`: the newest first, of `sizes` bytes. `written`: what the disk has of them. `writing`: the task that brings it
-    there.
+    """The windows of one selection.
+
+    - `windows`: the newest first, of `sizes` bytes.
+    - `written`: what the disk has of them. `writing`: the task that writes them. `changed`: whether it has to write anew.
     """
 
     tenant: Tenant
@@ -46,14 +48,14 @@ class _Shelf:
     size_bytes: int = 1_000
 
     def keep(self, windows: tuple[Extents, ...]) -> None:
-        """Hold these windows; only what is new of them is reckoned up."""
+        """Hold these windows. Only the sizes of new ones are computed."""
         known = {id(window): size for window, size in zip(self.windows, self.sizes, strict=True)}
         self.sizes = tuple(known.get(id(window)) or window.size_bytes for window in windows)
         self.windows, self.size_bytes = windows, sum(self.sizes) + 1_000
 
 
 class Shelves:
-    """The windows of all scopes."""
+    """The windows of all selections."""
 
     def __init__(
         self, store: TieredStore, clock: Clock, purges: Purges | None = None, *, memory_bytes: int, overlap_s: float
@@ -67,9 +69,9 @@ class Shelves:
         self._loading: dict[_ShelfKey, asyncio.Task[Mapping[MetricsQuery, Sequence[Extents]]]] = {}
         self._absent: LRUCache[_ShelfKey, None] = LRUCache(_MOST_ABSENT)
         self._writing: set[asyncio.Task[None]] = set()
-        # A mark in each namespace that was looked at tells it to the next process.
+        # Written into each namespace that was read, so that the next process knows it.
         self.forgotten_s = -math.inf
-        """What was asked for until that wall time is forgotten, and isn't learned any more."""
+        """What was asked for until that wall time is forgotten, and is not kept when it comes in."""
         self._namespaces: set[str] = set()
         self.is_open = True
         """Whether anything may be computed."""
@@ -81,53 +83,62 @@ class Shelves:
         """What the extents in memory cost."""
         return int(self._shelves.currsize)
 
-    def look(self, tenant: Tenant, asked: MetricsQuery, before: KnownSeries | None = None) -> KnownSeries:
-        """Return what memory knows of a question's series; `before` where nothing has changed since that look."""
+    def known(self, tenant: Tenant, question: MetricsQuery, before: KnownSeries | None = None) -> KnownSeries:
+        """Return what memory knows of a question's series. It is `before` where nothing has changed since."""
         if before is not None and before.changes == self.changes:
             return before
-        return known_series(asked, self.windows(tenant, asked.scopes), changes=self.changes)
+        return known_series(question, self.windows(tenant, question.selections), changes=self.changes)
 
-    def windows(self, tenant: Tenant, scopes: Iterable[MetricsQuery]) -> list[Extents]:
-        """Return the windows of some scopes that are in memory."""
+    def windows(self, tenant: Tenant, selections: Iterable[MetricsQuery]) -> list[Extents]:
+        """Return the windows of some selections that are in memory."""
         get, namespace = self._shelves.get, tenant.namespace
-        return [window for scope in scopes if (shelf := get((namespace, scope))) is not None for window in shelf.windows]
+        return [
+            window for selection in selections if (shelf := get((namespace, selection))) is not None for window in shelf.windows
+        ]
 
-    def peek(self, tenant: Tenant, scope: MetricsQuery) -> Sequence[Extents]:
-        """Return the windows of a scope that are in memory, the newest first."""
-        shelf = self._shelves.get((tenant.namespace, scope))
+    def peek(self, tenant: Tenant, selection: MetricsQuery) -> Sequence[Extents]:
+        """Return the windows of a selection that are in memory, the newest first."""
+        shelf = self._shelves.get((tenant.namespace, selection))
         return () if shelf is None else shelf.windows
 
-    def missing(self, tenant: Tenant, scopes: Iterable[MetricsQuery]) -> list[MetricsQuery]:
-        """Return those of some scopes that the disk may know more of than memory."""
+    def missing(self, tenant: Tenant, selections: Iterable[MetricsQuery]) -> list[MetricsQuery]:
+        """Return those of some selections that the disk may know more of than memory."""
         shelves, absent, namespace = self._shelves, self._absent, tenant.namespace
-        return [scope for scope in scopes if (namespace, scope) not in shelves and (namespace, scope) not in absent]
+        return [
+            selection
+            for selection in selections
+            if (namespace, selection) not in shelves and (namespace, selection) not in absent
+        ]
 
-    async def load(self, tenant: Tenant, scopes: Iterable[MetricsQuery]) -> list[Extents]:
-        """Return the windows of some scopes, from the disk where memory has none; then memory keeps them, if it can."""
-        namespace, missing = tenant.namespace, self.missing(tenant, scopes)
-        if begun := [scope for scope in missing if (namespace, scope) not in self._loading]:
+    async def load(self, tenant: Tenant, selections: Iterable[MetricsQuery]) -> list[Extents]:
+        """Return the windows of some selections.
+
+        Where memory has none, they are read from the disk, and kept if there is room.
+        """
+        namespace, missing = tenant.namespace, self.missing(tenant, selections)
+        if begun := [selection for selection in missing if (namespace, selection) not in self._loading]:
             task = asyncio.get_running_loop().create_task(self._load(tenant, namespace, begun), name="shelves.load")
-            for scope in begun:
-                self._loading[namespace, scope] = task
-                task.add_done_callback(lambda _, key=(namespace, scope): self._loading.pop(key))  # type: ignore[misc]
-        tasks = {self._loading[namespace, scope] for scope in missing}
+            for selection in begun:
+                self._loading[namespace, selection] = task
+                task.add_done_callback(lambda _, key=(namespace, selection): self._loading.pop(key))  # type: ignore[misc]
+        tasks = {self._loading[namespace, selection] for selection in missing}
         found = await asyncio.gather(*map(asyncio.shield, tasks))
-        loaded = [window for windows in found for scope in missing for window in windows.get(scope, ())]
+        loaded = [window for windows in found for selection in missing for window in windows.get(selection, ())]
         # Memory may have no room for what was loaded, or something newer by now.
-        known = self.windows(tenant, scopes)
+        known = self.windows(tenant, selections)
         return known + [window for window in loaded if not any(window is one for one in known)]
 
     def put(self, tenant: Tenant, extents: Extents, *, persist: bool, joins: Callable[[Extents], bool]) -> bool:
-        """Keep what was found out about a window, in place of what is known of windows within it; return whether memory does.
+        """Keep a window in place of those within it; return whether memory holds it.
 
-        A window within it of which newer rows are known stays beside it: this one was long on its way. `joins` tells of another
+        A window within it that has newer rows stays beside it, since this one was long on its way. `joins` tells of another
         window whether the two may be put together.
         """
-        scope = extents.question.wide
+        selection = extents.question.in_full
         rest: list[Extents] = []
-        windows = self.peek(tenant, scope)
+        windows = self.peek(tenant, selection)
         if any(window.covers(extents) and window.full_asked_s >= extents.full_asked_s for window in windows):
-            return True  # it was overtaken by a newer one, or somebody else who waited for it has brought it
+            return True  # a newer one has come before it, or another who waited for the same answer has put it
         for window in windows:
             if extents.covers(window) and window.tail_asked_s <= extents.tail_asked_s:
                 continue
@@ -136,20 +147,20 @@ class Shelves:
                 rest.append(window)
             else:
                 extents = whole
-        return self._keep(tenant, scope, (extents, *rest)[:MOST_WINDOWS], persist=persist)
+        return self._keep(tenant, selection, (extents, *rest)[:MOST_WINDOWS], persist=persist)
 
     def replace(self, tenant: Tenant, old: Extents, new: Extents, *, persist: bool) -> bool:
-        """Put what is known now in the place of what was known; return False where that is no longer there."""
-        scope = old.question.wide
-        windows = self.peek(tenant, scope)
+        """Put a window in the place of another; return False where that one is no longer there."""
+        selection = old.question.in_full
+        windows = self.peek(tenant, selection)
         if not any(window is old for window in windows):
             return False
         rest = (window for window in windows if window is not old)
-        self._keep(tenant, scope, (new, *rest), persist=persist)
+        self._keep(tenant, selection, (new, *rest), persist=persist)
         return True
 
     def close(self) -> None:
-        """Forget everything, and let nothing be computed until it is opened again: the rule was found broken."""
+        """Forget everything, and let nothing be computed until `reopen`: the rule was found broken."""
         self.is_open = False
         self.forget()
 
@@ -158,7 +169,7 @@ class Shelves:
         self.is_open = True
 
     def forget(self) -> None:
-        """Forget everything found out until now, on disk as well, and every answer in memory: some are computed from it."""
+        """Forget all windows, on disk as well, and every answer in memory: some were computed from them."""
         self.forgotten_s = self._clock.now_s()
         self.changes += 1
         self._shelves.clear()
@@ -167,7 +178,7 @@ class Shelves:
             self._files.forget(namespace, self.forgotten_s)
 
     def purge(self, purge: Purge) -> int:
-        """Forget what a purge takes, softly or not; return how many scopes that were. The disk forgets by itself."""
+        """Forget what a purge takes, soft or not; return how many selections those were. The disk is purged by the store."""
         keys = [key for key in self._shelves if purge.takes(key[1].query.target)]
         for key in keys:
             del self._shelves[key]
@@ -175,30 +186,33 @@ class Shelves:
         return len(keys)
 
     def rename(self, old_namespace: str, new_namespace: str) -> None:
-        """Follow what was stored under a key to its organization. What the disk has moves there too, what is on its way not."""
+        """Move the shelves of a namespace to another one.
+
+        The store moves what the disk has, but not what is on its way there: so shelves that may be written are written anew.
+        """
         self.changes += 1
         self._absent.clear()
         self._namespaces.add(new_namespace)
-        for namespace, scope in [key for key in self._shelves if key[0] == old_namespace]:
-            shelf = self._shelves.pop((namespace, scope))
-            # What only requests with no-store brought was never written.
+        for namespace, selection in [key for key in self._shelves if key[0] == old_namespace]:
+            shelf = self._shelves.pop((namespace, selection))
+            # What only requests with no-store brought must not be written.
             persist = bool(shelf.written) or shelf.changed or shelf.writing is not None
             shelf.written = ()
-            if (new_namespace, scope) not in self._shelves:
-                self._keep(shelf.tenant, scope, shelf.windows, persist=persist)
+            if (new_namespace, selection) not in self._shelves:
+                self._keep(shelf.tenant, selection, shelf.windows, persist=persist)
 
     async def settled(self) -> None:
         """Wait until everything kept so far has been handed to the disk."""
         while self._writing:
             await asyncio.wait(self._writing)
 
-    def _keep(self, tenant: Tenant, scope: MetricsQuery, windows: tuple[Extents, ...], *, persist: bool) -> bool:
+    def _keep(self, tenant: Tenant, selection: MetricsQuery, windows: tuple[Extents, ...], *, persist: bool) -> bool:
         if not self.is_open:
             return False
-        key = (tenant.namespace, scope)
+        key = (tenant.namespace, selection)
         self.changes += 1
-        # What was under way when something was purged, or everything forgotten, doesn't bring it back.
-        windows = tuple([window for window in windows if self._counts(scope, window, self.forgotten_s)])
+        # A window that was under way when it was purged, or everything forgotten, does not come back.
+        windows = tuple([window for window in windows if self._is_valid(selection, window, self.forgotten_s)])
         if not windows:
             self._shelves.pop(key, None)
             return False
@@ -209,38 +223,38 @@ class Shelves:
             self._shelves[key] = shelf
         shelf.changed = shelf.changed or persist
         if persist and shelf.writing is None:
-            shelf.writing = asyncio.get_running_loop().create_task(self._write(scope, shelf), name="shelves.write")
+            shelf.writing = asyncio.get_running_loop().create_task(self._write(selection, shelf), name="shelves.write")
             self._writing.add(shelf.writing)
             shelf.writing.add_done_callback(self._writing.discard)
         return key in self._shelves
 
-    async def _write(self, scope: MetricsQuery, shelf: _Shelf) -> None:
+    async def _write(self, selection: MetricsQuery, shelf: _Shelf) -> None:
         try:
             while shelf.changed:
                 shelf.changed = False
-                shelf.written = await self._files.write(shelf.tenant, scope, shelf.windows, shelf.written)
+                shelf.written = await self._files.write(shelf.tenant, selection, shelf.windows, shelf.written)
         except Exception:  # noqa: BLE001 -- nobody waits for it who could tell; it is written with the next change
-            _log.exception("extents.not_written", key=scope.query.target)
+            _log.exception("extents.not_written", key=selection.query.target)
         finally:
             shelf.writing = None
 
     async def _load(
-        self, tenant: Tenant, namespace: str, scopes: Sequence[MetricsQuery]
+        self, tenant: Tenant, namespace: str, selections: Sequence[MetricsQuery]
     ) -> Mapping[MetricsQuery, Sequence[Extents]]:
         self._namespaces.add(namespace)
-        found = await self._files.read(namespace, scopes)
-        # The tenant's place may have changed meanwhile.
+        found = await self._files.read(namespace, selections)
+        # The tenant's namespace may have changed meanwhile.
         if tenant.namespace != namespace:
             return {}
         forgotten_s = max(self.forgotten_s, found.forgotten_s)
-        return {scope: self._take_in(tenant, scope, found, forgotten_s) for scope in scopes}
+        return {selection: self._take_in(tenant, selection, found, forgotten_s) for selection in selections}
 
-    def _take_in(self, tenant: Tenant, scope: MetricsQuery, found: OnDisk, forgotten_s: float) -> Sequence[Extents]:
-        key = (tenant.namespace, scope)
+    def _take_in(self, tenant: Tenant, selection: MetricsQuery, found: OnDisk, forgotten_s: float) -> Sequence[Extents]:
+        key = (tenant.namespace, selection)
         # What came meanwhile is newer.
         if key in self._shelves:
             return ()
-        kept = tuple(window for window in found.windows[scope] if self._counts(scope, window.extents, forgotten_s))
+        kept = tuple(window for window in found.windows[selection] if self._is_valid(selection, window.extents, forgotten_s))
         if not kept:
             if found.certain:
                 self._absent[key] = None
@@ -253,11 +267,11 @@ class Shelves:
             self._shelves[key] = shelf
         return windows
 
-    def _counts(self, scope: MetricsQuery, window: Extents, forgotten_s: float) -> bool:
+    def _is_valid(self, selection: MetricsQuery, window: Extents, forgotten_s: float) -> bool:
         """Tell whether a window is neither forgotten nor purged."""
         if window.full_asked_s <= forgotten_s:
             return False
         if not self._purges.count:
             return True
         asked_s = min((extent.full_asked_s for extent in window.by_name.values()), default=window.full_asked_s)
-        return not self._purges.is_gone(scope.query.target, min(asked_s, window.full_asked_s))
+        return not self._purges.was_purged(selection.query.target, min(asked_s, window.full_asked_s))

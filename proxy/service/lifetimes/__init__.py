@@ -1,7 +1,8 @@
-"""How long answers live: that of a route, and longer for a run that has ended, as far as anybody knows.
+"""How long answers live. A route has its lifetimes; those of a run that is known to have ended are longer.
 
-`run_lifetimes` says what holds for a query. It goes by `known_runs` (which runs have ended, and when it is time to ask again)
-and `looks` (since when series were seen to stand still). Nobody in here asks anything: who does notes what it learns.
+`run_lifetimes` says which lifetimes hold for a query. It uses `known_runs` (which runs have ended, and when it is time to ask
+again) and `sightings` (since when series have been seen to stand still). Nothing in here asks the upstream: other rooms do, and
+note here what they learn.
 """
 
 from collections.abc import Sequence
@@ -10,11 +11,11 @@ from proxy.clock import Clock
 from proxy.config import Config
 from proxy.core.freshness.lifetimes import LifetimeTable
 from proxy.core.freshness.verdict import Lifetimes
-from proxy.core.question.routes import Route
+from proxy.core.question.route import Route
 from proxy.core.run_status import Ramp
 from proxy.service.lifetimes.known_runs import KnownRuns
-from proxy.service.lifetimes.looks import Looks
 from proxy.service.lifetimes.run_lifetimes import RunLifetimes
+from proxy.service.lifetimes.sightings import Sightings
 
 
 def make_known_runs(config: Config, clock: Clock) -> KnownRuns:
@@ -42,4 +43,4 @@ def make_lifetimes(config: Config, routes: Sequence[Route], known: KnownRuns, cl
     configured = config.lifetimes.model_dump()
     own = {route.name: configured.get(f"{route.name}_s", route.fresh_s) for route in routes}
     table = LifetimeTable(general, routes, own, moving_s=config.lifetimes.moving_s)
-    return RunLifetimes(table, known, Looks(clock), clock, stale_if_error_ended_s=freshness.stale_if_error_ended_s)
+    return RunLifetimes(table, known, Sightings(clock), clock, stale_if_error_ended_s=freshness.stale_if_error_ended_s)

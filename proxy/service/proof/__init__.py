@@ -1,7 +1,8 @@
 """Whether answers may be computed from what the upstream said.
 
-`proving` takes answers apart and proves them whole, where that is needed by probes (`probed`). `witnesses` sees to it that the
-upstream still sends as much as was counted on, `checks` that it still follows the rule that answers are computed by.
+- `proving` takes answers apart and proves them whole. Where that takes probes, `probed` says what these prove.
+- `witnesses` sees to it that the upstream still sends as much as was counted on.
+- `checks` sees to it that the upstream still follows the rule that answers are computed by; `comparing` has the comparisons.
 """
 
 import asyncio
@@ -14,6 +15,7 @@ from proxy.core.proof.limits import Limits
 from proxy.service.fetching.fetcher import Fetcher
 from proxy.service.knowledge.shelves import Shelves
 from proxy.service.proof.checks import Checks
+from proxy.service.proof.comparing import Comparer
 from proxy.service.proof.proving import Prover
 from proxy.service.proof.witnesses import Witnesses
 from proxy.service.tenancy import Tenancy
@@ -42,20 +44,20 @@ async def open_proof(
     disk: SqliteStore,
     limits: Limits,
 ) -> ProofRoom:
-    """Open the room; the stack closes it. `limits`: what was seen of the upstream's."""
-    checks = Checks(upstream, shelves, clock, shadow_s=config.series.shadow_s)
+    """Open the room; the stack closes it. `limits`: what was seen of how much the upstream sends."""
+    checks = Checks(Comparer(upstream), shelves, clock, shadow_s=config.series.shadow_s)
     stack.push_async_callback(checks.aclose)
     witnesses = Witnesses(upstream=upstream, limits=limits, shelves=shelves, tenancy=tenancy, disk=disk, clock=clock)
     await witnesses.open()
     stack.push_async_callback(witnesses.aclose)
     watching = asyncio.create_task(witnesses.run(), name="witnesses.run")
-    stack.push_async_callback(ended, watching)
+    stack.push_async_callback(end_task, watching)
     prover = Prover(fetcher, limits, shelves, clock, overlap_s=config.series.overlap_s)
     stack.push_async_callback(prover.aclose)
     return ProofRoom(checks=checks, prover=prover, witnesses=witnesses)
 
 
-async def ended(task: "asyncio.Task[None]") -> None:
-    """End a task that runs for as long as the process."""
+async def end_task(task: "asyncio.Task[None]") -> None:
+    """End a task, and wait until it has ended."""
     task.cancel()
     await asyncio.wait([task])

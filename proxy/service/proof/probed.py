@@ -1,24 +1,24 @@
-"""What the responses to an answer's probes prove of it: `core.proof.wholeness` says why, `service.proof.proving` asks."""
+"""What an answer's probes prove of it. `core.proof.probes` says why; `service.proof.proving` asks the probes."""
 
 from bisect import bisect_left
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
 from proxy.core.pieces import Work
-from proxy.core.proof.wholeness import SHOWING, confirmed, probes, proven_by
+from proxy.core.proof.known_rows import PROVING_ROWS
+from proxy.core.proof.probes import probe_limits, proven_lengths, proven_names
 from proxy.core.series.answers import partitions
-from proxy.core.series.extents import Extent, Extents, Known
-from proxy.core.series.growth import not_yet
+from proxy.core.series.extents import Extent, Extents, Known, without_rows
 
 Said = tuple[int, dict[str, list[bytes]]]
-"""A probe's limit, and the rows that came by name."""
+"""A probe's limit, and the rows of its answer by name."""
 
 
 def limits_for(extents: Extents) -> Sequence[int]:
     """Return the limits to probe an answer with."""
     lengths = [len(extent.rows) for extent in extents.complete.values()]
-    # Where nothing can be proven but which names there are, their first and last rows tell.
-    return probes(lengths) or [1]
+    # Where only the names can be proven, the first and last row of each will do.
+    return probe_limits(lengths) or [1]
 
 
 def by_name_in(body: bytes) -> Work[dict[str, list[bytes]]]:
@@ -32,53 +32,59 @@ def by_name_in(body: bytes) -> Work[dict[str, list[bytes]]]:
 
 
 def proven_of(extents: Extents, said: Sequence[Said]) -> Extents | None:
-    """Return an answer as its probes prove it, None unless they agree; names that they cannot prove are to be asked for."""
+    """Return an answer as its probes prove it, None where they contradict it. Names beyond them count as not known yet."""
     proven: set[str] = set()
     provable: set[int] = set()
     complete = {name: len(extent.rows) for name, extent in extents.complete.items()}
     for limit, rows in said:
         if rows.keys() != extents.by_name.keys():
             return None
-        proven |= confirmed(extents, limit, rows)
-        provable |= proven_by(complete.values(), limit)
+        proven |= proven_names(extents, limit, rows)
+        provable |= proven_lengths(complete.values(), limit)
     return None if any(rows in provable and name not in proven for name, rows in complete.items()) else only(extents, proven)
 
 
 def begun_of(extents: Extents, said: Sequence[Said]) -> set[str] | None:
-    """Return the names that probes prove, None unless they show the same names and all first rows."""
+    """Return the names that probes prove, None unless every probe shows the answer's names and the first row of each."""
     proven: set[str] = set()
     for limit, rows in said:
         begun = (not extent.rows or extent.texts(0, 1) == rows.get(name, [])[:1] for name, extent in extents.by_name.items())
         if rows.keys() != extents.by_name.keys() or not all(begun):
             return None
-        proven |= confirmed(extents, limit, rows)
+        proven |= proven_names(extents, limit, rows)
     return proven
 
 
 def only(extents: Extents, proven: Collection[str]) -> Extents:
-    """Return an answer of which some names are proven, the others to be asked for."""
+    """Return an answer of which only the `proven` names are known. The others are to be asked for."""
     return replace(
         extents,
         by_name={
-            name: extent if name in proven or extent.known is not Known.ALL else not_yet(extent)
+            name: extent if name in proven or extent.known is not Known.ALL else without_rows(extent)
             for name, extent in extents.by_name.items()
         },
     )
 
 
 def end_of(extents: Extents, names: Iterable[Extent]) -> int | None:
-    """Return from which step on the last rows of most names lie, but less than half of all rows; None if there is none."""
+    """Return a step from which on the last rows of names lie, but less than half of all rows; None where there is none.
+
+    It is the earliest such step, so that the last rows of as many of these names as possible lie behind it.
+    """
     every = [extent.steps for extent in extents.by_name.values()]
     rows = sum(map(len, every))
-    firsts = sorted({extent.steps[max(0, len(extent.steps) - SHOWING)] for extent in names})
+    firsts = sorted({extent.steps[max(0, len(extent.steps) - PROVING_ROWS)] for extent in names})
     return next((first for first in firsts if 2 * sum(len(steps) - bisect_left(steps, first) for steps in every) < rows), None)
 
 
 def is_followed(known: Extent, end: Extent | None, first: int) -> bool:
-    """Tell whether what came from a step on begins with all rows that are known from there, three or all there are."""
+    """Tell whether `end`, asked for from step `first` on, begins with all rows that are known from there.
+
+    There must be `PROVING_ROWS` of them at least, or they must be all that are known.
+    """
     begin = bisect_left(known.steps, first)
     count = len(known.steps) - begin
-    enough = count >= SHOWING or not begin
+    enough = count >= PROVING_ROWS or not begin
     if end is None or end.known is not Known.ALL or end.shape != known.shape or not enough:
         return False
     return known.agrees(end, slice(begin, None), slice(0, count))

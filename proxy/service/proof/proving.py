@@ -1,9 +1,10 @@
 """Answers of the upstream taken apart, and proven whole before anything is computed from them.
 
-`core.proof.wholeness` has the theory.
+`core.proof` has the theory.
 
-What was seen of the upstream lately proves most answers at no cost (`core.proof.limits`). Others are proven by a probe, the
-same question with a smaller limit. Where rows came between the two, what is new is asked for as well, which proves the rest.
+What the upstream has sent lately proves most answers without another request (`core.proof.limits`). Others are proven by
+probes: the same question with a smaller limit. Where rows came between the answer and its probes, the end of the series is
+asked for as well, which proves the rest.
 """
 
 import asyncio
@@ -16,17 +17,10 @@ import structlog
 
 from proxy.clock import Clock
 from proxy.core.freshness.entry import Entry
+from proxy.core.proof.known_rows import all_gapless, as_of_known_end, lacks_known_rows
 from proxy.core.proof.limits import Limits
-from proxy.core.proof.wholeness import (
-    FEW_ROWS,
-    Size,
-    all_shown,
-    confirmed,
-    lacks,
-    reaching,
-    size_of,
-    tails_of,
-)
+from proxy.core.proof.probes import proven_names
+from proxy.core.proof.sizes import FEW_ROWS, Size, size_of, tails_of
 from proxy.core.series.answers import splitting
 from proxy.core.series.extents import Extents
 from proxy.core.series.growth import continued
@@ -40,11 +34,11 @@ from proxy.service.tenancy import Tenant
 from proxy.slices import in_slices
 from proxy.upstream.client import Parser
 
-# Proofs take turns with the clients as one of their own: everybody who waits for an answer waits for its proof.
+# In the line of clients all proofs together are one client: whoever waits for an answer waits for its proof.
 _CLIENT = "proofs"
-# For so long a proof serves those who come to need it after it was made.
+# How long, in seconds, a finished proof serves those who need the same one.
 _LINGERS_S = 1.0
-# What a series is taken to have that nobody knows.
+# How many rows an unknown series is taken to have.
 _USUAL_ROWS = 1_000
 _log = structlog.get_logger()
 _ProofKey = tuple[MetricsQuery, float, str]
@@ -52,7 +46,11 @@ _ProofKey = tuple[MetricsQuery, float, str]
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class _Proof:
-    """A proof under way: what is needed of its calls, which questions they ask, and of what it is."""
+    """A proof under way.
+
+    `fetched` is the answer to prove, `extents` are the same taken apart. `need` holds for the calls, `asking` are their
+    questions.
+    """
 
     fetched: Fetched
     extents: Extents
@@ -77,14 +75,14 @@ class Prover:
         self.unproven = 0
 
     def parser(self, question: MetricsQuery) -> Parser[Extents]:
-        """Return how the answer to a question is taken apart while it is checked."""
+        """Return a parser that takes the answer to a question apart while it is checked."""
         return partial(splitting, question=question, overlap_s=self._overlap_s, documented=True)
 
-    async def taken_apart(self, fetched: Fetched, question: MetricsQuery) -> Extents | None:
+    async def take_apart(self, fetched: Fetched, question: MetricsQuery) -> Extents | None:
         """Return an answer of the upstream taken apart, None where that isn't possible.
 
-        Where whoever asked for it did not want that, it is done now, once for everybody who waits for it. What was asked for
-        before the rule was found broken may have been made by another one.
+        An answer that was fetched without a parser is taken apart now, once for all who wait for it. One that was asked for
+        before everything was forgotten is not: the upstream may have followed another rule then.
         """
         if fetched.entry.status != 200 or fetched.entry.sent_at_s <= self._shelves.forgotten_s:
             return None
@@ -96,25 +94,25 @@ class Prover:
             task.add_done_callback(lambda _: self._splitting.pop(key))
         return await asyncio.shield(task)
 
-    def judge(
+    def prove_by_known(
         self, fetched: Fetched, extents: Extents, known: Sequence[Extents], *, since_s: float = math.inf
     ) -> Extents | None:
-        """Take notice of an answer; return it if it is whole by what was seen before, or by what is `known`, None otherwise.
+        """Return an answer if it is whole by what the upstream sent lately, or by what is `known`; None otherwise.
 
-        `known`: windows that are known whole, of the same run; those of another group don't count, whose neighbours are others.
-        Where it lacks rows that they have, less is sent than was seen, or they were deleted: then nothing that was seen counts
-        any more, and what was concluded from it before is confirmed all the same. `since_s`: what was known since then (wall
-        time) is as good as known now.
+        The answer's own size is noted, too. `known`: windows of the same run that are known to be whole; those of another group
+        don't count, since their rows have other neighbours. Where the answer lacks rows that they have, the upstream sends less
+        than it did, or rows were deleted. Then nothing that was seen counts any more; what was concluded from it before is
+        still to be confirmed. `since_s`: what was known since then (wall time) is as good as known now.
         """
         known = [window for window in known if window.question.group == extents.question.group]
         size = size_of(extents, len(fetched.entry.body))
-        if lacks(extents, known):
+        if lacks_known_rows(extents, known):
             self._limits.doubt()
         whole: Extents | None = None
         if size.rows <= FEW_ROWS or self._allows(extents, size.doubled):
             whole = extents
-        elif all_shown(extents, known):
-            whole = extents if self._allows(extents, size.exceeded) else reaching(extents, known, since_s)
+        elif all_gapless(extents, known):
+            whole = extents if self._allows(extents, size.exceeded) else as_of_known_end(extents, known, since_s)
         self._limits.note(extents.question, size, extents.tail_asked_s, tails_of(extents))
         return whole
 
@@ -126,11 +124,11 @@ class Prover:
     def _allows(self, extents: Extents, size: Size) -> bool:
         return self._limits.allow(extents.question, size, asked_s=extents.tail_asked_s, now_s=self._clock.now_s())
 
-    async def prove(self, fetched: Fetched, extents: Extents, need: Need) -> Extents | None:
-        """Return an answer of which the upstream's own answer to a probe says that it is whole, None where it doesn't.
+    async def prove_by_probes(self, fetched: Fetched, extents: Extents, need: Need) -> Extents | None:
+        """Return an answer as far as probes prove it whole, None where they don't.
 
-        Names of which that could not be found out are marked as to be asked for. Everybody who waits for the same answer
-        shares the probe; where somebody has nothing in hand it goes first. Raises UpstreamBusy and KeyRefused.
+        Names that could not be proven count as not known yet. All who wait for the same answer share its probes, which are
+        promoted where one of them has nothing in hand. Raises UpstreamBusy and KeyRefused.
         """
         place = (extents.question, extents.tail_asked_s, fetched.entry.digest)
         if (task := self._proving.get(place)) is None:
@@ -138,18 +136,22 @@ class Prover:
             self._proofs.add(proof)
             task = asyncio.get_running_loop().create_task(self._prove(proof), name="proving.run")
             self._proving[place] = task
-            task.add_done_callback(partial(self._ended, place, proof))
+            task.add_done_callback(partial(self._note_end, place, proof))
         elif need.urgent:
-            self.urge(fetched.tenant, extents.question, need)
+            self.promote(fetched.tenant, extents.question, need)
         return await asyncio.shield(task)
 
-    def urge(self, tenant: Tenant, question: MetricsQuery, need: Need) -> None:
-        """Let what proves answers about a question's run go first, since somebody waits for it now. Raises UpstreamBusy."""
+    def promote(self, tenant: Tenant, question: MetricsQuery, need: Need) -> None:
+        """Promote the probes of answers about a question's run, since somebody waits for them now. Raises UpstreamBusy."""
         for proof in self._proofs:
-            if proof.fetched.tenant is tenant and proof.extents.question.whole == question.whole and not proof.need.urgent:
+            if (
+                proof.fetched.tenant is tenant
+                and proof.extents.question.whole_run == question.whole_run
+                and not proof.need.urgent
+            ):
                 proof.need = replace(proof.need, urgent=True, deadline_s=need.deadline_s)
                 for asked in proof.asking:
-                    self._fetcher.urge(tenant, asked.query, self._need(proof.need))
+                    self._fetcher.promote(tenant, asked.query, self._need(proof.need))
 
     async def aclose(self) -> None:
         """End what is under way."""
@@ -159,12 +161,12 @@ class Prover:
         if tasks:
             await asyncio.wait(tasks)
 
-    def _ended(self, place: _ProofKey, proof: _Proof, task: "asyncio.Task[Extents | None]") -> None:
+    def _note_end(self, place: _ProofKey, proof: _Proof, task: "asyncio.Task[Extents | None]") -> None:
         self._proofs.discard(proof)
-        # Some who wait for the same answer are still taking it apart.
+        # Others who wait for the same answer are still taking it apart, and need the proof then.
         asyncio.get_running_loop().call_later(_LINGERS_S, self._proving.pop, place, None)
         if not task.cancelled():
-            task.exception()  # whoever waited was told; perhaps nobody does any more
+            task.exception()  # whoever waited has got it; this is for the case that nobody waits any more
 
     async def _prove(self, proof: _Proof) -> Extents | None:
         extents = proof.extents
@@ -186,7 +188,7 @@ class Prover:
         return proven
 
     async def _ask_probes(self, proof: _Proof) -> list[Said] | None:
-        """Return what is said to the probes of an answer, None where nothing can be told from it."""
+        """Return the answers to the probes, None where nothing can be told from one of them."""
         asking = (self._ask_probe(proof, limit) for limit in limits_for(proof.extents))
         said = await asyncio.gather(*asking)
         return None if any(one is None for one in said) else [one for one in said if one is not None]
@@ -205,10 +207,11 @@ class Prover:
         return (limit, rows) if probe.is_whole_beside(size_of(proof.extents, len(proof.fetched.entry.body))) else None
 
     async def _followed(self, proof: _Proof, said: Sequence[Said]) -> Extents | None:
-        """Prove an answer to which rows have come meanwhile by its end, asked for again, which brings them too.
+        """Prove an answer to which rows were added meanwhile, by asking for its end again, which brings those rows too.
 
-        The probes must still show its first rows and all of its names. The end is so much less than what came before that it
-        is whole; where it holds the last rows that are known one after the other, nothing was left out between the others.
+        The probes must still show the first row of each name, and all names. The end has so many fewer rows than what came
+        before that it is whole. Where it begins with the last known rows, one after the other, no rows were left out between
+        the earlier ones.
         """
         fetched, extents = proof.fetched, proof.extents
         if extents.question.last is not None or (proven := begun_of(extents, said)) is None:
@@ -218,8 +221,8 @@ class Prover:
             return None
         question = replace(extents.question, first=first)
         came = await self._fetch(proof, question)
-        end = await self.taken_apart(came, question)
-        if end is None or came.tenant is not fetched.tenant or self.judge(came, end, []) is None:
+        end = await self.take_apart(came, question)
+        if end is None or came.tenant is not fetched.tenant or self.prove_by_known(came, end, []) is None:
             return None
         followed = {
             name: end.by_name[name] for name, extent in rest.items() if is_followed(extent, end.by_name.get(name), first)
@@ -231,17 +234,17 @@ class Prover:
         return replace(extents, by_name=by_name)
 
     async def _once_more(self, proof: _Proof) -> Extents | None:
-        """Ask for all of it again, together with its probes: what came between them before hardly does again."""
+        """Ask for all of it again, together with its probes: that rows come in between a second time is unlikely."""
         fetched, question = proof.fetched, proof.extents.question
         again, said = await asyncio.gather(self._fetch(proof, question), self._ask_probes(proof))
-        told = await self.taken_apart(again, question)
+        told = await self.take_apart(again, question)
         if told is None or said is None or again.tenant is not fetched.tenant:
             return None
-        if self.judge(again, told, []) is not None:
+        if self.prove_by_known(again, told, []) is not None:
             return told
         if any(rows.keys() != told.by_name.keys() for _, rows in said):
             return None
-        proven = set().union(*(confirmed(told, limit, rows) for limit, rows in said))
+        proven = set().union(*(proven_names(told, limit, rows) for limit, rows in said))
         return only(told, proven) if proven else None
 
     async def _split(self, entry: Entry, question: MetricsQuery) -> Extents | None:
@@ -260,7 +263,7 @@ class Prover:
         return replace(
             need,
             client=_CLIENT,
-            keep=False,
+            keep_answer=False,
             persist=False,
             not_before_s=self._clock.now_s(),
             on_failure=None,

@@ -1,11 +1,11 @@
 """Whether the upstream still sends as much as it was seen to.
 
-What was taken to be whole, because as much was sent a moment before, is a claim (`core.proof.limits`). Its witness, the
-question that showed how much is sent, is asked again within a minute. Where less comes by now, whatever was computed with may
-lack rows: all of it is forgotten, and asked for again.
+An answer that was taken to be whole because as much was sent a moment before is a claim (`core.proof.limits`). The claim's
+witness, the question that showed how much is sent, is asked again within a minute. Where less is sent by then, what is known of
+series may lack rows: all of it is forgotten, and asked for again.
 
-What was computed with outlives the process, and so does what is to be confirmed: it lies in the cache file, and is looked at
-first thing after a restart.
+What is known of series outlives the process, and so do the claims that are still to be confirmed: they lie in the cache file,
+and their witnesses are asked first thing after a restart.
 """
 
 import asyncio
@@ -15,10 +15,10 @@ import msgspec
 import structlog
 
 from proxy.clock import Clock
-from proxy.core.budget import Priority
+from proxy.core.budget.line import Priority
 from proxy.core.freshness.entry import Entry, digest_of
 from proxy.core.proof.limits import Claim, Limits
-from proxy.core.proof.wholeness import Size, size_of, tails_of
+from proxy.core.proof.sizes import Size, size_of, tails_of
 from proxy.core.series.answers import splitting
 from proxy.core.series.metrics_query import MetricsQuery
 from proxy.errors import UpstreamError
@@ -29,14 +29,14 @@ from proxy.store.sqlite import SqliteStore
 from proxy.upstream.client import Upstream
 from proxy.upstream.reply import Reply
 
-# How often it is looked at whether a witness is due, and what is to be confirmed is kept.
-_LOOK_S = 1.0
+# How often, in seconds, due witnesses are looked for, and the claims written.
+_PERIOD_S = 1.0
 _KEY = "witnesses to be asked"
 _log = structlog.get_logger()
 
 
 class _Claim(msgspec.Struct, frozen=True):
-    """What is to be confirmed, as it is kept: how much must be sent to a question."""
+    """A claim as it is written to disk: how much must be sent for a question."""
 
     question: MetricsQuery
     size: Size
@@ -46,7 +46,7 @@ _claims = msgspec.json.Decoder(tuple[_Claim, ...])
 
 
 class _Gone(Exception):
-    """A witness that the upstream refuses, or answers so that nothing can be told: it confirms nothing any more."""
+    """The upstream refuses a witness, or its answer can't be taken apart: it confirms nothing any more."""
 
 
 class Witnesses:
@@ -68,40 +68,40 @@ class Witnesses:
         self._tenancy = tenancy
         self._disk = disk
         self._clock = clock
-        self._kept: Mapping[MetricsQuery, Size] = {}
+        self._written: Mapping[MetricsQuery, Size] = {}
         self._asking: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
-        """See to it that witnesses are asked in time, also where nobody asks anything."""
+        """Ask witnesses when they are due, for as long as the process runs."""
         while True:
-            await asyncio.sleep(_LOOK_S)
-            self.look()
+            await asyncio.sleep(_PERIOD_S)
+            self.ask_due()
 
     async def open(self) -> None:
-        """Take up what an earlier process left to be confirmed."""
+        """Read the claims that an earlier process left unconfirmed."""
         entry = await self._disk.get(self._tenancy.current().namespace, _KEY)
         try:
             kept = () if entry is None else _claims.decode(entry.body)
         except msgspec.DecodeError as exc:
-            # Another version's, or damaged: what was computed with may lack rows.
+            # Written by another version, or damaged: what is known of series may lack rows.
             _log.warning("series.limits_in_doubt", reason=str(exc))
             self._shelves.forget()
             return
         for claim in kept:
             self._limits.resume(claim.question, claim.size, self._clock.now_s())
-        self._kept = self._limits.pending
+        self._written = self._limits.pending
 
-    def look(self) -> None:
-        """Ask a witness again, where one is due; keep what is to be confirmed."""
-        self._keep()
+    def ask_due(self) -> None:
+        """Write the claims, and begin to ask a witness again, where one is due."""
+        self._write_pending()
         claim = self._limits.due(self._clock.now_s())
         if claim is not None and (self._asking is None or self._asking.done()):
-            self._asking = asyncio.get_running_loop().create_task(self._hear(claim), name="witnesses.hear")
+            self._asking = asyncio.get_running_loop().create_task(self._ask_again(claim), name="witnesses.hear")
 
-    def _keep(self) -> None:
-        if (pending := self._limits.pending) == self._kept:
+    def _write_pending(self) -> None:
+        if (pending := self._limits.pending) == self._written:
             return
-        self._kept = pending
+        self._written = pending
         body = msgspec.json.encode([_Claim(question=question, size=size) for question, size in pending.items()])
         entry = Entry(body=body, sent_at_s=self._clock.now_s(), digest=digest_of(body))
         self._disk.put(self._tenancy.current().namespace, _KEY, entry)
@@ -112,13 +112,13 @@ class Witnesses:
             await asyncio.wait([self._asking])
 
     async def aclose(self) -> None:
-        """End what is under way, and keep what is to be confirmed."""
+        """End what is under way, and write the claims."""
         if self._asking is not None:
             self._asking.cancel()
             await asyncio.wait([self._asking])
-        self._keep()
+        self._write_pending()
 
-    async def _hear(self, claim: Claim) -> None:
+    async def _ask_again(self, claim: Claim) -> None:
         try:
             confirmed = await self._confirms(claim, claim.tail) or await self._confirms(claim, claim.witness.question)
         except _Gone:
@@ -136,7 +136,7 @@ class Witnesses:
             self._shelves.forget()
 
     async def _confirms(self, claim: Claim, question: MetricsQuery) -> bool:
-        """Ask a question; tell whether as much was sent as a claim needs. Raises UpstreamError, and _Gone."""
+        """Ask a question; tell whether as much was sent as a claim needs. Raises UpstreamError and _Gone."""
         asked_s, query = self._clock.now_s(), question.query
         ticket = self._upstream.ticket(Priority.REFRESH)
         reply: Reply[object] = await self._upstream.get(query.target, ticket, query.route.check)

@@ -1,9 +1,12 @@
-"""Questions about series: answered from what is known of them, and asked so that others can be answered, too.
+"""Queries about series: answered from what is known, and asked so that others can be answered, too.
+
+In this room a *question* is a `MetricsQuery`: what a query about metrics asks for.
 
 - `computer` computes answers from what is known.
-- `asking` chooses how to obtain an answer that isn't: by `updating`, by `widening`, or as it was asked.
-- `updating` answers by a delta. `deltas` asks for what is new, and `watched` says of what.
-- `widening` asks a wider question. `widening_policy` chooses it, by what `interest` and `run_sizes` know.
+- `asking` chooses how to obtain any other answer: by `updating`, by `widening`, or by the query as it came. `wanted` has what
+  goes in and what comes out.
+- `updating` answers by a delta. `deltas` asks for what is new, and `delta_planner` says what that is.
+- `widening` asks a wider question. `widening_policy` chooses it, by what `interest` and `run_sizes` have found out.
 - `assembling` puts long series together.
 - `refreshing` asks when nobody waits.
 """
@@ -21,13 +24,13 @@ from proxy.service.proof import ProofRoom
 from proxy.service.series.asking import Asker
 from proxy.service.series.assembling import Assembler
 from proxy.service.series.computer import Computer
+from proxy.service.series.delta_planner import DeltaPlanner
 from proxy.service.series.deltas import Deltas
 from proxy.service.series.interest import Interest
 from proxy.service.series.refreshing import Refresher
 from proxy.service.series.run_sizes import RunSizes
-from proxy.service.series.updating import Updating
-from proxy.service.series.watched import Watched
-from proxy.service.series.widening import Widening
+from proxy.service.series.updating import Updater
+from proxy.service.series.widening import Widener
 from proxy.service.series.widening_policy import WideningPolicy
 from proxy.service.statuses import Statuses
 from proxy.store.tiers import TieredStore
@@ -60,7 +63,7 @@ def open_series(
 ) -> SeriesRoom:
     """Open the room; the stack closes it."""
     settings, fetcher, prover = config.series, fetching.fetcher, proof.prover
-    # More than can be kept would be fetched in vain.
+    # An answer that is too large to be kept would be fetched in vain.
     bounds = Bounds(bytes=min(settings.max_fetch_bytes, config.cache.max_object_bytes), rows=settings.max_fetch_rows)
     interest = Interest(clock)
     policy = WideningPolicy(interest, clock, max_rows=settings.max_fetch_rows)
@@ -74,10 +77,12 @@ def open_series(
         clock=clock,
         enabled=settings.enabled,
     )
-    watched = Watched(shelves=shelves, interest=interest, policy=policy, lifetimes=lifetimes, clock=clock, settings=settings)
-    deltas = Deltas(fetcher=fetcher, prover=prover, learner=learner, watched=watched, policy=policy, clock=clock, bounds=bounds)
+    planner = DeltaPlanner(
+        shelves=shelves, interest=interest, policy=policy, lifetimes=lifetimes, clock=clock, settings=settings
+    )
+    deltas = Deltas(fetcher=fetcher, prover=prover, learner=learner, planner=planner, policy=policy, clock=clock, bounds=bounds)
     stack.push_async_callback(deltas.aclose)
-    widening = Widening(
+    widener = Widener(
         fetcher=fetcher,
         prover=prover,
         learner=learner,
@@ -96,8 +101,8 @@ def open_series(
         memo=fetching.memo,
         computer=computer,
         sizes=RunSizes(store, fetcher, statuses, policy, clock),
-        updating=Updating(deltas, computer, policy),
-        widening=widening,
+        updater=Updater(deltas, computer, policy),
+        widener=widener,
         assembler=assembler,
     )
     refresher = Refresher(asker=asker, fetcher=fetcher, statuses=statuses, interest=interest, lifetimes=lifetimes, clock=clock)

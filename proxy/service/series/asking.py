@@ -1,11 +1,12 @@
 """How an answer is obtained: by a delta, by a wider query, or by the query as it came.
 
-In this order:
+These are tried in this order:
 
-1. what is known of a live run's series is brought up to date by a delta, for everything that is being watched at once
-   (`service.series.updating`);
-2. a question that holds this one and probably the next ones is asked (`service.series.widening`);
-3. the question itself; where many of those are about one long series, it is put together (`service.series.assembling`).
+1. A delta brings up to date what is known of a live run's series, for everything that is being watched at once
+   (`service.series.updating`).
+2. A wider question is asked, which holds this one and probably the next ones (`service.series.widening`).
+3. The query is asked as it came. Where many of those are about one long series, the series is put together
+   (`service.series.assembling`).
 """
 
 from proxy.core.series.known_series import KnownSeries
@@ -14,12 +15,12 @@ from proxy.service.fetching.call_key import CallKey
 from proxy.service.fetching.fetcher import Fetcher
 from proxy.service.fetching.memo import Memo
 from proxy.service.fetching.need import Fetched
-from proxy.service.series.asked import Asked, AskedSeries, Brought
 from proxy.service.series.assembling import Assembler
 from proxy.service.series.computer import Computer
 from proxy.service.series.run_sizes import RunSizes
-from proxy.service.series.updating import Updating
-from proxy.service.series.widening import Widening
+from proxy.service.series.updating import Updater
+from proxy.service.series.wanted import ObtainedAnswer, WantedAnswer, WantedSeries
+from proxy.service.series.widening import Widener
 
 
 class Asker:
@@ -32,45 +33,47 @@ class Asker:
         memo: Memo,
         computer: Computer,
         sizes: RunSizes,
-        updating: Updating,
-        widening: Widening,
+        updater: Updater,
+        widener: Widener,
         assembler: Assembler,
     ) -> None:
         self._fetcher = fetcher
         self._memo = memo
         self._computer = computer
         self._sizes = sizes
-        self._updating = updating
-        self._widening = widening
+        self._updater = updater
+        self._widener = widener
         self._assembler = assembler
 
-    async def ask(self, asked: Asked) -> Brought:
-        """Return the answer to a question. Raises UpstreamError."""
-        if not isinstance(asked, AskedSeries):
-            return await self._as_it_came(asked)
-        await self._sizes.learn(asked)
-        known = self._computer.now_known(asked)
-        if (entry := await self._computer.come_meanwhile(asked, known)) is not None:
-            return Brought(fetched=Fetched(tenant=asked.tenant, entry=entry, stored=True, asked=False), collapsed=False)
-        if (brought := await self._by_others(asked, known)) is not None:
-            return brought
-        self._assembler.note(asked.tenant, asked.metrics, asked.need)
-        brought = await self._as_it_came(asked)
-        if brought.fetched.entry.status == 200:
-            await self._computer.compare(brought.fetched.tenant, asked.metrics, brought.fetched.entry)
-        return brought
+    async def obtain(self, wanted: WantedAnswer) -> ObtainedAnswer:
+        """Return the answer to a query. Raises UpstreamError."""
+        if not isinstance(wanted, WantedSeries):
+            return await self._as_it_came(wanted)
+        await self._sizes.learn(wanted)
+        known = self._computer.known_now(wanted)
+        if (entry := await self._computer.compute_newer(wanted, known)) is not None:
+            return ObtainedAnswer(
+                fetched=Fetched(tenant=wanted.tenant, entry=entry, stored=True, called=False), collapsed=False
+            )
+        if (obtained := await self._by_other_questions(wanted, known)) is not None:
+            return obtained
+        self._assembler.note(wanted.tenant, wanted.metrics, wanted.need)
+        obtained = await self._as_it_came(wanted)
+        if obtained.fetched.entry.status == 200:
+            await self._computer.compare(obtained.fetched.tenant, wanted.metrics, obtained.fetched.entry)
+        return obtained
 
-    async def _by_others(self, asked: AskedSeries, known: KnownSeries) -> Brought | None:
-        """Return an answer that other questions' answers brought, None where they didn't serve."""
+    async def _by_other_questions(self, wanted: WantedSeries, known: KnownSeries) -> ObtainedAnswer | None:
+        """Return an answer computed from what a delta or a wider question brought, None where neither served."""
         try:
-            return await self._updating.ask(asked, known) or await self._widening.ask(asked)
+            return await self._updater.obtain(wanted, known) or await self._widener.obtain(wanted, known)
         except (UpstreamBusy, KeyRefused):
             raise
         except UpstreamError as exc:
-            # Next time it is asked for in another way, once the failure is no longer remembered.
-            self._memo.remember(CallKey(asked.tenant.fingerprint, asked.query.target), exc)
+            # The query fails for as long as this is remembered. After that another way is tried.
+            self._memo.remember(CallKey(wanted.tenant.fingerprint, wanted.query.target), exc)
             raise
 
-    async def _as_it_came(self, asked: Asked) -> Brought:
-        fetched, collapsed = await self._fetcher.fetch(asked.tenant, asked.query, asked.need)
-        return Brought(fetched=fetched, collapsed=collapsed)
+    async def _as_it_came(self, wanted: WantedAnswer) -> ObtainedAnswer:
+        fetched, collapsed = await self._fetcher.fetch(wanted.tenant, wanted.query, wanted.need)
+        return ObtainedAnswer(fetched=fetched, collapsed=collapsed)

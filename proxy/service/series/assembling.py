@@ -1,8 +1,8 @@
 """Long series put together from windows, in the background, once it is worth it.
 
-A metric of more rows than one answer can prove complete is asked for as it came, each limit and zoom by itself. Where several
-such questions came within a while, its windows are asked for instead, one by one, and joined; from then on it is like any other
-series: every panel of it is computed, and a delta refreshes it.
+A series that has more rows than one answer can be proven to hold is asked for by each query as it came. Where several such
+queries came within a while, the series is asked for window by window, and these are joined. From then on it is like any other
+series: answers about it are computed, and a delta refreshes it.
 """
 
 import asyncio
@@ -14,9 +14,9 @@ import structlog
 from cachetools import TTLCache
 
 from proxy.clock import Clock
-from proxy.core.proof.wholeness import SHOWING
+from proxy.core.proof.known_rows import PROVING_ROWS
 from proxy.core.series.extents import Extents, Known
-from proxy.core.series.growth import merged
+from proxy.core.series.joining import merged
 from proxy.core.series.metrics_query import MetricsQuery
 from proxy.core.series.windows import divided, fewer, planned
 from proxy.errors import UpstreamError
@@ -30,16 +30,16 @@ from proxy.service.series.interest import WATCHED_S
 from proxy.service.tenancy import Tenant
 from proxy.upstream.exchange import Bounds
 
-# So many questions about a series within WATCHED_S at least make it worth loading in full, and as many as it has windows.
+# A series is put together after so many questions about it within WATCHED_S, and at least as many as it has windows.
 _LEAST = 3
 _MOST_WATCHED = 1_000
-# What failed, or was too much, isn't tried again for so long.
+# A series that could not be put together isn't tried again for so many seconds.
 _AGAIN_S = 300.0
 _log = structlog.get_logger()
 
 
 class _Steps(NamedTuple):
-    """Steps that are known of a series, and how many rows each stands for, as far as one can guess."""
+    """Steps that are known of a series, and how many rows each of them stands for, by a guess (`density`)."""
 
     steps: list[int]
     density: float
@@ -66,7 +66,7 @@ class Assembler:
         clock: Clock,
         bounds: Bounds,
     ) -> None:
-        """`bounds`: how large an answer may be; a series may have as many rows as one of a whole run."""
+        """`bounds`: how large the answer to a window may be. A whole series may have `bounds.rows` rows, too."""
         self._fetcher = fetcher
         self._prover = prover
         self._learner = learner
@@ -88,16 +88,16 @@ class Assembler:
         """How many series are being put together now."""
         return len(self._running)
 
-    def note(self, tenant: Tenant, asked: MetricsQuery, need: Need) -> None:
-        """Take notice of a question that had to be asked as it came; perhaps begin to put its series together."""
-        series = asked.wide
-        if asked.name is None or series in self._running or series in self._given_up:
+    def note(self, tenant: Tenant, question: MetricsQuery, need: Need) -> None:
+        """Note a question that has to be asked as it came. Perhaps begin to put its series together."""
+        series = question.in_full
+        if question.name is None or series in self._running or series in self._given_up:
             return
-        questions = self._asked[series] = self._lately(series, asked)
+        questions = self._asked[series] = self._lately(series, question)
         known = self._steps(tenant, series) if len(questions) >= _LEAST else None
         if known is None or known.rows > self._most_rows:
             return
-        # So much was spent on it by then that it would have been worth it.
+        # As many questions as the series has windows: their calls would have been enough to put it together.
         if len(questions) < known.rows / (series.limit // 2):
             return
         del self._asked[series]
@@ -105,12 +105,12 @@ class Assembler:
         self._running[series] = task
         task.add_done_callback(lambda _: self._running.pop(series))
 
-    def _lately(self, series: MetricsQuery, asked: MetricsQuery) -> dict[MetricsQuery, float]:
-        """Return what was asked about a series in the last while, this question included: not more than may be of use."""
+    def _lately(self, series: MetricsQuery, question: MetricsQuery) -> dict[MetricsQuery, float]:
+        """Return the questions about a series in the last `WATCHED_S`, this one included, and when each was asked last."""
         now_s = self._clock.monotonic_s()
         questions = self._asked.get(series, {})
-        questions.pop(asked, None)
-        questions[asked] = now_s
+        questions.pop(question, None)
+        questions[question] = now_s
         while questions[oldest := next(iter(questions))] <= now_s - WATCHED_S or len(questions) > _MOST_WATCHED:
             del questions[oldest]
         return questions
@@ -124,11 +124,11 @@ class Assembler:
             await asyncio.wait(tasks)
 
     def _steps(self, tenant: Tenant, series: MetricsQuery) -> _Steps | None:
-        """Return steps of a series that are known, None where it is too long, or nothing is known of it."""
-        for extents in self._shelves.look(tenant, series).windows:
+        """Return the steps that are known of a series, None where none are."""
+        for extents in self._shelves.known(tenant, series).windows:
             extent = extents.by_name.get(series.name or "")
             if extent is not None and extent.known in {Known.SOME, Known.ALL} and extent.steps:
-                # Of what was sampled nobody knows at what distance; that it was, is a good guess.
+                # Nobody knows how many rows were left out between those of a sampled answer. One after each is a good guess.
                 return _Steps(list(extent.steps), 1.0 if extent.known is Known.ALL else 2.0)
         return None
 
@@ -145,7 +145,7 @@ class Assembler:
         _log.info("series.assembled" if done else "series.not_assembled", key=series.query.target)
 
     async def _run(self, tenant: Tenant, series: MetricsQuery, known: _Steps, need: Need) -> bool:
-        """Ask for window after window, smaller ones where one was too dense; return whether the whole came together."""
+        """Ask for window after window, smaller ones where one had too many rows; return whether the whole came together."""
         provable = series.limit // 2
         every = planned(provable, density=known.density)
         whole: Extents | None = None
@@ -169,10 +169,10 @@ class Assembler:
         return True
 
     async def _ask(self, tenant: Tenant, question: MetricsQuery, need: Need, before: Extents | None) -> Extents | None:
-        """Return a window of a series, proven whole; None where that could not be had."""
+        """Return a window of a series: proven whole, or sampled if it had too many rows; None where neither could be had."""
         need = replace(
             need,
-            keep=False,
+            keep_answer=False,
             urgent=False,
             bounds=self._bounds,
             not_before_s=self._clock.now_s(),
@@ -182,16 +182,16 @@ class Assembler:
         fetched, _ = await self._fetcher.fetch(tenant, question.query, need)
         if fetched.entry.status != 200 or fetched.tenant is not tenant:
             return None
-        extents = await self._prover.taken_apart(fetched, question)
+        extents = await self._prover.take_apart(fetched, question)
         if extents is None:
             return None
-        whole = self._prover.judge(fetched, extents, [] if before is None else [before])
+        whole = self._prover.prove_by_known(fetched, extents, [] if before is None else [before])
         if whole is not None or any(extent.known is Known.SOME for extent in extents.by_name.values()):
             return whole or extents
-        return await self._prover.prove(fetched, extents, need)
+        return await self._prover.prove_by_probes(fetched, extents, need)
 
 
 def _overlapping(before: Extents | None, first: int) -> int:
-    """Return the step from which a window is asked for: with the last rows of the one before, which then prove it."""
+    """Return the step from which a window is asked for: it begins with the last rows of the one before, which prove it."""
     extent = None if before is None else next(iter(before.by_name.values()), None)
-    return first if extent is None or len(extent.steps) < SHOWING else min(first, extent.steps[-SHOWING])
+    return first if extent is None or len(extent.steps) < PROVING_ROWS else min(first, extent.steps[-PROVING_ROWS])

@@ -1,12 +1,12 @@
-"""What is known of a live run's series brought up to date by asking for what is new, for all that is being watched at once.
+"""Deltas: what is known of a live run's series is brought up to date by asking only for what is new.
 
-One flight for each run: whoever needs its series newer joins it. `service.series.watched` says which calls that takes,
-`service.knowledge.learner` adds what they bring. A name that came up new, or of which what is known no longer fits, is asked
-for in full within the same flight.
+There is one flight for each run, which brings everything up to date that is being watched of it; whoever needs its series newer
+joins. `service.series.delta_planner` says which calls that takes, `service.knowledge.learner` adds what they bring. A name that
+is new, or of which what is known no longer fits, is asked for in full within the same flight.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 from proxy.clock import Clock
@@ -19,16 +19,20 @@ from proxy.service.fetching.fetcher import Fetcher
 from proxy.service.fetching.need import Fetched, Need
 from proxy.service.knowledge.learner import Learner
 from proxy.service.proof.proving import Prover
-from proxy.service.series.asked import AskedSeries
-from proxy.service.series.watched import Watched
+from proxy.service.series.delta_planner import DeltaPlanner
+from proxy.service.series.wanted import WantedSeries
 from proxy.service.series.widening_policy import WideningPolicy
 from proxy.service.tenancy import Tenant
 from proxy.upstream.exchange import Bounds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Done:
-    """A flight that has landed: when it began (wall time), how long it took, and whether the caller had joined it."""
+class Updated:
+    """An update that is done.
+
+    `started_s`: when its flight began (wall time). `elapsed_s`: for how many seconds the caller waited. `collapsed`: whether
+    the caller joined a flight that was under way.
+    """
 
     started_s: float
     elapsed_s: float
@@ -36,10 +40,13 @@ class Done:
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
-class _Refresh:
-    """One flight. `run` is the whole of its run; `started_s` when it began (wall time).
+class _Update:
+    """One flight.
 
-    `before` is what was known when it began, `asking` are the calls under way, `told` is what they brought.
+    - `run`: the question for all of its run. `started_s`: when the flight began (wall time).
+    - `asking`: the questions that are being asked.
+    - `before`: the windows that were known when it began.
+    - `told`: the answers that have come, proven whole.
     """
 
     tenant: Tenant
@@ -52,7 +59,7 @@ class _Refresh:
 
 
 class Deltas:
-    """Refreshes what is known of live runs."""
+    """Brings what is known of live runs up to date."""
 
     def __init__(
         self,
@@ -60,51 +67,51 @@ class Deltas:
         fetcher: Fetcher,
         prover: Prover,
         learner: Learner,
-        watched: Watched,
+        planner: DeltaPlanner,
         policy: WideningPolicy,
         clock: Clock,
         bounds: Bounds,
     ) -> None:
-        """`bounds`: how large an answer may be that nobody asked for."""
+        """`bounds`: how large the answer to a question of our own may be."""
         self._fetcher = fetcher
         self._prover = prover
         self._learner = learner
-        self._watched = watched
+        self._planner = planner
         self._policy = policy
         self._clock = clock
         self._bounds = bounds
-        self._flights: Flights[tuple[str, str, str], _Refresh, bool] = Flights(self._carry_out)
+        self._flights: Flights[tuple[str, str, str], _Update, bool] = Flights(self._carry_out)
         self.calls = 0
         """How many calls were made."""
 
-    async def refreshed(self, asked: AskedSeries, known: KnownSeries) -> Done | None:
-        """Bring up to date what a question can be answered from; None where that cannot be done by a delta.
+    async def update(self, wanted: WantedSeries, known: KnownSeries) -> Updated | None:
+        """Bring up to date what a question can be answered from; return None where a delta can't do that.
 
-        `known`: what is known of it now. Raises UpstreamError.
+        `known`: what is known of the question now. Raises UpstreamError.
         """
-        tenant, metrics, need = asked.tenant, asked.metrics, asked.need
+        tenant, metrics, need = wanted.tenant, wanted.metrics, wanted.need
         key = (tenant.fingerprint, metrics.run, metrics.project)
         began_s = self._clock.monotonic_s()
-        while self._watched.serving(tenant, known) is not None:
+        while self._planner.updatable(tenant, known) is not None:
             flight = self._flights.get(key)
             if flight is not None and flight.started_s < need.not_before_s:
                 await flight.ended()
-                known = self._watched.look(asked, known)
+                known = self._planner.known_now(wanted, known)
                 continue
             joined = flight is not None
             if flight is None:
-                call = _Refresh(tenant=tenant, run=metrics.whole, need=need, started_s=self._clock.now_s())
+                call = _Update(tenant=tenant, run=metrics.whole_run, need=need, started_s=self._clock.now_s())
                 flight = self._flights.start(key, call, now_s=call.started_s)
             else:
                 self._join(flight, need)
             if not await flight.result():
                 return None
-            known = self._watched.look(asked, known) if joined else known
+            known = self._planner.known_now(wanted, known) if joined else known
             if joined and not known.has_come_since(flight.started_s):
-                # It was planned before this question was being watched. Until it is gone it would be joined again and again.
+                # The flight was planned before this question was being watched. Until it is gone it would be joined again.
                 await flight.ended()
                 continue
-            return Done(started_s=flight.started_s, elapsed_s=self._clock.monotonic_s() - began_s, collapsed=joined)
+            return Updated(started_s=flight.started_s, elapsed_s=self._clock.monotonic_s() - began_s, collapsed=joined)
         return None
 
     @property
@@ -116,32 +123,32 @@ class Deltas:
         """End what is under way."""
         await self._flights.aclose()
 
-    async def _carry_out(self, call: _Refresh) -> bool:
-        """Do what a flight is for; return whether all calls brought an answer."""
-        wanted = self._watched.wanted(call.tenant, call.run)
-        call.before = [one.extents for one in wanted]
-        questions = self._watched.plan(wanted)
+    async def _carry_out(self, call: _Update) -> bool:
+        """Make the calls of a flight; return whether all of them brought an answer that was of use."""
+        windows = self._planner.windows(call.tenant, call.run)
+        call.before = [one.extents for one in windows]
+        questions = self._planner.calls(windows)
         done = False
         try:
             done = await self._ask_all(call, questions)
-            done = done and await self._ask_all(call, self._watched.unfit(call.tenant, wanted))
+            done = done and await self._ask_all(call, self._planner.to_ask_in_full(call.tenant, windows))
         except (UpstreamBusy, KeyRefused):
-            done = True  # these say nothing about the questions
+            done = True  # these two say nothing about the questions
             raise
         finally:
             if not done:
-                # Next time all of it is asked for: in vain, perhaps, but then that is remembered.
-                self._watched.suspect(call.run)
+                # Next time all of it is asked for. That may be in vain, but then the policy remembers it.
+                self._planner.suspect(call.run)
         return done
 
-    async def _ask_all(self, call: _Refresh, questions: Sequence[MetricsQuery]) -> bool:
+    async def _ask_all(self, call: _Update, questions: Sequence[MetricsQuery]) -> bool:
         call.asking = list(questions)
         return all(await asyncio.gather(*(self._ask(call, question) for question in questions)))
 
-    async def _ask(self, call: _Refresh, question: MetricsQuery) -> bool:
+    async def _ask(self, call: _Update, question: MetricsQuery) -> bool:
         need = replace(
             call.need,
-            keep=False,
+            keep_answer=False,
             bounds=self._bounds,
             not_before_s=self._clock.now_s(),
             parser=self._prover.parser(question),
@@ -150,41 +157,43 @@ class Deltas:
         try:
             fetched, _ = await self._fetcher.fetch(call.tenant, question.query, need)
         except AnswerTooLarge:
-            self._policy.note_hopeless(question.wide)
+            self._policy.note_unobtainable(question.in_full)
             if question.name is None:
-                self._policy.note_not_together(question)
+                self._policy.note_too_much_together(question)
             return False
         came = fetched.entry
         if came.status != 200:
-            if question == question.wide:
-                self._policy.note_hopeless(question)
+            if question == question.in_full:
+                self._policy.note_unobtainable(question)
             return False
-        delta = await self._prover.taken_apart(fetched, question)
+        delta = await self._prover.take_apart(fetched, question)
         if delta is not None:
             delta = await self._proven(call, fetched, delta)
         if delta is None:
             return False
-        # Names that came to be watched since the call was planned are told of as well.
-        names = self._watched.names(call.run)
-        return await self._learner.grow(fetched.tenant, delta, names, persist=call.need.persist)
+        return await self._learner.grow(fetched.tenant, delta, self._names(call, question), persist=call.need.persist)
 
-    async def _proven(self, call: _Refresh, fetched: Fetched, delta: Extents) -> Extents | None:
-        """Return an answer if it is proven whole: by what was known before the flight, by what came in it, or by a probe."""
-        names = self._watched.names(call.run)
+    async def _proven(self, call: _Update, fetched: Fetched, delta: Extents) -> Extents | None:
+        """Return an answer if it is proven whole: by what was known before the flight, by what came in it, or by probes."""
+        names = self._names(call, delta.question)
         known = [*self._learner.open_windows(fetched.tenant, delta.question, names), *call.before, *call.told]
-        whole = self._prover.judge(fetched, delta, known, since_s=call.started_s)
+        whole = self._prover.prove_by_known(fetched, delta, known, since_s=call.started_s)
         if whole is None:
-            whole = await self._prover.prove(fetched, delta, call.need)
+            whole = await self._prover.prove_by_probes(fetched, delta, call.need)
         if whole is not None:
             call.told.append(whole)
         return whole
 
-    def _join(self, flight: "Flight[_Refresh, bool]", need: Need) -> None:
-        """Let those go first for which somebody waits now, and keep what comes as long as anybody lets it be kept."""
+    def _names(self, call: _Update, question: MetricsQuery) -> Collection[str]:
+        """Return the names that a question about all names tells of; some may be watched only since the call was planned."""
+        return self._planner.names(call.run) if question.name is None else ()
+
+    def _join(self, flight: "Flight[_Update, bool]", need: Need) -> None:
+        """Promote the calls of a flight if a client waits for them now. Let its answers be written to disk if a caller does."""
         if need.persist:
             flight.call.need = replace(flight.call.need, persist=True)
         if need.urgent and not flight.call.need.urgent:
             flight.call.need = replace(flight.call.need, urgent=True, client=need.client, deadline_s=need.deadline_s)
             for question in flight.call.asking:
-                self._fetcher.urge(flight.call.tenant, question.query, need)
-            self._prover.urge(flight.call.tenant, flight.call.run, need)
+                self._fetcher.promote(flight.call.tenant, question.query, need)
+            self._prover.promote(flight.call.tenant, flight.call.run, need)

@@ -1,4 +1,4 @@
-"""Which series somebody looks at, and whether several of a run's will be looked at."""
+"""Which series clients ask for, and whether they are likely to ask for several of a run."""
 
 import math
 from dataclasses import dataclass, field
@@ -16,23 +16,23 @@ _MOST_RUNS = 2_000
 _MOST_WATCHED = 200
 
 NameAndGroup = tuple[str | None, str | None]
-"""The name and the group that a question is about, each None for all of them."""
+"""The name and the group that a question is about, each None for all."""
 
 
 @dataclass(slots=True)
 class _WatchedRun:
     """One run, as it is asked for in one project.
 
-    `watched`: what was asked for, and when (monotonic clock), the latest at the end; `again`: what of it was asked for more
-    than once.
+    `watched`: what was asked for, and when (monotonic clock), the latest at the end. `repeated`: what of it was asked for more
+    than once within `WATCHED_S`.
     """
 
     watched: dict[NameAndGroup, float] = field(default_factory=dict)
-    again: set[NameAndGroup] = field(default_factory=set)
+    repeated: set[NameAndGroup] = field(default_factory=set)
 
 
 class Interest:
-    """Remembers for a minute what was asked for, by run and project."""
+    """Remembers what was asked for in the last minute (`WATCHED_S`), by run and project."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -48,18 +48,18 @@ class Interest:
         elif _are_several(run, question, now_s):
             expecting.note_several(question.run)
         if run.watched.pop(series, -math.inf) >= now_s - WATCHED_S:
-            run.again.add(series)
+            run.repeated.add(series)
         else:
-            run.again.discard(series)
+            run.repeated.discard(series)
         run.watched[series] = now_s
         if len(run.watched) > _MOST_WATCHED:
             oldest = next(iter(run.watched))
             del run.watched[oldest]
-            run.again.discard(oldest)
+            run.repeated.discard(oldest)
 
     def is_first_look(self, question: MetricsQuery) -> bool:
-        """Tell whether nobody else has asked for this series in the last minute."""
-        return (question.name, question.group) not in self._run(question).again
+        """Tell whether a question's series were asked for only once in the last minute."""
+        return (question.name, question.group) not in self._run(question).repeated
 
     def watched(self, question: MetricsQuery) -> list[NameAndGroup]:
         """Return what was asked for of a question's run in the last minute, the latest first."""
@@ -68,7 +68,7 @@ class Interest:
         return [series for series, at_s in latest if at_s >= since_s]
 
     def is_watched(self, question: MetricsQuery, *, within_s: float) -> bool:
-        """Tell whether anything of a question's run was asked for in so many seconds."""
+        """Tell whether anything of a question's run was asked for in the last `within_s` seconds."""
         last_s = next(reversed(self._run(question).watched.values()), -math.inf)
         return last_s >= self._clock.monotonic_s() - within_s
 

@@ -1,9 +1,9 @@
-"""Refreshes that nobody waits for: of what is handed out stale, and of what is being watched, before anybody asks.
+"""Refreshes that nobody waits for: of stale answers that are handed out, and of what is being watched, ahead of the next query.
 
-Who polls every 5 s an answer that is fresh for 5 s and usable for 5 s more may find it fresh once, and the next time a moment
-too old. So when a stale answer was refreshed while it was handed out, its run is refreshed again **ahead**, a while before that
-one can no longer be handed out, if nobody else has seen to it and somebody has looked since. Who leaves is missed after one
-such refresh.
+A client that polls every 5 s an answer that is fresh for 5 s, and usable for 5 s more, may find it fresh once, and a moment too
+old the next time. So the refresh of a stale answer that was handed out is followed by another one of the run, **ahead** of the
+moment at which the new answer can no longer be handed out. It is left out if another refresh came in between, or if nobody has
+looked at the run since. So after a client has gone, one refresh is made in vain.
 """
 
 import asyncio
@@ -21,9 +21,9 @@ from proxy.errors import UpstreamError
 from proxy.service.fetching.call_key import CallKey
 from proxy.service.fetching.fetcher import Fetcher
 from proxy.service.lifetimes.run_lifetimes import RunLifetimes
-from proxy.service.series.asked import Asked, AskedSeries
 from proxy.service.series.asking import Asker
 from proxy.service.series.interest import Interest
+from proxy.service.series.wanted import WantedAnswer, WantedSeries
 from proxy.service.statuses import Statuses
 
 # When a refresh ahead begins, as a share of the time in which answers are handed out while they are refreshed.
@@ -39,7 +39,7 @@ class _Planned:
 
 
 class Refresher:
-    """Refreshes in the background: one refresh of a question at a time, and one ahead for each run."""
+    """Refreshes in the background: one refresh of a query at a time, and one ahead planned for each run."""
 
     def __init__(
         self,
@@ -62,37 +62,37 @@ class Refresher:
 
     @property
     def refreshing(self) -> int:
-        """How many questions about series are being asked that nobody waits for."""
+        """How many queries about series are being refreshed."""
         return len(self._refreshing)
 
-    def refresh(self, asked: Asked, entry: Entry) -> None:
-        """See to it that a question is being asked to which there is an older answer, without waiting for it."""
-        if not isinstance(asked, AskedSeries):
-            self._fetcher.refresh(asked.tenant, asked.query, asked.need)
+    def refresh(self, wanted: WantedAnswer, entry: Entry) -> None:
+        """Begin the refresh of a query to which there is an older answer (`entry`), if none is under way. Don't wait for it."""
+        if not isinstance(wanted, WantedSeries):
+            self._fetcher.refresh(wanted.tenant, wanted.query, wanted.need)
             return
-        key = CallKey(asked.tenant.fingerprint, asked.query.target)
+        key = CallKey(wanted.tenant.fingerprint, wanted.query.target)
         if key not in self._refreshing:
-            task = asyncio.get_running_loop().create_task(self._refresh(asked, entry), name="refreshing.refresh")
+            task = asyncio.get_running_loop().create_task(self._refresh(wanted, entry), name="refreshing.refresh")
             self._refreshing[key] = task
             task.add_done_callback(lambda _: self._refreshing.pop(key))
 
-    async def has_ended(self, asked: Asked, entry: Entry) -> bool:
-        """Find out whether an entry is fresh after all, since its run has ended; not for longer than `patience_s`."""
-        if not isinstance(asked, AskedSeries) or asked.whole:
+    async def has_ended(self, wanted: WantedAnswer, entry: Entry) -> bool:
+        """Find out within `extra_wait_s` whether an entry is fresh after all, since its run has ended."""
+        if not isinstance(wanted, WantedSeries) or wanted.in_full:
             return False
-        need = asked.need
+        need = wanted.need
         with suppress(TimeoutError):
-            async with asyncio.timeout(asked.patience_s):
+            async with asyncio.timeout(wanted.extra_wait_s):
                 await self._statuses.learn(
-                    asked.tenant,
-                    asked.metrics.run,
-                    asked.metrics.project,
+                    wanted.tenant,
+                    wanted.metrics.run,
+                    wanted.metrics.project,
                     urgent=need.urgent,
                     client=need.client,
                     deadline_s=need.deadline_s,
                 )
-        # Even if nothing had to be asked: somebody else may have learned it since the entry was judged.
-        fresh = self._lifetimes.judge(entry, asked.query, asked.tenant) is Verdict.FRESH
+        # Even if nothing had to be asked: another query may have learned it since the entry was judged.
+        fresh = self._lifetimes.judge(entry, wanted.query, wanted.tenant) is Verdict.FRESH
         return fresh and entry.sent_at_s >= need.not_before_s
 
     async def aclose(self) -> None:
@@ -106,23 +106,23 @@ class Refresher:
         if tasks:
             await asyncio.wait(tasks)
 
-    async def _refresh(self, asked: AskedSeries, entry: Entry) -> None:
-        # A failure is told in the log where it happened, and to whoever asks next.
+    async def _refresh(self, wanted: WantedSeries, entry: Entry) -> None:
+        # A failure was logged where it happened, and is remembered for the next query.
         try:
-            if not await self.has_ended(asked, entry):
-                brought = await self._asker.ask(asked)
-                self._plan(asked, brought.fetched.entry)
+            if not await self.has_ended(wanted, entry):
+                obtained = await self._asker.obtain(wanted)
+                self._plan(wanted, obtained.fetched.entry)
         except UpstreamError:
             pass
         except Exception:  # noqa: BLE001 -- nobody waits for it who could tell
-            _log.exception("refresh.crashed", key=asked.query.target)
+            _log.exception("refresh.crashed", key=wanted.query.target)
 
-    def _plan(self, asked: AskedSeries, entry: Entry) -> None:
+    def _plan(self, wanted: WantedSeries, entry: Entry) -> None:
         """Plan the next refresh of a question's run, after one that brought an entry."""
-        lifetimes = self._lifetimes.of(asked.query, asked.tenant)
-        if not lifetimes.stale_while_revalidate_s or self._lifetimes.live_since_s(asked.metrics, asked.tenant) is None:
+        lifetimes = self._lifetimes.of(wanted.query, wanted.tenant)
+        if not lifetimes.stale_while_revalidate_s or self._lifetimes.live_since_s(wanted.metrics, wanted.tenant) is None:
             return
-        key = asked.tenant.fingerprint, asked.metrics.run, asked.metrics.project
+        key = wanted.tenant.fingerprint, wanted.metrics.run, wanted.metrics.project
         before = self._planned.get(key)
         if before is not None and before.sent_at_s >= entry.sent_at_s:
             return
@@ -130,19 +130,19 @@ class Refresher:
             before.timer.cancel()
         due_s = entry.sent_at_s + lifetimes.fresh_s + _SHARE * lifetimes.stale_while_revalidate_s
         timer = asyncio.get_running_loop().call_later(
-            max(0.0, due_s - self._clock.now_s()), self._refresh_ahead, key, _unlooked(asked), entry
+            max(0.0, due_s - self._clock.now_s()), self._refresh_ahead, key, _without_known(wanted), entry
         )
         self._planned[key] = _Planned(sent_at_s=entry.sent_at_s, timer=timer)
 
-    def _refresh_ahead(self, key: _RunKey, asked: AskedSeries, entry: Entry) -> None:
+    def _refresh_ahead(self, key: _RunKey, wanted: WantedSeries, entry: Entry) -> None:
         del self._planned[key]
-        lifetimes = self._lifetimes.of(asked.query, asked.tenant)
+        lifetimes = self._lifetimes.of(wanted.query, wanted.tenant)
         within_s = lifetimes.fresh_s + lifetimes.stale_while_revalidate_s
-        if self._interest.is_watched(asked.metrics, within_s=within_s):
-            need = replace(asked.need, not_before_s=-math.inf, landings=self._fetcher.landings, refreshed_s=entry.sent_at_s)
-            self.refresh(replace(asked, need=need), entry)
+        if self._interest.is_watched(wanted.metrics, within_s=within_s):
+            need = replace(wanted.need, not_before_s=-math.inf, landings=self._fetcher.landings, refreshed_s=entry.sent_at_s)
+            self.refresh(replace(wanted, need=need), entry)
 
 
-def _unlooked(asked: AskedSeries) -> AskedSeries:
-    """Return a question without what was known of it, which would keep old windows in memory until it is asked."""
-    return replace(asked, known=nothing_known(asked.metrics))
+def _without_known(wanted: WantedSeries) -> WantedSeries:
+    """Return what is wanted without what was known of it, which would keep old windows in memory until the refresh."""
+    return replace(wanted, known=nothing_known(wanted.metrics))

@@ -1,4 +1,4 @@
-"""How many series a run has, which its details tell: so it is known whether one call will do for all of them."""
+"""How many series a run has, as its details tell: that decides whether one call may do for all of them."""
 
 import asyncio
 import math
@@ -17,14 +17,14 @@ from proxy.core.surrogates import read_json
 from proxy.errors import KeyRefused, UpstreamBusy, UpstreamError
 from proxy.service.fetching.fetcher import Fetcher
 from proxy.service.fetching.need import Fetched
-from proxy.service.series.asked import AskedSeries
+from proxy.service.series.wanted import WantedSeries
 from proxy.service.series.widening_policy import WideningPolicy
 from proxy.service.statuses import Statuses
 from proxy.store.tiers import TieredStore
 
-# A run gains series in its first minutes; how many it has only decides what is asked at once.
+# Stored details serve up to this age, seconds: a run gains most series early, and nothing but what is asked depends on it.
 SIZE_S = 3600.0
-# How often it is looked at whether what waits in the line has gone.
+# How often, in seconds, it is looked at whether a call has left the line.
 _LEAST_S = 0.05
 # `details` lists no more names than this.
 _MOST_NAMES = 1_000
@@ -51,61 +51,63 @@ class RunSizes:
         self._statuses = statuses
         self._policy = policy
         self._clock = clock
-        self._late: set[asyncio.Task[tuple[Fetched, bool]]] = set()
+        self._unawaited: set[asyncio.Task[tuple[Fetched, bool]]] = set()
 
-    async def learn(self, asked: AskedSeries) -> None:
-        """Learn how large a question's run is, where somebody looks at several of its series.
+    async def learn(self, wanted: WantedSeries) -> None:
+        """Learn how many series a question's run has, where somebody looks at several of them.
 
         Raises UpstreamBusy and KeyRefused.
         """
-        metrics = asked.metrics
+        metrics = wanted.metrics
         if not self._policy.needs_size(metrics):
             return
         details = question(DETAILS, {}, segment=metrics.run)
-        entry = await self._store.get(asked.tenant.namespace, details.target)
-        # What is stored of another project's run is no use: asked for as one that doesn't exist would be, it tells nothing by
-        # its speed.
+        entry = await self._store.get(wanted.tenant.namespace, details.target)
+        # Stored details of another project's run don't serve: asking for them takes as long as for a run that doesn't exist,
+        # so that the time tells nothing.
         if entry is None or self._clock.now_s() - entry.sent_at_s > SIZE_S or project_of(entry.body) != metrics.project:
             try:
-                entry = await self._told(asked, details)
+                entry = await self._fetch_details(wanted, details)
             except (UpstreamBusy, KeyRefused):
                 raise
             except (UpstreamError, TimeoutError):
                 self._policy.note_no_size(metrics)
                 return
-        self._statuses.heard(asked.tenant, metrics.run, metrics.project, entry)
+        self._statuses.note_details(wanted.tenant, metrics.run, metrics.project, entry)
         self._policy.note_size(metrics, _series_in(entry, metrics.project))
 
-    async def _told(self, asked: AskedSeries, details: Query) -> Entry:
-        """Return a run's details. Raises UpstreamError, and TimeoutError where the upstream takes long.
+    async def _fetch_details(self, wanted: WantedSeries, details: Query) -> Entry:
+        """Return a run's details. Raises UpstreamError, and TimeoutError where the upstream takes longer than `extra_wait_s`.
 
-        The line is no part of that: the question itself would have to stand in it as well, and be one of many.
+        The time in the line doesn't count: the query itself would have to stand in it as well.
         """
-        asking = asyncio.ensure_future(self._fetcher.fetch(asked.tenant, details, replace(asked.need, not_before_s=-math.inf)))
+        asking = asyncio.ensure_future(
+            self._fetcher.fetch(wanted.tenant, details, replace(wanted.need, not_before_s=-math.inf))
+        )
         late = sent = False
         try:
-            while not (await asyncio.wait([asking], timeout=max(asked.patience_s, _LEAST_S)))[0]:
-                # The patience counts from when it has left the line, or a little later.
-                late, sent = sent, not self._fetcher.is_in_line(asked.tenant, details)
+            while not (await asyncio.wait([asking], timeout=max(wanted.extra_wait_s, _LEAST_S)))[0]:
+                # The time counts from when the call has left the line, or a little later.
+                late, sent = sent, not self._fetcher.is_in_line(wanted.tenant, details)
                 if late:
                     raise TimeoutError
             return (await asking)[0].entry
         finally:
             if late:
-                self._late.add(asking)
-                asking.add_done_callback(partial(self._came_late, asked.metrics))
+                self._unawaited.add(asking)
+                asking.add_done_callback(partial(self._note_late, wanted.metrics))
             else:
                 asking.cancel()
 
-    def _came_late(self, metrics: MetricsQuery, asking: "asyncio.Task[tuple[Fetched, bool]]") -> None:
-        """Take notice of details that nobody waited for any more: the next question is asked knowing them."""
-        self._late.discard(asking)
+    def _note_late(self, metrics: MetricsQuery, asking: "asyncio.Task[tuple[Fetched, bool]]") -> None:
+        """Note the size by details that nobody waited for any more: it serves the next query."""
+        self._unawaited.discard(asking)
         if not asking.cancelled() and asking.exception() is None:
             self._policy.note_size(metrics, _series_in(asking.result()[0].entry, metrics.project))
 
 
 def _series_in(details: Entry, project: str) -> float:
-    """Return how many series a run has in a project by its details, infinite where nobody can say; none if it isn't there."""
+    """Return how many series a run has in a project by its details: infinite where they don't tell, 0 where it isn't there."""
     if details.status != 200:
         return 0 if details.status == 404 else math.inf
     try:

@@ -1,7 +1,7 @@
-"""Metric questions asked wide: one that holds the question, and probably the next ones, is asked in its place and taken apart.
+"""Wider questions: one that holds the question, and probably the next ones, is asked in its place.
 
-`service.series.widening_policy` says which one. What it brings is kept as extents; the answer is computed from them. Where it
-didn't serve, that is remembered, and the question is asked as it came.
+`service.series.widening_policy` chooses it. Its answer is taken apart and kept as extents, from which the answer is computed.
+Where the wider question didn't serve, that is remembered, and the query is asked as it came.
 """
 
 from dataclasses import replace
@@ -11,8 +11,10 @@ from proxy.core.freshness.entry import Entry
 from proxy.core.freshness.outcome import Made
 from proxy.core.freshness.verdict import Verdict
 from proxy.core.question.keeping import Keeping
-from proxy.core.series.extents import Extents, Known, recipe_of
+from proxy.core.series.extents import Extents, Known
+from proxy.core.series.known_series import KnownSeries
 from proxy.core.series.metrics_query import MetricsQuery
+from proxy.core.series.recipes import recipe_of
 from proxy.errors import AnswerTooLarge, KeyRefused, UpstreamBusy, UpstreamError
 from proxy.service.fetching.encoder import Encoder
 from proxy.service.fetching.fetcher import Fetcher
@@ -20,14 +22,14 @@ from proxy.service.fetching.need import Fetched, Need
 from proxy.service.knowledge.learner import Learner
 from proxy.service.lifetimes.run_lifetimes import RunLifetimes
 from proxy.service.proof.proving import Prover
-from proxy.service.series.asked import AskedSeries, Brought
 from proxy.service.series.computer import Computer
+from proxy.service.series.wanted import ObtainedAnswer, WantedSeries
 from proxy.service.series.widening_policy import WideningPolicy
 from proxy.upstream.exchange import Bounds
 
 
-class Widening:
-    """Asks wide."""
+class Widener:
+    """Asks wider questions."""
 
     def __init__(
         self,
@@ -41,7 +43,7 @@ class Widening:
         lifetimes: RunLifetimes,
         bounds: Bounds,
     ) -> None:
-        """`bounds`: how large an answer may be that nobody asked for."""
+        """`bounds`: how large the answer to a question of our own may be."""
         self._fetcher = fetcher
         self._prover = prover
         self._learner = learner
@@ -51,100 +53,106 @@ class Widening:
         self._lifetimes = lifetimes
         self._bounds = bounds
 
-    async def ask(self, asked: AskedSeries) -> Brought | None:
-        """Ask for more than was asked for, where that serves the next questions too; None where it did not serve this one."""
-        # That what was empty still is, its own question tells at the least cost, unless only this window of it is empty.
-        metrics = asked.metrics
-        alone = self._computer.now_known(asked).is_empty and self._policy.is_promising(metrics.wide, metrics)
-        wider = metrics.wide if alone else self._policy.chosen(metrics)
-        if wider != wider.windowed:
+    async def obtain(self, wanted: WantedSeries, known: KnownSeries) -> ObtainedAnswer | None:
+        """Return an answer by way of a wider question, None where none is worth asking or it did not serve.
+
+        `known`: what was known of the question a moment ago, before a delta that did not serve. Raises UpstreamError.
+        """
+        # A series that was empty is asked for by itself, which costs the least, unless only this window of it was empty.
+        metrics = wanted.metrics
+        empty = known.is_empty and self._computer.known_now(wanted).is_empty
+        alone = empty and self._policy.is_promising(metrics.in_full, metrics)
+        wider = metrics.in_full if alone else self._policy.choose(metrics)
+        if wider != wider.densest:
             return None
         if wider.name is not None and self._policy.is_first_look(metrics) and not self._prover.is_cheap(wider):
-            return None  # nothing that is asked for once is worth a proof
-        return await (self._ask_itself(asked) if wider == metrics else self._ask_wider(asked, wider))
+            return None  # a series that is asked for only once isn't worth a proof
+        return await (self._ask_itself(wanted) if wider == metrics else self._ask_wider(wanted, wider))
 
-    async def _ask_itself(self, asked: AskedSeries) -> Brought:
-        """Ask a question that is as wide as can be: its answer is kept taken apart, or as it is where that isn't possible."""
-        need = replace(asked.need, persist=False, parser=self._prover.parser(asked.metrics))
-        fetched, collapsed = await self._fetcher.fetch(asked.tenant, asked.query, need)
-        if fetched.entry.status == 200 and (entry := await self._computed(asked, asked.metrics, fetched)) is not None:
-            return Brought(fetched=replace(fetched, entry=entry, stored=True), collapsed=collapsed)
-        if fetched.stored and asked.need.persist:
-            stored = self._encoder.keep(fetched.tenant, asked.query.target, fetched.entry, asked.query.keeping)
+    async def _ask_itself(self, wanted: WantedSeries) -> ObtainedAnswer:
+        """Ask a question that is as wide as can be. Its answer is kept taken apart, or as it came where that isn't possible."""
+        need = replace(wanted.need, persist=False, parser=self._prover.parser(wanted.metrics))
+        fetched, collapsed = await self._fetcher.fetch(wanted.tenant, wanted.query, need)
+        if fetched.entry.status == 200 and (entry := await self._keep_and_compute(wanted, wanted.metrics, fetched)) is not None:
+            return ObtainedAnswer(fetched=replace(fetched, entry=entry, stored=True), collapsed=collapsed)
+        if fetched.stored and wanted.need.persist:
+            stored = self._encoder.keep(fetched.tenant, wanted.query.target, fetched.entry, wanted.query.keeping)
             fetched = replace(fetched, stored=stored)
-        return Brought(fetched=fetched, collapsed=collapsed)
+        return ObtainedAnswer(fetched=fetched, collapsed=collapsed)
 
-    async def _ask_wider(self, asked: AskedSeries, wider: MetricsQuery) -> Brought | None:
+    async def _ask_wider(self, wanted: WantedSeries, wider: MetricsQuery) -> ObtainedAnswer | None:
         on_failure = partial(self._note_failure, wider)
-        need = replace(asked.need, persist=False, bounds=self._bounds, on_failure=on_failure, parser=self._prover.parser(wider))
+        need = replace(
+            wanted.need, persist=False, bounds=self._bounds, on_failure=on_failure, parser=self._prover.parser(wider)
+        )
         try:
-            fetched, collapsed = await self._fetched(asked, wider, need)
+            fetched, collapsed = await self._fetch_wider(wanted, wider, need)
         except AnswerTooLarge as exc:
             on_failure(exc)
             return None
         except (UpstreamBusy, KeyRefused):
             raise
         except UpstreamError as exc:
-            on_failure(exc)  # perhaps it was too much: next time it is asked for as it came
+            on_failure(exc)  # perhaps it was too much: next time the query is asked as it came
             raise
         if fetched.entry.status != 200:
-            on_failure(None)  # what is said to another question is no answer to this one
+            on_failure(None)  # the upstream's 4xx to another question is no answer to this one
             return None
-        entry = await self._computed(asked, wider, fetched)
+        entry = await self._keep_and_compute(wanted, wider, fetched)
         if entry is not None:
-            made = Made.SERIES if wider == wider.wide else Made.WINDOW
-            return Brought(fetched=replace(fetched, entry=entry, stored=True), collapsed=collapsed, made=made)
-        if self._computer.counts(fetched.entry) and self._policy.is_promising(wider, asked.metrics):
-            self._policy.note_vain(wider, asked.metrics)
+            made = Made.SERIES if wider == wider.in_full else Made.WINDOW
+            return ObtainedAnswer(fetched=replace(fetched, entry=entry, stored=True), collapsed=collapsed, made=made)
+        if self._computer.may_compute_from(fetched.entry) and self._policy.is_promising(wider, wanted.metrics):
+            self._policy.note_useless_for(wider, wanted.metrics)
         return None
 
     def _note_failure(self, wider: MetricsQuery, error: UpstreamError | None) -> None:
         if error is None or isinstance(error, AnswerTooLarge):
-            self._policy.note_hopeless(wider)
+            self._policy.note_unobtainable(wider)
         else:
             self._policy.note_failed(wider)
 
-    async def _fetched(self, asked: AskedSeries, wider: MetricsQuery, need: Need) -> tuple[Fetched, bool]:
-        """Fetch a wide answer, unless it came a moment ago and is still being taken apart."""
-        entry = self._encoder.held(asked.tenant, wider.query.target)
-        # What a delta was added to would seem to have been asked for in full.
+    async def _fetch_wider(self, wanted: WantedSeries, wider: MetricsQuery, need: Need) -> tuple[Fetched, bool]:
+        """Return the answer to a wider question, from memory where it came a moment ago and is still being taken apart."""
+        entry = self._encoder.held(wanted.tenant, wider.query.target)
+        # An entry that a delta was added to would pass for one that was asked for in full.
         if entry is not None and entry.sent_at_s >= need.not_before_s and entry.full_asked_s is None:
-            newer = asked.need.refreshed_s < entry.sent_at_s
-            if newer and self._lifetimes.judge(entry, wider.query, asked.tenant) is Verdict.FRESH:
-                return Fetched(tenant=asked.tenant, entry=entry, stored=True), False
-        return await self._fetcher.fetch(asked.tenant, replace(wider.query, moving=True), need)
+            newer = wanted.need.refreshed_s < entry.sent_at_s
+            if newer and self._lifetimes.judge(entry, wider.query, wanted.tenant) is Verdict.FRESH:
+                return Fetched(tenant=wanted.tenant, entry=entry, stored=True), False
+        return await self._fetcher.fetch(wanted.tenant, replace(wider.query, one_off=True), need)
 
-    async def _computed(self, asked: AskedSeries, wider: MetricsQuery, fetched: Fetched) -> Entry | None:
-        """Take an answer apart, keep it, and compute another one from it."""
-        extents = self._learner.installed(fetched.tenant, wider, fetched.entry.sent_at_s)
+    async def _keep_and_compute(self, wanted: WantedSeries, wider: MetricsQuery, fetched: Fetched) -> Entry | None:
+        """Take an answer apart, keep what it tells, and return the wanted answer computed from it; None where that can't be."""
+        extents = self._learner.installed_since(fetched.tenant, wider, fetched.entry.sent_at_s)
         if extents is None:
-            extents = await self._proven(asked, wider, fetched)
-        if extents is None or not self._computer.counts(fetched.entry):
+            extents = await self._proven(wanted, wider, fetched)
+        if extents is None or not self._computer.may_compute_from(fetched.entry):
             return None
-        fresh_s = self._lifetimes.of(asked.query, fetched.tenant).fresh_s
-        held = await self._learner.install(fetched.tenant, extents, persist=asked.need.persist, fresh_s=fresh_s)
-        recipe = recipe_of(extents, asked.metrics)
-        if recipe is None or (entry := await self._computer.compute(fetched.tenant, asked.query, recipe)) is None:
+        fresh_s = self._lifetimes.of(wanted.query, fetched.tenant).fresh_s
+        held = await self._learner.install(fetched.tenant, extents, persist=wanted.need.persist, fresh_s=fresh_s)
+        recipe = recipe_of(extents, wanted.metrics)
+        if recipe is None or (entry := await self._computer.compute(fetched.tenant, wanted.query, recipe)) is None:
             return None
-        if held and wider != asked.metrics and recipe_of(extents, wider) is not None:
-            # Nobody asked for the wide answer itself, and it can be computed: memory would hold every row of it twice.
+        if held and wider != wanted.metrics and recipe_of(extents, wider) is not None:
+            # No client asked for the wider answer itself, and it can be computed: memory would hold all of its rows twice.
             self._encoder.let_go(fetched.tenant, wider.query.target, fetched.entry)
-        if not held and asked.need.persist:
-            self._encoder.keep(fetched.tenant, asked.query.target, entry, Keeping.DISK)
+        if not held and wanted.need.persist:
+            self._encoder.keep(fetched.tenant, wanted.query.target, entry, Keeping.DISK)
         return entry
 
-    async def _proven(self, asked: AskedSeries, wider: MetricsQuery, fetched: Fetched) -> Extents | None:
+    async def _proven(self, wanted: WantedSeries, wider: MetricsQuery, fetched: Fetched) -> Extents | None:
         """Take an answer apart, and return it if it is proven whole."""
-        extents = await self._prover.taken_apart(fetched, wider)
+        extents = await self._prover.take_apart(fetched, wider)
         if extents is None:
             return None
         self._policy.note_rows(wider, max((len(extent.steps) for extent in extents.by_name.values()), default=0))
-        known = self._learner.kept_with(fetched.tenant, wider)
-        whole = self._prover.judge(fetched, extents, known)
+        known = self._learner.known_windows(fetched.tenant, wider)
+        whole = self._prover.prove_by_known(fetched, extents, known)
         if whole is not None or _tells_nothing(extents):
             self._policy.note_proven(wider)
             return whole or extents
-        proven = await self._prover.prove(fetched, extents, asked.need)
+        proven = await self._prover.prove_by_probes(fetched, extents, wanted.need)
         if proven is None:
             self._policy.note_unproven(wider)
         else:
@@ -153,5 +161,5 @@ class Widening:
 
 
 def _tells_nothing(extents: Extents) -> bool:
-    """Tell whether nothing would be computed from an answer: not what it holds, nor that it holds nothing else."""
+    """Tell whether nothing can be computed from an answer: it is about one name, which it doesn't have all of."""
     return extents.question.name is not None and not any(one.known is Known.ALL for one in extents.by_name.values())

@@ -1,4 +1,7 @@
-"""Which question is worth asking in place of another one: what is known of runs' sizes, and which wider ones were in vain."""
+"""Which wider question is worth asking in place of a question.
+
+That depends on how large the run is, and on which wider questions were of no use before.
+"""
 
 import math
 from dataclasses import dataclass
@@ -10,15 +13,16 @@ from proxy.core.series.metrics_query import MetricsQuery
 from proxy.service.series.interest import WATCHED_S, Interest
 
 _MOST_RUNS = 2_000
-_MOST_VAIN = 10_000
-# What was too long stays so, since series grow; a run that was too large may have been deleted and the like.
-VAIN_S = 3600.0
-# What failed may have been too much for the upstream; most likely that had other reasons, which pass.
+_MOST_AVOIDED = 10_000
+# For so many seconds a wider question that was of no use isn't asked again. A series that was too long stays so, since series
+# grow; but a run that was too large may be deleted, say.
+AVOIDED_S = 3600.0
+# As above, where the upstream failed: it may have been too much, but most likely there were other reasons, which pass.
 _FAILED_S = 300.0
-# What could not be proven whole may be later: more rows may have come, or a limit been lifted. That is ever less likely: each
-# time doubles the wait, up to the second one.
+# As above, where the answer could not be proven whole. Later it may be: more rows may have come, or a limit been lifted. That
+# is ever less likely, so each time doubles the wait, up to the second number.
 _UNPROVEN_S, _MOST_UNPROVEN_S = 30.0, 240.0
-# Until a series of the run has come, what one is taken to have.
+# How many rows a series is taken to have until one of the run has come.
 _USUAL_ROWS = 1_000
 
 
@@ -26,8 +30,9 @@ _USUAL_ROWS = 1_000
 class _RunSize:
     """How large a run is, as it is asked for in one project. Times are of the monotonic clock.
 
-    `series`: how many it has, None where nobody knows; `ask_after_s`: until then that isn't asked. `rows`: of the longest one
-    that came. `together_after_s`: until then what is new of series that are kept one by one is asked for one by one.
+    - `series`: how many it has, None where nobody knows. `ask_after_s`: that isn't asked before.
+    - `rows`: how many rows the longest series that came has.
+    - `together_after_s`: before that, what is new of series that are kept one by one is asked for one by one, too.
     """
 
     series: int | None = None
@@ -37,7 +42,7 @@ class _RunSize:
 
 
 class WideningPolicy:
-    """Decides which question to ask in place of another one, from what was learned."""
+    """Chooses wider questions, by what was noted of earlier ones."""
 
     def __init__(self, interest: Interest, clock: Clock, *, max_rows: int) -> None:
         """`max_rows`: how many rows all series of a run may have to be asked for at once."""
@@ -46,40 +51,44 @@ class WideningPolicy:
         self._max_rows = max_rows
         # With the project: what is known of a run in its own must not show where it is asked for in another.
         self._sizes: LRUCache[tuple[str, str], _RunSize] = LRUCache(_MOST_RUNS)
-        self._vain: TTLCache[tuple[MetricsQuery, str | None], None] = TTLCache(_MOST_VAIN, VAIN_S, timer=clock.monotonic_s)
-        self._hopeless: TTLCache[MetricsQuery, None] = TTLCache(_MOST_VAIN, VAIN_S, timer=clock.monotonic_s)
-        # Until when, and for how long that is.
-        self._unproven: TTLCache[MetricsQuery, tuple[float, float]] = TTLCache(_MOST_VAIN, VAIN_S, timer=clock.monotonic_s)
-        self._failed: TTLCache[MetricsQuery, None] = TTLCache(_MOST_VAIN, _FAILED_S, timer=clock.monotonic_s)
-        # By series in full: the shortest window of which even the densest answer was of no use.
-        self._too_long: TTLCache[MetricsQuery, float] = TTLCache(_MOST_VAIN, VAIN_S, timer=clock.monotonic_s)
+        self._useless: TTLCache[tuple[MetricsQuery, str | None], None] = TTLCache(
+            _MOST_AVOIDED, AVOIDED_S, timer=clock.monotonic_s
+        )
+        self._unobtainable: TTLCache[MetricsQuery, None] = TTLCache(_MOST_AVOIDED, AVOIDED_S, timer=clock.monotonic_s)
+        # Until when each isn't asked again (monotonic clock), and how many seconds that wait is.
+        self._unproven: TTLCache[MetricsQuery, tuple[float, float]] = TTLCache(
+            _MOST_AVOIDED, AVOIDED_S, timer=clock.monotonic_s
+        )
+        self._failed: TTLCache[MetricsQuery, None] = TTLCache(_MOST_AVOIDED, _FAILED_S, timer=clock.monotonic_s)
+        # By series in full: how many steps the shortest window has of which even the densest answer was of no use.
+        self._too_long: TTLCache[MetricsQuery, float] = TTLCache(_MOST_AVOIDED, AVOIDED_S, timer=clock.monotonic_s)
 
-    def chosen(self, question: MetricsQuery) -> MetricsQuery:
-        """Return the question to ask upstream, the widest that will likely be complete and whose rows are wanted."""
+    def choose(self, question: MetricsQuery) -> MetricsQuery:
+        """Return the question to ask: the widest whose answer is likely to be whole and of use, or the question itself."""
         return next((wider for wider in self._wider(question) if self.is_promising(wider, question)), question)
 
     def is_first_look(self, question: MetricsQuery) -> bool:
-        """Tell whether nobody else has asked for a question's series in the last minute."""
+        """Tell whether a question's series were asked for only once in the last minute."""
         return self._interest.is_first_look(question)
 
     def is_promising(self, wider: MetricsQuery, question: MetricsQuery) -> bool:
-        """Tell whether nothing is known that speaks against asking a wider question for another one."""
+        """Tell whether nothing is known that speaks against asking a wider question in place of a question."""
         if self._unproven.get(wider, (0.0, 0.0))[0] > self._clock.monotonic_s():
             return False
-        return (wider, question.name) not in self._vain and wider not in self._hopeless and wider not in self._failed
+        return (wider, question.name) not in self._useless and wider not in self._unobtainable and wider not in self._failed
 
     def _wider(self, question: MetricsQuery) -> list[MetricsQuery]:
         size = self._size(question)
         small = size.series is not None and size.series * (size.rows or _USUAL_ROWS) <= self._max_rows
-        wider = [question.whole] if small and self._interest.is_of_several(question) else []
+        wider = [question.whole_run] if small and self._interest.is_of_several(question) else []
         if question.name is not None or (question.group is not None and small):
-            wider.append(question.wide)
-            if _span(question) < self._too_long.get(question.wide, math.inf):
-                wider.append(question.windowed)
+            wider.append(question.in_full)
+            if _span(question) < self._too_long.get(question.in_full, math.inf):
+                wider.append(question.densest)
         return wider
 
     def needs_size(self, question: MetricsQuery) -> bool:
-        """Tell whether it would help to know how large the run is: as soon as more than one of its series is asked for."""
+        """Tell whether to find out how many series a run has: as soon as more than one of them is asked for."""
         size = self._size(question)
         unknown = size.series is None and self._clock.monotonic_s() >= size.ask_after_s
         return unknown and self._interest.is_of_several(question)
@@ -98,41 +107,41 @@ class WideningPolicy:
         size.rows = max(size.rows, rows)
 
     def others(self, question: MetricsQuery, names: int) -> int | None:
-        """Return how many series a run has beside some; None where they aren't to be asked for together."""
+        """Return how many series a run has beside `names` of them; None where they aren't to be asked for together."""
         size = self._size(question)
         if size.series is None or self._clock.monotonic_s() < size.together_after_s:
             return None
         return max(0, size.series - names)
 
-    def note_not_together(self, question: MetricsQuery) -> None:
-        """Note that what is new of all of a run's series was too much."""
-        self._size(question).together_after_s = self._clock.monotonic_s() + VAIN_S
+    def note_too_much_together(self, question: MetricsQuery) -> None:
+        """Note that what is new of all series of a run was too much for one answer."""
+        self._size(question).together_after_s = self._clock.monotonic_s() + AVOIDED_S
 
-    def note_vain(self, asked: MetricsQuery, question: MetricsQuery) -> None:
-        """Note that a wider question's answer did not hold the narrower one's."""
-        self._vain[asked, question.name] = None
-        if asked == question.windowed != question.wide:
-            self._too_long[question.wide] = min(_span(question), self._too_long.get(question.wide, math.inf))
+    def note_useless_for(self, wider: MetricsQuery, question: MetricsQuery) -> None:
+        """Note that a wider question's answer did not tell the answer to a question."""
+        self._useless[wider, question.name] = None
+        if wider == question.densest != question.in_full:
+            self._too_long[question.in_full] = min(_span(question), self._too_long.get(question.in_full, math.inf))
 
-    def note_hopeless(self, asked: MetricsQuery) -> None:
-        """Note that a wider question's answer was too large or refused, whatever it was asked for."""
-        self._hopeless[asked] = None
+    def note_unobtainable(self, wider: MetricsQuery) -> None:
+        """Note that no answer to a wider question can be obtained: it is too large, or the upstream refuses."""
+        self._unobtainable[wider] = None
 
-    def note_failed(self, asked: MetricsQuery) -> None:
-        """Note that the upstream failed to answer a wider question: that it was too much is one reason of many."""
-        self._failed[asked] = None
+    def note_failed(self, wider: MetricsQuery) -> None:
+        """Note that the upstream failed to answer a wider question, which may have had any reason."""
+        self._failed[wider] = None
 
-    def note_unproven(self, asked: MetricsQuery) -> None:
+    def note_unproven(self, wider: MetricsQuery) -> None:
         """Note that a wider question's answer could not be proven whole."""
-        until_s, before_s = self._unproven.get(asked, (0.0, _UNPROVEN_S / 2))
+        until_s, before_s = self._unproven.get(wider, (0.0, _UNPROVEN_S / 2))
         # Everybody who waited for the answer notes it.
         if (now_s := self._clock.monotonic_s()) >= until_s:
             again_s = min(2 * before_s, _MOST_UNPROVEN_S)
-            self._unproven[asked] = now_s + again_s, again_s
+            self._unproven[wider] = now_s + again_s, again_s
 
-    def note_proven(self, asked: MetricsQuery) -> None:
+    def note_proven(self, wider: MetricsQuery) -> None:
         """Note that a wider question's answer is whole."""
-        self._unproven.pop(asked, None)
+        self._unproven.pop(wider, None)
 
     def _size(self, question: MetricsQuery) -> _RunSize:
         key = question.run, question.project

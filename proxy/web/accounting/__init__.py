@@ -1,1 +1,1 @@
-"""What is written down about requests: an id each, lines of the log, numbers for the metrics, what each token used."""
+"""What is recorded about requests: an id for each, lines in the log, metrics, and what each token used."""

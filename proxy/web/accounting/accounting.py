@@ -10,7 +10,7 @@ from proxy.clock import Clock
 from proxy.core.question.form import shown
 from proxy.core.question.query import Query
 from proxy.errors import ProxyError
-from proxy.service.reader import Answer
+from proxy.service.answer import Answer
 from proxy.telemetry import Telemetry, Usage, caused_by
 from proxy.web.accounting.context import RequestContext
 from proxy.web.accounting.ids import RequestIds
@@ -41,7 +41,7 @@ class Accounting:
         """Count an answer. Ordinary answers are summed up in the log, others have a line each."""
         outcome, duration_s = answer.outcome, self._duration_s(context)
         context.ended(outcome.kind)
-        self._telemetry.answered(context.route, outcome.kind, duration_s, stale=outcome.stale, not_modified=not_modified)
+        self._telemetry.count_answer(context.route, outcome.kind, duration_s, stale=outcome.stale, not_modified=not_modified)
         if is_ordinary(outcome, answer.entry.status):
             self._summary.note(outcome.kind, duration_s, answer.age_s, not_modified=not_modified)
             return
@@ -61,7 +61,7 @@ class Accounting:
         """Count and log a request that gets an error."""
         context.ended(error.code)
         self._log(context, status=error.status, outcome=error.code, reason=error.detail)
-        self._telemetry.counted(context.route, error.code, self._duration_s(context))
+        self._telemetry.count_error(context.route, error.code, self._duration_s(context))
 
     def end(self, context: RequestContext, response: web.StreamResponse) -> None:
         """Count the request and the bytes of its body for its token."""
@@ -71,17 +71,17 @@ class Accounting:
 
     def hit(self, route: str, visit: Visit, *, duration_s: float, age_s: float, body_bytes: int, not_modified: bool) -> None:
         """Count a hit that the shortcut answered: `answered` and `end` in one."""
-        self._telemetry.answered(route, "hit", duration_s, stale=None, not_modified=not_modified)
+        self._telemetry.count_answer(route, "hit", duration_s, stale=None, not_modified=not_modified)
         self._usage.note(visit.grant.name, "hit", body_bytes)
         self._summary.note("hit", duration_s, age_s, not_modified=not_modified)
 
     def id_of(self, request: web.BaseRequest) -> str:
-        """Return the id by which a request is known that no context is begun for."""
+        """Return the id of a request for which no context is begun."""
         return self._ids.of(request)
 
     def unreadable(self, error: ProxyError) -> None:
-        """Count what could not be parsed, or whose handler failed."""
-        self._telemetry.counted("none", error.code, 0.0)
+        """Count a request that could not be parsed, or whose handler failed."""
+        self._telemetry.count_error("none", error.code, 0.0)
 
     def _duration_s(self, context: RequestContext) -> float:
         return self._clock.monotonic_s() - context.started_s

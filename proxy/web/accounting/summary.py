@@ -1,7 +1,7 @@
-"""A line of the log each second that sums up the answers which nobody need read about one by one.
+"""A line in the log each second that sums up the ordinary answers.
 
-Those are the answers for which the upstream was not asked and with which nothing is wrong: hits, computed answers, stale ones
-that are being refreshed, and collapsed ones. A line for each of them would be most of the log, and most of what a hit costs.
+Ordinary are the answers for which the upstream was not asked, and with which nothing is wrong: hits, computed answers, stale
+answers that are being refreshed, and collapsed ones. A line for each would be most of the log, and most of a hit's cost.
 """
 
 import asyncio

@@ -1,10 +1,10 @@
-"""Clients that have ended their side of a connection, and may be reading still.
+"""Clients that have ended their side of a connection, and may still be reading.
 
-A client may end sending once it has asked, and read on (TCP's half-close); one that has gone looks just the same: both sent
-their end. The first gets its answer, the second must not keep a place in the line. What tells them apart is only what comes
-back for something sent: for bytes to a socket that is closed comes a reset. So who isn't answered at once is sent an interim
-response, `100 Continue`, which every HTTP/1.1 client passes over (RFC 9110 section 15.2) and which a client that has gone
-answers with a reset. HTTP/1.0 has none: nobody is sent one there, and who has gone is found out by the answer itself.
+A client may end sending after its request and read on (TCP's half-close). A client that has gone looks the same: both sent
+their end. The first must get its response; the second must not keep a place in the line. Only sending something tells them
+apart: a closed socket answers bytes with a reset. So a client that isn't answered at once is sent an interim response, `100
+Continue`. Every HTTP/1.1 client skips it (RFC 9110 section 15.2), and a client that has gone answers it with a reset. HTTP/1.0
+has no interim responses: there the response itself shows whether the client has gone.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ PERIOD_S = 0.1
 
 
 class HalfClosed:
-    """Watches a connection whose client has ended its side, and ends it where the client has gone."""
+    """Watches a connection whose client has ended its side, and ends it if the client has gone."""
 
     def __init__(self, transport: asyncio.WriteTransport, waits: Callable[[], bool]) -> None:
         """`waits`: whether the client waits for an answer, and an interim response may be sent before it."""

@@ -50,7 +50,7 @@ class HeadLimit:
         head_bytes = self._head_bytes + came_bytes
         if messages:
             self._body, self._head_bytes = messages[-1][1], 0
-            # Several may have come at once, and some before: they are measured only where one of them could be too large.
+            # Several heads may have come at once. They are measured only if one of them could be too large.
             if in_head and came_bytes and head_bytes <= MAX_HEAD_BYTES:
                 return
             head_bytes = max(_size_bytes(message) for message, _ in messages)

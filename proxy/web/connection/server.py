@@ -7,7 +7,7 @@ import structlog
 from aiohttp import HttpVersion11, web
 from aiohttp.http_exceptions import InvalidURLError
 
-from proxy.config import model
+from proxy.config.model import ServerSettings
 from proxy.core.access.networks import in_plain_form
 from proxy.core.question.form import shown
 from proxy.errors import BadRequest, ProxyError
@@ -31,7 +31,7 @@ class Server(web.Server):
     """Has every request handled, until it is answered or its client goes away."""
 
     def __init__(
-        self, settings: model.Server, *, handler: Handler, seen: SeenRequests, intake: Intake, accounting: Accounting
+        self, settings: ServerSettings, *, handler: Handler, seen: SeenRequests, intake: Intake, accounting: Accounting
     ) -> None:
         super().__init__(_answer, handler_cancellation=True)
         self._crowd = Crowd(settings)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from proxy.clock import Clock
-from proxy.config.model import Access
+from proxy.config.model import AccessSettings
 from proxy.core.access.grants import ANYBODY, Grant, read_bearer
 from proxy.core.access.networks import Address, Networks, client_address, read_address
 from proxy.errors import AdminRefused, BadRequest, NetworkRefused, ScopeRefused, Unauthorized
@@ -57,7 +57,7 @@ _ANY_VISIT = Visit()
 class Guard:
     """Judges requests by address and token."""
 
-    def __init__(self, settings: Access, tokens: Tokens | None, clock: Clock) -> None:
+    def __init__(self, settings: AccessSettings, tokens: Tokens | None, clock: Clock) -> None:
         self._networks = Networks(settings.networks)
         self._trusted = Networks(settings.trusted_proxies)
         self._tokens = tokens
@@ -95,8 +95,8 @@ class Guard:
     def check_admin(self, visit: Visit, request: web.BaseRequest) -> None:
         """Raise AdminRefused unless the sender may manage the proxy: an admin or, without tokens, anybody on this machine.
 
-        What came by way of something that forwards is not from this machine, whoever vouches for it: such a proxy is believed
-        about who may read, and one that passes on what a client wrote would let in anybody.
+        A request that was forwarded does not count as coming from this machine, even by a trusted proxy: one that passes on
+        what a client wrote would let anybody manage. Trusted proxies are believed only about who may read.
         """
         if self._tokens is not None:
             if not visit.grant.admin or visit.grant.projects is not None:
@@ -112,7 +112,7 @@ class Guard:
         return 0 if self._tokens is None else self._tokens.generation
 
     def stands(self, visit: Visit) -> bool:
-        """Tell whether a request that was judged before would be judged alike now, while the generation is the same."""
+        """Tell whether a request that was judged before would be judged alike now, if the generation is still the same."""
         return visit.refusal is None and visit.grant.expires_at_s > self._clock.now_s()
 
     def _grant(self, lines: Sequence[str]) -> Grant:

@@ -8,28 +8,28 @@ from contextlib import asynccontextmanager
 from aiohttp import web
 
 from proxy.clock import Clock
-from proxy.config.model import Access
+from proxy.config.model import AccessSettings
 from proxy.core.access.client_rates import ClientRates
-from proxy.core.access.networks import household
+from proxy.core.access.networks import client_network
 from proxy.errors import ClientLimited, TooManyRequests
 from proxy.web.gate.guard import Visit
 
-# Each request that waits holds a connection: so many of one client do at most.
+# Each request that waits holds a connection. So many requests of one client wait at most.
 _MOST_WAITING = 1_000
 
 
 def client_of(request: web.BaseRequest, visit: Visit) -> str:
-    """Return the client that a request counts for: its token's name, or the address it comes from where there are no tokens.
+    """Return the client that a request counts for: its token's name, or the address that it comes from if there are no tokens.
 
-    By the client it is limited, and waits for its turn upstream.
+    Requests are limited by client, and clients wait for the upstream in turns.
     """
-    return f"token {visit.grant.name}" if visit.grant.name else household(visit.address or request.remote or "")
+    return f"token {visit.grant.name}" if visit.grant.name else client_network(visit.address or request.remote or "")
 
 
 class ClientLimits:
     """The limits of all clients."""
 
-    def __init__(self, settings: Access, clock: Clock) -> None:
+    def __init__(self, settings: AccessSettings, clock: Clock) -> None:
         rate_per_s, self._concurrency = settings.client_rate_per_s, settings.client_concurrency
         self._rates = None if rate_per_s is None else ClientRates(rate_per_s=rate_per_s, burst=settings.client_burst)
         self._error = ClientLimited if settings.client_limit_status == ClientLimited.status else TooManyRequests
@@ -40,7 +40,7 @@ class ClientLimits:
         self.delayed = self.refused = 0
 
     def take_at_once(self, client: str, now_s: float) -> bool:
-        """Take account of a request that is answered at once (`now_s`: monotonic clock); return False where it has to wait."""
+        """Count a request that is answered at once (`now_s`: monotonic clock). Return False if it has to wait."""
         return self._rates is None or self._rates.take(client, now_s, patience_s=0.0) is not None
 
     @asynccontextmanager
@@ -95,7 +95,7 @@ class ClientLimits:
             raise
 
     def _leave(self, client: str) -> None:
-        """Give the turn to the next request that waits, or back."""
+        """Pass the turn to the next request that waits, or give it back."""
         line = self._waiting.get(client, ())
         while line:
             turn = self._waiting[client].popleft()

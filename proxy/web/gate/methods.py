@@ -1,4 +1,4 @@
-"""The proxy only reads: which methods it takes, and what those who want more are advised to do."""
+"""The proxy only reads: which methods it accepts, and what clients that want to write are told to do."""
 
 from aiohttp import web
 

@@ -27,7 +27,7 @@ from proxy.web.reading.unknown import UnknownParameters
 
 def expose_clients(telemetry: Telemetry, intake: Intake, limits: ClientLimits, unknown: UnknownParameters) -> None:
     """Show what clients ask."""
-    count = telemetry.count
+    count = telemetry.add_count
     count("client_limited", "Requests of clients over their limits", lambda: limits.delayed, what="delayed")
     count("client_limited", "Requests of clients over their limits", lambda: limits.refused, what="refused")
     count("requests_received", "Requests received, answered or not", lambda: intake.requests)
@@ -36,7 +36,7 @@ def expose_clients(telemetry: Telemetry, intake: Intake, limits: ClientLimits, u
 
 def expose_upstream(telemetry: Telemetry, fetcher: Fetcher, upstream: Upstream, turnstile: Turnstile) -> None:
     """Show what the upstream is asked, and the budget for asking it."""
-    gauge, count = telemetry.gauge, telemetry.count
+    gauge, count = telemetry.add_gauge, telemetry.add_count
     gauge("upstream_in_flight", "Questions being asked upstream now", lambda: fetcher.in_flight)
     gauge("key_refused", "1 while the upstream refuses the shared key", lambda: upstream.condition() is Condition.KEY_REFUSED)
     gauge("cooldown_remaining_seconds", "Time until the upstream is asked again", lambda: turnstile.remaining_s)
@@ -61,7 +61,7 @@ def _is(turnstile: Turnstile, state: State) -> bool:
 
 def expose_series(telemetry: Telemetry, computer: Computer, deltas: Deltas, assembler: Assembler) -> None:
     """Show the answers that are computed, and what is asked for them."""
-    gauge, count = telemetry.gauge, telemetry.count
+    gauge, count = telemetry.add_gauge, telemetry.add_count
     count("series_computed", "Answers computed from what other questions brought", lambda: computer.computed)
     count("series_delta_calls", "Calls for what is new of live runs", lambda: deltas.calls)
     count("series_assembled", "Long series put together from windows", lambda: assembler.assembled)
@@ -71,7 +71,7 @@ def expose_series(telemetry: Telemetry, computer: Computer, deltas: Deltas, asse
 
 def expose_knowledge(telemetry: Telemetry, shelves: Shelves, learner: Learner) -> None:
     """Show what answers are computed from."""
-    gauge, count = telemetry.gauge, telemetry.count
+    gauge, count = telemetry.add_gauge, telemetry.add_count
     gauge("series_bytes", "What complete series take in memory", lambda: shelves.size_bytes)
     count("series_delta_rows_saved", "Rows that calls for what is new didn't ask for again", lambda: learner.rows_saved)
     count("series_delta_misfits", "Times that what was new did not fit what was known", lambda: learner.misfits)
@@ -79,7 +79,7 @@ def expose_knowledge(telemetry: Telemetry, shelves: Shelves, learner: Learner) -
 
 def expose_proof(telemetry: Telemetry, checks: Checks, prover: Prover) -> None:
     """Show what is known of the upstream's rule, and of answers that are whole."""
-    gauge, count = telemetry.gauge, telemetry.count
+    gauge, count = telemetry.add_gauge, telemetry.add_count
     gauge("series_trusted", "1 while the upstream samples by the rule that is computed with", lambda: checks.trusted)
     count("series_checks", "Checks of that rule", lambda: checks.passed, result="passed")
     count("series_checks", "Checks of that rule", lambda: checks.failed, result="failed")
@@ -91,12 +91,12 @@ def expose_statuses(telemetry: Telemetry, statuses: Statuses) -> None:
     """Show what is asked about how runs are."""
     for route in ("list", "details"):
         read = partial(statuses.calls.__getitem__, route)
-        telemetry.count("run_status_calls", "Calls for the status of runs", read, route=route)
+        telemetry.add_count("run_status_calls", "Calls for the status of runs", read, route=route)
 
 
 def expose_store(telemetry: Telemetry, memory: MemoryStore, disk: SqliteStore) -> None:
     """Show the entries in memory and on disk."""
-    gauge, count = telemetry.gauge, telemetry.count
+    gauge, count = telemetry.add_gauge, telemetry.add_count
     gauge("store_bytes", "What the entries take", lambda: memory.size_bytes, store="memory")
     gauge("store_bytes", "What the entries take", lambda: disk.sizes.file_bytes, store="disk")
     gauge("store_log_bytes", "What the cache file's write-ahead log takes", lambda: disk.sizes.log_bytes)
@@ -114,9 +114,9 @@ def expose_store(telemetry: Telemetry, memory: MemoryStore, disk: SqliteStore) -
 
 def expose_tokens(telemetry: Telemetry, tokens: Tokens) -> None:
     """Show whether the token file can be used."""
-    telemetry.gauge("tokens_healthy", "1 while the token file can be used", lambda: tokens.trouble is None)
+    telemetry.add_gauge("tokens_healthy", "1 while the token file can be used", lambda: tokens.trouble is None)
 
 
 def expose_log(telemetry: Telemetry, lines: Lines) -> None:
     """Show what is lost of the log."""
-    telemetry.count("log_lines_dropped", "Lines of the log that could not be written", lambda: lines.dropped)
+    telemetry.add_count("log_lines_dropped", "Lines of the log that could not be written", lambda: lines.dropped)

@@ -7,7 +7,7 @@ from aiohttp import web
 
 from proxy import __version__
 from proxy.core.question.parameters import Parameter, Schema
-from proxy.core.question.routes import Route
+from proxy.core.question.route import Route
 from proxy.errors import (
     AnswerTooLarge,
     BadQuery,

@@ -2,7 +2,7 @@
 
 from multidict import CIMultiDictProxy
 
-from proxy.config.model import Freshness
+from proxy.config.model import FreshnessSettings
 from proxy.core.freshness.directives import Demand, read_demand
 from proxy.core.question.query import Query
 from proxy.service.lifetimes.run_lifetimes import RunLifetimes
@@ -12,9 +12,9 @@ from proxy.web.reading.fields import joined
 class DemandReader:
     """Reads a request's `Cache-Control` and `Pragma` as `core.freshness.directives.read_demand` does."""
 
-    def __init__(self, settings: Freshness, lifetimes: RunLifetimes) -> None:
+    def __init__(self, settings: FreshnessSettings, lifetimes: RunLifetimes) -> None:
         self._lifetimes = lifetimes
-        # Without a floor of their own clients can demand nothing younger than what is fresh of a live run.
+        # Without a configured floor, clients can demand nothing younger than a running run's fresh answer.
         self._floor_s = settings.running_s if settings.client_floor_s is None else settings.client_floor_s
 
     def read(self, headers: "CIMultiDictProxy[str]", query: Query) -> Demand:

@@ -2,9 +2,9 @@
 
 from cachetools import LRUCache
 
-from proxy.config import model
+from proxy.config.model import UpstreamSettings
 from proxy.core.question.query import Query, read_query
-from proxy.core.question.routes import Route
+from proxy.core.question.route import Route
 from proxy.web.reading.unknown import UnknownParameters
 
 # A query that was read is some hundred bytes; longer ones are rare, and a client that invents them must not fill the memory.
@@ -13,9 +13,9 @@ _LONGEST = 1_000
 
 
 class QueryReader:
-    """Reads queries as `core.question.query.read_query` does, and remembers what it made of them."""
+    """Reads queries with `core.question.query.read_query`, and remembers the results."""
 
-    def __init__(self, settings: model.Upstream, unknown: UnknownParameters) -> None:
+    def __init__(self, settings: UpstreamSettings, unknown: UnknownParameters) -> None:
         self._unknown = unknown
         self._ignored = frozenset(settings.ignored_params)
         self._extra = frozenset(settings.extra_params)

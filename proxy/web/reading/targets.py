@@ -16,7 +16,7 @@ _SCHEMES = ("http://", "https://")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """A path and a query as they came, and the hosts that are named: one, where the request is what it should be."""
+    """A path and a query as they came, and the hosts that the request names: exactly one if the request is correct."""
 
     path: str
     query: str

@@ -1,4 +1,4 @@
-"""Unknown parameters are dropped, but never in silence: one of them may be new upstream."""
+"""Unknown parameters are dropped and logged: one of them may be a new parameter of the upstream."""
 
 import structlog
 

@@ -13,14 +13,14 @@ from proxy.core.question.query import Query
 from proxy.service.answering import Represented
 from proxy.web.reply.chunks import CHUNK_BYTES, chunks
 
-# Browsers, and proxies before this one, use nothing that they keep without asking: a 304 costs little, and so only this proxy
-# decides how old an answer may be.
+# Browsers, and proxies before this one, must revalidate what they keep. A 304 costs little, and so this proxy alone decides how
+# old an answer may be.
 CACHE_CONTROL = "private, no-cache"
 _SHOWN_NAMES = 5
 
 
 class _Response(web.Response):
-    """Lets go of its body once written: the server holds a response until its connection's next request, maybe for hours."""
+    """Releases its body once written: the server holds a response until its connection's next request, perhaps for hours."""
 
     async def write_eof(self, data: bytes = b"") -> None:
         """Write a large body chunk by chunk, as the client reads it, then the end; let go of the body."""
@@ -28,7 +28,7 @@ class _Response(web.Response):
         if isinstance(body, bytes) and len(body) > CHUNK_BYTES and not self._must_be_empty_body:
             for chunk in chunks(body):
                 await self.write(chunk)
-                # Others have their turn in between: a client may read as fast as we write.
+                # Other tasks have their turn in between, even if the client reads as fast as this writes.
                 await asyncio.sleep(0)
             self.body = None
         await super().write_eof(data)
@@ -36,7 +36,7 @@ class _Response(web.Response):
 
 
 def respond(found: Represented, query: Query, if_none_match: str | None) -> web.Response:
-    """Return the response to a GET or HEAD: 304 without a body where the client has the answer already."""
+    """Return the response to a GET or HEAD: a 304 without a body if the client has the answer already."""
     answer, coding = found.answer, found.coding
     headers = {
         "Cache-Control": CACHE_CONTROL,

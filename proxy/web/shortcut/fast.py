@@ -1,8 +1,8 @@
 """The fast path: a hit that was answered before is answered again without deciding everything anew.
 
-The fast path, with `web.shortcut.seen` before it, is the only shortcut past the rest of the room. It remembers by the text of a
-request what the ordinary way came to: host and query judged, entry found, plan made, coding chosen, tag compared. Each time it
-checks whatever could make the ordinary way come to something else:
+The fast path, with `web.shortcut.seen` before it, is the only shortcut past the rest of the room. By the text of a request it
+remembers the result of the ordinary way: host and query judged, entry found, plan made, coding chosen, tag compared. Each time
+it checks whatever could give the ordinary way another result:
 
 - the text is the same: the target, the method, and the header fields that are read;
 - the asker may see the same: the guard has judged this very request, and the projects that the asker is limited to are part of
@@ -54,7 +54,7 @@ RequestText = tuple[str | tuple[str, ...], ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hit:
-    """What the text of a request comes to, as long as memory holds the entry.
+    """The result for the text of a request, valid as long as memory holds the entry.
 
     The entry is held weakly: memory alone decides what is kept. `oldest_s` is the greatest age in seconds that the request
     accepts. `head` is the status line and those fields that stay the same. `coding` is None where no body follows.
@@ -95,7 +95,7 @@ class FastPath:
         self._date = b""
 
     def find(self, request: web.BaseRequest, visit: Visit) -> Hit | None:
-        """Return what a request came to before; None where it didn't, or must go the ordinary way."""
+        """Return the hit that is remembered for a request; None if there is none, or if it must go the ordinary way."""
         text = _text(request, visit)
         return None if text is None else self._hits.get(text)
 
@@ -125,9 +125,10 @@ class FastPath:
     def remember(
         self, context: RequestContext, query: Query, demand: Demand, found: Represented, response: web.Response
     ) -> None:
-        """Remember what an ordinary request came to, if that can come again: a fresh hit, with nothing else to say.
+        """Remember the response to an ordinary request if it can be given again: a fresh hit with nothing else to report.
 
-        A compressed form that the client waited for is in another entry than the one it was made of: that can't come again.
+        A compressed form that the client waited for is in another entry than the one it was made of: such a response is not
+        remembered.
         """
         answer, coding = found.answer, found.coding
         if answer.outcome.kind != "hit" or answer.entry.status != 200 or answer.outcome.detail or query.unknown:
@@ -144,14 +145,14 @@ class FastPath:
             target=query.target,
             query=query,
             entry=weakref.ref(answer.entry),
-            oldest_s=demand.oldest_s,
+            oldest_s=demand.max_age_s,
             coding=None if not_modified or context.request.method == "HEAD" else coding,
             not_modified=not_modified,
             head=_head(response),
         )
 
     def _holds(self, hit: Hit, entry: Entry, lifetimes: Lifetimes, now_s: float) -> bool:
-        """Tell whether the ordinary way would come to the same hit now."""
+        """Tell whether the ordinary way would give the same hit now."""
         tenant = self._tenancy.current()
         return (
             entry is hit.entry()

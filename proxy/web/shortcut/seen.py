@@ -1,14 +1,14 @@
-"""Requests by their very bytes: what was answered by the fast path once need not be parsed to be answered so again.
+"""Requests recognised by their bytes: a request that the fast path answered once is answered again without being parsed.
 
-`web.connection.server` asks here before aiohttp's parser, if nothing else is under way on a connection. Bytes that the parser
-once made a single complete request of, without a body, are the same request again: method, target, every field. What they
-don't tell is judged anew:
+`web.connection.server` asks here before aiohttp's parser, if nothing else is under way on a connection. Bytes from which the
+parser once made a single complete request, without a body, are the same request again: method, target, every field. What the
+bytes don't tell is judged anew:
 
 - whether the asker may still ask: the tokens are those of before (a revoked or changed one makes another generation),
   the grant has not expired, and the request comes from the same address;
 - whether the hit still holds (`web.shortcut.fast`).
 
-Where a check fails the bytes go to the parser, as if nobody had looked at them.
+Where a check fails the bytes go to the parser, as if they had never been seen.
 """
 
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ _LONGEST_BYTES = 2_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeenRequest:
-    """What was made of the bytes of a request.
+    """What the parser and the fast path made of the bytes of a request.
 
     `client` is the one whose rate it is accounted to; `given_id` is the id that the request brings, None without a sane one.
     """

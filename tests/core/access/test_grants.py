@@ -5,7 +5,8 @@ import pytest
 from proxy.core.access.grants import ANYBODY, Access, Grant, digest_of_token, may_ask, read_bearer, run_details, tells_project
 from proxy.core.access.projects import only_projects, project_of
 from proxy.core.question.query import Query, read_query
-from proxy.core.question.routes import ROUTES, RouteTable
+from proxy.core.question.route import RouteTable
+from proxy.core.question.routes import ROUTES
 from proxy.core.question.scope import Scope
 
 OURS = Grant(name="t", projects=frozenset({"ours", "also ours"}))

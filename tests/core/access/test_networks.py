@@ -4,7 +4,7 @@ import ipaddress
 
 import pytest
 
-from proxy.core.access.networks import Networks, client_address, household, in_plain_form, read_address, read_network
+from proxy.core.access.networks import Networks, client_address, client_network, in_plain_form, read_address, read_network
 
 PROXIES = Networks(["10.0.0.0/24", "::1"])
 
@@ -139,4 +139,4 @@ def test_forwarded_for(peer: str, forwarded: list[str], client: str | None) -> N
 )
 def test_clients_are_told_apart(one: str, other: str, same: bool) -> None:
     """By their address, and where they choose most of it themselves by the rest."""
-    assert (household(one) == household(other)) is same
+    assert (client_network(one) == client_network(other)) is same

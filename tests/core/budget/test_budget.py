@@ -8,11 +8,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from proxy.core.budget import Budget, BudgetLimits, CallEnd, Priority, State, Ticket
-from proxy.core.budget.breaker import FAILURES_IN_A_ROW, Breaker
+from proxy.core.budget.breaker import FAILURES_IN_A_ROW, Breaker, State
 from proxy.core.budget.bucket import Bucket
-from proxy.core.budget.budget import PERSONS_IN_A_ROW
-from proxy.core.budget.line import Line
+from proxy.core.budget.budget import PERSONS_IN_A_ROW, Budget, BudgetLimits, CallEnd
+from proxy.core.budget.line import Line, Priority, Ticket
 from proxy.core.budget.pace import Pace
 
 PERSON, REFRESH, PREFETCH = Priority
@@ -95,7 +94,7 @@ class Model(RuleBasedStateMachine):
     def finish(self, data: st.DataObject, ended: CallEnd, named_s: float | None) -> None:
         ticket = data.draw(st.sampled_from(self.under_way))
         self.under_way.remove(ticket)
-        self.budget.finish(ticket, ended, self.now_s, took_s=0.1, named_s=named_s)
+        self.budget.finish(ticket, ended, self.now_s, took_s=0.1, retry_after_s=named_s)
         self.finished += 1
         if ended is CallEnd.BUSY and named_s is not None:
             assert self.budget.breaker.remaining_s(self.now_s) >= min(named_s, 300) - 1e-9
@@ -230,7 +229,7 @@ def test_no_prefetch_probes() -> None:
     cooling = budget()
     cooling.join(Ticket(priority=PERSON), 0)
     (ticket,) = cooling.admit(0)
-    cooling.finish(ticket, CallEnd.BUSY, 0, named_s=5)
+    cooling.finish(ticket, CallEnd.BUSY, 0, retry_after_s=5)
     prefetch, refresh = Ticket(priority=PREFETCH), Ticket(priority=REFRESH)
     cooling.join(prefetch, 1)
     assert cooling.admit(6) == []
@@ -309,7 +308,7 @@ def test_cooldowns(named_s: float | None, lengths_s: list[float]) -> None:
     for length_s in lengths_s:
         cooling.join(Ticket(priority=PERSON), now_s)
         (ticket,) = cooling.admit(now_s)
-        assert cooling.finish(ticket, CallEnd.BUSY, now_s, named_s=named_s)
+        assert cooling.finish(ticket, CallEnd.BUSY, now_s, retry_after_s=named_s)
         assert cooling.breaker.remaining_s(now_s) == length_s
         now_s += length_s
         assert cooling.breaker.state(now_s) is State.PROBING
@@ -385,9 +384,9 @@ def test_the_estimate() -> None:
     assert held.wait_s(PERSON, "", 0) == pytest.approx(5.25)
     held.finish(first, CallEnd.ANSWERED, 0, took_s=1.5)
     (first,) = held.admit(0)
-    assert held.usual_s == pytest.approx(0.7)
+    assert held.usual_call_s == pytest.approx(0.7)
     assert held.wait_s(PERSON, "", 0) == pytest.approx(6.65)
-    held.finish(first, CallEnd.BUSY, 0, named_s=60)
+    held.finish(first, CallEnd.BUSY, 0, retry_after_s=60)
     assert held.wait_s(PERSON, "", 0) > 60
 
 
@@ -400,7 +399,7 @@ def test_who_is_late_is_told() -> None:
     cooling.join(soon, 0)
     cooling.join(later, 0)
     assert cooling.late(0) == []
-    cooling.finish(ticket, CallEnd.BUSY, 0, named_s=10)
+    cooling.finish(ticket, CallEnd.BUSY, 0, retry_after_s=10)
     assert cooling.late(0) == [soon]
 
 
@@ -489,7 +488,7 @@ def test_a_burst_that_was_too_much_costs_the_burst_and_not_the_rate() -> None:
     for ticket in sent[:5]:
         told.finish(ticket, CallEnd.ANSWERED, 0.05, took_s=0.05)
     for ticket in sent[5:]:
-        told.finish(ticket, CallEnd.BUSY, 0.05, named_s=2)
+        told.finish(ticket, CallEnd.BUSY, 0.05, retry_after_s=2)
     assert told.rate_per_s(0.05) == 5
     assert told.burst(0.05) == 10
     assert 10 < told.tokens(60) == told.burst(60) < 11
@@ -503,6 +502,6 @@ def test_even_calls_that_are_too_many_cost_the_rate() -> None:
     for number in range(30):
         told.join(Ticket(priority=PERSON), number / 5)
         (ticket,) = told.admit(number / 5)
-        told.finish(ticket, CallEnd.BUSY if number == 29 else CallEnd.ANSWERED, number / 5, named_s=2)
+        told.finish(ticket, CallEnd.BUSY if number == 29 else CallEnd.ANSWERED, number / 5, retry_after_s=2)
     assert told.rate_per_s(29 / 5) == 2.5
     assert told.burst(29 / 5) == 10

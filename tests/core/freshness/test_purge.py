@@ -50,37 +50,37 @@ def test_what_remains_of_entries() -> None:
     """Hard: nothing of what was asked for until then. Soft: the answer, marked once. By the oldest part of it."""
     hard, soft = Purge(at_s=10.0, run="5"), Purge(at_s=10.0, run="5", soft=True)
     for purge in (hard, soft):
-        assert purge.judged(METRICS, newer := entry(10.5)) is newer
-        assert purge.judged("/api/runs/metrics?runId=6", other := entry(9)) is other
+        assert purge.remains_of(METRICS, newer := entry(10.5)) is newer
+        assert purge.remains_of("/api/runs/metrics?runId=6", other := entry(9)) is other
     for old in (entry(10), entry(9), entry(11, 9)):
-        assert hard.judged(METRICS, old) is None
-        marked = soft.judged(METRICS, old)
+        assert hard.remains_of(METRICS, old) is None
+        marked = soft.remains_of(METRICS, old)
         assert marked is not None
         assert marked.purged
-        assert soft.judged(METRICS, marked) is marked
-        assert hard.judged(METRICS, marked) is None
-        assert soft.judged(f"extents of {METRICS}", old) is None
+        assert soft.remains_of(METRICS, marked) is marked
+        assert hard.remains_of(METRICS, marked) is None
+        assert soft.remains_of(f"extents of {METRICS}", old) is None
 
 
 def test_the_purges_of_the_last_while() -> None:
     """All of them count; the oldest are forgotten after a while, or count as one of everything where there are too many."""
     purges = Purges(keep_s=100.0)
-    assert purges.judged(METRICS, old := entry(1)) is old
+    assert purges.remains_of(METRICS, old := entry(1)) is old
     purges.add(Purge(at_s=10.0, run="5", soft=True))
     purges.add(Purge(at_s=20.0, run="6"))
     assert purges.count == 2
-    assert purges.is_gone(METRICS, 10.0)
-    assert not purges.is_gone(METRICS, 11.0)
-    marked = purges.judged(METRICS, entry(1))
+    assert purges.was_purged(METRICS, 10.0)
+    assert not purges.was_purged(METRICS, 11.0)
+    marked = purges.remains_of(METRICS, entry(1))
     assert marked is not None
     assert marked.purged
     purges.add(Purge(at_s=20.5, run="5"))
-    assert purges.judged(METRICS, entry(1)) is None
+    assert purges.remains_of(METRICS, entry(1)) is None
     purges.add(Purge(at_s=115.0, run="7"))
-    assert not purges.is_gone(METRICS, 10.0) or purges.is_gone(METRICS, 20.5)
+    assert not purges.was_purged(METRICS, 10.0) or purges.was_purged(METRICS, 20.5)
     purges.add(Purge(at_s=300.0, run="7"))
-    assert not purges.is_gone(METRICS, 20.5)
+    assert not purges.was_purged(METRICS, 20.5)
     for number in range(MOST):
         purges.add(Purge(at_s=301.0 + number / 1000, run="8"))
-    assert purges.is_gone(METRICS, 300.0)
-    assert not purges.is_gone(METRICS, 300.5)
+    assert purges.was_purged(METRICS, 300.0)
+    assert not purges.was_purged(METRICS, 300.5)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from proxy.core.proof.limits import TRUST_S, Limits
-from proxy.core.proof.wholeness import Size
+from proxy.core.proof.sizes import Size
 from proxy.core.series.metrics_query import MetricsQuery
 
 ALL = MetricsQuery(run="1", project="p", name=None, group=None, limit=10_000, first=0, last=None)

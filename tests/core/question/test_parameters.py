@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 
 from proxy.core.question.compound import Json, NameSet, RunIds
 from proxy.core.question.ecmascript import WHITESPACE, to_number
-from proxy.core.question.parameters import Choice, Flag, Kind, Text, Unread, Whole
+from proxy.core.question.parameters import Choice, Flag, Kind, Text, Unread, WholeNumber
 from proxy.core.question.query import read_query
-from proxy.core.question.routes import COMPARE, DETAILS, DETAILS_BY_DISPLAY_ID, LIST, METRIC_NAMES, ROUTES, Route, RouteTable
+from proxy.core.question.route import Route, RouteTable
+from proxy.core.question.routes import COMPARE, DETAILS, DETAILS_BY_DISPLAY_ID, LIST, METRIC_NAMES, ROUTES
 from proxy.errors import BadQuery
 
 LISTS = st.text(alphabet="ab ,\t\u00a0", max_size=12)
@@ -23,10 +24,10 @@ STATUSES = NameSet(among=frozenset({"RUNNING", "FAILED"}))
         (Text(empty_is_unset=True, trimmed=True), " \u00a0a b\ufeff", "a b"),
         (Text(empty_is_unset=True, trimmed=True), " \t", None),
         (Text(empty_is_unset=False), "", ""),
-        (Whole(minimum=0, cap=100), "1e3", "100"),
-        (Whole(minimum=0, cap=100), "", "0"),
-        (Whole(minimum=0, cap=100), "100.5", "100"),
-        (Whole(minimum=0, cap=100), "Infinity", "100"),
+        (WholeNumber(minimum=0, cap=100), "1e3", "100"),
+        (WholeNumber(minimum=0, cap=100), "", "0"),
+        (WholeNumber(minimum=0, cap=100), "100.5", "100"),
+        (WholeNumber(minimum=0, cap=100), "Infinity", "100"),
         (Choice(options=("A", "B")), "B", "B"),
         (Flag(), "false", "true"),
         (Flag(), "", None),
@@ -59,8 +60,8 @@ def test_canonical_texts(kind: Kind, text: str, canonical: str | None) -> None:
     [
         (Choice(options=("A",)), "a"),
         (Choice(options=("A",)), ""),
-        (Whole(minimum=0, cap=100), "-1"),
-        (Whole(minimum=0, cap=100), "1.5"),
+        (WholeNumber(minimum=0, cap=100), "-1"),
+        (WholeNumber(minimum=0, cap=100), "1.5"),
         (RunIds(ordered=True), "x,y"),
         (RunIds(ordered=True), "1.5"),
         (RunIds(ordered=False), "Infinity"),

@@ -69,7 +69,7 @@ def test_where_gaps_may_still_be_filled(distances: list[tuple[int, float]], over
     for further, later_s in distances:
         step, after_s = step + further, round(after_s + later_s, 3)
         rows.append((step, after_s))
-    marks = split(body_of(later(rows)), WHOLE, sent_at_s=1000, overlap_s=overlap_s).by_name["a"].seen
+    marks = split(body_of(later(rows)), WHOLE, sent_at_s=1000, overlap_s=overlap_s).by_name["a"].unsettled
     for later_s in (0, 1, overlap_s / 3, overlap_s * 0.9):
         mark = min([step for seen_s, step in marks if seen_s > 1000 + later_s - overlap_s], default=rows[-1][0])
         settled = [step for step, logged_s in rows[:-1] if round(after_s - logged_s, 3) + later_s >= overlap_s]
@@ -84,14 +84,14 @@ def test_where_gaps_may_still_be_filled(distances: list[tuple[int, float]], over
 def test_a_time_that_says_nothing(time: Any) -> None:
     """Where the last row's time cannot be read, gaps may be anywhere."""
     rows = [row("a", 3, time="2026-01-01 00:00:00.000"), row("a", 5, time=time)]
-    assert split(body_of(rows), WHOLE, sent_at_s=1000).by_name["a"].seen == ((1000, 0),)
+    assert split(body_of(rows), WHOLE, sent_at_s=1000).by_name["a"].unsettled == ((1000, 0),)
 
 
 def test_times_that_cannot_be_compared() -> None:
     """A row without a time may have been logged a moment ago; zones are not looked at."""
     rows = [row("a", 1, time="2026-01-01 00:00:00.000"), row("a", 2, time="?")]
     rows += [row("a", 3, time="2026-01-01 00:00:01.000"), row("a", 4, time="2026-01-01T00:00:02.000+01:00")]
-    marks = split(body_of(rows), WHOLE, sent_at_s=1000).by_name["a"].seen
+    marks = split(body_of(rows), WHOLE, sent_at_s=1000).by_name["a"].unsettled
     assert min(step for _, step in marks) == 0
 
 

@@ -11,8 +11,9 @@ from msgspec.structs import replace as changed
 from proxy.core.question.routes import MAX_LIMIT
 from proxy.core.series.answers import split
 from proxy.core.series.deltas import deltas
-from proxy.core.series.extents import Extents, Known
-from proxy.core.series.growth import extended, none, overlap_from, replaced
+from proxy.core.series.extents import Extents, Known, no_rows
+from proxy.core.series.growth import extended, overlap_from
+from proxy.core.series.joining import replaced
 from proxy.core.series.metrics_query import MetricsQuery
 from tests.support.oracle import OracleRow, permitted
 from tests.support.oracle_upstream import asked_of, row
@@ -70,8 +71,8 @@ def known(draw: st.DrawFn) -> Extents:
         begin = draw(st.sampled_from(extent.steps))
         marks = [(), ((NOW_S - 1, begin),), ((NOW_S - 2, begin), (NOW_S - 1, extent.steps[-1]))]
         state = draw(st.sampled_from([Known.ALL, Known.ALL, Known.ALL, Known.NOT_YET]))
-        unknown = changed(none(1000), known=state)
-        by_name[name] = changed(extent, seen=draw(st.sampled_from(marks))) if state is Known.ALL else unknown
+        unknown = changed(no_rows(1000), known=state)
+        by_name[name] = changed(extent, unsettled=draw(st.sampled_from(marks))) if state is Known.ALL else unknown
     return replace(extents, by_name=by_name)
 
 
@@ -122,7 +123,7 @@ def test_a_slow_series_beside_fast_ones() -> None:
 
 def settled(extents: Extents) -> Extents:
     """Return extents of which no row came lately."""
-    return replace(extents, by_name={name: changed(extent, seen=()) for name, extent in extents.by_name.items()})
+    return replace(extents, by_name={name: changed(extent, unsettled=()) for name, extent in extents.by_name.items()})
 
 
 @pytest.mark.parametrize("all_names", [False, True])

@@ -12,9 +12,10 @@ from msgspec.structs import replace as changed
 from proxy.core.question.query import read_query
 from proxy.core.question.routes import METRICS
 from proxy.core.series.answers import split
-from proxy.core.series.extents import Extents, Known, answer, may_hold
-from proxy.core.series.growth import extended, none
+from proxy.core.series.extents import Extents, Known, no_rows
+from proxy.core.series.growth import extended
 from proxy.core.series.metrics_query import MetricsQuery, metrics_query
+from proxy.core.series.recipes import answer, may_have_rows_of
 from proxy.core.series.sampling import is_complete, sampled, sent
 from tests.support.oracle import OracleRow, permitted
 from tests.support.oracle_upstream import asked_of, row
@@ -31,7 +32,7 @@ def bodies(rows: Iterable[OracleRow], question: MetricsQuery) -> list[bytes]:
 
 def settled(extents: Extents) -> Extents:
     """Return extents of which no row came lately."""
-    return replace(extents, by_name={name: changed(extent, seen=()) for name, extent in extents.by_name.items()})
+    return replace(extents, by_name={name: changed(extent, unsettled=()) for name, extent in extents.by_name.items()})
 
 
 def told(rows: Iterable[OracleRow], question: MetricsQuery = WHOLE, *, sent_at_s: float = 1000) -> Extents:
@@ -192,7 +193,7 @@ def test_what_is_empty_has_no_tail() -> None:
         computed = answer(known, empty)
         assert computed is not None
         assert (computed.body, computed.tail_asked_s, computed.through) == (b'{"metrics":[]}', 1000, None)
-    asked_for = replace(known, by_name={**known.by_name, "c": none(1002)})
+    asked_for = replace(known, by_name={**known.by_name, "c": no_rows(1002)})
     computed = answer(asked_for, replace(WHOLE, name="c"))
     assert computed is not None
     assert (computed.tail_asked_s, computed.full_asked_s) == (1002, 1002)
@@ -205,9 +206,9 @@ def test_what_is_empty_has_no_tail() -> None:
 def test_a_group_may_be_anywhere_that_is_not_known(known: Known, certain: bool) -> None:
     """A name of which not everything is known may have rows of any group: what asks for one is left to the upstream."""
     extents = told([row("a", 1, group="g1")])
-    unknown = changed(none(1000), known=known)
+    unknown = changed(no_rows(1000), known=known)
     extents = replace(extents, by_name={**extents.by_name, "b": unknown})
-    assert may_hold(unknown, "g2") is not certain
+    assert may_have_rows_of(unknown, "g2") is not certain
     assert (answer(extents, replace(WHOLE, group="g1")) is not None) is certain
 
 
@@ -215,7 +216,7 @@ def test_a_group_may_be_anywhere_that_is_not_known(known: Known, certain: bool) 
 def test_what_covers_other_extents(known: Known) -> None:
     """Extents cover others where they hold their window, and know every name of theirs that is known there in full."""
     extents = told([row("a", 1)])
-    less = replace(extents, by_name={"a": changed(none(1000), known=known)})
+    less = replace(extents, by_name={"a": changed(no_rows(1000), known=known)})
     assert extents.covers(extents)
     assert extents.covers(less)
     assert extents.covers(told([row("a", 5)], replace(WHOLE, first=5)))

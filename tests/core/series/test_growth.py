@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 from msgspec.structs import replace as changed
 
 from proxy.core.series.answers import split
-from proxy.core.series.extents import Extent, Extents, Known, answer
-from proxy.core.series.growth import extended, merged, none, overlap_from, replaced
+from proxy.core.series.extents import Extent, Extents, Known, no_rows
+from proxy.core.series.growth import extended, overlap_from
+from proxy.core.series.joining import merged, replaced
 from proxy.core.series.metrics_query import MetricsQuery
+from proxy.core.series.recipes import answer
 from proxy.core.series.sampling import is_complete
 from tests.support.oracle import OracleRow, permitted
 from tests.support.oracle_upstream import asked_of, row
@@ -120,8 +122,8 @@ def test_what_a_delta_adds(
         after, replace(question, name=name, first=first, limit=data.draw(st.sampled_from([6, 10_000]))), sent_at_s=1005
     )
     known = told(before, question)
-    asked_for = {other: none(1001) for other in data.draw(st.sets(st.sampled_from(NAMES))) - set(known.by_name)}
-    settled = {} if data.draw(st.booleans()) else {name: changed(one, seen=()) for name, one in known.by_name.items()}
+    asked_for = {other: no_rows(1001) for other in data.draw(st.sets(st.sampled_from(NAMES))) - set(known.by_name)}
+    settled = {} if data.draw(st.booleans()) else {name: changed(one, unsettled=()) for name, one in known.by_name.items()}
     known = replace(known, by_name={**known.by_name, **settled, **(asked_for if question.name is None else {})})
     new = extended(known, delta, overlap_s=OVERLAP_S)
     told_of = {name} if name is not None else set(NAMES)
@@ -444,7 +446,7 @@ def with_known(extents: Extents, known: Known) -> Extents:
     """Return extents of which that is known of the name `a`."""
     if known is Known.ALL:
         return extents
-    return replace(extents, by_name={**extents.by_name, "a": changed(none(1000), known=known)})
+    return replace(extents, by_name={**extents.by_name, "a": changed(no_rows(1000), known=known)})
 
 
 @given(st.lists(st.floats(0, 100), min_size=8, max_size=8))
@@ -458,7 +460,7 @@ def test_two_windows_are_as_old_as_the_older(ages: list[float]) -> None:
     assert (joined.tail_asked_s, joined.full_asked_s) == (min(ages[0], ages[4]), min(ages[1], ages[5]))
     extent = joined.by_name["a"]
     assert (extent.tail_asked_s, extent.full_asked_s) == (min(ages[0::2]), min(ages[1::2]))
-    assert extent.seen == (*left.by_name["a"].seen, *right.by_name["a"].seen)
+    assert extent.unsettled == (*left.by_name["a"].unsettled, *right.by_name["a"].unsettled)
 
 
 def aged(extents: Extents, tail_asked_s: float, full_asked_s: float, ages: Mapping[str, tuple[float, float]]) -> Extents:
@@ -506,7 +508,7 @@ KNOWN = [row("a", 1), row("a", 5, group="g"), row("a", 9)]
 def test_what_fits(came: list[OracleRow], known: Known) -> None:
     """What a delta tells is added where all that was known is in it as it was; else there is no telling what is so now."""
     extents = told(KNOWN)
-    extents = replace(extents, by_name={"a": changed(extents.by_name["a"], seen=())})
+    extents = replace(extents, by_name={"a": changed(extents.by_name["a"], unsettled=())})
     extent = extended(extents, told(came, replace(WHOLE, first=5, limit=10), sent_at_s=1005), overlap_s=OVERLAP_S).by_name["a"]
     assert extent.known is known
     assert tuple(extent.texts()) == (texts([KNOWN[0], *came]) if known is Known.ALL else ())

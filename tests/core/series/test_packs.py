@@ -14,8 +14,9 @@ from msgspec.structs import replace as with_
 
 from proxy.core.freshness.entry import digest_of
 from proxy.core.series.answers import partitions, split
-from proxy.core.series.extents import Extent, Extents, Known
-from proxy.core.series.growth import extended, none, overlap_from, replaced
+from proxy.core.series.extents import Extent, Extents, Known, no_rows
+from proxy.core.series.growth import extended, overlap_from
+from proxy.core.series.joining import replaced
 from proxy.core.series.metrics_query import MetricsQuery
 from proxy.core.series.packs import Pack, Written, head_of, packs_of, read, written
 from tests.support.oracle import OracleRow, permitted
@@ -87,7 +88,7 @@ def test_the_order_of_names() -> None:
     disk = Disk()
     known = told([row(name, step) for name in names[1:] for step in range(3)])
     disk.put(known)
-    disk.put(replace(known, by_name={"a": with_(none(1000.0), known=Known.SOME), **known.by_name}))
+    disk.put(replace(known, by_name={"a": with_(no_rows(1000.0), known=Known.SOME), **known.by_name}))
     assert list(disk.read().extents.by_name) == names
     disk.put(told([row(name, step) for name in names for step in range(3)]))
     assert list(disk.read().extents.by_name) == names
@@ -117,7 +118,9 @@ def changed(draw: st.DrawFn, extents: Extents, rows: dict[tuple[str, int], Oracl
             return told(rows.values(), sent_at_s=sent_at_s)
         case "lost":
             rows.pop((name, last), None)
-            lost = with_(none(sent_at_s), known=draw(st.sampled_from([Known.NOT_YET, Known.SOME, Known.UNCLEAR, Known.NONE])))
+            lost = with_(
+                no_rows(sent_at_s), known=draw(st.sampled_from([Known.NOT_YET, Known.SOME, Known.UNCLEAR, Known.NONE]))
+            )
             by_name = {**extents.by_name, name: lost}
             return replace(extents, by_name={one: by_name[one] for one in sorted(by_name, key=str.encode)})
         case "windowed":
@@ -215,7 +218,7 @@ def test_a_long_series_grows_cheaply() -> None:
 
 def settled(extents: Extents) -> Extents:
     """Return extents of which no row came lately."""
-    return replace(extents, by_name={name: with_(extent, seen=()) for name, extent in extents.by_name.items()})
+    return replace(extents, by_name={name: with_(extent, unsettled=()) for name, extent in extents.by_name.items()})
 
 
 def test_each_pack_tells_from_where_on_the_next_one_goes() -> None:
@@ -317,5 +320,5 @@ def test_late_rows_are_still_asked_for_after_reading() -> None:
     new = told([row("a", 1), row("a", 2)], replace(WHOLE, name="a", first=1), sent_at_s=1050)
     disk.put(extended(settled(known), new, overlap_s=OVERLAP_S))
     by_name = disk.read().extents.by_name
-    assert max(seen_s for seen_s, _ in by_name["a"].seen) == 1050
-    assert max(seen_s for seen_s, _ in by_name["b"].seen) == 1000
+    assert max(seen_s for seen_s, _ in by_name["a"].unsettled) == 1050
+    assert max(seen_s for seen_s, _ in by_name["b"].unsettled) == 1000

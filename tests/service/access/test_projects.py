@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.core.access.grants import PREFIX
+from proxy.core.access.grants import BEARER_PREFIX
 from proxy.core.question.routes import ROUTES
 from proxy.standin import Fault, FaultKind
 from proxy.standin.faults import ANY_PATH
@@ -94,7 +94,7 @@ async def test_projects_are_filtered(tmp_path: Path) -> None:
         assert packed.headers["ETag"] not in tags
         write(tokens_file(running), token("team", projects=["ours"]), token("all"), token("others", projects=["theirs"]))
         running.advance(1)
-        theirs = await running.get(target, **bearer(f"{PREFIX}others"))
+        theirs = await running.get(target, **bearer(f"{BEARER_PREFIX}others"))
         assert [project["name"] for project in theirs.json["projects"]] == ["theirs"]
         assert running.standin.counters.by_path[target] == 1
         # Another one's project changes nothing about what they have.
@@ -149,9 +149,9 @@ async def test_hits_are_apart_by_what_may_be_seen(tmp_path: Path) -> None:
     async with guarded(tmp_path) as running:
         target = targets(OURS, "ours")[0]
         for name in ("a", "b", "a", "b"):
-            assert (await running.get(target, **bearer(PREFIX + name))).status == 200
+            assert (await running.get(target, **bearer(BEARER_PREFIX + name))).status == 200
         assert len(running.parts.web.fast._hits) == 1
-        assert (await running.get(target, **bearer(f"{PREFIX}c"))).status == 404
+        assert (await running.get(target, **bearer(f"{BEARER_PREFIX}c"))).status == 404
         assert (await running.get(target, **bearer(ALL))).status == 200
         assert len(running.parts.web.fast._hits) == 2
-        assert PREFIX not in repr(list(running.parts.web.fast._hits))
+        assert BEARER_PREFIX not in repr(list(running.parts.web.fast._hits))

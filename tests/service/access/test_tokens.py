@@ -10,7 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 from yarl import URL
 
-from proxy.core.access.grants import PREFIX, digest_of_token
+from proxy.core.access.grants import BEARER_PREFIX, digest_of_token
 from proxy.errors import ConfigError
 from proxy.standin import Fault, FaultKind
 from proxy.store.token_file import edit_tokens
@@ -205,7 +205,7 @@ async def test_a_file_that_cannot_be_used(tmp_path: Path, how: str) -> None:
             write(path, token("new"))
             running.advance(1)
             assert (await running.get(target, **bearer(TEAM))).status == 401
-            assert (await running.get(target, **bearer(f"{PREFIX}new"))).status == 200
+            assert (await running.get(target, **bearer(f"{BEARER_PREFIX}new"))).status == 200
             assert "token file" not in (await running.get("/readyz")).body.decode()
         told = [line["event"] for line in logs if line["event"].startswith("tokens.")]
         assert told == ["tokens.kept", "tokens.read"]
@@ -219,7 +219,7 @@ async def test_who_asked_is_logged(tmp_path: Path) -> None:
             await running.get(targets(OURS, "ours")[0], **bearer("ppt_unknown"))
         finished = [line for line in logs if line["event"] == "request.finished"]
         assert [line.get("token") for line in finished] == ["team", None]
-        assert PREFIX not in str(logs).replace("ppt_...", "")
+        assert BEARER_PREFIX not in str(logs).replace("ppt_...", "")
         assert digest_of_token(TEAM) not in str(logs)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from proxy.core.access.grants import PREFIX
+from proxy.core.access.grants import BEARER_PREFIX
 from proxy.standin import Fault, FaultKind
 from proxy.standin.faults import ANY_PATH
 from tests.support.tokens import ALL, OURS, ROOT, RUNS, TEAM, THEIRS, bearer, by_run, guarded, purge, token, tokens_file, write
@@ -96,7 +96,7 @@ async def test_a_run_that_begins(tmp_path: Path) -> None:
         assert (await running.get(f"{RUNS}details/5", **bearer(TEAM))).status == 404
         running.standin.catalogue.add(5, project="ours")
         # What was told to one says nothing to another.
-        assert (await running.get(f"{RUNS}details/5", **bearer(f"{PREFIX}others"))).status == 200
+        assert (await running.get(f"{RUNS}details/5", **bearer(f"{BEARER_PREFIX}others"))).status == 200
         running.advance(5)
         assert (await running.get(f"{RUNS}details/5", **bearer(TEAM))).status == 200
 

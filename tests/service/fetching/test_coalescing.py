@@ -100,7 +100,7 @@ async def test_who_joins_a_call_in_the_moment_of_its_landing_is_not_caught_in_it
         query = MetricsQuery(run="1", project="p", name="loss", group=None, limit=10, first=0, last=None).query
         need = Need(not_before_s=now_s, persist=True, landings=0)
         entry = Entry(body=b"", sent_at_s=now_s - 1, digest=digest_of(b""))
-        brought = [Fetched(tenant=tenant, entry=entry, stored=True, asked=asked) for asked in (False, True)]
+        brought = [Fetched(tenant=tenant, entry=entry, stored=True, called=called) for called in (False, True)]
 
         async def carry_out(_: object) -> Fetched:
             return brought.pop(0)
@@ -108,4 +108,4 @@ async def test_who_joins_a_call_in_the_moment_of_its_landing_is_not_caught_in_it
         with patch.object(fetcher._flights, "_carry_out", carry_out):
             fetcher.refresh(tenant, query, need)
             fetched, joined = await asyncio.create_task(fetcher.fetch(tenant, query, need))
-        assert (fetched.asked, joined) == (True, False)
+        assert (fetched.called, joined) == (True, False)

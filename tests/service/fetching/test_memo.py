@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from proxy.clock import SystemClock
-from proxy.core.raised import let_go
+from proxy.core.raised import drop_frames
 from proxy.errors import UpstreamFailed
 from proxy.service.fetching.call_key import CallKey
 from proxy.service.fetching.memo import Failure, Memo
@@ -20,12 +20,12 @@ def test_what_is_remembered_of_a_failure() -> None:
     error = raised(UpstreamFailed("no"), Body())
     assert isinstance(error, UpstreamFailed)
     memo.remember(question, error)
-    let_go(error)
+    drop_frames(error)
     for _ in range(3):
         said = memo.get(question)
         assert isinstance(said, Failure)
         with pytest.raises(UpstreamFailed, match="no"):
-            raise said.again()
+            raise said.to_raise()
         assert (said.error.__traceback__, said.error.__context__, said.error.__cause__) == (None, None, None)
         assert said.error is not error
 

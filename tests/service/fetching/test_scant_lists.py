@@ -68,7 +68,7 @@ async def patient(folder: Path, url: str, clock: ManualClock | None = None) -> A
     """Run a proxy whose answers live long, all of them."""
     lifetimes: dict[str, Any] = {f"lifetimes__{route.name}_s": LONG_S for route in ROUTES}
     async with world(folder, upstream=url, clock=clock, **lifetimes) as running:
-        await running.parts.tenancy.found()
+        await running.parts.tenancy.settled()
         yield running
 
 

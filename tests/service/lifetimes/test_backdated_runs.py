@@ -277,7 +277,7 @@ async def test_an_import_in_the_stand_in(tmp_path: Path) -> None:
     clock = ManualClock()
     standin = Standin(clock=clock.now_s)
     async with world(tmp_path, standin=standin, clock=clock, series__enabled="true", series__shadow_s=0) as running:
-        await running.parts.tenancy.found()
+        await running.parts.tenancy.settled()
         standin.catalogue.add(7, created_at_s=clock.now_s())
         standin.catalogue.change(7, status=RunStatus.COMPLETED, status_updated_s=clock.now_s() - YEAR_S)
         panel = "/api/runs/metrics?runId=7&projectName=demo&logName=loss"

@@ -140,7 +140,7 @@ async def test_distrust_while_an_answer_is_taken_apart(tmp_path: Path, monkeypat
         checks._next_canary_s = math.inf
         running.advance(20_000)
         upstream.instead = capped(upstream)
-        knowing_again, taken_apart = growth.knowing_again, prover.taken_apart
+        keeping_settled, taken_apart = growth.keeping_settled, prover.take_apart
 
         def break_the_rule() -> None:
             checks._judge(False, check="canary")
@@ -150,7 +150,7 @@ async def test_distrust_while_an_answer_is_taken_apart(tmp_path: Path, monkeypat
             yield None
             break_the_rule()
             yield None
-            return (yield from knowing_again(*args, **more))
+            return (yield from keeping_settled(*args, **more))
 
         async def broken_before(*args: Any) -> Any:
             extents = await taken_apart(*args)
@@ -159,9 +159,9 @@ async def test_distrust_while_an_answer_is_taken_apart(tmp_path: Path, monkeypat
 
         with monkeypatch.context() as broken:
             if within:
-                broken.setattr(learner, "knowing_again", broken_within)
+                broken.setattr(learner, "keeping_settled", broken_within)
             else:
-                broken.setattr(prover, "taken_apart", broken_before)
+                broken.setattr(prover, "take_apart", broken_before)
             assert (await running.get(target("logName=loss&limit=10000"))).status == 200
         assert not checks.trusted
         assert not running.parts.shelves.size_bytes

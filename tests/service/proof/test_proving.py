@@ -9,7 +9,8 @@ import msgspec
 import pytest
 from aiohttp import web
 
-from proxy.core.budget import CallEnd, Priority
+from proxy.core.budget.budget import CallEnd
+from proxy.core.budget.line import Priority
 from proxy.core.freshness.entry import Entry, digest_of
 from proxy.core.proof.limits import Limits
 from proxy.core.series.answers import split
@@ -348,17 +349,17 @@ async def test_a_proof_goes_first_for_who_has_nothing_in_hand(tmp_path: Path, ho
         question = MetricsQuery(run="1", project="p", name="loss", group=None, limit=10_000, first=0, last=None)
         refresh = Need(not_before_s=0.0, persist=True, landings=0)
         fetched, _ = await running.parts.fetching.fetcher.fetch(tenant, question.query, refresh)
-        extents = await prover.taken_apart(fetched, question)
+        extents = await prover.take_apart(fetched, question)
         assert extents is not None
         busy = running.parts.upstream.ticket(Priority.PERSON)
         await turnstile.enter(busy)
-        proofs = [asyncio.ensure_future(prover.prove(fetched, extents, refresh))]
+        proofs = [asyncio.ensure_future(prover.prove_by_probes(fetched, extents, refresh))]
         await asyncio.sleep(0.01)
         assert [ticket.priority for ticket in turnstile.budget.line] == [Priority.REFRESH]
         if how == "joined":
-            proofs.append(asyncio.ensure_future(prover.prove(fetched, extents, replace(refresh, urgent=True))))
+            proofs.append(asyncio.ensure_future(prover.prove_by_probes(fetched, extents, replace(refresh, urgent=True))))
         else:
-            prover.urge(tenant, question, replace(refresh, urgent=True))
+            prover.promote(tenant, question, replace(refresh, urgent=True))
         await asyncio.sleep(0.01)
         assert [ticket.priority for ticket in turnstile.budget.line] == [Priority.PERSON]
         turnstile.leave(busy, CallEnd.ANSWERED)

@@ -155,7 +155,7 @@ async def test_known_to_be_empty_where_nobody_waits(tmp_path: Path) -> None:
             await right(running, upstream, raw)
         running.advance(6)
         upstream.asked.clear()
-        await running.parts.series.asker.ask(unlooked(running, "none"))
+        await running.parts.series.asker.obtain(unlooked(running, "none"))
         assert upstream.asked == [target("logName=none&limit=10000")]
 
 

@@ -13,9 +13,9 @@ from proxy.config import KeySource
 from proxy.core.budget import Priority
 from proxy.core.series.metrics_query import MetricsQuery
 from proxy.service.fetching.need import Need
-from proxy.service.series.asked import AskedSeries
-from proxy.service.series.deltas import _Refresh
+from proxy.service.series.deltas import _Update
 from proxy.service.series.run_sizes import RunSizes
+from proxy.service.series.wanted import WantedSeries
 from tests.support.live_runs import PANEL, PROMPT, WIDE, begin, later, live, settle, since
 from tests.support.oracle import permitted
 from tests.support.oracle_upstream import HeldUpstream, OracleUpstream, asked_of, proxied, right, target
@@ -158,8 +158,8 @@ async def test_all_of_it_is_demanded_while_a_delta_lands(tmp_path: Path, monkeyp
         upstream.log("loss", [3, 100], value=7)
         learning = RunSizes.learn
 
-        async def slowly(self: RunSizes, asked: AskedSeries) -> None:
-            if asked.whole:
+        async def slowly(self: RunSizes, asked: WantedSeries) -> None:
+            if asked.in_full:
                 running.advance(1)
                 await running.get(target(other))
             await learning(self, asked)
@@ -211,23 +211,23 @@ async def test_who_joins_a_flight_in_the_moment_of_its_landing_is_not_caught_in_
         deltas, tenant = running.parts.series.deltas, running.parts.tenancy.current()
         asked = MetricsQuery(run="1", project="p", name="loss", group=None, limit=10, first=0, last=None)
         need = Need(not_before_s=-math.inf, persist=True, landings=0)
-        call = _Refresh(tenant=tenant, run=asked.whole, need=need, started_s=0)
+        call = _Update(tenant=tenant, run=asked.whole_run, need=need, started_s=0)
 
-        async def nothing(_: _Refresh) -> bool:
+        async def nothing(_: _Update) -> bool:
             return True
 
-        question = AskedSeries(
+        question = WantedSeries(
             tenant=tenant,
             query=asked.query,
             need=need,
-            whole=False,
-            patience_s=1,
+            in_full=False,
+            extra_wait_s=1,
             metrics=asked,
-            known=running.parts.shelves.look(tenant, asked),
+            known=running.parts.shelves.known(tenant, asked),
         )
         with patch.object(deltas._flights, "_carry_out", nothing):
             deltas._flights.start((tenant.fingerprint, "1", "p"), call, now_s=upstream.clock.now_s())
-            asking = asyncio.create_task(deltas.refreshed(question, question.known))
+            asking = asyncio.create_task(deltas.update(question, question.known))
             await asyncio.sleep(0)
         assert await asking is not None
 

@@ -183,7 +183,7 @@ async def test_what_crashes_with_nobody_waiting_is_logged(tmp_path: Path, monkey
         await right(running, upstream, "logName=loss&limit=10")
         running.advance(6)
         with capture_logs() as logs, monkeypatch.context() as broken:
-            broken.setattr(Deltas, "refreshed", lambda *_: 1 / 0)
+            broken.setattr(Deltas, "update", lambda *_: 1 / 0)
             await right(running, upstream, "logName=loss&limit=10")
             await running.settled()
         assert [line["event"] for line in logs if line["log_level"] == "error"] == ["refresh.crashed"]

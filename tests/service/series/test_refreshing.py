@@ -14,10 +14,10 @@ from proxy.errors import UpstreamFailed
 from proxy.service.fetching.fetcher import Fetcher
 from proxy.service.fetching.need import Fetched, Need
 from proxy.service.lifetimes.run_lifetimes import RunLifetimes
-from proxy.service.series.asked import AskedSeries, Brought
 from proxy.service.series.asking import Asker
 from proxy.service.series.interest import Interest
 from proxy.service.series.refreshing import Refresher
+from proxy.service.series.wanted import ObtainedAnswer, WantedSeries
 from proxy.service.statuses import Statuses
 from proxy.service.tenancy import Tenant
 from tests.support.world import ManualClock
@@ -56,13 +56,13 @@ class Watching:
             clock=self.clock,
         )
 
-    async def ask(self, asked: AskedSeries) -> Brought:
+    async def obtain(self, asked: WantedSeries) -> ObtainedAnswer:
         """See Asker."""
         self.asked_s.append(asked.need.refreshed_s)
         if not self.brings_s:
             raise UpstreamFailed("a refresh ahead brings nothing here, so that no other one follows it")
         entry = entry_of(self.brings_s.pop(0))
-        return Brought(fetched=Fetched(tenant=asked.tenant, entry=entry, stored=True), collapsed=False)
+        return ObtainedAnswer(fetched=Fetched(tenant=asked.tenant, entry=entry, stored=True), collapsed=False)
 
     async def learn(self, *_: object, **__: object) -> None:
         """See Statuses."""
@@ -83,12 +83,12 @@ class Watching:
         """Have loss refreshed, once for each answer: that was asked for at these times."""
         for sent_at_s in brings_s:
             self.brings_s.append(sent_at_s)
-            asked = AskedSeries(
+            asked = WantedSeries(
                 tenant=Tenant("key", "n"),
                 query=LOSS.query,
                 need=Need(not_before_s=0, persist=True, landings=0),
-                whole=False,
-                patience_s=1,
+                in_full=False,
+                extra_wait_s=1,
                 metrics=LOSS,
                 known=nothing_known(LOSS),
             )

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from proxy.config import KeySource
-from proxy.core.budget import Priority
+from proxy.core.budget.line import Priority
 from proxy.core.pieces import Work
 from proxy.core.series.answers import splitting
 from proxy.core.series.extents import Extents

@@ -70,7 +70,7 @@ async def _stored(running: World) -> int:
     shelves._shelves.clear()
     shelves._absent.clear()
     loss = metrics_query.MetricsQuery(run="1", project="p", name="loss", group=None, limit=10_000, first=0, last=None)
-    return len(await shelves.load(tenant, loss.scopes))
+    return len(await shelves.load(tenant, loss.selections))
 
 
 async def test_what_must_not_be_stored_moves_to_its_organization_unstored(tmp_path: Path) -> None:

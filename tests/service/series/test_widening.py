@@ -274,5 +274,5 @@ async def test_what_came_meanwhile_lives_as_long_as_its_run_says_by_then(tmp_pat
         await right(running, upstream, PANEL)
         running.advance(6)
         upstream.asked.clear()
-        assert not (await running.parts.series.asker.ask(asked)).fetched.asked
+        assert not (await running.parts.series.asker.obtain(asked)).fetched.called
         assert upstream.asked == []

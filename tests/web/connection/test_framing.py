@@ -39,7 +39,7 @@ async def spoken(running: World, lines: str) -> bytes:
 async def test_bodies_end_where_they_say(tmp_path: Path, framing: str, body: str) -> None:
     """A body is refused and passed over, no upgrade made: two requests get two answers, and what lies in a body none."""
     async with world(tmp_path) as running:
-        await running.parts.tenancy.found()
+        await running.parts.tenancy.settled()
         for _ in range(3):  # a miss, a hit, and a hit of the fast path
             answered = await spoken(running, f"{GET}{framing}\r\n{body}{NEXT}")
             assert answered.count(b"HTTP/1.1 400 Bad Request\r\n") == bool(body)

@@ -84,7 +84,7 @@ async def test_a_miss(tmp_path: Path, version: str, times: int) -> None:
     """Whoever waits long gets the answer, in HTTP/1.1 after an interim response, which HTTP/1.0 doesn't know."""
     gate = asyncio.Event()
     async with world(tmp_path) as running:
-        await running.parts.tenancy.found()
+        await running.parts.tenancy.settled()
         running.standin.faults.add(Fault(kind=FaultKind.HOLD, gate=gate))
         kept = ["Connection: keep-alive"] if version == "1.0" else []
         raw = b"".join(request(MISS % number, *kept, version=version) for number in range(times))
@@ -111,7 +111,7 @@ async def test_who_has_gone_leaves_the_line(tmp_path: Path, reset: bool) -> None
     """Their question is not asked, be their end a plain one, which looks like a half-closed client's, or a reset."""
     gate = asyncio.Event()
     async with world(tmp_path, upstream__max_concurrency=1) as running:
-        await running.parts.tenancy.found()
+        await running.parts.tenancy.settled()
         running.standin.faults.add(Fault(kind=FaultKind.HOLD, gate=gate))
         first = asyncio.create_task(running.get(QUESTION))
         await running.standin.counters.reached(lambda counted: counted.by_path[METRICS] == 1)

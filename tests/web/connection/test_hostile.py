@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 from yarl import URL
 
-from proxy.config import model
+from proxy.config.model import ServerSettings
 from proxy.web.connection.crowd import Crowd
 from tests.support.hostile_bytes import CASES, LINE
 from tests.support.world import METRICS, World, served, world
@@ -39,7 +39,7 @@ async def send(running: World, raw: bytes) -> bytes:
 async def test_refused(tmp_path: Path, name: str) -> None:
     """A 4xx or a closed connection; and the proxy goes on."""
     async with world(tmp_path) as running:
-        await running.parts.tenancy.found()
+        await running.parts.tenancy.settled()
         # What is answered the fast way otherwise isn't either.
         for _ in range(2):
             await running.get(f"{METRICS}?runId=1&projectName=demo")
@@ -109,7 +109,7 @@ async def large(folder: Path, *, idle_timeout_s: float) -> AsyncIterator[World]:
         return web.Response(body=HEAD + filling + row, content_type="application/json")
 
     async with served(handle) as upstream, world(folder, upstream=upstream, server__idle_timeout_s=idle_timeout_s) as running:
-        await running.parts.tenancy.found()
+        await running.parts.tenancy.settled()
         for _ in range(3):
             reply = await running.get(LARGE_TARGET, Accept_Encoding="identity")
             assert (reply.status, len(reply.body)) == (200, LARGE_BYTES)
@@ -252,7 +252,7 @@ async def test_so_many_connections_in_all(tmp_path: Path) -> None:
 
 def test_connections_of_one_network() -> None:
     """Whoever has a network of IPv6 addresses has no more connections than whoever has one address."""
-    crowd = Crowd(model.Server(max_connections_per_address=2))
+    crowd = Crowd(ServerSettings(max_connections_per_address=2))
     assert [crowd.enter(f"2001:db8::{host}") for host in (1, 2, 3)] == [True, True, False]
     assert crowd.enter("2001:db8:0:1::1")
     for host in (1, 2, 3):

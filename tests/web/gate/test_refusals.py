@@ -99,7 +99,7 @@ async def test_refused_without_a_call(tmp_path: Path, name: str) -> None:
     """Whatever isn't a read of the table gets a problem document, and the upstream hears nothing of it."""
     line, status = REFUSED[name]
     async with world(tmp_path) as running:
-        await running.parts.tenancy.found()
+        await running.parts.tenancy.settled()
         before = running.standin.counters.total
         got, headers, body = await ask(running, f"{line}\r\n{HOST}\r\n")
         document = msgspec.json.decode(body)

@@ -53,7 +53,7 @@ async def test_metrics(tmp_path: Path) -> None:
 async def test_the_verbose_readiness(tmp_path: Path) -> None:
     """JSON on request, with the states behind the one word."""
     async with world(tmp_path) as running:
-        await running.parts.tenancy.found()
+        await running.parts.tenancy.settled()
         document = (await running.get("/readyz?verbose")).json
         assert document["ready"] is True
         assert document["troubles"] == []

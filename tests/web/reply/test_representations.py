@@ -161,7 +161,7 @@ async def test_tags_survive_a_restart(tmp_path: Path) -> None:
     async with standin.serve() as upstream:
         async with world(tmp_path, standin=standin, upstream=upstream, freshness__running_s=600) as running:
             before = {coding: reply.headers["ETag"] for coding, reply in (await warm(running)).items()}
-            await running.parts.tenancy.found()
+            await running.parts.tenancy.settled()
             await running.flushed()
         for memory_bytes in (0, 2**28):
             async with world(

@@ -1,0 +1,21 @@
+"""`pluto-proxy check`: the configuration is validated and printed, and the files that it names are read."""
+
+import sys
+
+from proxy.clock import SystemClock
+from proxy.config import LoadedConfig
+from proxy.config.render import render
+from proxy.service.access.tokens import Tokens
+from proxy.upstream.credential import Credential
+from proxy.upstream.tls import ssl_context
+
+
+def run_check(loaded: LoadedConfig) -> int:
+    """Print the configuration and return 0. Raises ConfigError or TokenFileError if a file that it names cannot be used."""
+    if loaded.key is not None:
+        Credential(loaded.key)
+    if loaded.config.access.tokens_file is not None:
+        Tokens(loaded.config.access.tokens_file, SystemClock())
+    ssl_context(loaded.config.upstream.ca_file)
+    sys.stdout.buffer.write(render(loaded).encode(errors="backslashreplace"))
+    return 0

@@ -1,0 +1,77 @@
+"""How much one answer holds, and what a larger answer proves of a smaller one.
+
+An answer with m rows of one name shows that the upstream sends at least m - 1 rows of one name (the last row of a sampled name
+comes in addition). So an answer with at most half of that, in every respect of `Size`, was not sampled; and one that is smaller
+in every respect was not cut. `core.proof.limits` says which answers were seen lately enough for that.
+"""
+
+from dataclasses import dataclass
+
+from proxy.core.series.extents import NO_STEPS, Extents
+
+# An answer with at most so many rows counts as whole, whatever was seen before.
+FEW_ROWS = 2
+Tails = tuple[tuple[int, int], ...]
+# By how much a cut answer may stay below the bytes that the upstream would send, in rows of the answer's mean length.
+_ROOM_ROWS = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Size:
+    """How much one answer holds.
+
+    `names`: how many there are. `most`: the rows of the name with the most. `rows`: those of all names together. `bytes`: the
+    length of the body as it came.
+    """
+
+    names: int
+    most: int
+    rows: int
+    bytes: int
+
+    def holds(self, other: "Size") -> bool:
+        """Tell whether this is at least as large in every respect."""
+        return self.joined(other) == self
+
+    def joined(self, other: "Size") -> "Size":
+        """Return the least size that is as large as both in every respect.
+
+        Of the rows, only those beyond two a name are compared. Where all rows together are sampled by one stride, up to two
+        more come of each name: its last row, and one for a part of a stride. Counted, they would let an answer with many names
+        show that the upstream sends more rows than it does.
+        """
+        names = max(self.names, other.names)
+        return Size(
+            names=names,
+            most=max(self.most, other.most),
+            rows=2 * names + max(self.rows - 2 * self.names, other.rows - 2 * other.names),
+            bytes=max(self.bytes, other.bytes),
+        )
+
+    @property
+    def doubled(self) -> "Size":
+        """The size that an answer sent at the time must hold to prove this one neither sampled nor cut."""
+        return Size(names=self.names, most=2 * self.most + 1, rows=2 * (self.rows + self.names), bytes=2 * self.bytes)
+
+    def is_whole_beside(self, other: "Size") -> bool:
+        """Tell whether an answer of this size is whole, given that one of the other size was sent at the same time."""
+        return self.rows <= FEW_ROWS or other.holds(self.doubled)
+
+    @property
+    def exceeded(self) -> "Size":
+        """The size that an answer sent at the time must hold to prove this one not cut: a row more, and room for some more."""
+        row_bytes = -(-self.bytes // max(1, self.rows))
+        return Size(names=self.names, most=self.most + 1, rows=self.rows + 1, bytes=self.bytes + _ROOM_ROWS * row_bytes)
+
+
+def size_of(extents: Extents, body_bytes: int) -> Size:
+    """Return the size of an answer that was taken apart; `body_bytes` is the length of its body."""
+    rows = [len(extent.steps) for extent in extents.by_name.values()]
+    return Size(names=len(rows), most=max(rows, default=0), rows=sum(rows), bytes=body_bytes)
+
+
+def tails_of(extents: Extents) -> Tails:
+    """Return where the last eighth, quarter and half of the longest name's rows begin: (number of rows, first step) of each."""
+    steps = max((extent.steps for extent in extents.by_name.values()), key=len, default=NO_STEPS)
+    counts = [len(steps) // 8, len(steps) // 4, len(steps) // 2]
+    return tuple((count, steps[-count]) for count in counts if count)

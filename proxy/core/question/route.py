@@ -1,0 +1,63 @@
+"""What a row of the read API says, and how the row of a path is found."""
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from proxy.core.question.keeping import Keeping
+from proxy.core.question.parameters import Parameter
+from proxy.core.question.scope import Scope
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """One row of the read API.
+
+    `name`: a word for logs, metrics and the configuration.
+    `path`: matched exactly. Where it is open, its last segment, a name in braces, stands for the parameter `segment`.
+    `summary`: what `/openapi.json` says about it.
+    `check`: returns how many elements the list in a body has, None where the answer is no list. It raises ValueError where the
+    body does not have the documented shape; the message must hold nothing of the body.
+    `fresh_s`: the freshness lifetime where the configuration names none, None for freshness.running_s. An
+    empty list, or one that is shorter than the one before it, is fresh for freshness.running_s at most.
+    `max_age_s`: no older answer is served, whatever the configuration and the upstream's state.
+    `keeping`: where answers may be kept.
+    `scope`: what answers are about, by which a token that is limited to projects is judged.
+    """
+
+    name: str
+    path: str
+    summary: str
+    parameters: tuple[Parameter, ...]
+    check: Callable[[bytes], int | None]
+    fresh_s: float | None = None
+    max_age_s: float = math.inf
+    keeping: Keeping = Keeping.DISK
+    segment: Parameter | None = None
+    scope: Scope = Scope.NAMED
+
+    def __post_init__(self) -> None:
+        if (self.segment is None) != ("{" not in self.path) or "{" in self.stem:
+            raise ValueError(f"{self.path}: only the last segment may be open, and then needs a parameter of its own")
+
+    @property
+    def stem(self) -> str:
+        """The path up to its last slash, included."""
+        return self.path.rpartition("/")[0] + "/"
+
+
+class RouteTable:
+    """Finds the row of a raw path. Nothing is decoded or normalised: another spelling is another path."""
+
+    def __init__(self, routes: Iterable[Route]) -> None:
+        self.routes = tuple(routes)
+        self._closed = {route.path: route for route in self.routes if route.segment is None}
+        self._open = {route.stem: route for route in self.routes if route.segment is not None}
+
+    def match(self, path: str) -> tuple[Route, str] | None:
+        """Return the row of a path and, where the row's path is open, the raw last segment; None where no row has this path."""
+        if (route := self._closed.get(path)) is not None:
+            return route, ""
+        stem, slash, segment = path.rpartition("/")
+        route = self._open.get(stem + slash)
+        return None if route is None or not segment else (route, segment)

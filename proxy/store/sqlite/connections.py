@@ -1,0 +1,121 @@
+"""Opening and closing SQLite connections, and running statements on them with few hops between threads."""
+
+import asyncio
+import sqlite3
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import aiosqlite
+
+from proxy.store.sqlite import codec, schema
+
+# A read hardly waits for another program's lock: all later reads would wait behind it.
+READER_LOCK_TIMEOUT_S = 0.05
+
+# After the write-ahead log was copied into the database, its file is truncated to this size.
+WAL_BYTES = 8 * 1024 * 1024
+
+CLOSE_TIMEOUT_S = 2.0
+
+Parameters = Sequence[object]
+
+
+async def run(connection: aiosqlite.Connection, sql: str, parameters: Parameters = ()) -> list[Any]:
+    """Run one statement to its end and return its rows, in one hop to the connection's thread. Raises sqlite3.Error."""
+    return list(await connection.execute_fetchall(sql, parameters))
+
+
+async def run_many(connection: aiosqlite.Connection, sql: str, rows: Iterable[Parameters]) -> None:
+    """Run one statement for each row. Raises sqlite3.Error."""
+    if rows := list(rows):
+        # The cursor is closed in the connection's thread. Were it freed in the event loop's, the loop could wait for a slow
+        # disk.
+        async with connection.executemany(sql, rows):
+            pass
+
+
+async def open_writer(path: Path, *, lock_timeout_s: float) -> aiosqlite.Connection:
+    """Open the file for writing, make the tables if it is empty, and switch it to write-ahead logging.
+
+    Waits at most `lock_timeout_s` for other programs' locks. Raises sqlite3.Error.
+    """
+    return await _connect(path, lock_timeout_s, _prepare_writer)
+
+
+async def open_reader(path: Path) -> aiosqlite.Connection:
+    """Open the file for reading only. Raises sqlite3.Error."""
+    return await _connect(path, READER_LOCK_TIMEOUT_S, _prepare_reader)
+
+
+async def empty_log(writer: aiosqlite.Connection) -> bool:
+    """Copy the write-ahead log into the database and truncate it to nothing.
+
+    Return False, without waiting, if somebody still reads from the log. Raises sqlite3.Error.
+    """
+    [(timeout_ms,)] = await run(writer, "PRAGMA busy_timeout")
+    await run(writer, "PRAGMA busy_timeout = 0")
+    try:
+        [(busy, _, _)] = await run(writer, "PRAGMA wal_checkpoint(TRUNCATE)")
+    finally:
+        await run(writer, f"PRAGMA busy_timeout = {timeout_ms}")
+    return not busy
+
+
+async def close(connection: aiosqlite.Connection) -> bool:
+    """Close the connection and end its thread. Never raises.
+
+    Return False if that takes longer than CLOSE_TIMEOUT_S because the disk does not answer. The closing goes on by itself then.
+    """
+    # The task is not cancelled: what is in the connection's queue cannot be taken back.
+    closing = asyncio.create_task(connection.close())
+    done, _ = await asyncio.wait({closing}, timeout=CLOSE_TIMEOUT_S)
+    closing.add_done_callback(lambda task: task.exception())
+    return bool(done)
+
+
+async def _connect(
+    path: Path, lock_timeout_s: float, prepare: Callable[[aiosqlite.Connection], Awaitable[None]]
+) -> aiosqlite.Connection:
+    # mode=rw: SQLite must never create the file itself, since it would not have mode 0600.
+    connection = await aiosqlite.connect(f"{path.as_uri()}?mode=rw", uri=True, isolation_level=None, timeout=lock_timeout_s)
+    try:
+        await run(connection, "PRAGMA cell_size_check = ON")
+        await run(connection, "PRAGMA trusted_schema = OFF")
+        await prepare(connection)
+    except BaseException:
+        await close(connection)
+        raise
+    return connection
+
+
+async def _prepare_writer(writer: aiosqlite.Connection) -> None:
+    for pragma in (
+        "auto_vacuum = INCREMENTAL",
+        "secure_delete = OFF",
+        f"journal_size_limit = {WAL_BYTES}",
+        # SQLite's temporary data is small. In a file it would go to another directory, which may be full or read-only.
+        "temp_store = MEMORY",
+    ):
+        await run(writer, f"PRAGMA {pragma}")
+    await _make_tables(writer)
+    [(mode,)] = await run(writer, "PRAGMA journal_mode = WAL")
+    if mode != "wal":
+        raise sqlite3.OperationalError(f"the file system cannot do write-ahead logging (journal_mode is {mode})")
+    await run(writer, "PRAGMA synchronous = NORMAL")
+    await writer.create_function("seal_of", 6, codec.seal_of, deterministic=True)
+    await writer.create_function("takes", 4, schema.takes, deterministic=True)
+
+
+async def _prepare_reader(reader: aiosqlite.Connection) -> None:
+    # query_only, not mode=ro: a connection with mode=ro cannot always set up the write-ahead log's index.
+    await run(reader, "PRAGMA query_only = ON")
+
+
+async def _make_tables(writer: aiosqlite.Connection) -> None:
+    await run(writer, "BEGIN IMMEDIATE")
+    [(version,)] = await run(writer, "PRAGMA user_version")
+    if version == 0:
+        for statement in schema.TABLES:
+            await run(writer, statement)
+    await run(writer, "COMMIT")

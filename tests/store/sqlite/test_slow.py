@@ -1,0 +1,145 @@
+"""A disk that does not answer: reads are misses in bounded time, nothing piles up, and nothing is lost that was not dropped."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiosqlite
+import pytest
+
+from proxy.errors import StoreError
+from tests.store.support import ManualClock, connection_threads, database, entry, opened, reader, same, until, writer
+
+
+@asynccontextmanager
+async def stuck(connection: aiosqlite.Connection) -> AsyncIterator[None]:
+    """The connection's thread is held in one operation, as by a disk that does not answer."""
+    gate = threading.Event()
+    begun = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def hold() -> None:
+        loop.call_soon_threadsafe(begun.set)
+        assert gate.wait(30), "somebody waited for the disk"
+
+    holding = asyncio.create_task(connection._execute(hold))  # type: ignore[no-untyped-call]  # noqa: SLF001 -- no public way to hold the thread
+    await begun.wait()
+    try:
+        yield
+    finally:
+        gate.set()
+        await holding
+
+
+async def test_a_slow_read_is_a_miss(path: Path, clock: ManualClock) -> None:
+    """A read is waited for as long as it may take; the next ones not at all until the disk has answered."""
+    async with opened(path, clock, read_timeout_s=0.05) as store:
+        put = entry()
+        store.put("ns", "key", put)
+        await store.flush()
+        reading = reader(store)
+        async with stuck(reading):
+            assert await store.get("ns", "key") is None
+            assert store.health == f"reading the cache file {path} takes longer than 0.05 s"
+            for _ in range(1000):
+                assert await store.get("ns", "key") is None
+            assert reading._tx.qsize() <= 2  # noqa: SLF001 -- the library tells nobody how much it is behind with
+            assert await store.organization_of("u", "f") is None
+        await until(lambda: store.health is None)
+        assert same(await store.get("ns", "key"), put)
+        assert store.counters.errors >= 1
+
+
+async def test_what_waits_is_read_from_memory(path: Path, clock: ManualClock) -> None:
+    """While writing takes its time, what was put is found all the same; more than can wait is dropped, the oldest first."""
+    async with opened(path, clock, pending_bytes=4 * entry().size_bytes) as store:
+        async with stuck(writer(store)):
+            for key in "abcdefgh":
+                store.put("ns", key, entry(key * 2))
+            found = [await store.get("ns", key) for key in "abcdefgh"]
+        assert [had is not None for had in found] == [False] * 4 + [True] * 4
+        await store.flush()
+        assert store.counters.dropped == 4
+        assert store.sizes.entries == 4
+
+
+async def test_a_cancelled_read_harms_nothing(path: Path, clock: ManualClock) -> None:
+    """Requests that go away while they read leave a connection that reads on."""
+    async with opened(path, clock) as store:
+        put = entry()
+        store.put("ns", "key", put)
+        await store.flush()
+        async with stuck(reader(store)):
+            reads = [asyncio.create_task(store.get("ns", "key")) for _ in range(10)]
+            await asyncio.sleep(0)
+            for read in reads[:9]:
+                read.cancel()
+            assert (
+                sum(isinstance(r, asyncio.CancelledError) for r in await asyncio.gather(*reads[:9], return_exceptions=True))
+                == 9
+            )
+        assert same(await reads[9], put)
+        assert same(await store.get("ns", "key"), put)
+        assert store.counters.errors == 0
+
+
+@pytest.mark.parametrize("connection", ["_writer", "_reader"])
+async def test_closing_does_not_wait_for_ever(
+    path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch, connection: str
+) -> None:
+    """A disk that does not answer does not keep the service from stopping; nobody else gets the file until it has answered."""
+    monkeypatch.setattr("proxy.store.sqlite.keeper.STOP_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("proxy.store.sqlite.connections.CLOSE_TIMEOUT_S", 0.05)
+    async with opened(path, clock, read_timeout_s=0.05) as store:
+        async with stuck(getattr(database(store), connection)):
+            store.put("ns", "key", entry())
+            await store.get("ns", "key")
+            await store.aclose()
+            assert store.counters.dropped == (connection == "_writer")
+            assert await store.get("ns", "key") is None
+            with pytest.raises(StoreError, match="in use"):
+                async with opened(path, clock):
+                    pass
+        await until(lambda: not connection_threads())
+
+
+async def test_opening_does_not_wait_for_ever(path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that does not answer at the start lets the service start without it, and is used once it answers."""
+    monkeypatch.setattr("proxy.store.sqlite.keeper.START_TIMEOUT_S", 0.05)
+    gate = threading.Event()
+    monkeypatch.setattr("proxy.store.sqlite.files.reason_against", lambda _path: gate.wait(30) and None)
+    path.parent.mkdir(mode=0o700)
+    path.touch()
+    async with opened(path, clock) as store:
+        assert store.health == f"the cache file {path} is not open"
+        assert await store.get("ns", "key") is None
+        gate.set()
+        await until(lambda: store.health is None)
+        store.put("ns", "key", entry())
+        await store.flush()
+        assert await store.get("ns", "key") is not None
+
+
+async def test_refused_after_a_slow_start(path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What would have kept the service from starting is only said when it comes to light too late for that."""
+    monkeypatch.setattr("proxy.store.sqlite.keeper.START_TIMEOUT_S", 0.0)
+    path.parent.mkdir(mode=0o700)
+    path.mkdir()
+    async with opened(path, clock) as store:
+        await until(lambda: store.health != f"the cache file {path} is not open")
+        assert store.health == f"{path} is not a regular file; set cache.path to a file"
+
+
+async def test_nothing_lingers(path: Path, clock: ManualClock) -> None:
+    """After closing there is no thread and no task left."""
+    async with opened(path, clock) as store:
+        store.put("ns", "key", entry(b"x" * 300_000))
+        await store.flush()
+        assert len(connection_threads()) == 2
+    for thread in connection_threads():
+        # It has closed its connection, and only returns from there.
+        thread.join(10)
+    assert not connection_threads()
+    assert asyncio.all_tasks() == {asyncio.current_task()}
