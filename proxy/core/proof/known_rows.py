@@ -5,13 +5,13 @@ out between the rows of that name. That the end of the answer was not cut is sho
 """
 
 import math
-from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import replace
 
 from msgspec.structs import replace as changed
 
 from proxy.core.series.extents import Extent, Extents, Known, window_of
+from proxy.core.series.long_rows import place_of
 
 # So many known rows at the beginning of a name show that no row is left out between its rows.
 PROVING_ROWS = 3
@@ -75,7 +75,7 @@ def as_of_known_end(extents: Extents, known: Sequence[Extents], since_s: float) 
 
 def _reaches(new: Extent, known: Extent) -> bool:
     """Tell whether the last known row is among those that came."""
-    place = bisect_left(new.steps, known.steps[-1])
+    place = place_of(new.steps, known.steps[-1])
     return new.texts(place, place + 1) == known.texts(-1)
 
 

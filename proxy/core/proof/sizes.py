@@ -7,7 +7,8 @@ in every respect was not cut. `core.proof.limits` says which answers were seen l
 
 from dataclasses import dataclass
 
-from proxy.core.series.extents import NO_STEPS, Extents
+from proxy.core.series.extents import Extents
+from proxy.core.series.long_rows import NO_STEPS
 
 # An answer with at most so many rows counts as whole, whatever was seen before.
 FEW_ROWS = 2

@@ -1,10 +1,9 @@
 """A part of a series on which the sampling rule can be checked, though the series grows or one answer cannot hold it."""
 
-from array import array
-from bisect import bisect_left, bisect_right
 from dataclasses import replace
 
-from proxy.core.series.extents import Extents, Known
+from proxy.core.series.extents import Extents, Known, window_of
+from proxy.core.series.long_rows import Steps
 from proxy.core.series.metrics_query import MetricsQuery
 
 # A part has one of so many rows: one answer can prove it complete where the series has up to 100,000 rows.
@@ -32,9 +31,9 @@ def stretch(full: Extents, question: MetricsQuery) -> tuple[MetricsQuery, Metric
     return _part(full.question, question, extents[0].steps) if question.name is not None else None
 
 
-def _part(source: MetricsQuery, question: MetricsQuery, steps: "array[int]") -> tuple[MetricsQuery, MetricsQuery] | None:
-    begin = max(1, bisect_left(steps, question.first))
-    end = len(steps) if question.last is None else bisect_right(steps, question.last)
+def _part(source: MetricsQuery, question: MetricsQuery, steps: Steps) -> tuple[MetricsQuery, MetricsQuery] | None:
+    begin, end = window_of(steps, question.first, question.last)
+    begin = max(1, begin)
     end = min(end, begin + len(steps) // _PARTS, len(steps) - 1)
     if end - begin < _LEAST_STEPS:
         return None

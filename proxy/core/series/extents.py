@@ -25,8 +25,6 @@ Every extent has two ages, both wall times. `tail_asked_s` is when its tail, the
 is when all of it was last asked for: rows before the tail may have changed since. An answer has the ages of its oldest part.
 """
 
-from array import array
-from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -34,13 +32,11 @@ from enum import Enum
 import msgspec
 from msgspec.structs import replace as changed
 
+from proxy.core.series.long_rows import NO_STEPS, ROW_BYTES, LongRows, Rows, Steps, parts_of, place_of, rows_of
 from proxy.core.series.metrics_query import MetricsQuery
 
 PREFIX, SUFFIX = b'{"metrics":[', b"]}"
 Shape = tuple[object, ...]
-NO_STEPS: "array[int]" = array("q")
-# What a row costs beside its bytes: its object, its place in the tuple, its step, and what the allocator rounds up.
-_ROW_BYTES = 33 + 8 + 8 + 8
 
 
 class Known(Enum):
@@ -65,17 +61,18 @@ class Extent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What is known of one name: its rows in order of their steps. It holds rows only where `known` is ALL.
 
     `steps[i]` is the step of row i, `groups[i]` its group; `groups` is None where all rows are in `group`. The bytes of row i
-    are `head + rows[i]`: the part that all rows begin with would be a third of what is kept. `row_bytes` is the length of all
-    `rows` together. `shape` is what all rows have in common: the type of their step and the names of their fields, in order.
+    are `head + rows[i]`: the part that all rows begin with would be a third of what is kept. Rows and steps of a long series
+    are in chunks (`core.series.long_rows`). `row_bytes` is the length of all `rows` together, 0 where they are in chunks.
+    `shape` is what all rows have in common: the type of their step and the names of their fields, in order.
     Of `unsettled`, each (wall time, step) tells when rows came and the smallest step of these: more may come from there on.
 
     The garbage collector needn't look into any of it, neither into this nor into tuples of bytes and text. At lists of a
     million rows it would look for 100 ms, again and again.
     """
 
-    steps: "array[int]"
+    steps: Steps
     head: bytes
-    rows: tuple[bytes, ...]
+    rows: Rows
     row_bytes: int
     group: str
     groups: tuple[str, ...] | None
@@ -86,11 +83,14 @@ class Extent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     unsettled: tuple[tuple[float, int], ...]
 
     def texts(self, first: int = 0, last: int | None = None) -> list[bytes]:
-        """Return the bytes of rows `first` to `last`, exclusive, as they came."""
+        """Return the bytes of rows `first` to `last`, exclusive, as they came. Raises ChunkAbsentError."""
         return [self.head + row for row in self.rows[first:last]]
 
     def agrees(self, other: "Extent", mine: slice, others: slice) -> bool:
-        """Tell whether the rows in slice `mine` are the same as those of the other extent in slice `others`."""
+        """Tell whether the rows in slice `mine` are the same as those of the other extent in slice `others`.
+
+        Raises ChunkAbsentError.
+        """
         if self.head == other.head:
             return self.rows[mine] == other.rows[others]
         return self.texts(mine.start, mine.stop) == other.texts(others.start, others.stop)
@@ -129,17 +129,19 @@ class Extents:
     @property
     def size_bytes(self) -> int:
         """What holding this costs in memory: the rows, what goes with each, and some objects a name."""
-        costs = (
-            extent.row_bytes + _ROW_BYTES * len(extent.rows) + 8 * len(extent.groups or ()) + 700
-            for extent in self.by_name.values()
-        )
-        return sum(costs) + 500
+        return sum(map(_size, self.by_name.values())) + 500
 
 
-def window_of(steps: "array[int]", first: int, last: int | None) -> tuple[int, int]:
+def _size(extent: Extent) -> int:
+    rows = extent.rows
+    held = rows.parts.size_bytes if isinstance(rows, LongRows) else extent.row_bytes + ROW_BYTES * len(rows)
+    return held + 8 * len(extent.groups or ()) + 700
+
+
+def window_of(steps: Steps, first: int, last: int | None) -> tuple[int, int]:
     """Return the rows from step `first` to `last`, inclusive: the number of the first row, and that after the last row."""
-    begin = bisect_left(steps, first)
-    return begin, len(steps) if last is None else max(begin, bisect_right(steps, last))
+    begin = place_of(steps, first)
+    return begin, len(steps) if last is None else max(begin, place_of(steps, last + 1))
 
 
 def no_rows(sent_at_s: float) -> Extent:
@@ -167,20 +169,37 @@ def without_rows(extent: Extent, known: Known = Known.NOT_YET) -> Extent:
 def concatenated(old: Extent, new: Extent, kept: int) -> Extent:
     """Return the first `kept` rows of one extent, followed by all rows of another one."""
     alike = old.groups is None and new.groups is None and old.group == new.group
-    if old.head == new.head:
-        head, rows = old.head, old.rows[:kept] + new.rows
+    groups = None if alike else _row_groups(old)[:kept] + _row_groups(new)
+    if old.head != new.head:
+        old, new = _without_head(old), _without_head(new)
+    if isinstance(old.rows, tuple) and isinstance(new.rows, tuple):
+        # As nearly always: only what is new is looked at.
         row_bytes = old.row_bytes - sum(map(len, old.rows[kept:])) + new.row_bytes
-    else:
-        head, rows = b"", (*old.texts(0, kept), *new.texts())
-        row_bytes = sum(map(len, rows))
-    return changed(
-        old,
-        steps=old.steps[:kept] + new.steps,
-        head=head,
-        rows=rows,
-        row_bytes=row_bytes,
-        groups=None if alike else _row_groups(old)[:kept] + _row_groups(new),
-    )
+        return changed(
+            old, steps=old.steps[:kept] + new.steps[:], rows=old.rows[:kept] + new.rows, row_bytes=row_bytes, groups=groups
+        )
+    rows, steps = rows_of([*parts_of(old.rows, old.steps, 0, kept), *parts_of(new.rows, new.steps)])
+    return with_rows(old, rows, steps, groups)
+
+
+def cut(extent: Extent, begin: int, end: int | None = None) -> Extent:
+    """Return an extent with its rows from number `begin` to `end`, exclusive.
+
+    Raises ChunkAbsentError where a chunk is divided.
+    """
+    rows, steps = rows_of(parts_of(extent.rows, extent.steps, begin, end))
+    return with_rows(extent, rows, steps, None if extent.groups is None else extent.groups[begin:end])
+
+
+def with_rows(extent: Extent, rows: Rows, steps: Steps, groups: tuple[str, ...] | None) -> Extent:
+    """Return an extent with other rows, which begin with the same head."""
+    row_bytes = 0 if isinstance(rows, LongRows) else sum(map(len, rows))
+    return changed(extent, steps=steps, rows=rows, row_bytes=row_bytes, groups=groups)
+
+
+def _without_head(extent: Extent) -> Extent:
+    """Return an extent whose rows have no common head."""
+    return changed(with_rows(extent, tuple(extent.texts()), extent.steps[:], extent.groups), head=b"")
 
 
 def _row_groups(extent: Extent) -> tuple[str, ...]:

@@ -7,7 +7,6 @@ complete. A name of which that isn't true counts as `Known.NOT_YET` until it was
 """
 
 from array import array
-from bisect import bisect_left
 from dataclasses import replace
 from itertools import pairwise
 
@@ -15,6 +14,7 @@ from msgspec.structs import replace as changed
 
 from proxy.core.pieces import Work, finished
 from proxy.core.series.extents import Extent, Extents, Known, concatenated, in_order, without_rows
+from proxy.core.series.long_rows import Steps, place_of
 
 _ALL = slice(0, None)
 # Of fewer known rows it cannot be told whether they were all rows or a sample.
@@ -59,7 +59,7 @@ def continued(known: Extent, end: Extent, first: int, *, overlap_s: float) -> Ex
 
     `end` has the same shape. Both ages stay, since nobody looked for rows that came meanwhile before that step.
     """
-    kept = bisect_left(known.steps, first)
+    kept = place_of(known.steps, first)
     return changed(concatenated(known, end, kept), unsettled=_unsettled(known, end, kept, first, overlap_s))
 
 
@@ -105,7 +105,7 @@ def _with_delta(old: Extent, new: Extent | None, first: int, sent_at_s: float, o
     if first > overlap_from(old):
         # The delta was asked for other names. But it may show that the name has rows in a group in which it had none.
         return without_rows(old) if new is not None and not set(_group_names(new)) <= set(_group_names(old)) else old
-    kept = bisect_left(old.steps, first)
+    kept = place_of(old.steps, first)
     if new is None:
         return without_rows(old)
     if new.known is not Known.ALL:
@@ -136,12 +136,12 @@ def _holds(new: Extent, old: Extent, kept: int) -> bool:
     return set(old.texts(kept)) <= set(new.texts())
 
 
-def _is_sparse(known: "array[int]", steps: "array[int]") -> bool:
+def _is_sparse(known: "array[int]", steps: Steps) -> bool:
     """Tell whether other rows lie between all known ones, so that these probably were a sample: late rows hardly fill each gap.
 
     The last gap doesn't count, since the last row of a sampled name comes in addition.
     """
-    places = [bisect_left(steps, step) for step in known[:-1]]
+    places = [place_of(steps, step) for step in known[:-1]]
     return len(known) >= _LEAST_KNOWN and all(after - before > 1 for before, after in pairwise(places))
 
 

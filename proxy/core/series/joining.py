@@ -4,12 +4,12 @@ As in `core.series.growth` nothing is put together that contradicts itself: wher
 rows in the same shape.
 """
 
-from bisect import bisect_left
 from dataclasses import replace
 
 from msgspec.structs import replace as changed
 
-from proxy.core.series.extents import Extent, Extents, Known, concatenated, in_order, no_rows, window_of, without_rows
+from proxy.core.series.extents import Extent, Extents, Known, concatenated, cut, in_order, no_rows, window_of, without_rows
+from proxy.core.series.long_rows import place_of
 from proxy.core.series.metrics_query import MetricsQuery
 
 
@@ -89,11 +89,9 @@ def _clipped(single: Extents, name: str, first: int) -> Extent:
     extent = single.by_name.get(name)
     if extent is None:
         return no_rows(single.tail_asked_s)
-    begin = bisect_left(extent.steps, first) if extent.known is Known.ALL else 0
+    begin = place_of(extent.steps, first) if extent.known is Known.ALL else 0
     if not begin:
         return extent
     if begin == len(extent.steps):
         return no_rows(single.tail_asked_s)
-    groups = None if extent.groups is None else extent.groups[begin:]
-    row_bytes = extent.row_bytes - sum(map(len, extent.rows[:begin]))
-    return changed(extent, steps=extent.steps[begin:], rows=extent.rows[begin:], row_bytes=row_bytes, groups=groups)
+    return cut(extent, begin)

@@ -111,16 +111,14 @@ def may_have_rows_of(extent: Extent, group: str) -> bool:
 def _selected(extent: Extent, query: MetricsQuery, grouped: bool) -> Sequence[bytes]:
     """Return the rows of an extent that a question selects, without their common head."""
     first, last = window_of(extent.steps, query.first, query.last)
-    rows = extent.rows
+    rows: Sequence[bytes] = extent.rows
     if grouped and extent.groups is not None:
         groups = extent.groups
         of_it = [number for number in range(first, last) if groups[number] == query.group]
         return [rows[of_it[place]] for place in sampled(len(of_it), query.limit)]
     every = stride(last - first, query.limit)
     chosen = rows[first:last:every]
-    if every > 1 and (last - first - 1) % every:
-        chosen += (rows[last - 1],)
-    return chosen
+    return [*chosen, rows[last - 1]] if every > 1 and (last - first - 1) % every else chosen
 
 
 def laying_out(parts: Iterable[tuple[bytes, Sequence[bytes]]]) -> Work[bytes]:

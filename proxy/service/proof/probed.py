@@ -1,6 +1,5 @@
 """What an answer's probes prove of it. `core.proof.probes` says why; `service.proof.proving` asks the probes."""
 
-from bisect import bisect_left
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
@@ -9,6 +8,7 @@ from proxy.core.proof.known_rows import PROVING_ROWS
 from proxy.core.proof.probes import probe_limits, proven_lengths, proven_names
 from proxy.core.series.answers import partitions
 from proxy.core.series.extents import Extent, Extents, Known, without_rows
+from proxy.core.series.long_rows import place_of
 
 Said = tuple[int, dict[str, list[bytes]]]
 """A probe's limit, and the rows of its answer by name."""
@@ -74,7 +74,7 @@ def end_of(extents: Extents, names: Iterable[Extent]) -> int | None:
     every = [extent.steps for extent in extents.by_name.values()]
     rows = sum(map(len, every))
     firsts = sorted({extent.steps[max(0, len(extent.steps) - PROVING_ROWS)] for extent in names})
-    return next((first for first in firsts if 2 * sum(len(steps) - bisect_left(steps, first) for steps in every) < rows), None)
+    return next((first for first in firsts if 2 * sum(len(steps) - place_of(steps, first) for steps in every) < rows), None)
 
 
 def is_followed(known: Extent, end: Extent | None, first: int) -> bool:
@@ -82,7 +82,7 @@ def is_followed(known: Extent, end: Extent | None, first: int) -> bool:
 
     There must be `PROVING_ROWS` of them at least, or they must be all that are known.
     """
-    begin = bisect_left(known.steps, first)
+    begin = place_of(known.steps, first)
     count = len(known.steps) - begin
     enough = count >= PROVING_ROWS or not begin
     if end is None or end.known is not Known.ALL or end.shape != known.shape or not enough:
