@@ -161,7 +161,7 @@ def test_small_pieces_all_the_way() -> None:
     body = next(permitted(rows, asked_of(WHOLE.query.values)))
     came = split(body, WHOLE, sent_at_s=1000)
     window, packs = written(came, None)
-    (again,) = read(head_of([window]), {pack.digest: body for pack, body in packs}, WHOLE, overlap_s=60)
+    (again,) = read(head_of([window]), packs, WHOLE, overlap_s=60)
     for question in (WHOLE, replace(WHOLE, name="a"), replace(WHOLE, group="g", first=3, last=11), replace(WHOLE, name="c")):
         expected = next(permitted(rows, asked_of(question.query.values)))
         for known in (came, again.extents):

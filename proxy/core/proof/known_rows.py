@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from msgspec.structs import replace as changed
 
+from proxy.core.series.chunks import ChunkAbsentError
 from proxy.core.series.extents import Extent, Extents, Known, window_of
 from proxy.core.series.long_rows import place_of
 
@@ -20,7 +21,10 @@ PROVING_ROWS = 3
 def shows_no_gap(known: Extent, new: Extent, first: int) -> bool:
     """Tell whether known rows show that no row is missing between those that came for a name from step `first` on."""
     begin, end = window_of(known.steps, first, None)
-    return end - begin >= PROVING_ROWS and known.agrees(new, slice(begin, begin + PROVING_ROWS), slice(0, PROVING_ROWS))
+    try:
+        return end - begin >= PROVING_ROWS and known.agrees(new, slice(begin, begin + PROVING_ROWS), slice(0, PROVING_ROWS))
+    except ChunkAbsentError:
+        return False  # what isn't at hand shows nothing
 
 
 def lacks_known_steps(known: Extent, new: Extent | None, first: int, last: int | None) -> bool:

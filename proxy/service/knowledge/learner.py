@@ -11,6 +11,7 @@ import structlog
 
 from proxy.clock import Clock
 from proxy.core.pieces import Work
+from proxy.core.series.compacting import SIZES, ChunkSizes, compacting
 from proxy.core.series.extents import Extents, Known
 from proxy.core.series.growth import differing, extending, keeping_settled
 from proxy.core.series.joining import narrowed, replaced
@@ -26,12 +27,15 @@ _log = structlog.get_logger()
 class Learner:
     """Adds what answers tell to what is known."""
 
-    def __init__(self, shelves: Shelves, lifetimes: RunLifetimes, clock: Clock, *, overlap_s: float) -> None:
-        """`overlap_s`: how long rows may become visible out of order (`core.series.answers`)."""
+    def __init__(
+        self, shelves: Shelves, lifetimes: RunLifetimes, clock: Clock, *, overlap_s: float, sizes: ChunkSizes = SIZES
+    ) -> None:
+        """`overlap_s`: how long rows may become visible out of order (`core.series.answers`). `sizes`: of chunks."""
         self._shelves = shelves
         self._lifetimes = lifetimes
         self._clock = clock
         self._overlap_s = overlap_s
+        self._sizes = sizes
         self.misfits = 0
         """How often what was known of a name did not fit what came."""
         self.rows_saved = 0
@@ -56,7 +60,9 @@ class Learner:
         await self._note_sighting(tenant, extents)
         windows = self._shelves.windows(tenant, _scopes_of(question))
         for window in [one for one in windows if one.question.densest == question.densest]:
-            extents = await in_slices(keeping_settled(window, extents, overlap_s=self._overlap_s))
+            if (before := await self._shelves.present(tenant, window)) is not None:
+                extents = await in_slices(keeping_settled(before, extents, overlap_s=self._overlap_s))
+        extents = await in_slices(compacting(extents, self._sizes))
         if question.name is not None and self._replace_for_all_names(tenant, extents, persist=persist):
             return True
         return self._shelves.put(
@@ -100,7 +106,9 @@ class Learner:
     async def _note_sighting(self, tenant: Tenant, extents: Extents) -> None:
         """Compare what an answer tells with what was known of the same series, and note the sighting."""
         question, before = extents.question, list[Extents]()
-        for window in self._shelves.windows(tenant, _scopes_of(question)):
+        for one in self._shelves.windows(tenant, _scopes_of(question)):
+            if (window := await self._shelves.present(tenant, one, question.first, question.last)) is None:
+                continue
             narrow = replace(window.question, name=question.name)
             if window.question.densest == question.densest:
                 before.append(window)
@@ -120,7 +128,7 @@ class Learner:
     async def _grow(self, tenant: Tenant, window: Extents, delta: Extents, *, persist: bool) -> None:
         """Add what an answer tells to a window, and to whatever takes its place meanwhile."""
         old: Extents | None = window
-        while old is not None:
+        while old is not None and (old := await self._shelves.present(tenant, old, delta.question.first)) is not None:
             new = await in_slices(self._grown(old, delta))
             # Computed before anybody can see the new rows: once they are there, the run must not count as ended.
             differs = await self._differ(old, new)
@@ -138,13 +146,13 @@ class Learner:
                 return old
             return (yield from keeping_settled(old, narrowed(delta, old.question), overlap_s=self._overlap_s))
         if delta.question.name is not None and delta.question.first <= old.question.first:
-            return replaced(old, delta)
+            return (yield from compacting(replaced(old, delta), self._sizes))
         new = yield from extending(old, delta, overlap_s=self._overlap_s)
         lost = [name for name, extent in new.by_name.items() if _is_lost(extent.known, old, name)]
         if lost:
             self.misfits += 1
             _log.info("series.misfit", run=old.question.run, names=len(lost))
-        return new
+        return (yield from compacting(new, self._sizes))
 
 
 def _scopes_of(question: MetricsQuery) -> list[MetricsQuery]:

@@ -15,16 +15,18 @@ import structlog
 from proxy.core.freshness.entry import Entry, digest_of, tombstone
 from proxy.core.pieces import Work
 from proxy.core.series import packs
+from proxy.core.series.chunks import Chunk, read_chunk
+from proxy.core.series.compacting import compacting
 from proxy.core.series.extents import Extents
 from proxy.core.series.metrics_query import MetricsQuery
-from proxy.core.series.packs import Pack, Written
+from proxy.core.series.packs import Written
 from proxy.service.tenancy import Tenant
 from proxy.slices import in_slices
 from proxy.store.sqlite import SqliteStore
 
 _MARK_KEY, _MARK = "extents are forgotten", b"{}"
 _log = structlog.get_logger()
-_Packed = tuple[Written, list[tuple[Pack, bytes]]]
+_Packed = tuple[Written, Mapping[str, bytes]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,11 +78,11 @@ class PackFiles:
         # The tenant's namespace may have changed by now.
         put, sent_at_s = partial(self._disk.put, tenant.namespace), max(window.extents.tail_asked_s for window in after)
         for _, new in made:
-            for pack, rows in new:
-                put(_pack_key(selection, pack.digest), Entry(body=rows, sent_at_s=sent_at_s, digest=pack.digest))
+            for digest, stored in new.items():
+                put(_pack_key(selection, digest), Entry(body=stored, sent_at_s=sent_at_s, digest=digest))
         put(_head_key(selection), Entry(body=body, sent_at_s=sent_at_s, digest=digest_of(body)))
-        used = {pack.digest for window in after for pack in window.packs}
-        for digest in {pack.digest for window in before for pack in window.packs} - used:
+        used = frozenset[str]().union(*(window.digests for window in after))
+        for digest in frozenset[str]().union(*(window.digests for window in before)) - used:
             put(_pack_key(selection, digest), tombstone(sent_at_s))
         return after
 
@@ -89,22 +91,40 @@ class PackFiles:
         self._disk.put(namespace, _MARK_KEY, Entry(body=_MARK, sent_at_s=now_s, digest=digest_of(_MARK)))
 
     async def _windows(self, namespace: str, selection: MetricsQuery, head: bytes) -> list[Written]:
-        digests = packs.packs_of(head)
+        bodies = await self._bodies(namespace, selection, packs.digests_of(head))
+        return await in_slices(packs.reading(head, bodies, selection, overlap_s=self._overlap_s))
+
+    async def chunks(self, tenant: Tenant, selection: MetricsQuery, digests: Sequence[str]) -> Mapping[str, Chunk]:
+        """Return chunks of a selection by their digests. Raises ValueError where one is no longer there."""
+        bodies = await self._bodies(tenant.namespace, selection, digests)
+        return await in_slices(_reading(bodies))
+
+    async def _bodies(self, namespace: str, selection: MetricsQuery, digests: Sequence[str]) -> Mapping[str, bytes]:
         found = await asyncio.gather(*(self._disk.get(namespace, _pack_key(selection, digest)) for digest in digests))
         bodies: dict[str, bytes] = {}
         for digest, entry in zip(digests, found, strict=True):
             if entry is None:
-                raise ValueError("a pack is no longer there")
+                raise ValueError("a pack or chunk is no longer there")
             bodies[digest] = entry.body
-        return await in_slices(packs.reading(head, bodies, selection, overlap_s=self._overlap_s))
+        return bodies
 
 
 def _writing(windows: Sequence[Extents], before: Sequence[Written]) -> Work[list[_Packed]]:
     firsts = {window.extents.question.first: window for window in before}
     made: list[_Packed] = []
     for window in windows:
-        made.append((yield from packs.writing(window, firsts.get(window.question.first))))  # noqa: PERF401 -- no comprehension can yield
+        # One that was put together of two may have open rows in its middle.
+        compact = yield from compacting(window)
+        made.append((yield from packs.writing(compact, firsts.get(window.question.first))))
     return made
+
+
+def _reading(bodies: Mapping[str, bytes]) -> Work[Mapping[str, Chunk]]:
+    chunks: dict[str, Chunk] = {}
+    for digest, body in bodies.items():
+        chunks[digest] = read_chunk(body)
+        yield None
+    return chunks
 
 
 def _head_key(selection: MetricsQuery) -> str:

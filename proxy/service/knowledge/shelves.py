@@ -1,8 +1,11 @@
 """What is known of series, in memory: the windows of each selection, loaded from the cache file when they are first looked for.
 
 A **shelf** holds the windows of one selection: a run's series of one name or of all names, of one group or of all groups. It is
-loaded when it is first looked for, written in the background when it has changed, and dropped when memory is short. A shelf
-that the disk doesn't have, or has lost a pack of, is empty.
+loaded when it is first looked for, and written in the background when it has changed. A shelf that the disk doesn't have, or
+has lost a pack of, is empty.
+
+When memory is short, chunks of long series that are on disk leave it first, those that were not used for the longest time
+(`chunk_uses`). Who needs rows of a window asks for them (`present`). After that whole shelves are dropped.
 """
 
 import asyncio
@@ -15,17 +18,22 @@ from cachetools import LRUCache
 
 from proxy.clock import Clock
 from proxy.core.freshness.purge import Purge, Purges
+from proxy.core.series.chunks import Chunk, ChunkAbsentError
+from proxy.core.series.evicting import absent_of, chunks_of, with_chunks, without_chunks
 from proxy.core.series.extents import Extents
 from proxy.core.series.joining import merged
 from proxy.core.series.known_series import KnownSeries, known_series
 from proxy.core.series.metrics_query import MetricsQuery
 from proxy.core.series.packs import Written
+from proxy.service.knowledge.chunk_uses import ChunkUses, removable
 from proxy.service.knowledge.pack_files import OnDisk, PackFiles
 from proxy.service.tenancy import Tenant
 from proxy.store.tiers import TieredStore
 
 # Every zoom into a long series leaves a window behind: the latest are kept.
 MOST_WINDOWS = 8
+# When memory is short, chunks leave it until this share of it is free: they don't leave one by one.
+_ROOM = 0.05
 _MOST_ABSENT = 10_000
 _log = structlog.get_logger()
 _ShelfKey = tuple[str, MetricsQuery]
@@ -53,6 +61,11 @@ class _Shelf:
         self.sizes = tuple(known.get(id(window)) or window.size_bytes for window in windows)
         self.windows, self.size_bytes = windows, sum(self.sizes) + 1_000
 
+    @property
+    def stored(self) -> frozenset[str]:
+        """The digests of what the disk has of the windows."""
+        return frozenset[str]().union(*(window.digests for window in self.written))
+
 
 class Shelves:
     """The windows of all selections."""
@@ -66,6 +79,8 @@ class Shelves:
         self._clock = clock
         self._purges = purges or Purges()
         self._shelves: LRUCache[_ShelfKey, _Shelf] = LRUCache(memory_bytes, getsizeof=lambda shelf: shelf.size_bytes)
+        self._uses = ChunkUses()
+        self._bringing: dict[_ShelfKey, asyncio.Task[Mapping[str, Chunk]]] = {}
         self._loading: dict[_ShelfKey, asyncio.Task[Mapping[MetricsQuery, Sequence[Extents]]]] = {}
         self._absent: LRUCache[_ShelfKey, None] = LRUCache(_MOST_ABSENT)
         self._writing: set[asyncio.Task[None]] = set()
@@ -142,7 +157,7 @@ class Shelves:
         for window in windows:
             if extents.covers(window) and window.tail_asked_s <= extents.tail_asked_s:
                 continue
-            whole = merged(extents, window) if joins(window) else None
+            whole = _merged(extents, window) if joins(window) else None
             if whole is None:
                 rest.append(window)
             else:
@@ -158,6 +173,46 @@ class Shelves:
         rest = (window for window in windows if window is not old)
         self._keep(tenant, selection, (new, *rest), persist=persist)
         return True
+
+    async def present(self, tenant: Tenant, window: Extents, first: int = 0, last: int | None = None) -> Extents | None:
+        """Return a window in memory with the rows of some steps, inclusive, which may have to be read from disk.
+
+        None where the disk has lost them; then the window is dropped.
+        """
+        selection = window.question.in_full
+        key = (tenant.namespace, selection)
+        while absent := absent_of(window.by_name.values(), first, last):
+            if (task := self._bringing.get(key)) is None:
+                task = asyncio.get_running_loop().create_task(
+                    self._files.chunks(tenant, selection, absent), name="shelves.bring"
+                )
+                self._bringing[key] = task
+                task.add_done_callback(lambda _: self._bringing.pop(key))
+            try:
+                found = await asyncio.shield(task)
+            except ValueError as exc:
+                _log.info("extents.lost", key=selection.query.target, reason=str(exc))
+                self._put_in_place(tenant, window, None)
+                return None
+            filled = with_chunks(window, found)
+            self._put_in_place(tenant, window, filled)
+            # Somebody else may have asked for other chunks.
+            window = filled
+        self._uses.note(key, chunks_of(window.by_name.values(), first, last))
+        return window
+
+    def _put_in_place(self, tenant: Tenant, old: Extents, new: Extents | None) -> None:
+        """Hold a window in place of another that tells the same, or nothing in its place."""
+        key = (tenant.namespace, old.question.in_full)
+        shelf = self._shelves.get(key)
+        if shelf is None or not any(window is old for window in shelf.windows):
+            return
+        self.changes += 1
+        del self._shelves[key]
+        windows = tuple(new if window is old else window for window in shelf.windows)
+        shelf.keep(tuple(window for window in windows if window is not None))
+        if shelf.windows:
+            self._hold(key, shelf)
 
     def close(self) -> None:
         """Forget everything, and let nothing be computed until `reopen`: the rule was found broken."""
@@ -219,8 +274,7 @@ class Shelves:
         shelf = self._shelves.pop(key, None) or _Shelf(tenant)
         shelf.keep(windows)
         self._absent.pop(key, None)
-        if shelf.size_bytes <= self._shelves.maxsize:
-            self._shelves[key] = shelf
+        self._hold(key, shelf)
         shelf.changed = shelf.changed or persist
         if persist and shelf.writing is None:
             shelf.writing = asyncio.get_running_loop().create_task(self._write(selection, shelf), name="shelves.write")
@@ -263,9 +317,39 @@ class Shelves:
         shelf = _Shelf(tenant, written=kept)
         shelf.keep(windows)
         self.changes += 1
+        self._hold(key, shelf)
+        return shelf.windows
+
+    def _hold(self, key: _ShelfKey, shelf: _Shelf) -> None:
+        """Hold a shelf, if there is room. First chunks leave memory, then other shelves."""
+        self._uses.note(key, (chunk for window in shelf.windows for chunk in chunks_of(window.by_name.values())))
+        excess_bytes = self._shelves.currsize + shelf.size_bytes - self._shelves.maxsize
+        if excess_bytes > 0 and self._uses:
+            self._let_chunks_go(excess_bytes + _ROOM * self._shelves.maxsize, {**self._shelves, key: shelf})
         if shelf.size_bytes <= self._shelves.maxsize:
             self._shelves[key] = shelf
-        return windows
+
+    def _let_chunks_go(self, excess_bytes: float, shelves: Mapping[_ShelfKey, _Shelf]) -> None:
+        found: dict[_ShelfKey, Mapping[str, int]] = {}
+        gone: dict[_ShelfKey, set[str]] = {}
+        for key, digest in self._uses.least_used():
+            if key in shelves and key not in found:
+                found[key] = removable(shelves[key].windows, shelves[key].stored)
+            size_bytes = found.get(key, {}).get(digest)
+            if size_bytes is not None:
+                gone.setdefault(key, set()).add(digest)
+                excess_bytes -= size_bytes
+            if size_bytes is not None or key not in shelves:
+                self._uses.forget(key, digest)
+            if excess_bytes <= 0:
+                break
+        for key, digests in gone.items():
+            shelf = shelves[key]
+            held = self._shelves.pop(key, None) is not None
+            shelf.keep(tuple(without_chunks(window, digests) for window in shelf.windows))
+            if held:
+                self._shelves[key] = shelf
+        self.changes += bool(gone)
 
     def _is_valid(self, selection: MetricsQuery, window: Extents, forgotten_s: float) -> bool:
         """Tell whether a window is neither forgotten nor purged."""
@@ -275,3 +359,10 @@ class Shelves:
             return True
         asked_s = min((extent.full_asked_s for extent in window.by_name.values()), default=window.full_asked_s)
         return not self._purges.was_purged(selection.query.target, min(asked_s, window.full_asked_s))
+
+
+def _merged(one: Extents, other: Extents) -> Extents | None:
+    try:
+        return merged(one, other)
+    except ChunkAbsentError:
+        return None

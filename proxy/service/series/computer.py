@@ -9,8 +9,9 @@ from proxy.core.freshness.entry import Entry, digest_of
 from proxy.core.question.keeping import Keeping
 from proxy.core.question.query import Query
 from proxy.core.series.known_series import KnownSeries, known_series
+from proxy.core.series.long_rows import LongRows
 from proxy.core.series.metrics_query import MetricsQuery, metrics_query
-from proxy.core.series.recipes import Recipe, computing
+from proxy.core.series.recipes import Recipe, computing, recipe_of
 from proxy.service.fetching.encoder import Encoder
 from proxy.service.knowledge.shelves import Shelves
 from proxy.service.lifetimes.run_lifetimes import RunLifetimes
@@ -93,7 +94,11 @@ class Computer:
         return self._shelves.is_open and entry.sent_at_s > self._shelves.forgotten_s
 
     async def compute(self, tenant: Tenant, query: Query, recipe: Recipe) -> Entry | None:
-        """Return a computed answer as an entry, stored in memory; None where its rows were forgotten meanwhile."""
+        """Return a computed answer as an entry, stored in memory; None where its rows were forgotten meanwhile, or lost."""
+        ready = await self._ready(tenant, recipe)
+        if ready is None:
+            return None
+        recipe = ready
         computed = await in_slices(computing(recipe))
         if not self._shelves.is_open or recipe.full_asked_s <= self._shelves.forgotten_s:
             return None
@@ -118,9 +123,18 @@ class Computer:
         """Compare an answer of the upstream with what would have been computed, where that is possible and due."""
         if not self._checks.is_curious:
             return
-        recipe = next(iter(self._shelves.known(tenant, question).recipes), None)
+        known = next(iter(self._shelves.known(tenant, question).recipes), None)
+        recipe = None if known is None else await self._ready(tenant, known)
         if recipe is None:
             return
         computed = await in_slices(computing(recipe))
         if computed.body != said.body:
             self._checks.suspect(question, computed.body, recipe.source.question)
+
+    async def _ready(self, tenant: Tenant, recipe: Recipe) -> Recipe | None:
+        """Return a recipe with all its rows in memory, None where some are lost."""
+        first, last = recipe.query.first, recipe.query.last
+        if not any(isinstance(extent.rows, LongRows) for extent in recipe.chosen):
+            return recipe
+        window = await self._shelves.present(tenant, recipe.source, first, last)
+        return recipe if window is recipe.source or window is None else recipe_of(window, recipe.query)
