@@ -13,7 +13,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Coroutine
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack, ExitStack, suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from proxy.core.proof.limits import Limits
-from proxy.core.series import metrics_query
+from proxy.core.series import compacting, metrics_query
 from tests.series_model import status_rules
 from tests.series_model.promise import is_kept
 from tests.support.oracle import Asked, Cap, How, Of, OracleRow, permitted
@@ -35,6 +35,9 @@ from tests.support.world import METRICS, Reply, World
 
 # Small enough that series of a dozen rows meet every threshold; 10,000 in earnest.
 MOST = 20
+CHUNKS = compacting.ChunkSizes(rows=2, open_rows=1)
+# So little that chunks, and sometimes shelves, leave memory.
+MEMORY_BYTES = 6_000
 FRESH_S, REVALIDATE_S, ERROR_S, NEGATIVE_S = 5.0, 5.0, 100.0, 5.0
 # Short enough that all of a series is looked at again now and then.
 REWRITE_CHECK_S, OVERLAP_S = 45.0, 8.0
@@ -78,8 +81,9 @@ class SeriesModel(status_rules.StatusRules, RuleBasedStateMachine):
         self._runner = asyncio.Runner(loop_factory=PatientLoop)
         self._stack = AsyncExitStack()
         self._folder = tempfile.TemporaryDirectory()
-        self._patch = patch.object(metrics_query, "MAX_LIMIT", MOST)
-        self._patch.start()
+        self._patches = ExitStack()
+        self._patches.enter_context(patch.object(metrics_query, "MAX_LIMIT", MOST))
+        self._patches.enter_context(patch.object(compacting, "SIZES", CHUNKS))
         structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("critical"))
         self._quoted = False
         self._troubled = self._answered = False
@@ -106,13 +110,15 @@ class SeriesModel(status_rules.StatusRules, RuleBasedStateMachine):
         swr=st.sampled_from([0.0, REVALIDATE_S]),
         call_cost=st.sampled_from([0, 5, 2000]),
         cap=st.none() | CAPS,
+        memory=st.sampled_from([MEMORY_BYTES, 2**28]),
     )
-    def begin(self, rows_bound: int, swr: float, call_cost: int, cap: Cap | None) -> None:
+    def begin(self, rows_bound: int, swr: float, call_cost: int, cap: Cap | None, memory: int) -> None:
         self._swr_s = swr
-        self._events.append(f"{rows_bound=} {swr=} {call_cost=} {cap=}")
+        self._events.append(f"{rows_bound=} {swr=} {call_cost=} {cap=} {memory=}")
         world = series_world(
             Path(self._folder.name),
             series__max_fetch_rows=rows_bound,
+            series__memory_bytes=memory,
             series__rewrite_check_s=REWRITE_CHECK_S,
             series__overlap_s=OVERLAP_S,
             series__call_cost_rows=call_cost,
@@ -139,7 +145,7 @@ class SeriesModel(status_rules.StatusRules, RuleBasedStateMachine):
             # Other tests must not find it as the model has it.
             self._runner.close()
             self._folder.cleanup()
-            self._patch.stop()
+            self._patches.close()
             structlog.reset_defaults()
 
     @rule(name=st.sampled_from(NAMES), group=st.sampled_from(GROUPS), count=st.integers(1, 14), gap=st.integers(1, 9))

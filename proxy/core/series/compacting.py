@@ -29,13 +29,14 @@ SIZES = ChunkSizes()
 _SMALL = 4
 
 
-def compacted(extents: Extents, sizes: ChunkSizes = SIZES) -> Extents:
-    """Return extents whose long series are compacted."""
+def compacted(extents: Extents, sizes: ChunkSizes | None = None) -> Extents:
+    """Return extents whose long series are compacted. `sizes`: None for the usual ones."""
     return finished(compacting(extents, sizes))
 
 
-def compacting(extents: Extents, sizes: ChunkSizes = SIZES) -> Work[Extents]:
+def compacting(extents: Extents, sizes: ChunkSizes | None = None) -> Work[Extents]:
     """Do the work of `compacted`, with breaks. What is compact already is returned as it is."""
+    sizes = sizes or SIZES
     by_name: dict[str, Extent] = {}
     for name, extent in extents.by_name.items():
         if not _is_compact(extent, sizes):

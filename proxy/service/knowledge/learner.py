@@ -11,7 +11,7 @@ import structlog
 
 from proxy.clock import Clock
 from proxy.core.pieces import Work
-from proxy.core.series.compacting import SIZES, ChunkSizes, compacting
+from proxy.core.series.compacting import compacting
 from proxy.core.series.extents import Extents, Known
 from proxy.core.series.growth import differing, extending, keeping_settled
 from proxy.core.series.joining import narrowed, replaced
@@ -27,15 +27,12 @@ _log = structlog.get_logger()
 class Learner:
     """Adds what answers tell to what is known."""
 
-    def __init__(
-        self, shelves: Shelves, lifetimes: RunLifetimes, clock: Clock, *, overlap_s: float, sizes: ChunkSizes = SIZES
-    ) -> None:
-        """`overlap_s`: how long rows may become visible out of order (`core.series.answers`). `sizes`: of chunks."""
+    def __init__(self, shelves: Shelves, lifetimes: RunLifetimes, clock: Clock, *, overlap_s: float) -> None:
+        """`overlap_s`: how long rows may become visible out of order (`core.series.answers`)."""
         self._shelves = shelves
         self._lifetimes = lifetimes
         self._clock = clock
         self._overlap_s = overlap_s
-        self._sizes = sizes
         self.misfits = 0
         """How often what was known of a name did not fit what came."""
         self.rows_saved = 0
@@ -62,7 +59,7 @@ class Learner:
         for window in [one for one in windows if one.question.densest == question.densest]:
             if (before := await self._shelves.present(tenant, window)) is not None:
                 extents = await in_slices(keeping_settled(before, extents, overlap_s=self._overlap_s))
-        extents = await in_slices(compacting(extents, self._sizes))
+        extents = await in_slices(compacting(extents))
         if question.name is not None and self._replace_for_all_names(tenant, extents, persist=persist):
             return True
         return self._shelves.put(
@@ -146,13 +143,13 @@ class Learner:
                 return old
             return (yield from keeping_settled(old, narrowed(delta, old.question), overlap_s=self._overlap_s))
         if delta.question.name is not None and delta.question.first <= old.question.first:
-            return (yield from compacting(replaced(old, delta), self._sizes))
+            return (yield from compacting(replaced(old, delta)))
         new = yield from extending(old, delta, overlap_s=self._overlap_s)
         lost = [name for name, extent in new.by_name.items() if _is_lost(extent.known, old, name)]
         if lost:
             self.misfits += 1
             _log.info("series.misfit", run=old.question.run, names=len(lost))
-        return (yield from compacting(new, self._sizes))
+        return (yield from compacting(new))
 
 
 def _scopes_of(question: MetricsQuery) -> list[MetricsQuery]:
