@@ -33,6 +33,7 @@ import msgspec
 from msgspec.structs import replace as changed
 
 from proxy.core.series.long_rows import NO_STEPS, ROW_BYTES, LongRows, Rows, Steps, parts_of, place_of, rows_of
+from proxy.core.series.looks import Looks, oldest_look
 from proxy.core.series.metrics_query import MetricsQuery
 
 PREFIX, SUFFIX = b'{"metrics":[', b"]}"
@@ -65,6 +66,8 @@ class Extent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     are in chunks (`core.series.long_rows`). `row_bytes` is the length of all `rows` together, 0 where they are in chunks.
     `shape` is what all rows have in common: the type of their step and the names of their fields, in order.
     Of `unsettled`, each (wall time, step) tells when rows came and the smallest step of these: more may come from there on.
+    `looks` tells the ages of the stretches of a long series (`core.series.looks`); it is empty where all rows are as old as
+    `full_asked_s` says, which is the age of the oldest.
 
     The garbage collector needn't look into any of it, neither into this nor into tuples of bytes and text. At lists of a
     million rows it would look for 100 ms, again and again.
@@ -81,6 +84,11 @@ class Extent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     tail_asked_s: float
     full_asked_s: float
     unsettled: tuple[tuple[float, int], ...]
+    looks: Looks = ()
+
+    def full_asked_between_s(self, first: int, last: int | None) -> float:
+        """Return when the oldest of the rows in a window of steps, inclusive, was last asked for in full."""
+        return oldest_look(self.looks, first, last) if self.looks else self.full_asked_s
 
     def texts(self, first: int = 0, last: int | None = None) -> list[bytes]:
         """Return the bytes of rows `first` to `last`, exclusive, as they came. Raises ChunkAbsentError."""
@@ -163,7 +171,7 @@ def no_rows(sent_at_s: float) -> Extent:
 
 def without_rows(extent: Extent, known: Known = Known.NOT_YET) -> Extent:
     """Return an extent without its rows: they are still to be asked for, unless `known` says otherwise."""
-    return changed(extent, steps=NO_STEPS, rows=(), row_bytes=0, groups=None, known=known)
+    return changed(extent, steps=NO_STEPS, rows=(), row_bytes=0, groups=None, known=known, looks=())
 
 
 def concatenated(old: Extent, new: Extent, kept: int) -> Extent:
@@ -180,6 +188,17 @@ def concatenated(old: Extent, new: Extent, kept: int) -> Extent:
         )
     rows, steps = rows_of([*parts_of(old.rows, old.steps, 0, kept), *parts_of(new.rows, new.steps)])
     return with_rows(old, rows, steps, groups)
+
+
+def with_looks(extent: Extent, looks: Looks) -> Extent:
+    """Return an extent with the ages of its stretches."""
+    full_asked_s = min(at_s for _, at_s in looks)
+    return changed(extent, looks=looks if len(looks) > 1 else (), full_asked_s=full_asked_s)
+
+
+def looks_at(extent: Extent, first: int) -> Looks:
+    """Return the ages of an extent's stretches; `first` is the first step of its window."""
+    return extent.looks or ((first, extent.full_asked_s),)
 
 
 def cut(extent: Extent, begin: int, end: int | None = None) -> Extent:

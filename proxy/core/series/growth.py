@@ -13,12 +13,26 @@ from itertools import pairwise
 from msgspec.structs import replace as changed
 
 from proxy.core.pieces import Work, finished
-from proxy.core.series.extents import Extent, Extents, Known, concatenated, in_order, without_rows
+from proxy.core.series.extents import (
+    Extent,
+    Extents,
+    Known,
+    concatenated,
+    cut,
+    in_order,
+    looks_at,
+    window_of,
+    with_looks,
+    without_rows,
+)
 from proxy.core.series.long_rows import Steps, place_of
+from proxy.core.series.looks import looked_at
 
 _ALL = slice(0, None)
 # Of fewer known rows it cannot be told whether they were all rows or a sample.
 _LEAST_KNOWN = 4
+# So many rows are compared without a break: putting them together from chunks takes about 0.5 ms.
+_AT_ONCE = 256
 
 
 def overlap_from(extent: Extent) -> int:
@@ -61,6 +75,54 @@ def continued(known: Extent, end: Extent, first: int, *, overlap_s: float) -> Ex
     """
     kept = place_of(known.steps, first)
     return changed(concatenated(known, end, kept), unsettled=_unsettled(known, end, kept, first, overlap_s))
+
+
+def rechecking(extents: Extents, came: Extents, *, overlap_s: float, again_s: float = 0.0) -> Work[Extents]:
+    """Return the extents of a single name with what an answer tells of a window of its steps, with breaks.
+
+    The window's rows take the place of those that were known. Where the window has no last step, that brings the tail up to
+    date, too. `again_s`: a window in which something had changed counts as asked for so many seconds earlier, so that it is
+    looked at again soon. Nothing is taken from an answer that is older than what is known, or isn't known to be whole.
+    """
+    question, name = came.question, came.question.name or ""
+    old, new = extents.by_name[name], came.by_name.get(name)
+    if old.known is not Known.ALL or came.tail_asked_s < old.tail_asked_s:
+        return extents
+    begin, end = window_of(old.steps, question.first, question.last)
+    if new is not None and (new.known is not Known.ALL or new.shape != old.shape):
+        by_name = {name: without_rows(old, Known.NOT_YET if new.known is Known.ALL else new.known)}
+        return replace(extents, by_name=by_name)
+    same = yield from _agreeing(old, new, begin, end)
+    extent = old if same else _replaced_between(old, new, begin, end)
+    if not len(extent.rows):
+        return replace(extents, by_name={name: without_rows(old)})
+    at_s = came.full_asked_s if same else came.full_asked_s - again_s
+    looks = looked_at(looks_at(old, extents.question.first), question.first, question.last, at_s)
+    tail_asked_s = old.tail_asked_s
+    if question.last is None:
+        tail_asked_s = came.tail_asked_s
+        if new is not None:
+            extent = changed(extent, unsettled=_unsettled(old, new, begin, question.first, overlap_s))
+    extent = with_looks(changed(extent, tail_asked_s=tail_asked_s), looks)
+    return replace(extents, by_name={name: extent}, tail_asked_s=tail_asked_s, full_asked_s=extent.full_asked_s)
+
+
+def _agreeing(old: Extent, new: Extent | None, begin: int, end: int) -> Work[bool]:
+    """Tell whether rows `begin` to `end`, exclusive, of one extent are all rows of another; None has none."""
+    if end - begin != (0 if new is None else len(new.rows)):
+        return False
+    for place in range(0, end - begin if new is not None else 0, _AT_ONCE):
+        until = min(place + _AT_ONCE, end - begin)
+        if new is not None and not old.agrees(new, slice(begin + place, begin + until), slice(place, until)):
+            return False
+        yield None
+    return True
+
+
+def _replaced_between(old: Extent, new: Extent | None, begin: int, end: int) -> Extent:
+    """Return an extent in which the rows `begin` to `end`, exclusive, are those of another; None has none."""
+    first = cut(old, 0, begin) if new is None else concatenated(old, new, begin)
+    return first if end == len(old.rows) else concatenated(first, cut(old, end), len(first.rows))
 
 
 def differing(before: Extents, after: Extents) -> Work[bool]:

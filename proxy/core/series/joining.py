@@ -8,8 +8,21 @@ from dataclasses import replace
 
 from msgspec.structs import replace as changed
 
-from proxy.core.series.extents import Extent, Extents, Known, concatenated, cut, in_order, no_rows, window_of, without_rows
+from proxy.core.series.extents import (
+    Extent,
+    Extents,
+    Known,
+    concatenated,
+    cut,
+    in_order,
+    looks_at,
+    no_rows,
+    window_of,
+    with_looks,
+    without_rows,
+)
 from proxy.core.series.long_rows import place_of
+from proxy.core.series.looks import Looks, joined_looks
 from proxy.core.series.metrics_query import MetricsQuery
 
 
@@ -48,12 +61,18 @@ def merged(one: Extents, other: Extents) -> Extents | None:
         joined = _joined(left.by_name.get(name), right.by_name.get(name), (last.first, first.last))
         if joined is None:
             return None
-        by_name[name] = changed(
-            joined, tail_asked_s=min(joined.tail_asked_s, tail_asked_s), full_asked_s=min(joined.full_asked_s, full_asked_s)
-        )
+        looks = joined_looks(_looks_in(left, name), _looks_in(right, name), first.last + 1)
+        by_name[name] = with_looks(changed(joined, tail_asked_s=min(joined.tail_asked_s, tail_asked_s)), looks)
     return Extents(
         question=replace(first, last=last.last), by_name=by_name, tail_asked_s=tail_asked_s, full_asked_s=full_asked_s
     )
+
+
+def _looks_in(extents: Extents, name: str) -> Looks:
+    """Return the ages of a name's stretches in a window, none of them younger than what is known of all names."""
+    extent = extents.by_name.get(name)
+    looks = ((extents.question.first, extents.full_asked_s),) if extent is None else looks_at(extent, extents.question.first)
+    return tuple((step, min(at_s, extents.full_asked_s)) for step, at_s in looks)
 
 
 def _names_with_rows(extents: Extents) -> list[str]:
@@ -80,7 +99,6 @@ def _joined(left: Extent | None, right: Extent | None, overlap: tuple[int, int])
         concatenated(one, other, first),
         unsettled=other.unsettled if settled else (*one.unsettled, *other.unsettled),
         tail_asked_s=min(one.tail_asked_s, other.tail_asked_s),
-        full_asked_s=min(one.full_asked_s, other.full_asked_s),
     )
 
 

@@ -24,6 +24,7 @@ from proxy.core.series.answers import Partition, extent_of, partitions
 from proxy.core.series.chunks import Chunk, read_chunk
 from proxy.core.series.extents import Extent, Extents, Known, cut, no_rows, with_rows
 from proxy.core.series.long_rows import LongRows, parts_of, rows_of
+from proxy.core.series.looks import Looks
 from proxy.core.series.metrics_query import MetricsQuery
 from proxy.core.series.recipes import laying_out
 
@@ -66,7 +67,7 @@ class _Head(msgspec.Struct, frozen=True, rename={"tail_asked_s": "tail_at_s", "f
     """One window in a head.
 
     `packs`: digests. `unknown`: the names that aren't known in full. `ages`: (tail_asked_s, full_asked_s) by name, where they
-    differ from the window's. `chunks`: by name, for long series.
+    differ from the window's. `chunks` and `looks` (`core.series.looks`): by name, for long series.
     """
 
     first: int
@@ -77,6 +78,7 @@ class _Head(msgspec.Struct, frozen=True, rename={"tail_asked_s": "tail_at_s", "f
     unknown: dict[str, Known]
     ages: dict[str, tuple[float, float]]
     chunks: dict[str, _Chunks] = {}
+    looks: dict[str, Looks] = {}
 
 
 class _Heads(msgspec.Struct, frozen=True):
@@ -184,6 +186,7 @@ def _head(window: Written) -> _Head:
             for name, extent in extents.by_name.items()
             if isinstance(extent.rows, LongRows)
         },
+        looks={name: extent.looks for name, extent in extents.by_name.items() if extent.looks},
     )
 
 
@@ -292,7 +295,7 @@ def _joined(chunks: Sequence[Chunk], head: bytes, behind: Extent) -> Extent:
 
 def _aged(extent: Extent, name: str, head: _Head) -> Extent:
     tail_asked_s, full_asked_s = head.ages.get(name, (head.tail_asked_s, head.full_asked_s))
-    return changed(extent, tail_asked_s=tail_asked_s, full_asked_s=full_asked_s)
+    return changed(extent, tail_asked_s=tail_asked_s, full_asked_s=full_asked_s, looks=head.looks.get(name, ()))
 
 
 def _unknown(known: Known, head: _Head) -> Extent:

@@ -63,8 +63,13 @@ def recipe_of(extents: Extents, query: MetricsQuery) -> Recipe | None:
         return None
     ends = [extent.steps[-1] for extent in chosen if extent.rows]
     if ends:
-        parts: list[Extent | Extents] = [*chosen] if query.name is not None else [*chosen, extents]
-        tail_asked_s, full_asked_s = min(part.tail_asked_s for part in parts), min(part.full_asked_s for part in parts)
+        tails, fulls = (
+            [one.tail_asked_s for one in chosen],
+            [one.full_asked_between_s(query.first, query.last) for one in chosen],
+        )
+        names = [] if query.name is not None else [extents]
+        tail_asked_s = min([*tails, *(one.tail_asked_s for one in names)])
+        full_asked_s = min([*fulls, *(one.full_asked_s for one in names)])
     else:
         # Only a question about all rows proves that there are none: a delta doesn't see those before its first step.
         tail_asked_s = full_asked_s = min((extent.full_asked_s for extent in chosen), default=extents.full_asked_s)
