@@ -192,7 +192,7 @@ def _window(head: _Head, packs: Mapping[str, bytes], selection: MetricsQuery, ov
     for name, one in gathered.items():
         by_name[name] = extent_of(
             one,
-            complete=True,
+            Known.ALL,
             first=head.first,
             sent_at_s=head.ages.get(name, (head.tail_asked_s,))[0],
             overlap_s=overlap_s,

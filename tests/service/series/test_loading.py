@@ -30,11 +30,11 @@ async def test_a_long_series_is_put_together(tmp_path: Path, count: int, gap: in
                 reply = await right(running, upstream, f"logName=loss&{raw}")
                 assert reply.is_hit, raw
             assert upstream.metrics_calls == calls
-            assert running.parts.series.assembler.assembled == 1
+            assert running.parts.series.loader.finished == 1
 
 
 async def test_one_panel_is_no_reason(tmp_path: Path) -> None:
-    """A long series of which one panel is looked at now and then is asked for as it came."""
+    """A long series of which one panel is looked at now and then is asked for as it came, and once in full, with a probe."""
     with patch.object(metrics_query, "MAX_LIMIT", MOST):
         async with series_world(tmp_path) as (running, upstream):
             upstream.put(row("loss", step) for step in range(100))
@@ -42,8 +42,8 @@ async def test_one_panel_is_no_reason(tmp_path: Path) -> None:
                 await right(running, upstream, "logName=loss&limit=5")
                 running.advance(100)
             await running.settled()
-            assert running.parts.series.assembler.assembled == 0
-            assert upstream.metrics_calls == 5
+            assert running.parts.series.loader.finished == 0
+            assert upstream.metrics_calls == 6
 
 
 async def test_a_long_live_series_grows(tmp_path: Path) -> None:
@@ -53,7 +53,7 @@ async def test_a_long_live_series_grows(tmp_path: Path) -> None:
         async with series_world(tmp_path, **settings) as (running, upstream):
             upstream.put(logged(0, 50))
             await poll(running, upstream, range(5, 15))
-            assert running.parts.series.assembler.assembled == 1
+            assert running.parts.series.loader.finished == 1
             for more in range(5):
                 calls = upstream.metrics_calls
                 upstream.put(logged(50 + more, 51 + more))
@@ -65,7 +65,7 @@ async def test_a_long_live_series_grows(tmp_path: Path) -> None:
             upstream.put([row("loss", 17, value=5)])
             running.advance(60)
             await poll(running, upstream, range(5, 15))
-            assert running.parts.series.assembler.assembled == 2
+            assert running.parts.series.loader.finished == 2
             calls = upstream.metrics_calls
             await right(running, upstream, "logName=loss&limit=40&stepMin=10&stepMax=30")
             assert upstream.metrics_calls == calls
@@ -101,13 +101,13 @@ async def test_after_a_restart_it_is_still_together(tmp_path: Path) -> None:
 async def test_what_cannot_be_put_together(tmp_path: Path) -> None:
     """More rows than may be held, or two of one step, and it is left alone for a while."""
     with patch.object(metrics_query, "MAX_LIMIT", MOST):
-        async with series_world(tmp_path, series__max_fetch_rows=80) as (running, upstream):
+        async with series_world(tmp_path, series__max_rows=80) as (running, upstream):
             upstream.put(row("long", step) for step in range(300))
             upstream.put(row("tied", step) for step in range(60))
             upstream.put([row("tied", 55, group="g")])
             for name in ("long", "tied"):
                 await poll(running, upstream, range(5, 40), name)
-            assert running.parts.series.assembler.assembled == 0
+            assert running.parts.series.loader.finished == 0
             calls = upstream.metrics_calls
             for name in ("long", "tied"):
                 await poll(running, upstream, range(4, 5), name)
@@ -115,21 +115,21 @@ async def test_what_cannot_be_put_together(tmp_path: Path) -> None:
 
 
 async def test_questions_about_a_long_series_are_not_hoarded(tmp_path: Path) -> None:
-    """A panel whose window moves on with every poll is a new question each time: only the last minute's count, and few."""
+    """A panel whose window moves on with every poll is a new question each time: only those of the last minutes count."""
     with patch.object(metrics_query, "MAX_LIMIT", 20):
-        async with live(tmp_path, series__max_fetch_rows=30) as (running, upstream):
+        async with live(tmp_path, series__max_rows=30) as (running, upstream):
             upstream.log("loss", range(400))
-            for first in range(100, 140):
+            for first in range(100, 200):
                 await right(running, upstream, f"logName=loss&limit=5&stepMin={first}")
                 running.advance(6)
-            (questions,) = running.parts.series.assembler._asked.values()
-            assert len(questions) <= 11
+            (questions,) = running.parts.series.loader._asked.values()
+            assert len(questions) <= 51
 
 
 async def test_an_empty_window_of_a_long_series(tmp_path: Path) -> None:
     """Whoever waits for rows beyond the end of a series that is too long to be complete costs a call a time, and no rows."""
     with patch.object(metrics_query, "MAX_LIMIT", 20):
-        async with live(tmp_path, series__max_fetch_rows=60) as (running, upstream):
+        async with live(tmp_path, series__max_rows=60) as (running, upstream):
             upstream.log("loss", range(400))
             for _ in range(10):
                 await right(running, upstream, "logName=loss&limit=5&stepMin=500&stepMax=600")
