@@ -73,8 +73,8 @@ def spliced(extents: Extents, piece: Extents) -> Extents | None:
 def checks(extents: Extents) -> Iterator[Check]:
     """Yield questions that may check a series, those of larger samples first.
 
-    Where rows still come between others, deltas look anyway (`core.series.growth.overlap_from`): a check leaves them out, unless
-    they are most of the series.
+    Where rows still come between others, deltas look anyway (`core.series.growth.overlap_from`). A check leaves them out,
+    unless they are most of the series.
     """
     extent = only_extent(extents)
     if extent is None or not extent.steps:

@@ -53,7 +53,7 @@ class Known(Enum):
     SOME = "some"
     """Some: there are more rows than one answer can prove to be all."""
     PRESUMED = "presumed"
-    """Perhaps all: the rows are held until that is proven or refuted (`service.proof.proving`). Nothing is computed from them."""
+    """Perhaps all: the rows are held until `service.proof.proving` has found out. Nothing is computed from them."""
     UNCLEAR = "unclear"
     """They share steps or are of different shapes, so that only the upstream can say what it would answer."""
     NOT_YET = "not yet"

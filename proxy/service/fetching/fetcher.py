@@ -145,7 +145,7 @@ class Fetcher:
             self._upstream.promote(call.ticket, client=need.client, deadline_s=need.deadline_s)
 
     async def _wait(self, key: CallKey, flight: _Flight) -> Fetched:
-        """Wait for a flight. When the last who waited has gone, a call that hasn't been sent yet is given up, unless it refreshes."""
+        """Wait for a flight. When the last who waited has gone, a call that isn't sent yet is given up, unless it refreshes."""
         call = flight.call
         call.waiting += 1
         try:

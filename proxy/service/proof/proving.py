@@ -62,8 +62,9 @@ _ProofKey = tuple[MetricsQuery, float, str]
 class _Proof:
     """A proof under way.
 
-    `fetched` is the answer to prove, `extents` are the same taken apart: whatever it has is taken to be all. `presumed`: the
-    same as before that, where its name is presumed to be known in full. `need` holds for the calls, `asking` are their questions.
+    - `fetched` is the answer to prove, `extents` are the same taken apart: whatever it has is taken to be all.
+    - `presumed`: the same before that, where its name is presumed to be known in full.
+    - `need` holds for the calls, `asking` are their questions.
     """
 
     fetched: Fetched

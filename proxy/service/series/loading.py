@@ -10,6 +10,7 @@ the series, from its first step on. An interrupted load goes on from there.
 
 import asyncio
 from collections import deque
+from collections.abc import Iterable
 from typing import Any
 
 import structlog
@@ -91,11 +92,12 @@ class Loader:
         if question.name is None or series in self._given_up:
             return
         marks = self._marks(tenant, series)
-        rows = 0 if marks is None else self._measured.get(series, marks.rows)
+        # The least that there can be; the first window tells how many there are.
+        rows = 0 if marks is None else self._measured.get(series, int(len(marks.steps) * min(2, marks.apart)))
         self._note_cost(series, self._call_cost_rows + min(question.limit, rows or question.limit))
         if marks is None or self._running is not None or series in self._paused or rows > self._max_rows:
             return
-        if self._pays(tenant, series, rows):
+        if self._pays(tenant, series, max(0, rows - _rows(self._left_behind(series, self._shelves.peek(tenant, series))))):
             task = asyncio.get_running_loop().create_task(self._guarded(tenant, series, marks, need), name="loading.run")
             self._running = task
             task.add_done_callback(lambda _: self._note_end())
@@ -167,14 +169,10 @@ class Loader:
 
     async def _begun(self, tenant: Tenant, series: MetricsQuery, marks: Marks, need: Need) -> Load:
         """Return a load that goes on from what an interrupted one has left."""
-        loaded: Extents | None = None
-        since_s = self._clock.now_s() - self._rewrite_check_s
-        for window in await self._shelves.load(tenant, [series]):
-            extent, last = only_extent(window), window.question.last
-            young = last is not None and window.question.first == series.first and window.full_asked_s > since_s
-            if not young or extent is None or extent.known is not Known.ALL or window.rows <= _rows(loaded):
-                continue
-            loaded = without_last(window, extent.steps[-min(len(extent.steps), series.limit // _AGAIN_SHARE)])
+        loaded = self._left_behind(series, await self._shelves.load(tenant, [series]))
+        extent = None if loaded is None else only_extent(loaded)
+        if loaded is not None and extent is not None:
+            loaded = without_last(loaded, extent.steps[-min(len(extent.steps), series.limit // _AGAIN_SHARE)])
         last = None if loaded is None else loaded.question.last
         return Load(
             tenant=tenant,
@@ -186,12 +184,26 @@ class Loader:
             firsts=[] if last is None else [series.first],
         )
 
+    def _left_behind(self, series: MetricsQuery, windows: Iterable[Extents]) -> Extents | None:
+        """Return what an interrupted load has left: the longest window from the first step on that is young enough."""
+        since_s = self._clock.now_s() - self._rewrite_check_s
+        left = [
+            window
+            for window in windows
+            if window.question.last is not None
+            and window.question.first == series.first
+            and window.full_asked_s > since_s
+            and (extent := only_extent(window)) is not None
+            and extent.known is Known.ALL
+        ]
+        return max(left, key=_rows, default=None)
+
     async def _run(self, load: Load) -> bool:
         """Load a series; return False where that turned out not to pay. Raises NotLoaded and UpstreamError."""
         while not load.is_complete:
             await self._windows.load_next(load)
             self._see_to_bounds(load)
-            if load.windows == 1 and not self._pays(load.tenant, load.series, load.rows):
+            if len(load.firsts) == 1 and not self._pays(load.tenant, load.series, load.rows):
                 return False  # it has more rows than it seemed
             if load.loaded is not None and not load.is_complete:
                 self._shelves.put(load.tenant, load.loaded, persist=load.need.persist, joins=lambda _: False)

@@ -1,5 +1,6 @@
 """What came together of a long series: put together and mended exactly, and never accepted where it isn't what there is."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -179,7 +180,7 @@ def test_pieces_reach_to_the_next_row_of_the_sample() -> None:
     assert pieces[0].first == 23
     assert pieces[-1].last is not None
     assert pieces[-1].last >= 50
-    assert all(one.last is not None and other.first <= one.last for one, other in zip(pieces, pieces[1:], strict=False))
+    assert all(one.last is not None and other.first <= one.last for one, other in itertools.pairwise(pieces))
     assert pieces_of(small, Check(question=replace(ONE, limit=50), rows=99), 0)[0].first == 0
     assert only_extent(whole) is not None
     assert whole.by_name["a"].known is Known.ALL
