@@ -240,6 +240,7 @@ class SeriesSettings(_Section):
     enabled: bool = True
     max_fetch_rows: Annotated[int, Field(ge=1, le=10**7)] = 50_000
     max_fetch_bytes: Annotated[ByteSize, Field(ge=1, le=2**32)] = ByteSize(16 * 2**20)
+    max_rows: Annotated[int, Field(ge=1, le=10**7)] = 2_000_000
     memory_bytes: Annotated[ByteSize, Field(ge=0)] = ByteSize(256 * 2**20)
     call_cost_rows: Annotated[int, Field(ge=0, le=10**7)] = 2_000
     overlap_s: Seconds = 60.0

@@ -121,7 +121,7 @@ class World:
             parts.fetching.fetcher.in_flight,
             parts.series.refresher.refreshing,
             parts.series.deltas.in_flight,
-            parts.series.assembler.in_flight,
+            parts.series.loader.in_flight,
         )
         return sum(under_way)
 

@@ -9,9 +9,10 @@ nothing is missing from it, each in a file of its own:
 - `probes`: the answer to the same question with a smaller limit agrees with what is computed from this one.
 - `known_rows`: rows that were known before follow each other in this answer, too.
 
-Two other files use these proofs:
+Three other files use these proofs:
 
 - `limits` holds which sizes were seen lately, and what was concluded from them and is still to be confirmed.
+- `loaded` puts long series together from windows, and says how what came together is checked.
 - `stretch` finds a part of a series on which the sampling rule can be checked.
 
 Nothing is concluded about an upstream that sends fewer than 3 rows. So an answer of at most 2 rows always counts as

@@ -84,9 +84,18 @@ def split(body: bytes, question: MetricsQuery, *, sent_at_s: float, overlap_s: f
 
 
 def splitting(
-    body: bytes, question: MetricsQuery, *, sent_at_s: float, overlap_s: float = OVERLAP_S, documented: bool = False
+    body: bytes,
+    question: MetricsQuery,
+    *,
+    sent_at_s: float,
+    overlap_s: float = OVERLAP_S,
+    documented: bool = False,
+    presume: bool = False,
 ) -> Work[Extents]:
     """Take an answer apart as `split` does, piece by piece.
+
+    `presume`: names with more rows than the limit can prove to be all, but not more than the limit, are presumed to be known in
+    full (`Known.PRESUMED`), and their rows are held. Only for those who then prove or refute it.
 
     `documented`: rows must also have the shape that `core.question.shapes` demands, so that no other check is needed; a row
     without it raises ValueError. Of a field that is there twice the last one counts, as with readers of JSON.
@@ -98,8 +107,11 @@ def splitting(
             continue
         if documented and not one.documented:
             raise ValueError("a row does not have the documented shape")
-        complete = is_complete(len(one.texts), question.limit)
-        by_name[one.name] = extent_of(one, complete=complete, first=question.first, sent_at_s=sent_at_s, overlap_s=overlap_s)
+        if is_complete(len(one.texts), question.limit):
+            known = Known.ALL
+        else:
+            known = Known.PRESUMED if presume and len(one.texts) <= question.limit else Known.SOME
+        by_name[one.name] = extent_of(one, known, first=question.first, sent_at_s=sent_at_s, overlap_s=overlap_s)
     names = [name.encode() for name in by_name]
     if names != sorted(names):
         raise ValueError("the names are not in order")
@@ -172,10 +184,11 @@ def _length(texts: list[bytes]) -> int:
     return len(PREFIX) + sum(map(len, texts)) + max(0, len(texts) - 1) + len(SUFFIX)
 
 
-def extent_of(rows: Partition, *, complete: bool, first: int, sent_at_s: float, overlap_s: float) -> Extent:
+def extent_of(rows: Partition, known: Known, *, first: int, sent_at_s: float, overlap_s: float) -> Extent:
     """Return the extent of one name's rows, at least one. Raises ValueError where their steps are not in order.
 
-    `complete`: whether these are all rows of the name from step `first` on.
+    `known`: whether these are all rows of the name from step `first` on: ALL, PRESUMED or SOME. The extent's is UNCLEAR where
+    nothing could be computed from them.
     """
     steps, groups = rows.steps, rows.groups
     distinct = array("q", sorted(set(steps)))
@@ -184,8 +197,8 @@ def extent_of(rows: Partition, *, complete: bool, first: int, sent_at_s: float, 
         raise ValueError("the steps of a name are not in order")
     clear = not any(_UNREADABLE in text for text in (rows.name, *rows.interned)) and len(rows.shapes) == 1
     exact = strictly and steps[0] >= 0 and steps[-1] < FIRST_INEXACT
-    known = Known.UNCLEAR if not (clear and exact) else Known.ALL if complete else Known.SOME
-    kept = known is Known.ALL
+    known = known if clear and exact else Known.UNCLEAR
+    kept = known in {Known.ALL, Known.PRESUMED}
     head = _common_head(rows.texts) if kept else b""
     tails = tuple([text[len(head) :] for text in rows.texts]) if kept else ()
     return Extent(

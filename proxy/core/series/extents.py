@@ -26,7 +26,7 @@ is when all of it was last asked for: rows before the tail may have changed sinc
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 import msgspec
@@ -49,6 +49,8 @@ class Known(Enum):
     """The name has none, which was found out by asking for that name."""
     SOME = "some"
     """Some: there are more rows than one answer can prove to be all."""
+    PRESUMED = "presumed"
+    """Perhaps all: the rows are held until `service.proof.proving` has found out. Nothing is computed from them."""
     UNCLEAR = "unclear"
     """They share steps or are of different shapes, so that only the upstream can say what it would answer."""
     NOT_YET = "not yet"
@@ -59,7 +61,7 @@ _CERTAIN = frozenset({Known.ALL, Known.NONE})
 
 
 class Extent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """What is known of one name: its rows in order of their steps. It holds rows only where `known` is ALL.
+    """What is known of one name: its rows in order of their steps. It holds rows only where `known` is ALL or PRESUMED.
 
     `steps[i]` is the step of row i, `groups[i]` its group; `groups` is None where all rows are in `group`. The bytes of row i
     are `head + rows[i]`: the part that all rows begin with would be a third of what is kept. Rows and steps of a long series
@@ -130,6 +132,11 @@ class Extents:
         return {name: extent for name, extent in self.by_name.items() if extent.known is Known.ALL}
 
     @property
+    def is_presumed(self) -> bool:
+        """Whether a name has rows of which nobody knows yet whether they are all."""
+        return any(extent.known is Known.PRESUMED for extent in self.by_name.values())
+
+    @property
     def rows(self) -> int:
         """The number of rows of all names together."""
         return sum(len(extent.rows) for extent in self.by_name.values())
@@ -172,6 +179,20 @@ def no_rows(sent_at_s: float) -> Extent:
 def without_rows(extent: Extent, known: Known = Known.NOT_YET) -> Extent:
     """Return an extent without its rows: they are still to be asked for, unless `known` says otherwise."""
     return changed(extent, steps=NO_STEPS, rows=(), row_bytes=0, groups=None, known=known, looks=())
+
+
+def decided(extents: Extents, known: Known) -> Extents:
+    """Return extents of which the names that were presumed to be known in full are, or are not: `known` is ALL or SOME."""
+    by_name = {name: _decided(extent, known) for name, extent in extents.by_name.items()}
+    return replace(extents, by_name=by_name) if extents.is_presumed else extents
+
+
+def _decided(extent: Extent, known: Known) -> Extent:
+    if extent.known is not Known.PRESUMED:
+        return extent
+    if known is Known.ALL:
+        return changed(extent, known=known)
+    return changed(extent, head=b"", rows=(), row_bytes=0, groups=None, known=known)
 
 
 def concatenated(old: Extent, new: Extent, kept: int) -> Extent:

@@ -248,7 +248,7 @@ def _window(head: _Head, packs: Mapping[str, bytes], selection: MetricsQuery, ov
         chunks = yield from _read_chunks(head.chunks.get(name), packs)
         behind = extent_of(
             one,
-            complete=True,
+            Known.ALL,
             first=chunks[-1].last + 1 if chunks else head.first,
             sent_at_s=head.ages.get(name, (head.tail_asked_s,))[0],
             overlap_s=overlap_s,

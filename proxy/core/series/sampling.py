@@ -9,6 +9,12 @@ at least limit * (s - 1) + 1, so that N / s is at least limit - (limit - 1) / s,
 partition of which at most half the limit of rows came was not sampled: it is complete.
 """
 
+from collections.abc import Sequence
+from itertools import pairwise
+
+# Series of more rows are not expected.
+MOST_ROWS = 2_000_000
+
 
 def is_complete(returned: int, limit: int) -> bool:
     """Tell whether a partition of which `returned` rows came with this limit is proven to have no others."""
@@ -32,3 +38,18 @@ def sampled(rows: int, limit: int) -> list[int]:
     if rows and chosen[-1] != rows - 1:
         chosen.append(rows - 1)
     return chosen
+
+
+def most_apart(steps: Sequence[int], *, limit: int, most_rows: int = MOST_ROWS) -> int:
+    """Return how many rows it is at most from one row of a sampled answer to the next; `steps`: those of its rows.
+
+    `most_rows`: how many rows there are at most. With a stride s more than (s - 1) limit rows were sampled, so that n rows are
+    sent only where s (limit - n) < limit. The steps of rows differ, so that those of two rows that are sent differ by s at
+    least. The last row comes in addition, and tells nothing.
+    """
+    rows = len(steps)
+    bounds = [max(1, most_rows - 1) // max(1, rows - 2)]
+    if rows < limit:
+        bounds.append((limit - 1) // (limit - rows))
+    bounds += [after - before for before, after in pairwise(steps[:-1])]
+    return max(2, min(bounds))

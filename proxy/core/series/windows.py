@@ -1,33 +1,64 @@
-"""A series that one answer cannot hold, divided into windows of steps each of which one answer can prove complete.
+"""A series that one answer cannot hold, divided into windows of steps each of which one answer holds in full.
 
-Of such a series the steps of some rows are known: a sample, at equal distances in rows, or all rows of an earlier answer. So
-there are about as many rows between any two neighbouring known steps. How many, the first windows show.
+Of such a series the steps of some rows are known, its **marks**: every row of an earlier answer, or a sample. The rows of a
+sample are all equally far apart, in rows (`core.series.sampling`). How far, the first window shows, which reaches over some of
+them. From then on it is known how many marks a window may reach over.
 """
 
+import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from itertools import pairwise
+from dataclasses import dataclass
 
-Window = tuple[int, int | None]
-# Windows are planned with this share of the rows that one answer can prove complete: a series may be denser somewhere.
-_FILLED = 0.9
-
-
-def divided(steps: Sequence[int], first: int, *, every: int) -> list[Window]:
-    """Return windows (inclusive steps) from `first` on, with at most `every` known steps each; the last one has no end."""
-    later = [step for step in steps if step >= first]
-    ends = later[every - 1 : len(later) - 1 : every]
-    bounds = [first - 1, *ends]
-    return [*((before + 1, end) for before, end in pairwise(bounds)), (bounds[-1] + 1, None)]
+# Of the rows that an answer may hold a window is planned with so many. Rows may have come since, between the marks.
+_FILLED = 0.98
 
 
-def planned(provable: int, *, density: float) -> int:
-    """Return how many known steps a window may have where each stands for `density` rows and `provable` can be proven."""
-    return max(1, int(provable * _FILLED / density))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Marks:
+    """Steps that are known to have a row, in order, at least one.
 
-
-def fewer(every: int, provable: int, *, steps: int, returned: int) -> int:
-    """Return how many known steps a window may have, after one with `steps` of them turned out to have too many rows.
-
-    `every`: how many it might have had. `returned`: the rows that came, which are a sample: a step may stand for more.
+    `apart`: how many rows it is from one to the next, at least 1: exactly, on average, or at most, as far as is known.
     """
-    return min(planned(provable, density=returned / max(1, steps)), every // 2 + every // 4)
+
+    steps: Sequence[int]
+    apart: float
+
+    @property
+    def rows(self) -> int:
+        """About how many rows there are, from the first mark to the last."""
+        return math.ceil((len(self.steps) - 1) * self.apart) + 1
+
+    def window(self, begin: int, rows: int) -> int | None:
+        """Return the last step of a window from step `begin` on for which `rows` rows are planned at most; None: no end.
+
+        It reaches over one mark at least, unless none is left: then it has no end.
+        """
+        place = bisect_left(self.steps, begin)
+        # Before the first mark there are no rows: the rows of a gap end with the mark behind it.
+        last = place + max(1, int(rows * _FILLED / self.apart)) - bool(place)
+        return self.steps[last] if last < len(self.steps) - 1 else None
+
+    def remaining(self, begin: int) -> int:
+        """Return about how many rows there are from step `begin` on."""
+        return math.ceil((len(self.steps) - bisect_left(self.steps, begin)) * self.apart)
+
+    def measured(self, steps: Sequence[int]) -> "Marks":
+        """Return these marks with what a window shows of how far they are apart. `steps`: those of all rows of the window."""
+        if not steps:
+            return self
+        begin, end = bisect_left(self.steps, steps[0]), bisect_right(self.steps, steps[-1]) - 1
+        # The last row of a sample comes in addition: it may be nearer.
+        end = min(end, len(self.steps) - 2)
+        if end <= begin:
+            return self
+        between = bisect_left(steps, self.steps[end]) - bisect_left(steps, self.steps[begin])
+        return Marks(steps=self.steps, apart=max(1.0, between / (end - begin)))
+
+    def refined(self, sample: Sequence[int], apart: float) -> "Marks":
+        """Return these marks with a sample of a window, at least a row, in place of those in that window.
+
+        The window had more rows than were planned. `apart`: how many rows it is at most from one row of the sample to the next.
+        """
+        before = self.steps[: bisect_left(self.steps, sample[0])]
+        return Marks(steps=[*before, *sample, *(step for step in self.steps[len(before) :] if step > sample[-1])], apart=apart)

@@ -83,6 +83,7 @@ class Fetcher:
         while True:
             flight = self._flights.get(key)
             if flight is not None and not _serves(flight, need):
+                self._hurry(flight.call, need)
                 await flight.ended()
                 continue
             joined = flight is not None
@@ -103,7 +104,7 @@ class Fetcher:
             self._start(tenant, query, need)
 
     def promote(self, tenant: Tenant, query: Query, need: Need) -> None:
-        """Let a refresh that is under way go as early as a client's call, since somebody waits for it now.
+        """Let a refresh or prefetch that is under way go as early as a client's call, since somebody waits for it now.
 
         Raises UpstreamBusy.
         """
@@ -127,7 +128,7 @@ class Fetcher:
         await self._flights.aclose()
 
     def _start(self, tenant: Tenant, query: Query, need: Need) -> _Flight:
-        priority = Priority.PERSON if need.urgent else Priority.REFRESH
+        priority = Priority.PERSON if need.urgent else Priority.PREFETCH if need.prefetch else Priority.REFRESH
         ticket = self._upstream.ticket(priority, client=need.client, refreshed_s=need.refreshed_s)
         ticket.deadline_s = min(ticket.deadline_s, need.deadline_s) if need.urgent else ticket.deadline_s
         call = _Call(query=query, tenant=tenant, first=need, ticket=ticket, persist=need.persist, keep_answer=need.keep_answer)
@@ -136,11 +137,15 @@ class Fetcher:
     def _join(self, call: _Call, need: Need) -> None:
         call.persist = call.persist or need.persist
         call.keep_answer = call.keep_answer or need.keep_answer
+        self._hurry(call, need)
+
+    def _hurry(self, call: _Call, need: Need) -> None:
+        """Let a call go as early as a caller needs it who waits for it, or for it to be over."""
         if need.urgent:
             self._upstream.promote(call.ticket, client=need.client, deadline_s=need.deadline_s)
 
     async def _wait(self, key: CallKey, flight: _Flight) -> Fetched:
-        """Wait for a flight. When the last client who waited has gone, a call that hasn't been sent yet is given up."""
+        """Wait for a flight. When the last who waited has gone, a call that isn't sent yet is given up, unless it refreshes."""
         call = flight.call
         call.waiting += 1
         try:
@@ -148,7 +153,7 @@ class Fetcher:
         finally:
             call.waiting -= 1
             unsent = self._upstream.is_unsent(call.ticket)
-            if not call.waiting and unsent and call.ticket.priority is Priority.PERSON:
+            if not call.waiting and unsent and call.ticket.priority is not Priority.REFRESH:
                 self._flights.abandon(key, flight)
 
     async def _carry_out(self, call: _Call) -> Fetched:

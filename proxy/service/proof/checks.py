@@ -19,7 +19,9 @@ import structlog
 
 from proxy.clock import Clock
 from proxy.core.lone_surrogates import LoneSurrogates
+from proxy.core.proof.stretch import part_in_full
 from proxy.core.series.extents import Extents
+from proxy.core.series.joining import narrowed
 from proxy.core.series.metrics_query import MetricsQuery
 from proxy.core.series.recipes import Computed
 from proxy.errors import UpstreamError
@@ -38,6 +40,8 @@ _SHARE = 0.75
 _SUSPICION_S = 5.0
 # What came so long ago at most needn't be asked for once more: a growing series has most likely stood still since.
 _JUST_S = 0.5
+# The canary has at most this share of the rows that an answer may hold.
+_CANARY_SHARE = 0.45
 _log = structlog.get_logger()
 
 
@@ -82,7 +86,11 @@ class Checks:
         lengths = {name: len(extent.rows) for name, extent in extents.by_name.items()}
         longest = max(lengths, key=lengths.__getitem__, default="")
         if longest and lengths[longest] > LEAST_ROWS:
-            self._canary = replace(extents.question.in_full, name=longest)
+            full = replace(extents.question.in_full, name=longest)
+            # Of a series that one answer cannot prove whole a part is asked for.
+            most = _CANARY_SHARE * full.limit
+            part = None if lengths[longest] <= most else part_in_full(narrowed(extents, full), int(most))
+            self._canary = part or full
             just_come = self._clock.now_s() - extents.tail_asked_s < _JUST_S
             self._canary_answer = answered(extents, self._canary) if just_come else None
             self.check_again()

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 from proxy.core.budget.line import Priority
 from proxy.core.proof.probes import probe_limits
-from proxy.core.proof.stretch import stretch
+from proxy.core.proof.stretch import part_in_full, stretch
 from proxy.core.series.answers import splitting
 from proxy.core.series.extents import Extents, Known, window_of
 from proxy.core.series.metrics_query import MetricsQuery
@@ -72,6 +72,14 @@ class Comparer:
         before = before or await self._ask(full)
         extents = await _taken_apart(before, full)
         extent = extents.by_name.get(full.name or "")
+        if extent is not None and extent.known is Known.SOME:
+            # It is longer than thought: a part of it will tell.
+            if (part := part_in_full(extents, full.limit // 2)) is None:
+                raise TellsNothing
+            full = part
+            before = await self._ask(full)
+            extents = await _taken_apart(before, full)
+            extent = extents.by_name.get(full.name or "")
         if extent is None or len(extent.rows) <= (LEAST_ROWS if trusted else _LEAST_ROWS_UNTRUSTED):
             raise TellsNothing
         middle = extent.steps[len(extent.steps) // 2]

@@ -66,6 +66,13 @@ def only(extents: Extents, proven: Collection[str]) -> Extents:
     )
 
 
+def shows_more(extents: Extents, said: Sequence[Said]) -> bool:
+    """Tell whether probes show rows between those of an answer that it doesn't have: it is a sample, or rows came between."""
+    return any(
+        not set(rows.get(name, [])[:-1]) <= set(extent.texts()) for _, rows in said for name, extent in extents.complete.items()
+    )
+
+
 def end_of(extents: Extents, names: Iterable[Extent]) -> int | None:
     """Return a step from which on the last rows of names lie, but less than half of all rows; None where there is none.
 

@@ -5,6 +5,10 @@
 What the upstream has sent lately proves most answers without another request (`core.proof.limits`). Others are proven by
 probes: the same question with a smaller limit. Where rows came between the answer and its probes, the end of the series is
 asked for as well, which proves the rest.
+
+An answer about one name with more rows than its limit can prove to be all is **presumed** to have all of them
+(`Known.PRESUMED`): it may be a sample of more than twice as many. No larger answer can tell, since none is twice as large. Only
+a probe can, or rows that have just come (`prove_window`). What leaves this file is never presumed any more.
 """
 
 import asyncio
@@ -22,14 +26,24 @@ from proxy.core.proof.limits import Limits
 from proxy.core.proof.probes import proven_names
 from proxy.core.proof.sizes import FEW_ROWS, Size, size_of, tails_of
 from proxy.core.series.answers import splitting
-from proxy.core.series.extents import Extents
+from proxy.core.series.extents import Extents, Known, decided
 from proxy.core.series.growth import continued
 from proxy.core.series.metrics_query import MetricsQuery
 from proxy.errors import KeyRefused, UpstreamBusy, UpstreamError
 from proxy.service.fetching.fetcher import Fetcher
 from proxy.service.fetching.need import Fetched, Need
 from proxy.service.knowledge.shelves import Shelves
-from proxy.service.proof.probed import Said, begun_of, by_name_in, end_of, is_followed, limits_for, only, proven_of
+from proxy.service.proof.probed import (
+    Said,
+    begun_of,
+    by_name_in,
+    end_of,
+    is_followed,
+    limits_for,
+    only,
+    proven_of,
+    shows_more,
+)
 from proxy.service.tenancy import Tenant
 from proxy.slices import in_slices
 from proxy.upstream.client import Parser
@@ -48,12 +62,14 @@ _ProofKey = tuple[MetricsQuery, float, str]
 class _Proof:
     """A proof under way.
 
-    `fetched` is the answer to prove, `extents` are the same taken apart. `need` holds for the calls, `asking` are their
-    questions.
+    - `fetched` is the answer to prove, `extents` are the same taken apart: whatever it has is taken to be all.
+    - `presumed`: the same before that, where its name is presumed to be known in full.
+    - `need` holds for the calls, `asking` are their questions.
     """
 
     fetched: Fetched
     extents: Extents
+    presumed: Extents | None
     need: Need
     asking: list[MetricsQuery] = field(default_factory=list)
 
@@ -76,7 +92,8 @@ class Prover:
 
     def parser(self, question: MetricsQuery) -> Parser[Extents]:
         """Return a parser that takes the answer to a question apart while it is checked."""
-        return partial(splitting, question=question, overlap_s=self._overlap_s, documented=True)
+        presume = _presumes(question)
+        return partial(splitting, question=question, overlap_s=self._overlap_s, documented=True, presume=presume)
 
     async def take_apart(self, fetched: Fetched, question: MetricsQuery) -> Extents | None:
         """Return an answer of the upstream taken apart, None where that isn't possible.
@@ -109,12 +126,35 @@ class Prover:
         if lacks_known_rows(extents, known):
             self._limits.doubt()
         whole: Extents | None = None
-        if size.rows <= FEW_ROWS or self._allows(extents, size.doubled):
+        if extents.is_presumed:
+            pass  # known rows don't tell: a sample shows them, too, where a row has come after each of them since
+        elif size.rows <= FEW_ROWS or self._allows(extents, size.doubled):
             whole = extents
         elif all_gapless(extents, known):
             whole = extents if self._allows(extents, size.exceeded) else as_of_known_end(extents, known, since_s)
         self._limits.note(extents.question, size, extents.tail_asked_s, tails_of(extents))
         return whole
+
+    def prove_window(self, fetched: Fetched, extents: Extents, before: Extents) -> Extents | None:
+        """Return a window of one name if it is whole by rows that have just come: it begins with the last ones of `before`.
+
+        None otherwise. A window that has a last step ends at its last row then. Whether it was cut, the next window tells: it
+        begins with the last rows of this one. One without a last step must be smaller than what the upstream sent lately.
+        """
+        size = size_of(extents, len(fetched.entry.body))
+        self._limits.note(extents.question, size, extents.tail_asked_s, tails_of(extents))
+        whole = decided(extents, Known.ALL)
+        if not all_gapless(whole, [before]):
+            return None
+        if extents.question.last is None:
+            return whole if self._allows(extents, size.exceeded) else None
+        ends = [extent.steps[-1] for extent in whole.complete.values()]
+        return replace(whole, question=replace(extents.question, last=max(ends)))
+
+    def has_shown(self, question: MetricsQuery, *, rows: int, row_bytes: int) -> bool:
+        """Tell whether so large an answer about one name was sent lately that one of so many rows must be whole."""
+        size = Size(names=1, most=rows, rows=rows, bytes=rows * row_bytes)
+        return self._limits.shows(question, size.doubled, now_s=self._clock.now_s())
 
     def is_cheap(self, question: MetricsQuery) -> bool:
         """Tell whether the answer to a question is likely to be proven by what was seen lately."""
@@ -127,12 +167,14 @@ class Prover:
     async def prove_by_probes(self, fetched: Fetched, extents: Extents, need: Need) -> Extents | None:
         """Return an answer as far as probes prove it whole, None where they don't.
 
-        Names that could not be proven count as not known yet. All who wait for the same answer share its probes, which are
+        Names that could not be proven count as not known yet; one that was presumed to be known in full is known in part
+        (`Known.SOME`). All who wait for the same answer share its probes, which are
         promoted where one of them has nothing in hand. Raises UpstreamBusy and KeyRefused.
         """
         place = (extents.question, extents.tail_asked_s, fetched.entry.digest)
         if (task := self._proving.get(place)) is None:
-            proof = _Proof(fetched=fetched, extents=extents, need=need)
+            presumed = extents if extents.is_presumed else None
+            proof = _Proof(fetched=fetched, extents=decided(extents, Known.ALL), presumed=presumed, need=need)
             self._proofs.add(proof)
             task = asyncio.get_running_loop().create_task(self._prove(proof), name="proving.run")
             self._proving[place] = task
@@ -173,8 +215,10 @@ class Prover:
         try:
             said = await self._ask_probes(proof)
             proven = None if said is None else proven_of(extents, said)
-            if proven is None and said is not None:
+            if proven is None and said is not None and not (proof.presumed is not None and shows_more(extents, said)):
                 proven = await self._followed(proof, said)
+            if proof.presumed is not None and said is not None:
+                return proven if proven is not None and proven.complete else decided(proof.presumed, Known.SOME)
             if proven is None and said is not None:
                 proven = await self._once_more(proof)
         except (UpstreamBusy, KeyRefused):
@@ -249,7 +293,14 @@ class Prover:
 
     async def _split(self, entry: Entry, question: MetricsQuery) -> Extents | None:
         try:
-            return await in_slices(splitting(entry.body, question, sent_at_s=entry.sent_at_s, overlap_s=self._overlap_s))
+            work = splitting(
+                entry.body,
+                question,
+                sent_at_s=entry.sent_at_s,
+                overlap_s=self._overlap_s,
+                presume=_presumes(question),
+            )
+            return await in_slices(work)
         except ValueError as exc:
             _log.warning("series.not_understood", key=question.query.target, reason=str(exc))
             return None
@@ -270,3 +321,8 @@ class Prover:
             accepts=None,
             parser=None,
         )
+
+
+def _presumes(question: MetricsQuery) -> bool:
+    """Tell whether an answer's rows are held that may be a sample: of one name a probe tells at once."""
+    return question.name is not None

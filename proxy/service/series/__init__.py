@@ -7,7 +7,7 @@ In this room a *question* is a `MetricsQuery`: what a query about metrics asks f
   came. `wanted` has what goes in and what comes out.
 - `updating` answers by a delta. `deltas` asks for what is new, and `delta_planner` says what that is.
 - `widening` asks a wider question. `widening_policy` chooses it, by what `interest` and `run_sizes` have found out.
-- `assembling` puts long series together.
+- `loading` loads long series, each by a `load`.
 - `refreshing` asks when nobody waits.
 """
 
@@ -22,11 +22,12 @@ from proxy.service.knowledge.shelves import Shelves
 from proxy.service.lifetimes.run_lifetimes import RunLifetimes
 from proxy.service.proof import ProofRoom
 from proxy.service.series.asking import Asker
-from proxy.service.series.assembling import Assembler
 from proxy.service.series.computer import Computer
 from proxy.service.series.delta_planner import DeltaPlanner
 from proxy.service.series.deltas import Deltas
 from proxy.service.series.interest import Interest
+from proxy.service.series.load import WindowLoader
+from proxy.service.series.loading import Loader
 from proxy.service.series.refreshing import Refresher
 from proxy.service.series.run_sizes import RunSizes
 from proxy.service.series.updating import Updater
@@ -44,7 +45,7 @@ class SeriesRoom:
     computer: Computer
     learner: Learner
     deltas: Deltas
-    assembler: Assembler
+    loader: Loader
     asker: Asker
     refresher: Refresher
 
@@ -92,10 +93,18 @@ def open_series(
         lifetimes=lifetimes,
         bounds=bounds,
     )
-    assembler = Assembler(
-        fetcher=fetcher, prover=prover, learner=learner, shelves=shelves, lifetimes=lifetimes, clock=clock, bounds=bounds
+    loader = Loader(
+        windows=WindowLoader(fetcher, prover, clock, bounds=bounds, max_rows=settings.max_rows),
+        learner=learner,
+        shelves=shelves,
+        lifetimes=lifetimes,
+        clock=clock,
+        max_rows=settings.max_rows,
+        memory_bytes=settings.memory_bytes,
+        call_cost_rows=settings.call_cost_rows,
+        rewrite_check_s=settings.rewrite_check_s,
     )
-    stack.push_async_callback(assembler.aclose)
+    stack.push_async_callback(loader.aclose)
     asker = Asker(
         fetcher=fetcher,
         memo=fetching.memo,
@@ -103,8 +112,8 @@ def open_series(
         sizes=RunSizes(store, fetcher, statuses, policy, clock),
         updater=Updater(deltas, computer, policy),
         widener=widener,
-        assembler=assembler,
+        loader=loader,
     )
     refresher = Refresher(asker=asker, fetcher=fetcher, statuses=statuses, interest=interest, lifetimes=lifetimes, clock=clock)
     stack.push_async_callback(refresher.aclose)
-    return SeriesRoom(computer=computer, learner=learner, deltas=deltas, assembler=assembler, asker=asker, refresher=refresher)
+    return SeriesRoom(computer=computer, learner=learner, deltas=deltas, loader=loader, asker=asker, refresher=refresher)

@@ -7,8 +7,8 @@ A query that isn't about series is asked as it came. For one that is, these are 
 3. A delta brings up to date what is known of a live run's series, for everything that is being watched at once
    (`service.series.updating`).
 4. A wider question is asked, which holds this one and probably the next ones (`service.series.widening`).
-5. The query is asked as it came, and counted: a long series that many such queries are about is put together in the background
-   (`service.series.assembling`).
+5. The query is asked as it came, and counted: a long series that such queries are about is loaded in the background once that
+   pays (`service.series.loading`).
 """
 
 from proxy.core.series.known_series import KnownSeries
@@ -17,8 +17,8 @@ from proxy.service.fetching.call_key import CallKey
 from proxy.service.fetching.fetcher import Fetcher
 from proxy.service.fetching.memo import Memo
 from proxy.service.fetching.need import Fetched
-from proxy.service.series.assembling import Assembler
 from proxy.service.series.computer import Computer
+from proxy.service.series.loading import Loader
 from proxy.service.series.run_sizes import RunSizes
 from proxy.service.series.updating import Updater
 from proxy.service.series.wanted import ObtainedAnswer, WantedAnswer, WantedSeries
@@ -37,7 +37,7 @@ class Asker:
         sizes: RunSizes,
         updater: Updater,
         widener: Widener,
-        assembler: Assembler,
+        loader: Loader,
     ) -> None:
         self._fetcher = fetcher
         self._memo = memo
@@ -45,7 +45,7 @@ class Asker:
         self._sizes = sizes
         self._updater = updater
         self._widener = widener
-        self._assembler = assembler
+        self._loader = loader
 
     async def obtain(self, wanted: WantedAnswer) -> ObtainedAnswer:
         """Return the answer to a query. Raises UpstreamError."""
@@ -59,7 +59,7 @@ class Asker:
             )
         if (obtained := await self._by_other_questions(wanted, known)) is not None:
             return obtained
-        self._assembler.note(wanted.tenant, wanted.metrics, wanted.need)
+        self._loader.note(wanted.tenant, wanted.metrics, wanted.need)
         obtained = await self._as_it_came(wanted)
         if obtained.fetched.entry.status == 200:
             await self._computer.compare(obtained.fetched.tenant, wanted.metrics, obtained.fetched.entry)

@@ -162,4 +162,6 @@ class Widener:
 
 def _tells_nothing(extents: Extents) -> bool:
     """Tell whether nothing can be computed from an answer: it is about one name, which it doesn't have all of."""
-    return extents.question.name is not None and not any(one.known is Known.ALL for one in extents.by_name.values())
+    return extents.question.name is not None and not any(
+        one.known in {Known.ALL, Known.PRESUMED} for one in extents.by_name.values()
+    )

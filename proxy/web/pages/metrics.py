@@ -11,9 +11,9 @@ from proxy.service.knowledge.learner import Learner
 from proxy.service.knowledge.shelves import Shelves
 from proxy.service.proof.checks import Checks
 from proxy.service.proof.proving import Prover
-from proxy.service.series.assembling import Assembler
 from proxy.service.series.computer import Computer
 from proxy.service.series.deltas import Deltas
+from proxy.service.series.loading import Loader
 from proxy.service.statuses import Statuses
 from proxy.store.memory import MemoryStore
 from proxy.store.sqlite import SqliteStore
@@ -59,12 +59,16 @@ def _is(turnstile: Turnstile, state: State) -> bool:
     return turnstile.state is state
 
 
-def expose_series(telemetry: Telemetry, computer: Computer, deltas: Deltas, assembler: Assembler) -> None:
+def expose_series(telemetry: Telemetry, computer: Computer, deltas: Deltas, loader: Loader) -> None:
     """Show the answers that are computed, and what is asked for them."""
     gauge, count = telemetry.add_gauge, telemetry.add_count
     count("series_computed", "Answers computed from what other questions brought", lambda: computer.computed)
     count("series_delta_calls", "Calls for what is new of live runs", lambda: deltas.calls)
-    count("series_assembled", "Long series put together from windows", lambda: assembler.assembled)
+    count("series_assembled", "Long series put together from windows", lambda: loader.finished)
+    count("series_load_calls", "Calls to load long series, without the probes", lambda: loader.calls)
+    count("series_loads", "Long series of which loading began, and how it ended", lambda: loader.begun, what="begun")
+    count("series_loads", "Long series of which loading began, and how it ended", lambda: loader.finished, what="finished")
+    count("series_loads", "Long series of which loading began, and how it ended", lambda: loader.given_up, what="given_up")
     gauge("series_tail_age_seconds", "Age of the newest rows of the last computed answer", lambda: computer.tail_age_s)
     gauge("series_whole_age_seconds", "Time since all of the last computed answer was asked for", lambda: computer.whole_age_s)
 

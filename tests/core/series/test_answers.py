@@ -10,9 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.series.answers import split
-from proxy.core.series.extents import Known
+from proxy.core.pieces import finished
+from proxy.core.series.answers import split, splitting
+from proxy.core.series.extents import Known, decided
 from proxy.core.series.metrics_query import MetricsQuery
+from proxy.core.series.recipes import answer
 from tests.support.oracle import OracleRow, permitted
 from tests.support.oracle_upstream import asked_of, row
 
@@ -153,3 +155,36 @@ def test_a_row_too_deep_to_read() -> None:
     deep = "[" * 100_000 + "]" * 100_000
     with pytest.raises(ValueError):  # noqa: PT011 -- whatever it says
         split(f'{{"metrics":[{{"logName":"a","logGroup":"","step":1,"more":{deep}}}]}}'.encode(), WHOLE, sent_at_s=1000)
+
+
+@given(st.lists(st.integers(0, 60), unique=True, min_size=1, max_size=50), st.integers(1, 40))
+def test_what_is_presumed(steps: list[int], limit: int) -> None:
+    """Rows that may be a sample are held where that is wanted; nothing is computed from them until they are decided on."""
+    rows = [row("a", step) for step in sorted(steps)]
+    question = replace(WHOLE, limit=limit)
+    body = body_of(rows, question)
+    usual = split(body, question, sent_at_s=1000)
+    extents = finished(splitting(body, question, sent_at_s=1000, presume=True))
+    sent = len(usual.by_name["a"].steps)
+    presumed = limit < 2 * sent <= 2 * limit
+    assert extents.is_presumed == presumed
+    assert (extents.by_name["a"].known is Known.PRESUMED) == presumed
+    assert decided(extents, Known.SOME) == usual
+    whole = decided(extents, Known.ALL)
+    if presumed:
+        assert answer(extents, question) is None
+        assert extents.complete == {}
+        computed = answer(whole, question)
+        assert computed is not None
+        assert computed.body == body
+    else:
+        assert whole == extents == usual
+
+
+def test_what_is_unclear_is_not_presumed() -> None:
+    """Rows that share a step stay with the upstream."""
+    rows = [row("a", step) for step in range(6)] + [row("a", 3, group="g")]
+    question = replace(WHOLE, limit=8)
+    extents = finished(splitting(body_of(rows, question), question, sent_at_s=1000, presume=True))
+    assert extents.by_name["a"].known is Known.UNCLEAR
+    assert not extents.is_presumed

@@ -104,7 +104,7 @@ async def test_a_changed_rule_is_noticed_by_a_long_series(tmp_path: Path, rule: 
             for number in range(1, 600):
                 await ask(running, upstream, number, grows=False)
                 await running.settled()
-            assert running.parts.series.assembler.assembled
+            assert running.parts.series.loader.finished
             assert checks.trusted
             upstream.instead = rule(upstream)
             for number in range(10 * NOTICED_S):

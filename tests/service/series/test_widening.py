@@ -161,17 +161,17 @@ async def test_all_calls_of_a_question_share_its_deadline(tmp_path: Path) -> Non
 
 
 async def test_windows_that_are_too_long_are_not_tried_each(tmp_path: Path) -> None:
-    """A window that slides along a long series costs one call a place, not two."""
+    """A window that slides along a long series costs one call a place, not two; the first is tried, with a probe."""
     with patch.object(metrics_query, "MAX_LIMIT", 20):
-        async with series_world(tmp_path, series__max_fetch_rows=30) as (running, upstream):
+        async with series_world(tmp_path, series__max_rows=30) as (running, upstream):
             upstream.put(row("loss", step) for step in range(100))
             for first in range(1, 11):
                 await right(running, upstream, f"logName=loss&limit=5&stepMin={first}&stepMax={first + 30}")
-            assert upstream.metrics_calls == 12
+            assert upstream.metrics_calls == 13
             await right(running, upstream, "logName=loss&limit=5&stepMin=3&stepMax=9")
-            assert upstream.metrics_calls == 13
+            assert upstream.metrics_calls == 14
             await right(running, upstream, "logName=loss&limit=4&stepMin=3&stepMax=9")
-            assert upstream.metrics_calls == 13
+            assert upstream.metrics_calls == 14
 
 
 def test_what_is_watched_is_bounded() -> None:
@@ -196,7 +196,7 @@ def test_what_is_watched_is_bounded() -> None:
     ("raws", "extra"),
     [
         (["logName=loss&limit=5"], 1),  # too long: tried in full once an hour
-        (["logName=loss&limit=5&stepMin=3&stepMax=60"], 2),
+        (["logName=loss&limit=5&stepMin=3&stepMax=60"], 3),  # the window, too, with a probe
         (["logName=loss&logGroup=g&limit=5"], 1),
         (["logName=none"], 0),
         (["logName=short&limit=3", "logName=none"], 0),
