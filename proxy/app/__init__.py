@@ -187,7 +187,7 @@ async def open_parts(
         summing = asyncio.create_task(web.summary.run(), name="summary.run")
         stack.push_async_callback(end_task, summing)
         expose_upstream(telemetry, fetching.fetcher, upstream, turnstile)
-        expose_series(telemetry, series.computer, series.deltas, series.loader)
+        expose_series(telemetry, series.computer, series.deltas, series.loader, series.rotation)
         expose_knowledge(telemetry, shelves, series.learner)
         expose_proof(telemetry, proof.checks, proof.prover)
         expose_statuses(telemetry, statuses)

@@ -122,6 +122,7 @@ class World:
             parts.series.refresher.refreshing,
             parts.series.deltas.in_flight,
             parts.series.loader.in_flight,
+            parts.series.rotation.in_flight,
         )
         return sum(under_way)
 

@@ -77,6 +77,23 @@ def as_of_known_end(extents: Extents, known: Sequence[Extents], since_s: float) 
     return replace(extents, by_name=by_name, tail_asked_s=min(extents.tail_asked_s, tail_asked_s))
 
 
+def last_known_row(extents: Extents, known: Extents) -> int | None:
+    """Return the step of the last row that is known in an answer's window; None where the answer has no row at it.
+
+    The answer is about one name.
+    """
+    name, question = extents.question.name or "", extents.question
+    new, old = extents.by_name.get(name), known.by_name.get(name)
+    if new is None or old is None:
+        return None
+    begin, end = window_of(old.steps, question.first, question.last)
+    if begin == end:
+        return None
+    step = old.steps[end - 1]
+    place = place_of(new.steps, step)
+    return step if place < len(new.steps) and new.steps[place] == step else None
+
+
 def _reaches(new: Extent, known: Extent) -> bool:
     """Tell whether the last known row is among those that came."""
     place = place_of(new.steps, known.steps[-1])

@@ -35,6 +35,29 @@ def without_chunks(extents: Extents, digests: Collection[str]) -> Extents:
     return _with_parts(extents, lambda part: part.let_go() if part.digest in digests else part)
 
 
+def are_twins(one: Extents, other: Extents) -> bool:
+    """Tell whether two extents are the same but for chunks that are in memory in one of them only."""
+    if one is other:
+        return True
+    same = (one.question, one.tail_asked_s, one.full_asked_s) == (other.question, other.tail_asked_s, other.full_asked_s)
+    names = one.by_name.keys() == other.by_name.keys()
+    return same and names and all(_are_twins(extent, other.by_name[name]) for name, extent in one.by_name.items())
+
+
+def _are_twins(one: Extent, other: Extent) -> bool:
+    if one is other:
+        return True
+    if not isinstance(one.rows, LongRows) or not isinstance(other.rows, LongRows):
+        return False
+    mine, theirs = one.rows.parts.all, other.rows.parts.all
+    same = (one.tail_asked_s, one.looks, one.unsettled) == (other.tail_asked_s, other.looks, other.unsettled)
+    return same and len(mine) == len(theirs) and all(a is b or _is_same_chunk(a, b) for a, b in zip(mine, theirs, strict=True))
+
+
+def _is_same_chunk(one: Part, other: Part) -> bool:
+    return isinstance(one, Chunk) and isinstance(other, Chunk) and one.digest == other.digest
+
+
 def _with_parts(extents: Extents, other: Callable[[Chunk], Chunk]) -> Extents:
     by_name: dict[str, Extent] = {}
     for name, extent in extents.by_name.items():

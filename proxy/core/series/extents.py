@@ -153,6 +153,12 @@ def _size(extent: Extent) -> int:
     return held + 8 * len(extent.groups or ()) + 700
 
 
+def is_long(extents: Extents) -> bool:
+    """Tell whether extents are of one series, known in full, that has more rows than one answer may hold."""
+    extent = extents.by_name.get(extents.question.name) if extents.question.name is not None else None
+    return extent is not None and extent.known is Known.ALL and len(extent.steps) > extents.question.densest.limit
+
+
 def window_of(steps: Steps, first: int, last: int | None) -> tuple[int, int]:
     """Return the rows from step `first` to `last`, inclusive: the number of the first row, and that after the last row."""
     begin = place_of(steps, first)

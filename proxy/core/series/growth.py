@@ -9,6 +9,7 @@ complete. A name of which that isn't true counts as `Known.NOT_YET` until it was
 from array import array
 from dataclasses import replace
 from itertools import pairwise
+from typing import NamedTuple
 
 from msgspec.structs import replace as changed
 
@@ -25,10 +26,9 @@ from proxy.core.series.extents import (
     with_looks,
     without_rows,
 )
-from proxy.core.series.long_rows import Steps, place_of
+from proxy.core.series.long_rows import Steps, comparing, place_of
 from proxy.core.series.looks import looked_at
 
-_ALL = slice(0, None)
 # Of fewer known rows it cannot be told whether they were all rows or a sample.
 _LEAST_KNOWN = 4
 # So many rows are compared without a break: putting them together from chunks takes about 0.5 ms.
@@ -77,41 +77,51 @@ def continued(known: Extent, end: Extent, first: int, *, overlap_s: float) -> Ex
     return changed(concatenated(known, end, kept), unsettled=_unsettled(known, end, kept, first, overlap_s))
 
 
-def rechecking(extents: Extents, came: Extents, *, overlap_s: float, again_s: float = 0.0) -> Work[Extents]:
-    """Return the extents of a single name with what an answer tells of a window of its steps, with breaks.
+class Rechecked(NamedTuple):
+    """A series after a look at a stretch of it. `changed`: whether known rows have changed or gone, or others come between."""
 
-    The window's rows take the place of those that were known. Where the window has no last step, that brings the tail up to
-    date, too. `again_s`: a window in which something had changed counts as asked for so many seconds earlier, so that it is
-    looked at again soon. Nothing is taken from an answer that is older than what is known, or isn't known to be whole.
+    extents: Extents
+    changed: bool
+
+
+def rechecking(extents: Extents, came: Extents, *, overlap_s: float, again_s: float = 0.0) -> Work[Rechecked]:
+    """Return the extents of a single name with what an answer tells of a stretch of its steps, with breaks.
+
+    The stretch's rows take the place of those that were known. One without a last step brings the tail up to date, too.
+    `again_s`: a stretch in which something had changed counts as asked for so many seconds earlier, so that it is looked at
+    again soon. Nothing is taken from an answer that is older than what is known, or isn't known to be whole.
     """
     question, name = came.question, came.question.name or ""
     old, new = extents.by_name[name], came.by_name.get(name)
     if old.known is not Known.ALL or came.tail_asked_s < old.tail_asked_s:
-        return extents
-    begin, end = window_of(old.steps, question.first, question.last)
+        return Rechecked(extents, changed=False)
     if new is not None and (new.known is not Known.ALL or new.shape != old.shape):
         by_name = {name: without_rows(old, Known.NOT_YET if new.known is Known.ALL else new.known)}
-        return replace(extents, by_name=by_name)
-    same = yield from _agreeing(old, new, begin, end)
-    extent = old if same else _replaced_between(old, new, begin, end)
+        return Rechecked(replace(extents, by_name=by_name), changed=True)
+    begin, end = window_of(old.steps, question.first, question.last)
+    same = yield from _begins_with(new, old, begin, end)
+    grown = same and new is not None and len(new.rows) > end - begin
+    changed_there = not same or (grown and question.last is not None)
+    extent = _replaced_between(old, new, begin, end) if grown or not same else old
     if not len(extent.rows):
-        return replace(extents, by_name={name: without_rows(old)})
-    at_s = came.full_asked_s if same else came.full_asked_s - again_s
+        return Rechecked(replace(extents, by_name={name: without_rows(old)}), changed=True)
+    at_s = came.full_asked_s - again_s if changed_there else came.full_asked_s
     looks = looked_at(looks_at(old, extents.question.first), question.first, question.last, at_s)
-    tail_asked_s = old.tail_asked_s
     if question.last is None:
-        tail_asked_s = came.tail_asked_s
-        if new is not None:
-            extent = changed(extent, unsettled=_unsettled(old, new, begin, question.first, overlap_s))
-    extent = with_looks(changed(extent, tail_asked_s=tail_asked_s), looks)
-    return replace(extents, by_name={name: extent}, tail_asked_s=tail_asked_s, full_asked_s=extent.full_asked_s)
+        marks = extent.unsettled if new is None else _unsettled(old, new, begin, question.first, overlap_s)
+        extent = changed(extent, tail_asked_s=came.tail_asked_s, unsettled=marks)
+    extent = with_looks(extent, looks)
+    known = replace(
+        extents, by_name={name: extent}, tail_asked_s=extent.tail_asked_s, full_asked_s=min(at_s for _, at_s in looks)
+    )
+    return Rechecked(known, changed=changed_there)
 
 
-def _agreeing(old: Extent, new: Extent | None, begin: int, end: int) -> Work[bool]:
-    """Tell whether rows `begin` to `end`, exclusive, of one extent are all rows of another; None has none."""
-    if end - begin != (0 if new is None else len(new.rows)):
+def _begins_with(new: Extent | None, old: Extent, begin: int, end: int) -> Work[bool]:
+    """Tell whether an extent begins with rows `begin` to `end`, exclusive, of another; None has no rows."""
+    if end - begin > (0 if new is None else len(new.rows)):
         return False
-    for place in range(0, end - begin if new is not None else 0, _AT_ONCE):
+    for place in range(0, end - begin, _AT_ONCE):
         until = min(place + _AT_ONCE, end - begin)
         if new is not None and not old.agrees(new, slice(begin + place, begin + until), slice(place, until)):
             return False
@@ -130,10 +140,17 @@ def differing(before: Extents, after: Extents) -> Work[bool]:
     names = {name for extents in (before, after) for name, extent in extents.by_name.items() if extent.known is Known.ALL}
     for name in names:
         one, other = before.by_name.get(name), after.by_name.get(name)
-        if one is None or other is None or not one.agrees(other, _ALL, _ALL):
+        if one is None or other is None or not (yield from _agreeing(one, other)):
             return True
         yield None
     return False
+
+
+def _agreeing(one: Extent, other: Extent) -> Work[bool]:
+    """Tell whether two extents have the same rows."""
+    if one.head != other.head:
+        return one.texts() == other.texts()
+    return (yield from comparing(one.rows, other.rows))
 
 
 def keeping_settled(before: Extents, after: Extents, *, overlap_s: float) -> Work[Extents]:

@@ -11,11 +11,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias, overload
 
+from proxy.core.pieces import Work
 from proxy.core.series.chunks import Chunk
 
 # What a row that is held as it is costs beside its bytes: its object, its place in the tuple, its step, and what the allocator
 # rounds up.
 ROW_BYTES = 33 + 8 + 8 + 8
+# So many rows are compared without a break: putting them together from chunks takes about 0.5 ms.
+_AT_ONCE = 256
 NO_STEPS: "array[int]" = array("q")
 
 
@@ -192,6 +195,25 @@ class LongRows(Sequence[bytes]):
         if not 0 <= number < self.parts.count:
             raise IndexError(key)
         return self.parts.texts(number, number + 1)[0]
+
+
+def comparing(one: "Rows", other: "Rows") -> Work[bool]:
+    """Tell whether rows are the same, with breaks. Chunks that both share are not looked at. Raises ChunkAbsentError."""
+    if not isinstance(one, LongRows) or not isinstance(other, LongRows):
+        return len(one) == len(other) and one[:] == other[:]
+    if len(one) != len(other):
+        return False
+    begin = 0
+    while begin < len(one):
+        (mine, first, end), (theirs, place, until) = (next(rows.parts.within(begin, len(one))) for rows in (one, other))
+        count = min(end - first, until - place, _AT_ONCE)
+        if isinstance(mine, Chunk) and isinstance(theirs, Chunk) and mine.digest == theirs.digest and first == place == 0:
+            count = mine.count
+        elif tuple(mine.texts(first, first + count)) != tuple(theirs.texts(place, place + count)):
+            return False
+        yield None
+        begin += count
+    return True
 
 
 Steps: TypeAlias = "array[int] | LongSteps"

@@ -27,6 +27,11 @@ class ChunkUses:
             self._uses[shelf, chunk.digest] = None
             self._uses.move_to_end((shelf, chunk.digest))
 
+    def add(self, shelf: ShelfKey, chunks: Iterable[Chunk]) -> None:
+        """Note that a shelf holds chunks. Those that are new to it count as used now."""
+        for chunk in chunks:
+            self._uses.setdefault((shelf, chunk.digest), None)
+
     def __len__(self) -> int:
         return len(self._uses)
 

@@ -12,8 +12,8 @@ import structlog
 from proxy.clock import Clock
 from proxy.core.pieces import Work
 from proxy.core.series.compacting import compacting
-from proxy.core.series.extents import Extents, Known
-from proxy.core.series.growth import differing, extending, keeping_settled
+from proxy.core.series.extents import Extents, Known, is_long, without_rows
+from proxy.core.series.growth import differing, extending, keeping_settled, rechecking
 from proxy.core.series.joining import narrowed, replaced
 from proxy.core.series.metrics_query import MetricsQuery
 from proxy.service.knowledge.shelves import Shelves
@@ -56,11 +56,12 @@ class Learner:
         question, now_s = extents.question, self._clock.now_s()
         await self._note_sighting(tenant, extents)
         windows = self._shelves.windows(tenant, _scopes_of(question))
-        for window in [one for one in windows if one.question.densest == question.densest]:
+        for window in [] if is_long(extents) else [one for one in windows if one.question.densest == question.densest]:
             if (before := await self._shelves.present(tenant, window)) is not None:
                 extents = await in_slices(keeping_settled(before, extents, overlap_s=self._overlap_s))
         extents = await in_slices(compacting(extents))
-        if question.name is not None and self._replace_for_all_names(tenant, extents, persist=persist):
+        self._let_long_series_out(tenant, extents, persist=persist)
+        if question.name is not None and not is_long(extents) and self._replace_for_all_names(tenant, extents, persist=persist):
             return True
         return self._shelves.put(
             tenant,
@@ -68,6 +69,22 @@ class Learner:
             persist=persist,
             joins=lambda window: now_s - min(window.tail_asked_s, window.full_asked_s) < fresh_s,
         )
+
+    def _let_long_series_out(self, tenant: Tenant, extents: Extents, *, persist: bool) -> None:
+        """Give a window of its own to each series of a window of all names that has grown too long for one answer.
+
+        What is known of it would be lost with that window, in whose place the answer comes.
+        """
+        for window in self._shelves.peek(tenant, extents.question.in_full):
+            some = (name for name, extent in extents.by_name.items() if extent.known is Known.SOME)
+            out = [name for name in some if name in window.complete]
+            if extents.question.name is not None or window.question != extents.question or not out:
+                continue
+            for name in out:
+                alone = narrowed(window, replace(window.question, name=name))
+                self._shelves.put(tenant, alone, persist=persist, joins=lambda _: False)
+            rest = {name: without_rows(window.by_name[name], Known.SOME) for name in out}
+            self._shelves.replace(tenant, window, replace(window, by_name={**window.by_name, **rest}), persist=persist)
 
     def _replace_for_all_names(self, tenant: Tenant, extents: Extents, *, persist: bool) -> bool:
         """Add an answer about one name to the windows of all names; return whether one of them holds all of it."""
@@ -89,6 +106,30 @@ class Learner:
         for old in list(self.open_windows(tenant, delta.question, names)):
             await self._grow(tenant, old, delta, persist=persist)
         return True
+
+    async def recheck(self, tenant: Tenant, came: Extents, *, again_s: float, persist: bool) -> bool:
+        """Put the rows of a stretch that was asked for again in place of those known; return whether any of them had changed.
+
+        `came`: the stretch, proven whole, of one series. `again_s` as in `core.series.growth.rechecking`.
+        """
+        changed = False
+        for window in self._shelves.peek(tenant, came.question.in_full):
+            if window.question.last is None and window.question.first <= came.question.first:
+                changed = await self._recheck(tenant, window, came, again_s, persist=persist) or changed
+        return changed
+
+    async def _recheck(self, tenant: Tenant, window: Extents, came: Extents, again_s: float, *, persist: bool) -> bool:
+        old: Extents | None = window
+        first, last = came.question.first, came.question.last
+        while old is not None and (old := await self._shelves.present(tenant, old, first, last)) is not None:
+            looked = await in_slices(rechecking(old, came, overlap_s=self._overlap_s, again_s=again_s))
+            if self._shelves.replace(tenant, old, await in_slices(compacting(looked.extents)), persist=persist):
+                if looked.changed:
+                    self._lifetimes.note_change(came.question, tenant, came.tail_asked_s)
+                return looked.changed
+            now = self._shelves.peek(tenant, window.question.in_full)
+            old = next((one for one in now if one.question == window.question), None)
+        return False
 
     def open_windows(self, tenant: Tenant, question: MetricsQuery, names: Collection[str]) -> Iterator[Extents]:
         """Yield the windows in memory without a last step that an answer to a question tells about.

@@ -19,7 +19,7 @@ from cachetools import LRUCache
 from proxy.clock import Clock
 from proxy.core.freshness.purge import Purge, Purges
 from proxy.core.series.chunks import Chunk, ChunkAbsentError
-from proxy.core.series.evicting import absent_of, chunks_of, with_chunks, without_chunks
+from proxy.core.series.evicting import absent_of, are_twins, chunks_of, with_chunks, without_chunks
 from proxy.core.series.extents import Extents
 from proxy.core.series.joining import merged
 from proxy.core.series.known_series import KnownSeries, known_series
@@ -165,12 +165,16 @@ class Shelves:
         return self._keep(tenant, selection, (extents, *rest)[:MOST_WINDOWS], persist=persist)
 
     def replace(self, tenant: Tenant, old: Extents, new: Extents, *, persist: bool) -> bool:
-        """Put a window in the place of another; return False where that one is no longer there."""
+        """Put a window in the place of another; return False where that one is no longer there.
+
+        It counts as there if chunks of it have left memory, or come back.
+        """
         selection = old.question.in_full
         windows = self.peek(tenant, selection)
-        if not any(window is old for window in windows):
+        place = next((place for place, window in enumerate(windows) if are_twins(window, old)), None)
+        if place is None:
             return False
-        rest = (window for window in windows if window is not old)
+        rest = (*windows[:place], *windows[place + 1 :])
         self._keep(tenant, selection, (new, *rest), persist=persist)
         return True
 
@@ -195,6 +199,7 @@ class Shelves:
                 self._put_in_place(tenant, window, None)
                 return None
             filled = with_chunks(window, found)
+            self._uses.note(key, chunks_of(filled.by_name.values(), first, last))
             self._put_in_place(tenant, window, filled)
             # Somebody else may have asked for other chunks.
             window = filled
@@ -205,11 +210,11 @@ class Shelves:
         """Hold a window in place of another that tells the same, or nothing in its place."""
         key = (tenant.namespace, old.question.in_full)
         shelf = self._shelves.get(key)
-        if shelf is None or not any(window is old for window in shelf.windows):
+        if shelf is None or not any(are_twins(window, old) for window in shelf.windows):
             return
         self.changes += 1
         del self._shelves[key]
-        windows = tuple(new if window is old else window for window in shelf.windows)
+        windows = tuple(new if are_twins(window, old) else window for window in shelf.windows)
         shelf.keep(tuple(window for window in windows if window is not None))
         if shelf.windows:
             self._hold(key, shelf)
@@ -322,7 +327,7 @@ class Shelves:
 
     def _hold(self, key: _ShelfKey, shelf: _Shelf) -> None:
         """Hold a shelf, if there is room. First chunks leave memory, then other shelves."""
-        self._uses.note(key, (chunk for window in shelf.windows for chunk in chunks_of(window.by_name.values())))
+        self._uses.add(key, (chunk for window in shelf.windows for chunk in chunks_of(window.by_name.values())))
         excess_bytes = self._shelves.currsize + shelf.size_bytes - self._shelves.maxsize
         if excess_bytes > 0 and self._uses:
             self._let_chunks_go(excess_bytes + _ROOM * self._shelves.maxsize, {**self._shelves, key: shelf})

@@ -21,7 +21,7 @@ import structlog
 
 from proxy.clock import Clock
 from proxy.core.freshness.entry import Entry
-from proxy.core.proof.known_rows import all_gapless, as_of_known_end, lacks_known_rows
+from proxy.core.proof.known_rows import all_gapless, as_of_known_end, lacks_known_rows, last_known_row
 from proxy.core.proof.limits import Limits
 from proxy.core.proof.probes import proven_names
 from proxy.core.proof.sizes import FEW_ROWS, Size, size_of, tails_of
@@ -150,6 +150,19 @@ class Prover:
             return whole if self._allows(extents, size.exceeded) else None
         ends = [extent.steps[-1] for extent in whole.complete.values()]
         return replace(whole, question=replace(extents.question, last=max(ends)))
+
+    def prove_stretch(self, fetched: Fetched, extents: Extents, known: Extents) -> Extents | None:
+        """Return a stretch of one long series if it is whole by what was sent lately, or by known rows; None otherwise.
+
+        A stretch that begins with known rows, and has the last row that is known of it, may have been cut behind that row: then
+        it ends there.
+        """
+        whole = self.prove_by_known(fetched, extents, [known])
+        last = extents.question.last
+        if whole is not None or last is None or extents.is_presumed or not all_gapless(extents, [known]):
+            return whole
+        reached = last_known_row(extents, known)
+        return None if reached is None else replace(extents, question=replace(extents.question, last=reached))
 
     def has_shown(self, question: MetricsQuery, *, rows: int, row_bytes: int) -> bool:
         """Tell whether so large an answer about one name was sent lately that one of so many rows must be whole."""

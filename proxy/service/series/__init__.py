@@ -7,7 +7,7 @@ In this room a *question* is a `MetricsQuery`: what a query about metrics asks f
   came. `wanted` has what goes in and what comes out.
 - `updating` answers by a delta. `deltas` asks for what is new, and `delta_planner` says what that is.
 - `widening` asks a wider question. `widening_policy` chooses it, by what `interest` and `run_sizes` have found out.
-- `loading` loads long series, each by a `load`.
+- `loading` loads long series, each by a `load`; `rotation` looks at them again.
 - `refreshing` asks when nobody waits.
 """
 
@@ -29,6 +29,7 @@ from proxy.service.series.interest import Interest
 from proxy.service.series.load import WindowLoader
 from proxy.service.series.loading import Loader
 from proxy.service.series.refreshing import Refresher
+from proxy.service.series.rotation import Rotation
 from proxy.service.series.run_sizes import RunSizes
 from proxy.service.series.updating import Updater
 from proxy.service.series.widening import Widener
@@ -45,6 +46,7 @@ class SeriesRoom:
     computer: Computer
     learner: Learner
     deltas: Deltas
+    rotation: Rotation
     loader: Loader
     asker: Asker
     refresher: Refresher
@@ -78,10 +80,28 @@ def open_series(
         clock=clock,
         enabled=settings.enabled,
     )
+    rotation = Rotation(
+        fetcher=fetcher,
+        prover=prover,
+        learner=learner,
+        clock=clock,
+        bounds=bounds,
+        rewrite_check_s=settings.rewrite_check_s,
+    )
+    stack.push_async_callback(rotation.aclose)
     planner = DeltaPlanner(
         shelves=shelves, interest=interest, policy=policy, lifetimes=lifetimes, clock=clock, settings=settings
     )
-    deltas = Deltas(fetcher=fetcher, prover=prover, learner=learner, planner=planner, policy=policy, clock=clock, bounds=bounds)
+    deltas = Deltas(
+        fetcher=fetcher,
+        prover=prover,
+        learner=learner,
+        planner=planner,
+        policy=policy,
+        rotation=rotation,
+        clock=clock,
+        bounds=bounds,
+    )
     stack.push_async_callback(deltas.aclose)
     widener = Widener(
         fetcher=fetcher,
@@ -116,4 +136,6 @@ def open_series(
     )
     refresher = Refresher(asker=asker, fetcher=fetcher, statuses=statuses, interest=interest, lifetimes=lifetimes, clock=clock)
     stack.push_async_callback(refresher.aclose)
-    return SeriesRoom(computer=computer, learner=learner, deltas=deltas, loader=loader, asker=asker, refresher=refresher)
+    return SeriesRoom(
+        computer=computer, learner=learner, deltas=deltas, rotation=rotation, loader=loader, asker=asker, refresher=refresher
+    )

@@ -13,7 +13,7 @@ from cachetools import LRUCache
 from proxy.clock import Clock
 from proxy.config.model import SeriesSettings
 from proxy.core.series.deltas import deltas
-from proxy.core.series.extents import Extents, Known
+from proxy.core.series.extents import Extents, Known, is_long
 from proxy.core.series.known_series import KnownSeries
 from proxy.core.series.metrics_query import MetricsQuery
 from proxy.core.series.recipes import may_have_rows_of
@@ -73,6 +73,12 @@ class DeltaPlanner:
         """Note that a run's rows may have changed anywhere: its series are to be asked for in full."""
         self._suspect_since_s[run.run, run.project] = self._clock.now_s()
 
+    def suspect_since_s(self, tenant: Tenant, run: MetricsQuery) -> float:
+        """Return since when a run's series must have been asked for in full (wall time); minus infinity: at any time."""
+        live_since_s = self._lifetimes.live_since_s(run, tenant)
+        suspect_s = self._suspect_since_s.get((run.run, run.project), -math.inf)
+        return suspect_s if live_since_s is None else max(suspect_s, live_since_s)
+
     def updatable(self, tenant: Tenant, known: KnownSeries) -> Extents | None:
         """Return a window that answers a question once deltas have brought it up to date, None where there is none."""
         asked = known.question
@@ -82,12 +88,15 @@ class DeltaPlanner:
         since_s = max(self._suspect_since_s.get((asked.run, asked.project), -math.inf), live_since_s)
         # The share differs by run, so that runs that were opened together are not asked for in full at the same time.
         share = _EARLIEST + (_LATEST - _EARLIEST) * crc32(asked.run.encode()) / 2**32
-        checked_s = self._clock.now_s() - self._rewrite_check_s * share
+        now_s = self._clock.now_s()
+        checked_s = now_s - self._rewrite_check_s * share
         for recipe in known.recipes:
             # A window with a last step doesn't grow, and one that is known to be empty has no tail to ask for.
             if recipe.source.question.last is not None or recipe.through is None:
                 continue
-            if recipe.full_asked_s > checked_s and recipe.full_asked_s >= since_s:
+            # A long series is looked at bit by bit, and the last bit of it when the time is up.
+            least_s = now_s - self._rewrite_check_s if is_long(recipe.source) else checked_s
+            if recipe.full_asked_s > least_s and recipe.full_asked_s >= since_s:
                 return recipe.source
         return None
 

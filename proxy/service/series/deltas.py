@@ -20,6 +20,7 @@ from proxy.service.fetching.need import Fetched, Need
 from proxy.service.knowledge.learner import Learner
 from proxy.service.proof.proving import Prover
 from proxy.service.series.delta_planner import DeltaPlanner
+from proxy.service.series.rotation import Rotation
 from proxy.service.series.wanted import WantedSeries
 from proxy.service.series.widening_policy import WideningPolicy
 from proxy.service.tenancy import Tenant
@@ -69,6 +70,7 @@ class Deltas:
         learner: Learner,
         planner: DeltaPlanner,
         policy: WideningPolicy,
+        rotation: Rotation,
         clock: Clock,
         bounds: Bounds,
     ) -> None:
@@ -78,6 +80,7 @@ class Deltas:
         self._learner = learner
         self._planner = planner
         self._policy = policy
+        self._rotation = rotation
         self._clock = clock
         self._bounds = bounds
         self._flights: Flights[tuple[str, str, str], _Update, bool] = Flights(self._carry_out)
@@ -139,6 +142,8 @@ class Deltas:
             if not done:
                 # Next time all of it is asked for. That may be in vain, but then the policy remembers it.
                 self._planner.suspect(call.run)
+        since_s = self._planner.suspect_since_s(call.tenant, call.run)
+        self._rotation.look(call.tenant, call.before, call.need, since_s=since_s)
         return done
 
     async def _ask_all(self, call: _Update, questions: Sequence[MetricsQuery]) -> bool:

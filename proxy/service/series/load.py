@@ -12,6 +12,7 @@ from msgspec.structs import replace as changed
 from proxy.clock import Clock
 from proxy.core.proof.known_rows import PROVING_ROWS
 from proxy.core.proof.loaded import Check, checks, differing_from, only_extent, overlapping, pieces_of, spliced, without_last
+from proxy.core.series.compacting import compacting
 from proxy.core.series.extents import Extents, Known
 from proxy.core.series.joining import merged
 from proxy.core.series.metrics_query import MetricsQuery
@@ -96,6 +97,8 @@ class WindowLoader:
         if not _is_sample(extents) and (window := self._as_known(load, fetched, extents)) is None:
             window = await self._prover.prove_by_probes(fetched, extents, self._need(load, extents.question))
         self._add(load, window, last)
+        if load.loaded is not None:
+            load.loaded = await in_slices(compacting(load.loaded))
 
     def _as_known(self, load: Load, fetched: Fetched, extents: Extents) -> Extents | None:
         """Return a window if it is proven whole without another question."""

@@ -14,6 +14,7 @@ from proxy.service.proof.proving import Prover
 from proxy.service.series.computer import Computer
 from proxy.service.series.deltas import Deltas
 from proxy.service.series.loading import Loader
+from proxy.service.series.rotation import Rotation
 from proxy.service.statuses import Statuses
 from proxy.store.memory import MemoryStore
 from proxy.store.sqlite import SqliteStore
@@ -59,7 +60,7 @@ def _is(turnstile: Turnstile, state: State) -> bool:
     return turnstile.state is state
 
 
-def expose_series(telemetry: Telemetry, computer: Computer, deltas: Deltas, loader: Loader) -> None:
+def expose_series(telemetry: Telemetry, computer: Computer, deltas: Deltas, loader: Loader, rotation: Rotation) -> None:
     """Show the answers that are computed, and what is asked for them."""
     gauge, count = telemetry.add_gauge, telemetry.add_count
     count("series_computed", "Answers computed from what other questions brought", lambda: computer.computed)
@@ -69,6 +70,8 @@ def expose_series(telemetry: Telemetry, computer: Computer, deltas: Deltas, load
     count("series_loads", "Long series of which loading began, and how it ended", lambda: loader.begun, what="begun")
     count("series_loads", "Long series of which loading began, and how it ended", lambda: loader.finished, what="finished")
     count("series_loads", "Long series of which loading began, and how it ended", lambda: loader.given_up, what="given_up")
+    count("series_rotation_calls", "Calls that look again at stretches of long series", lambda: rotation.calls)
+    count("series_rotation_changes", "Stretches of long series in which something had changed", lambda: rotation.changes)
     gauge("series_tail_age_seconds", "Age of the newest rows of the last computed answer", lambda: computer.tail_age_s)
     gauge("series_whole_age_seconds", "Time since all of the last computed answer was asked for", lambda: computer.whole_age_s)
 

@@ -22,6 +22,7 @@ from proxy.core.series.answers import split
 from proxy.core.series.extents import Extents, Known
 from proxy.core.series.joining import merged
 from proxy.core.series.metrics_query import MetricsQuery
+from proxy.core.series.sampling import stride
 from tests.support.oracle import OracleRow, permitted
 from tests.support.oracle_upstream import asked_of, row
 
@@ -128,7 +129,8 @@ def test_torn_loads_are_mended(steps: list[int], came: set[int], changed: set[in
         if since is None:
             known = [one for one in now if check.question.last is None or one.step <= check.question.last]
             if not changed:
-                assert len(known) == check.rows
+                # A row that came behind the last but one of the sample moves none of them.
+                assert abs(len(known) - check.rows) < max(1, stride(check.rows, check.question.limit))
             return
         assert 0 <= since < check.rows
         for piece in pieces_of(replace(whole, question=replace(whole.question, limit=30)), check, since):

@@ -1,0 +1,163 @@
+"""Long series are looked at again stretch by stretch, and whatever has changed is seen in time."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+
+from proxy.core.series import compacting, metrics_query
+from proxy.core.series.evicting import chunks_of
+from tests.support.oracle_upstream import OracleUpstream, moment, right, row, series_world
+from tests.support.world import World
+
+MOST, ROWS, REWRITE_CHECK_S = 40, 150, 120
+CHUNKS = compacting.ChunkSizes(rows=20, open_rows=12)
+# A stretch has this many new rows: nine tenths of what an answer proves to be all, without the three that prove it.
+STRETCH = MOST * 9 // 20 - 3
+
+
+@pytest.fixture(autouse=True)
+def _small() -> Iterator[None]:
+    """Let a few rows make a long series."""
+    with patch.object(metrics_query, "MAX_LIMIT", MOST), patch.object(compacting, "SIZES", CHUNKS):
+        yield
+
+
+@asynccontextmanager
+async def loaded(folder: Path, **settings: Any) -> AsyncIterator[tuple[World, OracleUpstream]]:
+    """Run the proxy with a live series of `ROWS` rows that has been loaded."""
+    settings = {"series__rewrite_check_s": REWRITE_CHECK_S, "freshness__stale_while_revalidate_s": 0, **settings}
+    async with series_world(folder, **settings) as (running, upstream):
+        now_s = upstream.clock.now_s()
+        upstream.put(row("loss", step, value=step / 7, time=moment(now_s - 10 * (ROWS - step))) for step in range(ROWS))
+        for limit in range(5, 40):
+            await right(running, upstream, f"logName=loss&limit={limit}")
+            await running.settled()
+        assert running.parts.series.loader.finished == 1
+        yield running, upstream
+
+
+async def watch(running: World, upstream: OracleUpstream, seconds: int, *, grows: bool = True) -> list[int]:
+    """Poll one panel every 6 s while the series grows; return how many calls each poll took."""
+    calls: list[int] = []
+    for _ in range(0, seconds, 6):
+        before = upstream.metrics_calls
+        running.advance(6)
+        if grows:
+            last = max(step for _, _, step in upstream.rows)
+            upstream.log("loss", [last + 1])
+        reply = await running.get("/api/runs/metrics?runId=1&projectName=p&logName=loss&limit=9")
+        assert reply.status == 200
+        await running.settled()
+        calls.append(upstream.metrics_calls - before)
+    return calls
+
+
+async def test_all_of_it_is_looked_at_at_an_even_pace(tmp_path: Path) -> None:
+    """Within rewrite_check_s each stretch is asked for once, a few at a time, and the series is never loaded again."""
+    async with loaded(tmp_path) as (running, upstream):
+        rotation = running.parts.series.rotation
+        calls = await watch(running, upstream, 2 * REWRITE_CHECK_S)
+        windows = -(-(ROWS + 2 * REWRITE_CHECK_S // 6) // STRETCH)
+        assert running.parts.series.loader.finished == 1
+        assert max(calls) <= 4
+        # In three quarters of the time; a few stretches are shorter than they might be.
+        assert 2 * windows <= rotation.calls <= 2 * 1.34 * windows + 4
+        assert rotation.changes == 0
+        # A delta each time, and hardly a probe.
+        assert sum(calls) <= len(calls) + rotation.calls + 4
+
+
+@pytest.mark.parametrize("step", [0, 1, STRETCH - 1, STRETCH, 77, ROWS - 40])
+@pytest.mark.parametrize("what", ["written again", "deleted"])
+async def test_a_row_that_changes_is_seen_in_time(tmp_path: Path, step: int, what: str) -> None:
+    """Wherever it is: once rewrite_check_s is over, all answers have it."""
+    async with loaded(tmp_path) as (running, upstream):
+        await watch(running, upstream, 30)
+        if what == "deleted":
+            upstream.remove("loss", step)
+        else:
+            upstream.log("loss", [step], value=99)
+        await watch(running, upstream, REWRITE_CHECK_S)
+        assert running.parts.series.rotation.changes == 1
+        calls = upstream.metrics_calls
+        for raw in ("limit=40", "limit=3", f"limit=40&stepMin={max(0, step - 9)}&stepMax={step + 9}"):
+            await right(running, upstream, f"logName=loss&{raw}")
+        assert upstream.metrics_calls == calls
+        assert running.parts.series.loader.finished == 1
+
+
+async def test_rows_that_come_between_are_seen_in_time(tmp_path: Path) -> None:
+    """An evaluation that logs at old steps, and rows that are twice as dense as before."""
+    async with loaded(tmp_path) as (running, upstream):
+        upstream.log("loss", [3 * step for step in range(ROWS, ROWS + 20)])
+        await watch(running, upstream, 12)
+        upstream.log("loss", [3 * step + 1 for step in range(ROWS, ROWS + 15)])
+        await watch(running, upstream, REWRITE_CHECK_S)
+        await right(running, upstream, "logName=loss&limit=40")
+        await right(running, upstream, "logName=loss&limit=40&stepMin=440&stepMax=500")
+
+
+async def test_what_changes_is_looked_at_again_soon(tmp_path: Path) -> None:
+    """A stretch in which something had changed comes again after half of the time."""
+    async with loaded(tmp_path) as (running, upstream):
+        upstream.log("loss", [77], value=1)
+        await watch(running, upstream, REWRITE_CHECK_S, grows=False)
+        looked = [path for path in upstream.asked if "stepMin" in path and "stepMax" in path]
+        first = next(number for number, path in enumerate(looked) if _holds(path, 77))
+        assert any(_holds(path, 77) for path in looked[first + 1 :])
+
+
+async def test_a_status_that_changed(tmp_path: Path) -> None:
+    """When the run ends, nothing that was known before counts: what is handed out then was asked for since."""
+    async with loaded(tmp_path) as (running, upstream):
+        upstream.log("loss", [3], value=99)
+        upstream.change_status("COMPLETED")
+        await watch(running, upstream, 60, grows=False)
+        await right(running, upstream, "logName=loss&limit=40&stepMax=30")
+
+
+async def test_memory_that_holds_only_a_part(tmp_path: Path) -> None:
+    """Chunks that have left memory come back for answers, and for looks at them."""
+    async with loaded(tmp_path, series__memory_bytes=30_000) as (running, upstream):
+        now_s = upstream.clock.now_s()
+        upstream.put(row("other", step, value=step / 7, time=moment(now_s - 10 * (ROWS - step))) for step in range(ROWS))
+        for limit in range(5, 40):
+            await right(running, upstream, f"logName=other&limit={limit}")
+            await running.settled()
+        assert running.parts.series.loader.finished == 2
+        await watch(running, upstream, REWRITE_CHECK_S)
+        windows = [*_windows(running), *_windows(running, "other")]
+        assert any(chunk.rows is None for window in windows for chunk in chunks_of(window.by_name.values()))
+        for name in ("loss", "other"):
+            for first in range(0, ROWS, 17):
+                await right(running, upstream, f"logName={name}&limit=40&stepMin={first}&stepMax={first + 30}")
+            await right(running, upstream, f"logName={name}&limit=13")
+        assert running.parts.series.loader.finished == 2
+
+
+async def test_a_restart_goes_on_with_the_turns(tmp_path: Path) -> None:
+    """The ages of the stretches are on disk."""
+    async with loaded(tmp_path) as (running, upstream):
+        await watch(running, upstream, 60)
+        await running.flushed()
+        (before,) = _windows(running)
+        running.parts.shelves._shelves.clear()
+        running.parts.store.memory.clear()
+        await right(running, upstream, "logName=loss&limit=17")
+        (after,) = _windows(running)
+        assert after.by_name["loss"].looks == before.by_name["loss"].looks != ()
+
+
+def _windows(running: World, name: str = "loss") -> list[Any]:
+    tenant = running.parts.tenancy.current()
+    asked = metrics_query.MetricsQuery(run="1", project="p", name=name, group=None, limit=MOST, first=0, last=None)
+    return list(running.parts.shelves.peek(tenant, asked))
+
+
+def _holds(path: str, step: int) -> bool:
+    values = dict(pair.split("=") for pair in path.partition("?")[2].split("&"))
+    return int(values["stepMin"]) <= step <= int(values["stepMax"])
