@@ -37,7 +37,10 @@ class Promise:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """An answer as a viewer got it; both moments are wall seconds. `status` is 0 where the connection broke."""
+    """An answer as a viewer got it; both moments are wall seconds. `status` is 0 where the connection broke.
+
+    `head` begins with the status line, and may be left out.
+    """
 
     question: Question
     status: int
@@ -45,6 +48,7 @@ class Answer:
     asked_s: float
     answered_s: float
     elapsed_s: float
+    head: bytes = b""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
