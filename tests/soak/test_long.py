@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from tests.bench.growing.calls import Call, Kind, parameters_of, read_calls, target_of
+from tests.bench.growing.questions import panels, zooms
 from tests.bench.growing.series import Series
 from tests.bench.replay.judge import Judged, Verdict
 from tests.bench.replay.script import Question
@@ -14,7 +15,7 @@ from tests.bench.report import Bound, Section
 from tests.soak.live.viewers import Seen
 from tests.soak.long import __main__ as command
 from tests.soak.long.judging import Run, judge
-from tests.soak.long.panels import Look, panels, zooms
+from tests.soak.long.panels import Look
 from tests.soak.long.watching import Phase, Plan, Watched
 
 TINY = Plan(rows=3_000, seconds=1.5, panels=6, period_s=0.5, zoom_s=0.1, load_s=5, latency_ms=5, rewrite_each_s=0.5)

@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from proxy.standin import GrowthConfig
+from tests.bench.looking import body_of, delayed_s, metrics_of
 from tests.bench.processes import Server, serving
 from tests.bench.replay.contest import judged
 from tests.bench.replay.history import History
@@ -22,7 +23,6 @@ from tests.bench.replay.judge import Promise
 from tests.bench.report import Section
 from tests.soak.live.judging import STALL_S, Run, Sample, judge
 from tests.soak.live.viewers import Audience, walls
-from tests.soak.looking import body_of, delayed_s, metrics_of
 from tests.support.world import KEY
 
 # upstream.rate_per_s and burst, as they are by default.

@@ -6,14 +6,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from tests.bench.growing.calls import Call, parameters_of, read_calls
+from tests.bench.growing.questions import panels, zooms
 from tests.bench.growing.series import Series
+from tests.bench.looking import body_of, metrics_of
 from tests.bench.processes import Server
 from tests.bench.replay.judge import Answer
 from tests.bench.replay.script import Question
 from tests.bench.replay.viewers import Viewer
 from tests.soak.live.viewers import Seen
-from tests.soak.long.panels import Audience, Look, panels, zooms
-from tests.soak.looking import body_of, metrics_of
+from tests.soak.long.panels import Audience, Look
 
 _SAMPLE_S = 1.0
 # Twice series.overlap_s and a refresh: what brings no more rows than come in that time asks for what is new.

@@ -1,4 +1,4 @@
-"""What the servers of a soak tell of themselves, and what the kernel tells of them."""
+"""What servers tell of themselves while they are watched, and what the kernel tells of them."""
 
 import asyncio
 import re
