@@ -7,7 +7,7 @@ import sys
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
-from tests.bench import herd, hits, large, memory, misses, points, series, start, stays
+from tests.bench import growth, herd, hits, large, memory, misses, points, series, start, stays
 from tests.bench.exchange import UnexpectedError
 from tests.bench.machine import describe
 from tests.bench.processes import pinned, placement
@@ -26,6 +26,7 @@ SCENARIOS: dict[str, Callable[[World], Awaitable[Section]]] = {
     "series": series.measure,
     "replay": contest.measure,
     "stays": stays.measure,
+    "growth": growth.measure,
 }
 FULL = Plan()
 QUICK = Plan(
@@ -41,6 +42,9 @@ QUICK = Plan(
     viewers=4,
     replay_s=2,
     finished=1,
+    lengths=(1_000, 10_000),
+    load_s=5,
+    looks=5,
 )
 _FILES = 4096
 

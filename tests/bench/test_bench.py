@@ -35,6 +35,9 @@ TINY = Plan(
     viewers=2,
     replay_s=1,
     finished=1,
+    lengths=(1_000, 2_000),
+    load_s=5,
+    looks=3,
     fronts=("pluto-proxy",),
 )
 SMALL_CASE = Case(points=20, coding=Coding.IDENTITY)
@@ -48,7 +51,7 @@ async def bare(tmp_path: Path) -> AsyncIterator[Server]:
 
 async def test_every_scenario_tells_what_it_found(capsys: pytest.CaptureFixture[str]) -> None:
     """All tables are printed with their bounds below the machine's kind; had anything been unexpected, it would have raised."""
-    hits, misses, herd, memory, large, points, start, series, replay, stays = sections = await command.run(
+    hits, misses, herd, memory, large, points, start, series, replay, stays, growth = sections = await command.run(
         TINY, list(command.SCENARIOS)
     )
     assert len(hits.rows) == 2 * len(cases(TINY))
@@ -69,6 +72,8 @@ async def test_every_scenario_tells_what_it_found(capsys: pytest.CaptureFixture[
     assert all(row[replay.columns.index("answers checked")] == "24" for row in replay.rows)
     assert [bound.held for bound in replay.bounds if "checked" in bound.promise] == [True, True]
     assert len(stays.rows) == 7
+    assert [row[0] for row in growth.rows] == ["1,000", "2,000"]
+    assert not any("not kept" in row[1] for row in growth.rows)
     assert all(len(row) == len(section.columns) for section in sections for row in section.rows)
     printed = capsys.readouterr().out
     assert printed.startswith("- machine: ")

@@ -46,6 +46,10 @@ class Plan:
     """Viewers of the replay, which takes `replay_s` with each of `fronts`, and as often for runs of the other kind."""
     replay_s: float = 60.0
     finished: int = 10
+    lengths: tuple[int, ...] = (1_000, 10_000, 100_000, 1_000_000)
+    """Rows of the series that grows; each has `load_s` to be loaded, and then `looks` windows of it are asked."""
+    load_s: float = 60.0
+    looks: int = 50
     fronts: tuple[str, ...] = ("nothing", "nginx", "Varnish", "pluto-proxy")
 
 

@@ -19,7 +19,7 @@ from tests.bench.packaged import NotInstalledError, versions
 from tests.bench.processes import Server, serving
 from tests.bench.replay.fronts import FRONTS, PROXY
 from tests.bench.replay.history import History
-from tests.bench.replay.judge import Answer, Judged, Promise, Verdict, judge
+from tests.bench.replay.judge import Answer, Judged, Past, Promise, Verdict, judge
 from tests.bench.replay.origin import LATENCY_MS
 from tests.bench.replay.script import PANELS, POLL_S, make_script
 from tests.bench.replay.viewers import Wire, play
@@ -136,7 +136,7 @@ async def _replay(world: World, kind: str, name: str) -> Found:
     return Found(sent=sent, answers=answers, judged=judged(history, answers, front.promise))
 
 
-def judged(history: History, answers: Sequence[Answer], promise: Promise) -> list[Judged]:
+def judged(history: Past, answers: Sequence[Answer], promise: Promise) -> list[Judged]:
     """Judge every answer, and the judge. Raises UnexpectedError where it lets something through that was never true."""
     for spoilt in islice(_spoilt(answers), 2 * _SPOILT):
         if judge(history, spoilt, promise).verdict is not Verdict.WRONG:

@@ -76,6 +76,19 @@ class History:
         partitions = (_selected(partition.at(moment_s), question) for partition in self.partitions(question).values())
         return [row for selected in partitions for row in _thinned(selected, limit)]
 
+    def count(self, question: Question, moment_s: float) -> int:
+        """Return how many rows the upstream sent at a moment."""
+        return len(self.rows(question, moment_s))
+
+    def says(self, question: Question, moment_s: float, body: bytes) -> bool:
+        """Tell whether a body is what the upstream sent at a moment."""
+        return body == self.answer(question, moment_s)
+
+    def versions(self, question: Question, row: Written, until_s: float) -> Sequence[Written]:  # noqa: ARG002 -- knows them all
+        """Return all that is ever written at a row's place, in order."""
+        named = (partition.versions.get(row.place, []) for partition in self.partitions(question).values())
+        return next((versions for versions in named if row in versions), [])
+
     def answer(self, question: Question, moment_s: float) -> bytes:
         """Return the body that the upstream sent at a moment."""
         return b'{"metrics":[' + b",".join([row.text for row in self.rows(question, moment_s)]) + b"]}"

@@ -6,10 +6,12 @@ rows, and which rows there are, must still be those of one moment.
 """
 
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Protocol
 
-from tests.bench.replay.history import History, Partition
+from tests.bench.replay.history import Written
 from tests.bench.replay.script import Question
 
 _PREFIX, _BETWEEN, _SUFFIX = b'{"metrics":[', b'},{"logName":', b"]}"
@@ -35,7 +37,10 @@ class Promise:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """An answer as a viewer got it; both moments are wall seconds. `status` is 0 where the connection broke."""
+    """An answer as a viewer got it; both moments are wall seconds. `status` is 0 where the connection broke.
+
+    `head` begins with the status line, and may be left out.
+    """
 
     question: Question
     status: int
@@ -43,6 +48,7 @@ class Answer:
     asked_s: float
     answered_s: float
     elapsed_s: float
+    head: bytes = b""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,43 +59,61 @@ class Judged:
     behind_s: float = 0.0
 
 
-def judge(history: History, answer: Answer, promise: Promise) -> Judged:
+class Past(Protocol):
+    """What the upstream said at which moment; all moments are wall seconds, and none is before `since_s`."""
+
+    since_s: float
+
+    def count(self, question: Question, moment_s: float) -> int:
+        """Return how many rows the upstream sent at a moment."""
+
+    def rows(self, question: Question, moment_s: float) -> Iterable[Written]:
+        """Return the rows that the upstream sent at a moment."""
+
+    def says(self, question: Question, moment_s: float, body: bytes) -> bool:
+        """Tell whether a body is what the upstream sent at a moment."""
+
+    def moments(self, question: Question, from_s: float, until_s: float) -> list[float]:
+        """Return the moments of a span at which there began to be something else to see, the last first, and `from_s`."""
+
+    def versions(self, question: Question, row: Written, until_s: float) -> Sequence[Written]:
+        """Return what was written at a row's place, in order, at least as far as it was written up to a moment."""
+
+
+def judge(history: Past, answer: Answer, promise: Promise) -> Judged:
     """Return what an answer is."""
     if answer.status != 200:
         return Judged(verdict=Verdict.FAILED)
     question, oldest_s = answer.question, answer.asked_s - promise.age_s
     allowed = history.moments(question, oldest_s, answer.answered_s)
-    if any(answer.body == history.answer(question, moment_s) for moment_s in allowed):
+    if any(history.says(question, moment_s, answer.body) for moment_s in allowed):
         return Judged(verdict=Verdict.RIGHT)
-    rewritten_s = answer.asked_s - promise.rewrite_s
-    if promise.rewrite_s and any(_is_behind(history, answer, moment_s, rewritten_s) for moment_s in allowed):
+    rewritten_s, texts = answer.asked_s - promise.rewrite_s, _texts(answer.body)
+    if promise.rewrite_s and any(_is_behind(history, question, texts, moment_s, rewritten_s) for moment_s in allowed):
         return Judged(verdict=Verdict.BEHIND)
     until_s = answer.answered_s
     for moment_s in history.moments(question, history.since_s, answer.answered_s):
-        if answer.body == history.answer(question, moment_s) or (
-            promise.rewrite_s and _is_behind(history, answer, moment_s, history.since_s)
+        if history.says(question, moment_s, answer.body) or (
+            promise.rewrite_s and _is_behind(history, question, texts, moment_s, history.since_s)
         ):
             return Judged(verdict=Verdict.TOO_OLD, behind_s=max(0.0, answer.asked_s - until_s))
         until_s = moment_s
     return Judged(verdict=Verdict.WRONG)
 
 
-def _is_behind(history: History, answer: Answer, moment_s: float, since_s: float) -> bool:
+def _is_behind(history: Past, question: Question, texts: Sequence[bytes], moment_s: float, since_s: float) -> bool:
     """Tell whether an answer is that of a moment, but for rows that it has as they were at some moment since `since_s`."""
-    rows, texts = history.rows(answer.question, moment_s), _texts(answer.body)
-    if len(rows) != len(texts):
+    if history.count(question, moment_s) != len(texts):
         return False
     since_s = max(since_s, history.since_s)
-    partitions = list(history.partitions(answer.question).values())
     return all(
-        row.text == text or any(text in _versions(partition, row.place, since_s, moment_s) for partition in partitions)
-        for row, text in zip(rows, texts, strict=True)
+        row.text == text or text in _texts_since(history.versions(question, row, moment_s), since_s, moment_s)
+        for row, text in zip(history.rows(question, moment_s), texts, strict=True)
     )
 
 
-def _versions(partition: Partition, place: tuple[int, str], since_s: float, until_s: float) -> set[bytes]:
+def _texts_since(versions: Sequence[Written], since_s: float, until_s: float) -> set[bytes]:
     """Return the texts that a place had at some moment of a span."""
-    versions = partition.versions.get(place, [])
     ends_s = [version.arrived_s for version in versions[1:]] + [math.inf]
     return {
         version.text

@@ -125,6 +125,7 @@ class Viewer:
                 asked_s=asked_s,
                 answered_s=time.time(),
                 elapsed_s=time.perf_counter() - began_s,
+                head=said.head,
             )
 
     async def aclose(self) -> None:

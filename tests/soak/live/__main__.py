@@ -15,12 +15,11 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from proxy.standin import GrowthConfig
-from tests.bench.exchange import get
+from tests.bench.looking import body_of, delayed_s, metrics_of
 from tests.bench.processes import Server, serving
 from tests.bench.replay.contest import judged
 from tests.bench.replay.history import History
 from tests.bench.replay.judge import Promise
-from tests.bench.replay.viewers import Wire
 from tests.bench.report import Section
 from tests.soak.live.judging import STALL_S, Run, Sample, judge
 from tests.soak.live.viewers import Audience, walls
@@ -31,7 +30,6 @@ _RATE_PER_S, _BURST = 10.0, 20
 _SAMPLE_S = 2.0
 # series.rewrite_check_s: how long rows that were written again may be kept as they were.
 _REWRITE_CHECK_S = 300.0
-_GAUGE = re.compile(r'^pluto_proxy_(\w+)(?:\{store="(\w+)"\})? (\S+)$', re.MULTILINE)
 _SECOND_S = 60.0
 
 
@@ -157,32 +155,23 @@ async def _watch(proxy: Server, samples: list[Sample]) -> None:
 
 
 async def _sample(proxy: Server) -> Sample:
-    text = (await _get(proxy, "/metrics")).decode()
-    told = {(name, store): float(value) for name, store, value in _GAUGE.findall(text)}
+    told = await metrics_of(proxy)
     memory = proxy.memory_bytes()
-    open_files, scheduled = Path(f"/proc/{proxy.pid}/fd"), Path(f"/proc/{proxy.pid}/schedstat")
+    open_files = Path(f"/proc/{proxy.pid}/fd")
     return Sample(
         at_s=time.time(),
         rss_bytes=None if memory is None else memory[0],
         descriptors=len(list(open_files.iterdir())) if memory is not None else None,
         cpu_s=proxy.cpu_s(),
-        delayed_s=int(scheduled.read_text().split()[1]) / 1e9 if scheduled.exists() else None,
-        entries_bytes=told.get(("store_bytes", "memory"), 0.0),
-        series_bytes=told.get(("series_bytes", ""), 0.0),
+        delayed_s=delayed_s(proxy.pid),
+        entries_bytes=told.get('store_bytes{store="memory"}', 0.0),
+        series_bytes=told.get("series_bytes", 0.0),
     )
 
 
 async def _counters(origin: Server) -> dict[str, Any]:
-    counters: dict[str, Any] = json.loads(await _get(origin, "/_standin/counters"))
+    counters: dict[str, Any] = json.loads(await body_of(origin, "/_standin/counters"))
     return counters
-
-
-async def _get(server: Server, target: str) -> bytes:
-    _, wire = await asyncio.get_running_loop().create_connection(Wire, "127.0.0.1", server.port)
-    try:
-        return (await wire.ask(get(target))).body
-    finally:
-        await wire.aclose()
 
 
 def _sent(counters: dict[str, Any], file_bytes: int) -> str:

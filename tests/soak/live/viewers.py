@@ -92,7 +92,6 @@ class Audience:
         self._period_s = period_s
         self._sampled = sampled
         self._dice = random.Random(50)  # noqa: S311 -- no secret depends on it
-        self._details: dict[str, str] = {}
         self.seen: list[Seen] = []
         self.sample: list[Answer] = []
 
@@ -148,19 +147,9 @@ class Audience:
         return said
 
     def _note(self, panel: Panel, said: Said, *, asked_s: float, wait_s: float) -> None:
-        told = _header(said.head, b"Cache-Status")
-        detail = told.partition('detail="')[2].rstrip('"')
-        seen = Seen(
-            asked_s=asked_s,
-            wait_s=wait_s,
-            status=said.status,
-            age_s=int(_header(said.head, b"Age") or 0),
-            forwarded="; fwd=" in told,
-            detail=self._details.setdefault(detail, detail),
-        )
-        self.seen.append(seen)
+        self.seen.append(seen_of(said.status, said.head, asked_s=asked_s, wait_s=wait_s))
         if self._dice.random() < self._sampled:
-            packed = _header(said.head, b"Content-Encoding") == "zstd"
+            packed = header(said.head, b"Content-Encoding") == "zstd"
             self.sample.append(
                 Answer(
                     question=panel.question,
@@ -173,6 +162,20 @@ class Audience:
             )
 
 
-def _header(head: bytes, name: bytes) -> str:
+def seen_of(status: int, head: bytes, *, asked_s: float, wait_s: float) -> Seen:
+    """Return what a viewer saw of an answer with this head."""
+    told = header(head, b"Cache-Status")
+    return Seen(
+        asked_s=asked_s,
+        wait_s=wait_s,
+        status=status,
+        age_s=int(header(head, b"Age") or 0),
+        forwarded="; fwd=" in told,
+        # There are few different ones, and many answers.
+        detail=sys.intern(told.partition('detail="')[2].rstrip('"')),
+    )
+
+
+def header(head: bytes, name: bytes) -> str:
     """Return a header's value, empty where there is none."""
     return (head + b"\r\n").partition(b"\r\n" + name + b": ")[2].partition(b"\r\n")[0].decode()
