@@ -54,10 +54,9 @@ async def test_one_panel_is_no_reason(tmp_path: Path) -> None:
 
 
 async def test_a_long_live_series_grows(tmp_path: Path) -> None:
-    """Once it is put together a delta refreshes it, and all of it is looked at again, window by window, after a while."""
-    lifetimes = {"freshness__stale_while_revalidate_s": 0, "series__rewrite_check_s": 60}
+    """Once it is put together a delta refreshes it."""
     with patch.object(metrics_query, "MAX_LIMIT", MOST):
-        async with series_world(tmp_path, **lifetimes) as (running, upstream):
+        async with series_world(tmp_path, freshness__stale_while_revalidate_s=0) as (running, upstream):
             upstream.put(logged(0, 50))
             await poll(running, upstream, range(5, 15))
             assert running.parts.series.loader.finished == 1
@@ -69,13 +68,6 @@ async def test_a_long_live_series_grows(tmp_path: Path) -> None:
                     await right(running, upstream, f"logName=loss&limit={limit}")
                 assert upstream.metrics_calls == calls + 1
                 assert "stepMin=4" in upstream.asked[-1]
-            upstream.put([row("loss", 17, value=5)])
-            running.advance(60)
-            await poll(running, upstream, range(5, 15))
-            assert running.parts.series.loader.finished == 2
-            calls = upstream.metrics_calls
-            await right(running, upstream, "logName=loss&limit=40&stepMin=10&stepMax=30")
-            assert upstream.metrics_calls == calls
 
 
 def logged(first: int, last: int) -> Iterator[OracleRow]:
