@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias, overload
 
-from proxy.core.pieces import Work
+from proxy.core.pieces import Work, finished
 from proxy.core.series.chunks import Chunk
 
 # What a row that is held as it is costs beside its bytes: its object, its place in the tuple, its step, and what the allocator
@@ -88,8 +88,12 @@ class Parts:
 
     def texts(self, begin: int, end: int, every: int = 1) -> tuple[bytes, ...]:
         """Return each `every`-th row from number `begin` on, up to `end`, exclusive. Raises ChunkAbsentError."""
+        return finished(self.reading(begin, end, every))
+
+    def reading(self, begin: int, end: int, every: int = 1) -> Work[tuple[bytes, ...]]:
+        """Do the work of `texts`, with breaks."""
         found: list[bytes] = []
-        ahead = 0
+        ahead = until = 0
         for part, first, last in self.within(begin, end):
             # So many rows of this part come before the next one of the sample.
             place = first + ahead
@@ -97,6 +101,9 @@ class Parts:
                 found += part.texts(place, last, every)
                 place += (last - place - 1) // every * every + every
             ahead = place - last
+            if len(found) >= until:
+                until = len(found) + _AT_ONCE
+                yield None
         return tuple(found)
 
     def steps(self, begin: int, end: int) -> "array[int]":

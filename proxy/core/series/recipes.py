@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from proxy.core.pieces import Work, finished
 from proxy.core.series.extents import PREFIX, SUFFIX, Extent, Extents, Known, window_of
+from proxy.core.series.long_rows import LongRows
 from proxy.core.series.metrics_query import MetricsQuery
 from proxy.core.series.sampling import sampled, stride
 
@@ -85,8 +86,17 @@ def recipe_of(extents: Extents, query: MetricsQuery) -> Recipe | None:
 
 
 def computing(recipe: Recipe) -> Work[Computed]:
-    """Compute an answer, with breaks between names."""
-    body = yield from laying_out((extent.head, _selected(extent, recipe.query, recipe.grouped)) for extent in recipe.chosen)
+    """Compute an answer, with breaks."""
+    parts: list[tuple[bytes, Sequence[bytes]]] = []
+    number = 0
+    for extent in recipe.chosen:
+        rows = yield from _selecting(extent, recipe.query, recipe.grouped)
+        parts.append((extent.head, rows))
+        number += len(rows)
+        if number >= _MOST_AT_ONCE:
+            number = 0
+            yield None
+    body = yield from laying_out(parts)
     return Computed(body=body, tail_asked_s=recipe.tail_asked_s, full_asked_s=recipe.full_asked_s, through=recipe.through)
 
 
@@ -113,16 +123,16 @@ def may_have_rows_of(extent: Extent, group: str) -> bool:
     return group == extent.group if extent.groups is None else group in extent.groups
 
 
-def _selected(extent: Extent, query: MetricsQuery, grouped: bool) -> Sequence[bytes]:
-    """Return the rows of an extent that a question selects, without their common head."""
+def _selecting(extent: Extent, query: MetricsQuery, grouped: bool) -> Work[Sequence[bytes]]:
+    """Return the rows of an extent that a question selects, without their common head. There are breaks in a long series."""
     first, last = window_of(extent.steps, query.first, query.last)
-    rows: Sequence[bytes] = extent.rows
+    rows = extent.rows
     if grouped and extent.groups is not None:
         groups = extent.groups
         of_it = [number for number in range(first, last) if groups[number] == query.group]
         return [rows[of_it[place]] for place in sampled(len(of_it), query.limit)]
     every = stride(last - first, query.limit)
-    chosen = rows[first:last:every]
+    chosen = (yield from rows.parts.reading(first, last, every)) if isinstance(rows, LongRows) else rows[first:last:every]
     return [*chosen, rows[last - 1]] if every > 1 and (last - first - 1) % every else chosen
 
 
