@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from proxy.core.proof.limits import Limits
-from proxy.core.series import metrics_query
+from proxy.core.series import deltas, metrics_query
 from tests.series_model import status_rules
 from tests.series_model.promise import is_kept
 from tests.support.oracle import Asked, Cap, How, Of, OracleRow, permitted
@@ -78,8 +78,14 @@ class SeriesModel(status_rules.StatusRules, RuleBasedStateMachine):
         self._runner = asyncio.Runner(loop_factory=PatientLoop)
         self._stack = AsyncExitStack()
         self._folder = tempfile.TemporaryDirectory()
-        self._patch = patch.object(metrics_query, "MAX_LIMIT", MOST)
-        self._patch.start()
+        # So that few rows are too many for one answer, and small limits are worth it.
+        self._patches = [
+            patch.object(metrics_query, "MAX_LIMIT", MOST),
+            patch.object(deltas, "_ROOM_ROWS", 1),
+            patch.object(deltas, "_SPARE_ROWS", 0),
+        ]
+        for one in self._patches:
+            one.start()
         structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("critical"))
         self._quoted = False
         self._troubled = self._answered = False
@@ -104,7 +110,7 @@ class SeriesModel(status_rules.StatusRules, RuleBasedStateMachine):
         # The default as often as all others.
         rows_bound=st.sampled_from([30, 200, 50_000, 50_000]),
         swr=st.sampled_from([0.0, REVALIDATE_S]),
-        call_cost=st.sampled_from([0, 5, 2000]),
+        call_cost=st.sampled_from([0, 5, 15, 2000]),
         cap=st.none() | CAPS,
     )
     def begin(self, rows_bound: int, swr: float, call_cost: int, cap: Cap | None) -> None:
@@ -139,7 +145,8 @@ class SeriesModel(status_rules.StatusRules, RuleBasedStateMachine):
             # Other tests must not find it as the model has it.
             self._runner.close()
             self._folder.cleanup()
-            self._patch.stop()
+            for one in self._patches:
+                one.stop()
             structlog.reset_defaults()
 
     @rule(name=st.sampled_from(NAMES), group=st.sampled_from(GROUPS), count=st.integers(1, 14), gap=st.integers(1, 9))

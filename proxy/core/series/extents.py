@@ -127,6 +127,11 @@ class Extents:
         return sum(len(extent.rows) for extent in self.by_name.values())
 
     @property
+    def oldest_asked_s(self) -> float:
+        """When the part was asked for that was last asked for in full the longest ago (wall time)."""
+        return min([self.full_asked_s, *(extent.full_asked_s for extent in self.by_name.values())])
+
+    @property
     def size_bytes(self) -> int:
         """What holding this costs in memory: the rows, what goes with each, and some objects a name."""
         costs = (
@@ -179,11 +184,12 @@ def concatenated(old: Extent, new: Extent, kept: int) -> Extent:
         head=head,
         rows=rows,
         row_bytes=row_bytes,
-        groups=None if alike else _row_groups(old)[:kept] + _row_groups(new),
+        groups=None if alike else row_groups(old)[:kept] + row_groups(new),
     )
 
 
-def _row_groups(extent: Extent) -> tuple[str, ...]:
+def row_groups(extent: Extent) -> tuple[str, ...]:
+    """Return the group of each row."""
     return (extent.group,) * len(extent.rows) if extent.groups is None else extent.groups
 
 
