@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from proxy.core.proof.limits import Limits
-from proxy.core.series import compacting, metrics_query
+from proxy.core.series import compacting, deltas, metrics_query
 from tests.series_model import status_rules
 from tests.series_model.promise import is_kept
 from tests.support.oracle import Asked, Cap, How, Of, OracleRow, permitted
@@ -84,6 +84,9 @@ class SeriesModel(status_rules.StatusRules, RuleBasedStateMachine):
         self._patches = ExitStack()
         self._patches.enter_context(patch.object(metrics_query, "MAX_LIMIT", MOST))
         self._patches.enter_context(patch.object(compacting, "SIZES", CHUNKS))
+        # So that few rows are too many for one answer, and small limits are worth it.
+        self._patches.enter_context(patch.object(deltas, "_ROOM_ROWS", 1))
+        self._patches.enter_context(patch.object(deltas, "_SPARE_ROWS", 0))
         structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("critical"))
         self._quoted = False
         self._troubled = self._answered = False
@@ -108,7 +111,7 @@ class SeriesModel(status_rules.StatusRules, RuleBasedStateMachine):
         # The default as often as all others.
         rows_bound=st.sampled_from([30, 200, 50_000, 50_000]),
         swr=st.sampled_from([0.0, REVALIDATE_S]),
-        call_cost=st.sampled_from([0, 5, 2000]),
+        call_cost=st.sampled_from([0, 5, 15, 2000]),
         cap=st.none() | CAPS,
         memory=st.sampled_from([MEMORY_BYTES, 2**28]),
     )

@@ -28,7 +28,12 @@ def shows_no_gap(known: Extent, new: Extent, first: int) -> bool:
 
 
 def lacks_known_steps(known: Extent, new: Extent | None, first: int, last: int | None) -> bool:
-    """Tell whether what came for a name lacks steps between `first` and `last` that are known to have rows."""
+    """Tell whether what came for a name lacks steps between `first` and `last` that are known to have rows.
+
+    A sample lacks some of them.
+    """
+    if new is not None and new.known is Known.SOME:
+        return False
     begin, end = window_of(known.steps, first, last)
     steps = known.steps[begin:end]
     if new is None:

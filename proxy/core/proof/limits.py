@@ -11,7 +11,7 @@ Questions about one name and questions about all names are two kinds: the size o
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from proxy.core.proof.sizes import Size, Tails
+from proxy.core.proof.sizes import Size, Thinned
 from proxy.core.series.metrics_query import MetricsQuery
 
 # For how long the size of an answer counts, seconds.
@@ -20,7 +20,7 @@ TRUST_S = 60.0
 _AGAIN_S = 45.0
 # A witness that could not be asked is asked again after so many seconds.
 _FAILED_S = 5.0
-# A tail of the longest name may hold fewer rows of shorter names than their share, by this factor.
+# The rows of a smaller answer may be shorter, by this factor.
 _ROOM = 1.25
 _MOST_KEPT = 8
 
@@ -29,13 +29,13 @@ _MOST_KEPT = 8
 class Seen:
     """An answer that was seen: its question, its size, and when it was asked for (wall time).
 
-    `tails`: (number of rows, first step) of the longest name's last rows, the shortest tail first; see `tails_of`.
+    `thinned`: how much would come with smaller limits.
     """
 
     question: MetricsQuery
     size: Size
     at_s: float
-    tails: Tails = ()
+    thinned: Thinned = ()
 
     def supersedes(self, other: "Seen") -> bool:
         """Tell whether this one makes the other superfluous: of the same kind, as new and as large."""
@@ -59,20 +59,16 @@ class Claim:
         return alike and seen.at_s >= self.until_s and seen.size.holds(self.size)
 
     @property
-    def tail(self) -> MetricsQuery:
-        """The witness's question from the step on behind which there are probably rows enough to confirm the claim.
-
-        It is the cheaper question: the upstream sends fewer rows.
-        """
-        enough = (first for rows, first in self.witness.tails if self._is_likely(rows))
+    def smaller(self) -> MetricsQuery:
+        """The witness's question with the smallest limit with which probably enough comes to confirm the claim."""
         question = self.witness.question
-        return replace(question, first=max(question.first, next(enough, question.first)))
+        enough = (limit for limit, most, rows in self.witness.thinned if self._is_likely(most, rows))
+        return replace(question, limit=min(question.limit, next(enough, question.limit)))
 
-    def _is_likely(self, rows: int) -> bool:
-        share = rows / max(1, self.witness.size.most)
+    def _is_likely(self, most: int, rows: int) -> bool:
         seen = self.witness.size
-        likely = Size(names=seen.names, most=rows, rows=int(share * seen.rows / _ROOM), bytes=int(share * seen.bytes / _ROOM))
-        return likely.holds(self.size)
+        row_bytes = seen.bytes / max(1, seen.rows)
+        return Size(names=seen.names, most=most, rows=rows, bytes=int(rows * row_bytes / _ROOM)).holds(self.size)
 
     @property
     def due_s(self) -> float:
@@ -87,9 +83,9 @@ class Limits:
         self._seen: list[Seen] = []
         self._claims: dict[MetricsQuery, Claim] = {}
 
-    def note(self, question: MetricsQuery, size: Size, at_s: float, tails: Tails = ()) -> None:
+    def note(self, question: MetricsQuery, size: Size, at_s: float, thinned: Thinned = ()) -> None:
         """Note the size of an answer, whole or not: the upstream sent that much."""
-        seen = Seen(question=question, size=size, at_s=at_s, tails=tails)
+        seen = Seen(question=question, size=size, at_s=at_s, thinned=thinned)
         self._claims = {of: claim for of, claim in self._claims.items() if not claim.is_confirmed_by(seen)}
         kept = [one for one in self._seen if not seen.supersedes(one) and one.at_s > at_s - TRUST_S]
         if not any(one.supersedes(seen) for one in kept):

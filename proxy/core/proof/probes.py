@@ -59,12 +59,12 @@ def _is_small(counts: Mapping[int, int], limit: int) -> bool:
 def proven_lengths(lengths: Iterable[int], limit: int) -> set[int]:
     """Return which lengths of names a probe with this limit proves whole.
 
-    Where it proves a name with more rows than the limit, the upstream sends more than `limit` rows of a name. So names with at
-    most half as many rows are whole, too.
+    Where it proves a name with m rows, the upstream sends m rows of each name. So names with at most half as many rows are
+    whole, too.
     """
     lengths = set(lengths)
     probed = {rows for rows in lengths if is_probed_by(rows, limit)}
-    return probed | {rows for rows in lengths if 2 * rows <= limit} if probed else probed
+    return probed | {rows for rows in lengths if 2 * rows <= max(probed, default=0)}
 
 
 def proven_names(extents: Extents, limit: int, said: Mapping[str, Sequence[bytes]]) -> set[str]:

@@ -8,11 +8,13 @@ in every respect was not cut. `core.proof.limits` says which answers were seen l
 from dataclasses import dataclass
 
 from proxy.core.series.extents import Extents
-from proxy.core.series.long_rows import NO_STEPS
 
 # An answer with at most so many rows counts as whole, whatever was seen before.
 FEW_ROWS = 2
-Tails = tuple[tuple[int, int], ...]
+Thinned = tuple[tuple[int, int, int], ...]
+"""(limit, rows of the longest name, rows together) that would come at least with smaller limits, the smallest first."""
+# The smaller limits that an answer's question might be asked with.
+_LIMITS = (16, 64, 256, 1024, 4096)
 # By how much a cut answer may stay below the bytes that the upstream would send, in rows of the answer's mean length.
 _ROOM_ROWS = 4
 
@@ -31,16 +33,21 @@ class Size:
     bytes: int
 
     def holds(self, other: "Size") -> bool:
-        """Tell whether this is at least as large in every respect."""
-        return self.joined(other) == self
+        """Tell whether this is at least as large in every respect, however many names there are.
 
-    def joined(self, other: "Size") -> "Size":
-        """Return the least size that is as large as both in every respect.
-
-        Of the rows, only those beyond two a name are compared. Where all rows together are sampled by one stride, up to two
+        Of the rows, those beyond two a name are compared as well. Where all rows together are sampled by one stride, up to two
         more come of each name: its last row, and one for a part of a stride. Counted, they would let an answer with many names
         show that the upstream sends more rows than it does.
         """
+        return (
+            self.most >= other.most
+            and self.rows >= other.rows
+            and self.bytes >= other.bytes
+            and self.rows - 2 * self.names >= other.rows - 2 * other.names
+        )
+
+    def joined(self, other: "Size") -> "Size":
+        """Return a size that holds both, and that no size holds which doesn't hold both."""
         names = max(self.names, other.names)
         return Size(
             names=names,
@@ -71,8 +78,10 @@ def size_of(extents: Extents, body_bytes: int) -> Size:
     return Size(names=len(rows), most=max(rows, default=0), rows=sum(rows), bytes=body_bytes)
 
 
-def tails_of(extents: Extents) -> Tails:
-    """Return where the last eighth, quarter and half of the longest name's rows begin: (number of rows, first step) of each."""
-    steps = max((extent.steps for extent in extents.by_name.values()), key=len, default=NO_STEPS)
-    counts = [len(steps) // 8, len(steps) // 4, len(steps) // 2]
-    return tuple((count, steps[-count]) for count in counts if count)
+def thinned_of(extents: Extents) -> Thinned:
+    """Return how much would come of the same names with smaller limits, where that is less than came."""
+    lengths = [len(extent.steps) for extent in extents.by_name.values()]
+    longest = max(lengths, default=0)
+    # A sample has more than half the limit of rows (`core.series.sampling`).
+    least = ((limit, limit // 2 + 1) for limit in _LIMITS if limit < longest)
+    return tuple((limit, most, sum(min(length, most) for length in lengths)) for limit, most in least)

@@ -142,6 +142,11 @@ class Extents:
         return sum(len(extent.rows) for extent in self.by_name.values())
 
     @property
+    def oldest_asked_s(self) -> float:
+        """When the part was asked for that was last asked for in full the longest ago (wall time)."""
+        return min([self.full_asked_s, *(extent.full_asked_s for extent in self.by_name.values())])
+
+    @property
     def size_bytes(self) -> int:
         """What holding this costs in memory: the rows, what goes with each, and some objects a name."""
         return sum(map(_size, self.by_name.values())) + 500
@@ -204,7 +209,7 @@ def _decided(extent: Extent, known: Known) -> Extent:
 def concatenated(old: Extent, new: Extent, kept: int) -> Extent:
     """Return the first `kept` rows of one extent, followed by all rows of another one."""
     alike = old.groups is None and new.groups is None and old.group == new.group
-    groups = None if alike else _row_groups(old)[:kept] + _row_groups(new)
+    groups = None if alike else row_groups(old)[:kept] + row_groups(new)
     if old.head != new.head:
         old, new = _without_head(old), _without_head(new)
     if isinstance(old.rows, tuple) and isinstance(new.rows, tuple):
@@ -248,7 +253,8 @@ def _without_head(extent: Extent) -> Extent:
     return changed(with_rows(extent, tuple(extent.texts()), extent.steps[:], extent.groups), head=b"")
 
 
-def _row_groups(extent: Extent) -> tuple[str, ...]:
+def row_groups(extent: Extent) -> tuple[str, ...]:
+    """Return the group of each row."""
     return (extent.group,) * len(extent.rows) if extent.groups is None else extent.groups
 
 

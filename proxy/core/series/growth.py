@@ -4,8 +4,14 @@ Two answers are of two moments, and what is put together of them may never have 
 (docs/series.md, "What is promised"): every row was so at some moment that is no longer ago than the ages say. But no extent may
 contradict itself. So a delta must hold every known row from its first step on, unchanged and in the same shape, and be proven
 complete. A name of which that isn't true counts as `Known.NOT_YET` until it was asked for in full.
+
+One exception: rows that were written again are taken over as they came, where the first known ones are unchanged. What was
+written again then lies behind these, as far as one can tell: if it reached further back, more is to be asked for.
+
+A delta with a small limit holds some names as samples. It tells nothing of them.
 """
 
+import math
 from array import array
 from dataclasses import replace
 from itertools import pairwise
@@ -22,17 +28,22 @@ from proxy.core.series.extents import (
     cut,
     in_order,
     looks_at,
+    no_rows,
+    row_groups,
     window_of,
     with_looks,
     without_rows,
 )
 from proxy.core.series.long_rows import Steps, comparing, place_of
 from proxy.core.series.looks import looked_at
+from proxy.core.series.metrics_query import MetricsQuery
 
 # Of fewer known rows it cannot be told whether they were all rows or a sample.
 _LEAST_KNOWN = 4
 # So many rows are compared without a break: putting them together from chunks takes about 0.5 ms.
 _AT_ONCE = 256
+# So many known rows must have come unchanged before others are taken to have been written again.
+_LEAST_UNCHANGED = 3
 
 
 def overlap_from(extent: Extent) -> int:
@@ -43,8 +54,9 @@ def overlap_from(extent: Extent) -> int:
 def extended(extents: Extents, delta: Extents, *, overlap_s: float) -> Extents:
     """Return extents without a last step, with what a delta adds to them.
 
-    `delta` is about the same run and group, has no last step either, and asks for all names or for one of them. `overlap_s`:
-    for how many seconds after a row came others may still come before it.
+    `delta` is about the same run and group, has no last step either, and asks for all names or for one of them. If it begins
+    where the extents do, it tells all of the names that it doesn't hold as samples. `overlap_s`: for how many seconds after a
+    row came others may still come before it.
     """
     return finished(extending(extents, delta, overlap_s=overlap_s))
 
@@ -56,16 +68,26 @@ def extending(extents: Extents, delta: Extents, *, overlap_s: float) -> Work[Ext
     told = {*by_name, *delta.by_name} if question.name is None else {question.name}
     for name in told if extents.question.name is None else told & {extents.question.name}:
         old, new = by_name.get(name), delta.by_name.get(name)
-        if old is not None:
-            by_name[name] = _with_delta(old, new, question.first, sent_at_s, overlap_s)
+        sampled = new is not None and _is_sample(new, question)
+        if question.first <= extents.question.first and not sampled:
+            by_name[name] = _anew(old, new, question.first, sent_at_s, overlap_s)
+        elif old is not None:
+            by_name[name] = _with_delta(old, new, question, sent_at_s, overlap_s)
         elif new is not None:
             # The name may have rows before those that the delta asked for.
-            by_name[name] = without_rows(new, Known.NOT_YET if new.known is Known.ALL else new.known)
+            by_name[name] = without_rows(new, Known.NOT_YET if sampled or new.known is Known.ALL else new.known)
         yield None
     if len(by_name) > len(extents.by_name):
         by_name = in_order(by_name)
-    all_names = sent_at_s >= extents.tail_asked_s and question.name in {None, extents.question.name}
-    return replace(extents, by_name=by_name, tail_asked_s=sent_at_s if all_names else extents.tail_asked_s)
+    if question.name not in {None, extents.question.name}:
+        return replace(extents, by_name=by_name)
+    full_asked_s = sent_at_s if question.first <= extents.question.first else -math.inf
+    return replace(
+        extents,
+        by_name=by_name,
+        tail_asked_s=max(sent_at_s, extents.tail_asked_s),
+        full_asked_s=max(full_asked_s, extents.full_asked_s),
+    )
 
 
 def continued(known: Extent, end: Extent, first: int, *, overlap_s: float) -> Extent:
@@ -162,10 +184,15 @@ def keeping_settled(before: Extents, after: Extents, *, overlap_s: float) -> Wor
     by_name: dict[str, Extent] = {}
     for name, new in after.by_name.items():
         old = before.by_name.get(name)
-        grown = old is not None and _only_grew(old, new)
-        by_name[name] = changed(new, unsettled=_unsettled(old, new, 0, first, overlap_s)) if old is not None and grown else new
+        by_name[name] = _keeping_settled(old, new, first, overlap_s)
         yield None
     return replace(after, by_name=by_name)
+
+
+def _keeping_settled(old: Extent | None, new: Extent, first: int, overlap_s: float) -> Extent:
+    if old is None or not _only_grew(old, new):
+        return new
+    return changed(new, unsettled=_unsettled(old, new, 0, first, overlap_s))
 
 
 def _only_grew(old: Extent, new: Extent) -> bool:
@@ -173,15 +200,30 @@ def _only_grew(old: Extent, new: Extent) -> bool:
     return known and old.tail_asked_s <= new.tail_asked_s and old.shape == new.shape and _holds(new, old, 0)
 
 
-def _with_delta(old: Extent, new: Extent | None, first: int, sent_at_s: float, overlap_s: float) -> Extent:
-    """Return a name's extent with what a delta from step `first` on, sent at a wall time, tells of it; None: no rows."""
+def _is_sample(extent: Extent, question: MetricsQuery) -> bool:
+    """Tell whether a name's rows are a sample only because the question's limit is small."""
+    return extent.known is Known.SOME and question != question.densest
+
+
+def _anew(old: Extent | None, new: Extent | None, first: int, sent_at_s: float, overlap_s: float) -> Extent:
+    """Return a name's extent after an answer that told all of it, sent at a wall time; None: no rows, or nothing known."""
+    if old is not None and sent_at_s < old.tail_asked_s:
+        return old  # a newer answer came before this one
+    if new is None:
+        return no_rows(sent_at_s)
+    return _keeping_settled(old, new, first, overlap_s)
+
+
+def _with_delta(old: Extent, new: Extent | None, question: MetricsQuery, sent_at_s: float, overlap_s: float) -> Extent:
+    """Return a name's extent with what a delta, sent at a wall time, tells of it; None: no rows."""
+    first = question.first
     if sent_at_s < old.tail_asked_s:
         return old  # a newer answer came before this one
     if old.known is Known.NONE and new is not None:
         return without_rows(new)
     if old.known is not Known.ALL:
         return old
-    if first > overlap_from(old):
+    if first > overlap_from(old) or (new is not None and _is_sample(new, question)):
         # The delta was asked for other names. But it may show that the name has rows in a group in which it had none.
         return without_rows(old) if new is not None and not set(_group_names(new)) <= set(_group_names(old)) else old
     kept = place_of(old.steps, first)
@@ -189,7 +231,8 @@ def _with_delta(old: Extent, new: Extent | None, first: int, sent_at_s: float, o
         return without_rows(old)
     if new.known is not Known.ALL:
         return without_rows(old, new.known)  # an answer with all of its rows would not be complete either
-    if new.shape != old.shape or not _holds(new, old, kept) or _is_sparse(old.steps[kept:], new.steps):
+    fits = _holds(new, old, kept) or _is_written_again(new, old, kept)
+    if new.shape != old.shape or not fits or _is_sparse(old.steps[kept:], new.steps):
         return without_rows(old)
     return changed(concatenated(old, new, kept), tail_asked_s=sent_at_s, unsettled=_unsettled(old, new, kept, first, overlap_s))
 
@@ -213,6 +256,17 @@ def _holds(new: Extent, old: Extent, kept: int) -> bool:
     if old.agrees(new, slice(kept, None), slice(0, len(old.rows) - kept)):
         return True
     return set(old.texts(kept)) <= set(new.texts())
+
+
+def _is_written_again(new: Extent, old: Extent, kept: int) -> bool:
+    """Tell whether `new` holds all known rows from number `kept` on, some of them written again behind unchanged ones."""
+    unchanged = old.agrees(new, slice(kept, kept + _LEAST_UNCHANGED), slice(0, _LEAST_UNCHANGED))
+    if not unchanged or len(old.rows) < kept + _LEAST_UNCHANGED:
+        return False
+    if new.groups is None and old.groups is None and new.group == old.group:
+        return set(new.steps).issuperset(old.steps[kept:])
+    came = set(zip(new.steps, row_groups(new), strict=True))
+    return came.issuperset(zip(old.steps[kept:], row_groups(old)[kept:], strict=True))
 
 
 def _is_sparse(known: "array[int]", steps: Steps) -> bool:

@@ -41,7 +41,7 @@ class Learner:
     def installed_since(self, tenant: Tenant, question: MetricsQuery, sent_at_s: float) -> Extents | None:
         """Return the window that a question's answer was installed as, if all of it was asked for at `sent_at_s` or later."""
         windows = self._shelves.peek(tenant, question.in_full)
-        return next((one for one in windows if one.question.densest == question and one.full_asked_s >= sent_at_s), None)
+        return next((one for one in windows if one.question.densest == question and one.oldest_asked_s >= sent_at_s), None)
 
     def known_windows(self, tenant: Tenant, question: MetricsQuery) -> list[Extents]:
         """Return the windows in memory that hold a question's series: those of its own selection, and those of all names."""
@@ -179,11 +179,13 @@ class Learner:
             old = next((one for one in now if one.question == window.question), None)
 
     def _grown(self, old: Extents, delta: Extents) -> Work[Extents]:
-        if delta.question.holds(old.question):
+        if delta.question.holds(old.question) and delta.question != delta.question.densest:
+            delta = narrowed(delta, replace(old.question, limit=delta.question.limit))
+        elif delta.question.holds(old.question):
             if delta.tail_asked_s < old.tail_asked_s:
                 return old
             return (yield from keeping_settled(old, narrowed(delta, old.question), overlap_s=self._overlap_s))
-        if delta.question.name is not None and delta.question.first <= old.question.first:
+        elif delta.question.name is not None and delta.question.first <= old.question.first:
             return (yield from compacting(replaced(old, delta)))
         new = yield from extending(old, delta, overlap_s=self._overlap_s)
         lost = [name for name, extent in new.by_name.items() if _is_lost(extent.known, old, name)]

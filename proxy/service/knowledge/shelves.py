@@ -152,7 +152,7 @@ class Shelves:
         selection = extents.question.in_full
         rest: list[Extents] = []
         windows = self.peek(tenant, selection)
-        if any(window.covers(extents) and window.full_asked_s >= extents.full_asked_s for window in windows):
+        if any(window.covers(extents) and window.oldest_asked_s >= extents.full_asked_s for window in windows):
             return True  # a newer one has come before it, or another who waited for the same answer has put it
         for window in windows:
             if extents.covers(window) and window.tail_asked_s <= extents.tail_asked_s:

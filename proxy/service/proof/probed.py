@@ -10,6 +10,8 @@ from proxy.core.series.answers import partitions
 from proxy.core.series.extents import Extent, Extents, Known, without_rows
 from proxy.core.series.long_rows import place_of
 
+# More rows may have come since than is thought.
+_ROOM_ROWS = 200
 Said = tuple[int, dict[str, list[bytes]]]
 """A probe's limit, and the rows of its answer by name."""
 
@@ -82,6 +84,22 @@ def end_of(extents: Extents, names: Iterable[Extent]) -> int | None:
     rows = sum(map(len, every))
     firsts = sorted({extent.steps[max(0, len(extent.steps) - PROVING_ROWS)] for extent in names})
     return next((first for first in firsts if 2 * sum(len(steps) - place_of(steps, first) for steps in every) < rows), None)
+
+
+def end_limit(names: Iterable[Extent], first: int) -> int:
+    """Return a limit with which the rows of some names from step `first` on come whole, and those that came meanwhile."""
+    rows = max(len(extent.steps) - place_of(extent.steps, first) for extent in names)
+    return 2 * rows + _ROOM_ROWS
+
+
+def short_names(extents: Extents, proven: Collection[str]) -> set[str]:
+    """Return the names that are whole because others are that have at least twice as many rows.
+
+    The upstream sent all rows of those, so that it did not sample shorter names either.
+    """
+    complete = extents.complete
+    most = max((len(complete[name].rows) for name in proven), default=0)
+    return {name for name, extent in complete.items() if 2 * len(extent.rows) <= most}
 
 
 def is_followed(known: Extent, end: Extent | None, first: int) -> bool:

@@ -24,7 +24,7 @@ from proxy.core.freshness.entry import Entry
 from proxy.core.proof.known_rows import all_gapless, as_of_known_end, lacks_known_rows, last_known_row
 from proxy.core.proof.limits import Limits
 from proxy.core.proof.probes import proven_names
-from proxy.core.proof.sizes import FEW_ROWS, Size, size_of, tails_of
+from proxy.core.proof.sizes import FEW_ROWS, Size, size_of, thinned_of
 from proxy.core.series.answers import splitting
 from proxy.core.series.extents import Extents, Known, decided
 from proxy.core.series.growth import continued
@@ -37,11 +37,13 @@ from proxy.service.proof.probed import (
     Said,
     begun_of,
     by_name_in,
+    end_limit,
     end_of,
     is_followed,
     limits_for,
     only,
     proven_of,
+    short_names,
     shows_more,
 )
 from proxy.service.tenancy import Tenant
@@ -132,7 +134,7 @@ class Prover:
             whole = extents
         elif all_gapless(extents, known):
             whole = extents if self._allows(extents, size.exceeded) else as_of_known_end(extents, known, since_s)
-        self._limits.note(extents.question, size, extents.tail_asked_s, tails_of(extents))
+        self._limits.note(extents.question, size, extents.tail_asked_s, thinned_of(extents))
         return whole
 
     def prove_window(self, fetched: Fetched, extents: Extents, before: Extents) -> Extents | None:
@@ -142,7 +144,7 @@ class Prover:
         begins with the last rows of this one. One without a last step must be smaller than what the upstream sent lately.
         """
         size = size_of(extents, len(fetched.entry.body))
-        self._limits.note(extents.question, size, extents.tail_asked_s, tails_of(extents))
+        self._limits.note(extents.question, size, extents.tail_asked_s, thinned_of(extents))
         whole = decided(extents, Known.ALL)
         if not all_gapless(whole, [before]):
             return None
@@ -276,7 +278,8 @@ class Prover:
         rest = {name: extent for name, extent in extents.complete.items() if name not in proven}
         if (first := end_of(extents, rest.values())) is None:
             return None
-        question = replace(extents.question, first=first)
+        limit = min(extents.question.limit, end_limit(rest.values(), first))
+        question = replace(extents.question, first=first, limit=limit)
         came = await self._fetch(proof, question)
         end = await self.take_apart(came, question)
         if end is None or came.tenant is not fetched.tenant or self.prove_by_known(came, end, []) is None:
@@ -285,6 +288,7 @@ class Prover:
             name: end.by_name[name] for name, extent in rest.items() if is_followed(extent, end.by_name.get(name), first)
         }
         proven |= followed.keys()
+        proven |= short_names(extents, proven)
         by_name = dict(only(extents, proven).by_name)
         for name, later in followed.items():
             by_name[name] = continued(by_name[name], later, first, overlap_s=self._overlap_s)

@@ -18,7 +18,7 @@ from proxy.clock import Clock
 from proxy.core.budget.line import Priority
 from proxy.core.freshness.entry import Entry, digest_of
 from proxy.core.proof.limits import Claim, Limits
-from proxy.core.proof.sizes import Size, size_of, tails_of
+from proxy.core.proof.sizes import Size, size_of, thinned_of
 from proxy.core.series.answers import splitting
 from proxy.core.series.metrics_query import MetricsQuery
 from proxy.errors import UpstreamError
@@ -120,7 +120,7 @@ class Witnesses:
 
     async def _ask_again(self, claim: Claim) -> None:
         try:
-            confirmed = await self._confirms(claim, claim.tail) or await self._confirms(claim, claim.witness.question)
+            confirmed = await self._confirms(claim, claim.smaller) or await self._confirms(claim, claim.witness.question)
         except _Gone:
             confirmed = False
         except UpstreamError as exc:
@@ -147,5 +147,5 @@ class Witnesses:
         except ValueError:
             raise _Gone from None  # nothing is computed from such an answer
         size = size_of(told, len(reply.body))
-        self._limits.note(question, size, asked_s, tails_of(told))
+        self._limits.note(question, size, asked_s, thinned_of(told))
         return size.holds(claim.size)

@@ -16,7 +16,7 @@ from proxy.core.series.deltas import deltas
 from proxy.core.series.extents import Extents, Known, is_long
 from proxy.core.series.known_series import KnownSeries
 from proxy.core.series.metrics_query import MetricsQuery
-from proxy.core.series.recipes import may_have_rows_of
+from proxy.core.series.recipes import Recipe, may_have_rows_of
 from proxy.service.knowledge.shelves import Shelves
 from proxy.service.lifetimes.run_lifetimes import RunLifetimes
 from proxy.service.series.interest import Interest
@@ -25,6 +25,8 @@ from proxy.service.series.widening_policy import WideningPolicy
 from proxy.service.tenancy import Tenant
 
 _MOST_RUNS = 2_000
+# How many rows of each other name it costs to look for a new one.
+_LEAST_ROWS = 13
 # So many new names at most are asked for one by one; more of them are asked for with the whole run.
 _MOST_SINGLY = 8
 # When all of a run is asked for again, as shares of `rewrite_check_s`, after which it must have been. Runs that were opened at
@@ -37,12 +39,14 @@ class WatchedWindow:
     """What is being watched of one window.
 
     - `names`: which of its names. `all_names`: whether new names are, too.
+    - `empty`: names that are known to have no rows; None stands for a group without any.
     - `others`: how many names the run has beside those of the window.
     """
 
     extents: Extents
     names: set[str] = field(default_factory=set)
     all_names: bool = False
+    empty: set[str | None] = field(default_factory=set)
     others: int = 0
 
 
@@ -79,8 +83,8 @@ class DeltaPlanner:
         suspect_s = self._suspect_since_s.get((run.run, run.project), -math.inf)
         return suspect_s if live_since_s is None else max(suspect_s, live_since_s)
 
-    def updatable(self, tenant: Tenant, known: KnownSeries) -> Extents | None:
-        """Return a window that answers a question once deltas have brought it up to date, None where there is none."""
+    def updatable(self, tenant: Tenant, known: KnownSeries) -> Recipe | None:
+        """Return how a question is answered once deltas have brought a window up to date, None where they can't do that."""
         asked = known.question
         live_since_s = self._lifetimes.live_since_s(asked, tenant) if known.recipes else None
         if live_since_s is None:
@@ -90,15 +94,25 @@ class DeltaPlanner:
         share = _EARLIEST + (_LATEST - _EARLIEST) * crc32(asked.run.encode()) / 2**32
         now_s = self._clock.now_s()
         checked_s = now_s - self._rewrite_check_s * share
-        for recipe in known.recipes:
-            # A window with a last step doesn't grow, and one that is known to be empty has no tail to ask for.
-            if recipe.source.question.last is not None or recipe.through is None:
+        # One window for all that is being watched takes fewer calls than several.
+        for recipe in sorted(known.recipes, key=_narrowness):
+            # A window with a last step doesn't grow.
+            if recipe.source.question.last is not None or (recipe.through is None and not self._may_look_for(recipe)):
                 continue
             # A long series is looked at bit by bit, and the last bit of it when the time is up.
             least_s = now_s - self._rewrite_check_s if is_long(recipe.source) else checked_s
             if recipe.full_asked_s > least_s and recipe.full_asked_s >= since_s:
-                return recipe.source
+                return recipe
         return None
+
+    def _may_look_for(self, empty: Recipe) -> bool:
+        """Tell whether a call for all names may find out that what has no rows still has none.
+
+        That has to begin at the first step. A window of one name is asked for as a whole instead, as is a group of a run with
+        so many names that a row or two of each would cost more than a call.
+        """
+        scope, names = empty.source.question, len(empty.source.by_name)
+        return scope.name is None and (empty.query.name is not None or names * _LEAST_ROWS <= self._call_cost_rows)
 
     def known_now(self, asked: WantedSeries, before: KnownSeries) -> KnownSeries:
         """Return what is known now of a question; `before`: what was known of it."""
@@ -113,11 +127,15 @@ class DeltaPlanner:
         wanted: dict[int, WatchedWindow] = {}
         for name, group in self._interest.watched(run):
             asked = replace(run, name=name, group=group)
-            extents = self.updatable(tenant, self._shelves.known(tenant, asked))
-            if extents is None:
+            recipe = self.updatable(tenant, self._shelves.known(tenant, asked))
+            if recipe is None:
                 continue
+            extents = recipe.source
             one = wanted.setdefault(id(extents), WatchedWindow(extents=extents))
-            one.names.update(_names(extents, asked))
+            if recipe.through is None:
+                one.empty.add(name)
+            else:
+                one.names.update(_names(extents, asked))
             one.all_names = one.all_names or name is None
         return list(wanted.values())
 
@@ -132,6 +150,7 @@ class DeltaPlanner:
                 all_names=one.all_names,
                 call_cost_rows=self._call_cost_rows,
                 others=one.others,
+                empty=one.empty,
             )
         ]
 
@@ -145,7 +164,9 @@ class DeltaPlanner:
                     continue
                 known = extents.by_name.items()
                 names = [
-                    name for name, extent in known if extent.known is Known.NOT_YET and (one.all_names or name in one.names)
+                    name
+                    for name, extent in known
+                    if extent.known is Known.NOT_YET and (one.all_names or name in one.names or name in one.empty)
                 ]
                 if len(names) > _MOST_SINGLY:
                     continue  # a query that needs one of them finds nothing, and asks for all of the run
@@ -168,6 +189,11 @@ class DeltaPlanner:
             extents = replace(alone[0].extents, question=question, by_name=by_name)
             planned.append(WatchedWindow(extents=extents, names=set(by_name), others=others))
         return planned
+
+
+def _narrowness(recipe: Recipe) -> int:
+    question = recipe.source.question
+    return (question.name is not None) + (question.group is not None)
 
 
 def _names(extents: Extents, asked: MetricsQuery) -> list[str]:

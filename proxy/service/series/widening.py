@@ -146,7 +146,7 @@ class Widener:
         extents = await self._prover.take_apart(fetched, wider)
         if extents is None:
             return None
-        self._policy.note_rows(wider, max((len(extent.steps) for extent in extents.by_name.values()), default=0))
+        self._policy.note_rows(extents)
         known = self._learner.known_windows(fetched.tenant, wider)
         whole = self._prover.prove_by_known(fetched, extents, known)
         if whole is not None or _tells_nothing(extents):

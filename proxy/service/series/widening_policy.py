@@ -4,11 +4,13 @@ That depends on how large the run is, and on which wider questions were of no us
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from statistics import median_low
 
 from cachetools import LRUCache, TTLCache
 
 from proxy.clock import Clock
+from proxy.core.series.extents import Extents
 from proxy.core.series.metrics_query import MetricsQuery
 from proxy.service.series.interest import WATCHED_S, Interest
 
@@ -22,8 +24,9 @@ _FAILED_S = 300.0
 # As above, where the answer could not be proven whole. Later it may be: more rows may have come, or a limit been lifted. That
 # is ever less likely, so each time doubles the wait, up to the second number.
 _UNPROVEN_S, _MOST_UNPROVEN_S = 30.0, 240.0
-# How many rows a series is taken to have until one of the run has come.
-_USUAL_ROWS = 1_000
+# How many rows a series is taken to have until so many of the run have come.
+_USUAL_ROWS, _ENOUGH = 1_000, 3
+_MOST_NAMES = 1_000
 
 
 @dataclass(slots=True)
@@ -31,14 +34,22 @@ class _RunSize:
     """How large a run is, as it is asked for in one project. Times are of the monotonic clock.
 
     - `series`: how many it has, None where nobody knows. `ask_after_s`: that isn't asked before.
-    - `rows`: how many rows the longest series that came has.
+    - `rows`: how many rows each series has that came.
     - `together_after_s`: before that, what is new of series that are kept one by one is asked for one by one, too.
     """
 
     series: int | None = None
     ask_after_s: float = 0.0
-    rows: int = 0
+    rows: dict[str, int] = field(default_factory=dict)
     together_after_s: float = 0.0
+
+    @property
+    def rows_together(self) -> float:
+        """How many rows all series have, as far as one can tell. Those that are unknown are taken to be as those that came."""
+        if self.series is None:
+            return math.inf
+        usual = median_low(self.rows.values()) if len(self.rows) >= _ENOUGH else _USUAL_ROWS
+        return sum(self.rows.values()) + max(0, self.series - len(self.rows)) * usual
 
 
 class WideningPolicy:
@@ -79,7 +90,7 @@ class WideningPolicy:
 
     def _wider(self, question: MetricsQuery) -> list[MetricsQuery]:
         size = self._size(question)
-        small = size.series is not None and size.series * (size.rows or _USUAL_ROWS) <= self._max_rows
+        small = size.rows_together <= self._max_rows
         wider = [question.whole_run] if small and self._interest.is_of_several(question) else []
         if question.name is not None or (question.group is not None and small):
             wider.append(question.in_full)
@@ -101,10 +112,12 @@ class WideningPolicy:
         """Note that nobody can say now how many series a run has."""
         self._size(question).ask_after_s = self._clock.monotonic_s() + WATCHED_S
 
-    def note_rows(self, question: MetricsQuery, rows: int) -> None:
-        """Note how many rows one of the run's series has."""
-        size = self._size(question)
-        size.rows = max(size.rows, rows)
+    def note_rows(self, extents: Extents) -> None:
+        """Note how many rows the series of an answer have."""
+        rows = self._size(extents.question).rows
+        for name, extent in extents.by_name.items():
+            if len(rows) < _MOST_NAMES or name in rows:
+                rows[name] = max(rows.get(name, 0), len(extent.steps))
 
     def others(self, question: MetricsQuery, names: int) -> int | None:
         """Return how many series a run has beside `names` of them; None where they aren't to be asked for together."""

@@ -42,12 +42,12 @@ def test_kinds_are_apart(seen: MetricsQuery, asked: MetricsQuery) -> None:
     assert not allowed(limits, asked, size(1), 1)
 
 
-@pytest.mark.parametrize("larger", [Size(names=3, most=2, rows=5, bytes=9), Size(names=2, most=2, rows=6, bytes=9)])
+@pytest.mark.parametrize("larger", [Size(names=1, most=4, rows=4, bytes=10), Size(names=1, most=1, rows=6, bytes=10)])
 def test_every_respect_counts(larger: Size) -> None:
     """An answer shows nothing about one that is larger in any respect, and two don't add up."""
     limits = Limits()
-    limits.note(ALL, Size(names=2, most=3, rows=5, bytes=9), 0)
-    limits.note(ALL, Size(names=1, most=9, rows=9, bytes=99), 0)
+    limits.note(ALL, Size(names=1, most=9, rows=9, bytes=9), 0)
+    limits.note(ALL, Size(names=2, most=3, rows=5, bytes=99), 0)
     assert not allowed(limits, ALL, larger, 1)
 
 
@@ -95,22 +95,22 @@ def test_a_witness_that_fails_is_asked_again() -> None:
     assert limits.due(1_000) is None
 
 
-def test_the_end_of_a_witness_is_enough() -> None:
+def test_a_small_witness_is_enough() -> None:
     """It is asked for no more rows than will most likely confirm the claim, all of them where that is uncertain."""
     limits = Limits()
-    limits.note(ALL, size(800, 2), 0, tails=((100, 700), (200, 600), (400, 400)))
-    for rows, first in ((10, 700), (100, 600), (300, 400), (700, 0)):
+    limits.note(ALL, size(800, 2), 0, thinned=((16, 9, 18), (256, 129, 258), (1_024, 513, 700)))
+    for rows, limit in ((7, 16), (100, 256), (250, 1_024), (700, 10_000)):
         assert allowed(limits, ALL, size(rows, 2), 5)
         claim = limits.due(50)
         assert claim is not None
-        assert claim.tail == replace(ALL, first=first)
+        assert claim.smaller == replace(ALL, limit=limit)
 
 
 def test_what_is_kept_is_bounded() -> None:
     """What is no larger than a later one is let go, what is old as well, and only some are kept."""
     limits = Limits()
     for rows in range(1, 30):
-        limits.note(ALL, Size(names=30 - rows, most=rows, rows=rows, bytes=rows), rows)
+        limits.note(ALL, Size(names=1, most=rows, rows=rows, bytes=30 - rows), rows)
     assert len(limits._seen) == 8  # noqa: SLF001 -- how much is kept shows nowhere else
     limits.note(ALL, size(100, 30), 40)
     assert len(limits._seen) == 1  # noqa: SLF001 -- how much is kept shows nowhere else
@@ -151,7 +151,7 @@ def test_what_another_process_left() -> None:
     limits = Limits()
     limits.resume(ALL, size(10), 100)
     assert (claim := limits.due(100)) is not None
-    assert (claim.tail, limits.pending) == (ALL, {ALL: size(10)})
+    assert (claim.smaller, limits.pending) == (ALL, {ALL: size(10)})
     limits.note(ALL, size(10), 99)
     assert limits.due(100) is not None
     limits.note(ALL, size(10), 100)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from proxy.core.proof.known_rows import as_of_known_end, lacks_known_steps, shows_no_gap
 from proxy.core.proof.probes import is_probed_by, probe_limits, proven_lengths, proven_names
-from proxy.core.proof.sizes import FEW_ROWS, Size, size_of, tails_of
+from proxy.core.proof.sizes import FEW_ROWS, Size, size_of, thinned_of
 from proxy.core.series.answers import split
 from proxy.core.series.extents import Extents
 from proxy.core.series.metrics_query import MetricsQuery
@@ -19,6 +19,7 @@ from tests.support.oracle_upstream import row
 QUESTION = MetricsQuery(run="1", project="p", name=None, group=None, limit=10_000, first=0, last=None)
 CAPS = st.builds(Cap, of=st.sampled_from(Of), how=st.sampled_from(How), size=st.integers(4, 90))
 LENGTHS = st.lists(st.integers(1, 60), min_size=1, max_size=4)
+MANY_LENGTHS = LENGTHS | st.lists(st.integers(1, 9), min_size=1, max_size=25)
 
 
 def rows_of(lengths: list[int]) -> list[OracleRow]:
@@ -95,12 +96,22 @@ def test_which_short_names_cannot_be_proven() -> None:
     assert unproven == [[9, 10, 10], [9, 12, 12], [10, 12, 12], [11, 12, 12]]
 
 
-@given(seen=LENGTHS, lengths=LENGTHS, cap=CAPS)
-@settings(max_examples=1_500)
+@given(seen=MANY_LENGTHS, lengths=MANY_LENGTHS, cap=CAPS)
+@settings(max_examples=3_000)
 def test_what_is_half_of_what_was_seen_is_whole(seen: list[int], lengths: list[int], cap: Cap) -> None:
     """An answer at most half as large, in every respect, as one that the upstream sent lacks nothing."""
     before, now = told(rows_of(seen), cap), told(rows_of(lengths), cap)
     if size(before).holds(size(now).doubled) or size(now).rows <= FEW_ROWS:
+        assert now == told(rows_of(lengths), None)
+
+
+@given(seen=MANY_LENGTHS, lengths=MANY_LENGTHS, size_of_cap=st.integers(4, 90), of=st.sampled_from(Of))
+@settings(max_examples=3_000)
+def test_what_is_exceeded_by_what_was_seen_is_not_cut(seen: list[int], lengths: list[int], size_of_cap: int, of: Of) -> None:
+    """An answer that is smaller, in every respect, than one that the upstream sent lacks nothing at its end."""
+    cap = Cap(of=of, how=How.FIRST, size=size_of_cap)
+    before, now = told(rows_of(seen), cap), told(rows_of(lengths), cap)
+    if size(before).holds(size(now).exceeded):
         assert now == told(rows_of(lengths), None)
 
 
@@ -121,10 +132,10 @@ def test_a_limit_of_one_proves_nothing(limit: int) -> None:
 
 
 def test_lengths_proven_along_with_a_longer_one() -> None:
-    """Where more rows than the limit are sent of one name, half as many of another are all of them."""
+    """Where all rows are sent of one name, half as many of another are all of them."""
     assert proven_lengths({10, 3, 1}, 7) == {10, 3, 1}
     assert proven_lengths({3, 1}, 7) == set()
-    assert proven_lengths({10, 5}, 7) == {10}
+    assert proven_lengths({10, 6, 5}, 7) == {10, 5}
 
 
 def test_nothing_to_probe() -> None:
@@ -165,11 +176,17 @@ def test_lost_rows() -> None:
     assert came([])
 
 
-def test_tails() -> None:
-    """They are counted on the longest name."""
-    extents = split(told(rows_of([16, 3]), None), QUESTION, sent_at_s=0)
-    assert tails_of(extents) == ((2, 14), (4, 12), (8, 8))
-    assert tails_of(split(b'{"metrics":[]}', QUESTION, sent_at_s=0)) == ()
+@given(lengths=LENGTHS.filter(bool), longest=st.integers(0, 300))
+def test_what_comes_at_least_with_a_smaller_limit(lengths: list[int], longest: int) -> None:
+    """So much is sent of the same names, if not more."""
+    lengths = [*lengths, longest]
+    extents = split(told(rows_of(lengths), None), QUESTION, sent_at_s=0)
+    for limit, most, rows in thinned_of(extents):
+        came = size(told(rows_of(lengths), None, limit))
+        assert limit < max(lengths)
+        assert came.most >= most
+        assert came.rows >= rows
+    assert thinned_of(split(b'{"metrics":[]}', QUESTION, sent_at_s=0)) == ()
 
 
 @pytest.mark.parametrize("respect", ["most", "rows", "bytes"])

@@ -15,6 +15,7 @@ from proxy.core.series.extents import Extents, Known, no_rows
 from proxy.core.series.growth import extended, overlap_from
 from proxy.core.series.joining import replaced
 from proxy.core.series.metrics_query import MetricsQuery
+from proxy.core.series.sampling import is_complete
 from tests.support.oracle import OracleRow, permitted
 from tests.support.oracle_upstream import asked_of, row
 
@@ -38,23 +39,19 @@ def planned(
     return deltas(extents, names, all_names=all_names, call_cost_rows=call_cost_rows)
 
 
-def begins_of(extents: Extents, names: Collection[str]) -> dict[str, int]:
+def begins_of(extents: Extents, names: Collection[str]) -> Mapping[str, int]:
     """Return from which step on each name is to be asked for."""
     return {name: overlap_from(extents.by_name[name]) for name in names if extents.by_name[name].known is Known.ALL}
 
 
 def cost_of(extents: Extents, questions: Iterable[MetricsQuery], call_cost_rows: int) -> int:
-    """Return what questions cost: each call, and each row that is known to come."""
-    return sum(
-        call_cost_rows
-        + sum(
-            step >= question.first
-            for name, extent in extents.by_name.items()
-            if question.name in {None, name}
-            for step in extent.steps
-        )
-        for question in questions
-    )
+    """Return what questions cost: each call, and each row that is known to come, one more of each name that is sampled."""
+    cost = 0
+    for question in questions:
+        asked = [extent for name, extent in extents.by_name.items() if question.name in {None, name}]
+        rows = [sum(step >= question.first for step in extent.steps) for extent in asked]
+        cost += call_cost_rows + sum(min(count, question.limit + 1) for count in rows)
+    return cost
 
 
 @st.composite
@@ -89,36 +86,83 @@ def test_nothing_is_left_out_and_nothing_simpler_costs_less(
 ) -> None:
     """Each name is asked for from where its late rows may begin, at no more cost than with one call for all or one each."""
     names = data.draw(some(extents))
-    questions = planned(extents, names, all_names=all_names, call_cost_rows=call_cost_rows)
+    empty = data.draw(st.sets(st.sampled_from([None, "q", "r"])))
+    questions = deltas(extents, names, all_names=all_names, call_cost_rows=call_cost_rows, empty=empty)
     begins = begins_of(extents, names)
-    for name, first in begins.items():
-        assert any(question.name in {None, name} and question.first <= first for question in questions)
+    needed: dict[str | None, int] = dict.fromkeys(empty, extents.question.first)
+    needed.update(begins)
+    for name, first in needed.items():
+        assert any(question.name in {None, name} and is_told(extents, question, name, first) for question in questions)
     nameless = [question for question in questions if question.name is None]
-    assert len(nameless) <= 1
-    assert len(nameless) == 1 or not all_names
-    assert len({question.name for question in questions}) == len(questions)
+    assert nameless or not (all_names or None in empty)
+    assert len({(question.name, question.first) for question in questions}) == len(questions)
     for question in questions:
-        assert question == replace(extents.question, name=question.name, first=question.first, limit=MAX_LIMIT)
+        assert question == replace(extents.question, name=question.name, first=question.first, limit=question.limit)
+        assert question.limit == MAX_LIMIT or question.name is None
         assert question.first >= extents.question.first
-        assert question.name in {None, *begins}
-    if not begins:
+        assert question.name in {None, *needed}
+    if not needed:
         assert len(questions) == all_names
         return
-    cost = cost_of(extents, questions, call_cost_rows)
-    together = [replace(WHOLE, first=min(begins.values()))]
+    # A limit is chosen greater than needed where that costs no more than this.
+    cost = cost_of(extents, questions, call_cost_rows) - 200 * len(nameless)
+    together = [replace(WHOLE, first=min(needed.values()))]
     assert cost <= cost_of(extents, together, call_cost_rows)
-    if not all_names:
-        singly = [replace(WHOLE, name=name, first=first) for name, first in begins.items()]
+    if not all_names and None not in empty:
+        singly = [replace(WHOLE, name=name, first=first) for name, first in needed.items()]
         assert cost <= cost_of(extents, singly, call_cost_rows)
+
+
+def is_told(extents: Extents, question: MetricsQuery, name: str | None, first: int) -> bool:
+    """Tell whether the answer to a question holds all of a name's rows from a step on, and as many again."""
+    extent = None if name is None else extents.by_name.get(name)
+    rows = 0 if extent is None else sum(step >= question.first for step in extent.steps)
+    return question.first <= first and is_complete(min(2 * rows + 3, MAX_LIMIT // 2), question.limit)
 
 
 def test_a_slow_series_beside_fast_ones() -> None:
     """A series whose last row is far back is asked for by itself; all others with one call, from where they need it."""
     rows = [row(name, step) for name in NAMES[1:] for step in range(500)]
     extents = settled(told([row("a", 3), *rows]))
-    assert planned(extents, NAMES) == [replace(WHOLE, first=499), replace(WHOLE, name="a", first=3)]
-    assert planned(extents, NAMES, all_names=True) == planned(extents, NAMES)
+    apart = [replace(WHOLE, name="a", first=3), replace(WHOLE, first=499)]
+    assert planned(extents, NAMES) == apart
+    assert planned(extents, NAMES, all_names=True) == apart
     assert planned(extents, ["a"]) == [replace(WHOLE, name="a", first=3)]
+
+
+def test_several_slow_series_beside_fast_ones() -> None:
+    """Those whose last rows are far back share a call with a limit so small that little of the others comes along."""
+    slow = [row(name, step) for name, step in (("a", 3), ("b", 8), ("c", 90), ("d", 480))]
+    extents = settled(told([*slow, *(row(name, step) for name in NAMES[4:] for step in range(500))]))
+    thin, dense = planned(extents, NAMES, call_cost_rows=300)
+    assert (thin.first, dense) == (3, replace(WHOLE, first=499))
+    assert thin.limit < 100
+    # Nor does a series of very many rows come along with them.
+    long = replace(WHOLE, name="long")
+    extents = replaced(extents, told([row("long", step) for step in range(4_000)], long))
+    limits = [(question.first, question.limit) for question in planned(settled(extents), [*NAMES, "long"], call_cost_rows=300)]
+    assert [first for first, _ in limits] == [3, 499, 3_999]
+    assert all(limit < 300 for _, limit in limits[:2])
+
+
+def test_a_run_of_any_number_of_names() -> None:
+    """Where a run has far more names than are known, these are asked for one by one."""
+    extents = settled(told([row(name, step) for name in "abc" for step in range(10)]))
+    questions = deltas(extents, "abc", all_names=False, call_cost_rows=2_000, others=10**9)
+    assert questions == [replace(WHOLE, name=name, first=9) for name in "abc"]
+
+
+@pytest.mark.parametrize("call_cost_rows", [10, 2_000])
+def test_series_without_rows(call_cost_rows: int) -> None:
+    """One call from the first step on shows that they still have none; where it costs too much, each is asked for by itself."""
+    extents = settled(told([row(name, step) for name in NAMES[:8] for step in range(100)]))
+    questions = deltas(extents, NAMES[:8], all_names=False, call_cost_rows=call_cost_rows, empty=["q", "r"])
+    if call_cost_rows == 10:
+        assert questions == [*(replace(WHOLE, name=name) for name in ("q", "r")), replace(WHOLE, first=99)]
+    else:
+        assert [(question.name, question.first) for question in questions] == [(None, 0)]
+    (alone,) = deltas(extents, [], all_names=True, call_cost_rows=10, empty=[None])
+    assert (alone.name, alone.first) == (None, 0)
 
 
 def settled(extents: Extents) -> Extents:
@@ -172,15 +216,17 @@ def test_a_plan_carried_out(extents: Extents, data: st.DataObject, all_names: bo
     for came in data.draw(st.permutations(answers)):
         if came.question.name is not None and came.question.first <= new.question.first:
             new = replaced(new, came)
-        elif came.question.first > new.question.first:
-            new = extended(new, came, overlap_s=OVERLAP_S)
         else:
-            new = replace(came, question=new.question)
+            new = extended(new, came, overlap_s=OVERLAP_S)
     for name in names:
         assert new.by_name[name].known is Known.ALL
         assert new.by_name[name].tail_asked_s >= NOW_S
     for name, extent in new.by_name.items():
         if extent.known is Known.ALL:
             before = tuple(extents.by_name[name].texts()) if name in extents.by_name else ()
-            mine = tuple(one.text.encode() for one in sorted(now, key=lambda one: one.step) if one.name == name)
+            mine = tuple(
+                one.text.encode()
+                for one in sorted(now, key=lambda one: one.step)
+                if one.name == name and one.step >= extents.question.first
+            )
             assert tuple(extent.texts()) == (mine if extent.tail_asked_s >= NOW_S else before)

@@ -120,7 +120,7 @@ async def test_rows_that_come_meanwhile(tmp_path: Path) -> None:
         upstream.meanwhile = [grow, grow]
         assert steps(await get(running, "logName=loss&limit=10000")) == list(range(902))
         assert len(upstream.rows) == 902
-        assert upstream.asked[3:] == [target("logName=loss&limit=10000&stepMin=897")]
+        assert upstream.asked[3:] == [target("logName=loss&limit=206&stepMin=897")]
         assert (await get(running, "logName=loss&limit=12")).body == right(upstream, limit=12)
         assert len(upstream.asked) == 4
 
@@ -189,7 +189,7 @@ async def test_what_was_seen_is_confirmed(tmp_path: Path) -> None:
         calls = len(upstream.asked)
         running.advance(46)
         await running.parts.proof.witnesses.settled()
-        assert upstream.asked[calls:] == [target("logName=long&limit=10000&stepMin=3500")]
+        assert upstream.asked[calls:] == [target("logName=long&limit=1024")]
         running.advance(100)
         await running.parts.proof.witnesses.settled()
         assert len(upstream.asked) == calls + 1
