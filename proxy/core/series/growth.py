@@ -15,6 +15,8 @@ from msgspec.structs import replace as changed
 
 from proxy.core.pieces import Work, finished
 from proxy.core.series.extents import Extent, Extents, Known, concatenated, in_order, without_rows
+from proxy.core.series.metrics_query import MetricsQuery
+from proxy.core.series.sampling import is_complete
 
 _ALL = slice(0, None)
 # Of fewer known rows it cannot be told whether they were all rows or a sample.
@@ -43,7 +45,9 @@ def extending(extents: Extents, delta: Extents, *, overlap_s: float) -> Work[Ext
     for name in told if extents.question.name is None else told & {extents.question.name}:
         old, new = by_name.get(name), delta.by_name.get(name)
         if old is not None:
-            by_name[name] = _with_delta(old, new, question.first, sent_at_s, overlap_s)
+            by_name[name] = (
+                old if _tells_nothing(old, new, question) else _with_delta(old, new, question.first, sent_at_s, overlap_s)
+            )
         elif new is not None:
             # The name may have rows before those that the delta asked for.
             by_name[name] = without_rows(new, Known.NOT_YET if new.known is Known.ALL else new.known)
@@ -113,6 +117,18 @@ def _with_delta(old: Extent, new: Extent | None, first: int, sent_at_s: float, o
     if new.shape != old.shape or not _holds(new, old, kept) or _is_sparse(old.steps[kept:], new.steps):
         return without_rows(old)
     return changed(concatenated(old, new, kept), tail_asked_s=sent_at_s, unsettled=_unsettled(old, new, kept, first, overlap_s))
+
+
+def _tells_nothing(old: Extent, new: Extent | None, question: MetricsQuery) -> bool:
+    """Tell whether a delta for all names has only a sample of a long series, whose own delta brings what is new of it."""
+    is_long = old.known is Known.ALL and not is_complete(len(old.steps), question.limit)
+    return (
+        question.name is None
+        and is_long
+        and new is not None
+        and new.known is Known.SOME
+        and question.first <= overlap_from(old)
+    )
 
 
 def _unsettled(old: Extent, new: Extent, kept: int, first: int, overlap_s: float) -> tuple[tuple[float, int], ...]:

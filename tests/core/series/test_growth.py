@@ -141,6 +141,8 @@ def test_what_a_delta_adds(
         elif overlap_from(old) < first:
             assert extent is not None
             assert extent == old or extent.known is not Known.ALL
+        elif name is None and 2 * len(old.steps) > delta.question.limit and extent == old:
+            assert 2 * len(came) > delta.question.limit  # a sample of a long series tells nothing
         else:
             assert extent is not None
             check_grown(extent, within(before, other, question), came, delta.question)
@@ -512,6 +514,19 @@ def test_what_fits(came: list[OracleRow], known: Known) -> None:
     extent = extended(extents, told(came, replace(WHOLE, first=5, limit=10), sent_at_s=1005), overlap_s=OVERLAP_S).by_name["a"]
     assert extent.known is known
     assert tuple(extent.texts()) == (texts([KNOWN[0], *came]) if known is Known.ALL else ())
+
+
+def test_a_sample_of_a_long_series() -> None:
+    """A delta for all names from far behind leaves a long series as it was, and as old; one for that name alone does not."""
+    rows = [row("a", step) for step in range(30)]
+    known = told(rows)
+    known = replace(known, by_name={"a": changed(known.by_name["a"], unsettled=())})
+    for name, expected in ((None, Known.ALL), ("a", Known.SOME)):
+        question = replace(WHOLE, name=name, first=5, limit=10)
+        new = extended(known, told(rows, question, sent_at_s=1005), overlap_s=OVERLAP_S)
+        assert new.by_name["a"].known is expected
+        assert (new.by_name["a"] == known.by_name["a"]) is (name is None)
+        assert new.tail_asked_s == (1005 if name is None else 1000)
 
 
 def test_a_name_that_is_overtaken() -> None:
