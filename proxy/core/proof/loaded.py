@@ -81,11 +81,11 @@ def checks(extents: Extents) -> Iterator[Check]:
         return
     settled = bisect_left(extent.steps, overlap_from(extent))
     known = settled if 2 * settled > len(extent.steps) else len(extent.steps)
-    for rows in range(known, max(2, known - _TRIED), -1):
-        for limit in range(min(extents.question.limit // _SHARE, rows - 1), 1, -1):
-            if is_probed_by(rows, limit):
-                question = replace(extents.question, last=extent.steps[rows - 1], limit=limit)
-                yield Check(question=question, rows=rows)
+    most = extents.question.limit // _SHARE
+    tried = ((rows, limit) for rows in range(known, max(2, known - _TRIED), -1) for limit in range(min(most, rows - 1), 1, -1))
+    for rows, limit in tried:
+        if is_probed_by(rows, limit):
+            yield Check(question=replace(extents.question, last=extent.steps[rows - 1], limit=limit), rows=rows)
 
 
 def differing_from(extents: Extents, check: Check, said: Sequence[bytes]) -> int | None:

@@ -37,6 +37,7 @@ from proxy.core.series.extents import (
 from proxy.core.series.long_rows import Steps, comparing, place_of
 from proxy.core.series.looks import looked_at
 from proxy.core.series.metrics_query import MetricsQuery
+from proxy.core.series.sampling import is_complete
 
 # Of fewer known rows it cannot be told whether they were all rows or a sample.
 _LEAST_KNOWN = 4
@@ -69,6 +70,8 @@ def extending(extents: Extents, delta: Extents, *, overlap_s: float) -> Work[Ext
     for name in told if extents.question.name is None else told & {extents.question.name}:
         old, new = by_name.get(name), delta.by_name.get(name)
         sampled = new is not None and _is_sample(new, question)
+        if old is not None and not sampled and _tells_nothing(old, new, question):
+            continue
         if question.first <= extents.question.first and not sampled:
             by_name[name] = _anew(old, new, question.first, sent_at_s, overlap_s)
         elif old is not None:
@@ -235,6 +238,18 @@ def _with_delta(old: Extent, new: Extent | None, question: MetricsQuery, sent_at
     if new.shape != old.shape or not fits or _is_sparse(old.steps[kept:], new.steps):
         return without_rows(old)
     return changed(concatenated(old, new, kept), tail_asked_s=sent_at_s, unsettled=_unsettled(old, new, kept, first, overlap_s))
+
+
+def _tells_nothing(old: Extent, new: Extent | None, question: MetricsQuery) -> bool:
+    """Tell whether a delta for all names has only a sample of a long series, whose own delta brings what is new of it."""
+    is_long = old.known is Known.ALL and not is_complete(len(old.steps), question.limit)
+    return (
+        question.name is None
+        and is_long
+        and new is not None
+        and new.known is Known.SOME
+        and question.first <= overlap_from(old)
+    )
 
 
 def _unsettled(old: Extent, new: Extent, kept: int, first: int, overlap_s: float) -> tuple[tuple[float, int], ...]:

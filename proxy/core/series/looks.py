@@ -73,7 +73,8 @@ def due(looks: Looks, steps: Steps, turns: Turns, *, since_s: float, now_s: floa
         first, at_s = min(looks, key=lambda look: (look[1], look[0]))
         if at_s >= now_s:
             break
-        stretch = _from(looks, first, steps, turns, young_s=now_s - turns.period_s / 2)
+        # What was looked at not much later comes along.
+        stretch = _from(looks, first, steps, turns, young_s=at_s + turns.period_s / 2)
         found.append(stretch)
         looks = looked_at(looks, stretch.first, stretch.last, now_s)
     return found

@@ -135,8 +135,8 @@ class Loader:
         extents = (extent for window in windows if (extent := window.by_name.get(series.name or "")) is not None)
         known = [extent for extent in extents if extent.known in {Known.SOME, Known.ALL} and extent.steps]
         most = max(known, key=lambda extent: len(extent.steps), default=None)
-        if most is None:
-            return None
+        if most is None or (most.known is Known.ALL and len(most.steps) <= series.limit):
+            return None  # one answer may hold it
         sampled = most.known is Known.SOME
         apart = most_apart(most.steps, limit=series.limit, most_rows=self._max_rows) if sampled else 1
         return Marks(steps=most.steps, apart=apart)
@@ -209,7 +209,7 @@ class Loader:
                 self._shelves.put(load.tenant, load.loaded, persist=load.need.persist, joins=lambda _: False)
         whole = await self._windows.check(load)
         fresh_s = self._lifetimes.of(load.series.query, load.tenant).fresh_s
-        del self._asked[load.series]
+        self._asked.pop(load.series, None)
         await self._learner.install(load.tenant, whole, persist=load.need.persist, fresh_s=fresh_s)
         return True
 

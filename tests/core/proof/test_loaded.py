@@ -83,6 +83,7 @@ def test_nothing_to_overlap() -> None:
     assert overlapping(None, 7) == 7
     assert overlapping(told([]), 7) == 7
     assert without_last(told([]), 7) is None
+    assert len(list(checks(told(rows_of(range(13)))))) > 1
     assert list(checks(told([]))) == []
     check = Check(question=replace(ONE, limit=2), rows=3)
     assert differing_from(told([]), check, []) is None

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from proxy.core.proof.stretch import stretch
+from proxy.core.proof.stretch import part_in_full, stretch
 from proxy.core.series.answers import split
 from proxy.core.series.extents import Extents
 from proxy.core.series.metrics_query import MetricsQuery
@@ -55,3 +55,20 @@ def test_a_part_of_what_is_too_long(window: tuple[int, int | None]) -> None:
 def test_no_part_of_what_is_too_long(asked: MetricsQuery) -> None:
     """Too few rows of the window are known, or it isn't one name."""
     assert stretch(came(ONE, 5_000), asked) is None
+
+
+@pytest.mark.parametrize(("lengths", "rows"), [((5_000,), 400), ((900,), 400), ((13,), 400)])
+def test_a_part_in_full(lengths: tuple[int, ...], rows: int) -> None:
+    """It is from the middle of a long series, and has no more rows than wanted, whether all of them are known or a sample."""
+    for full in (came(ONE, *lengths), came(replace(ONE, limit=10_000), *lengths)):
+        part = part_in_full(full, rows)
+        assert part is not None
+        assert part.last is not None
+        assert 0 < (part.last - part.first) // 2 + 1 <= max(rows, 12)
+        assert (part.name, part.limit) == ("n0", 10_000)
+
+
+def test_no_part_in_full() -> None:
+    """Of all names, of a name that isn't there, and of a few rows."""
+    for question, length in ((ALL, 5_000), (replace(ONE, name="n7"), 5_000), (ONE, 12)):
+        assert part_in_full(came(question, length), 400) is None

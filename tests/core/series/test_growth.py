@@ -4,12 +4,14 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec.structs import replace as changed
 
+from proxy.core.series import metrics_query
 from proxy.core.series.answers import split
 from proxy.core.series.extents import Extent, Extents, Known, no_rows
 from proxy.core.series.growth import extended, overlap_from
@@ -141,6 +143,8 @@ def test_what_a_delta_adds(
         elif overlap_from(old) < first:
             assert extent is not None
             assert extent == old or extent.known is not Known.ALL
+        elif name is None and 2 * len(old.steps) > delta.question.limit and extent == old:
+            assert 2 * len(came) > delta.question.limit  # a sample of a long series tells nothing
         else:
             assert extent is not None
             if extent != old or is_complete(len(came), delta.question.limit):
@@ -579,6 +583,20 @@ def test_a_delta_from_the_beginning(states: tuple[list[OracleRow], list[OracleRo
             assert (extent.tail_asked_s, extent.full_asked_s) == (sent_at_s, sent_at_s)
         else:
             assert extent == known.by_name.get(name) or extent.known is not Known.ALL
+
+
+def test_a_sample_of_a_long_series() -> None:
+    """A delta for all names from far behind leaves a long series as it was, and as old; one for that name alone does not."""
+    rows = [row("a", step) for step in range(30)]
+    known = told(rows)
+    known = replace(known, by_name={"a": changed(known.by_name["a"], unsettled=())})
+    for name, expected in ((None, Known.ALL), ("a", Known.SOME)):
+        question = replace(WHOLE, name=name, first=5, limit=10)
+        with patch.object(metrics_query, "MAX_LIMIT", 10):
+            new = extended(known, told(rows, question, sent_at_s=1005), overlap_s=OVERLAP_S)
+        assert new.by_name["a"].known is expected
+        assert (new.by_name["a"] == known.by_name["a"]) is (name is None)
+        assert new.tail_asked_s == (1005 if name is None else 1000)
 
 
 def test_a_name_that_is_overtaken() -> None:

@@ -1,7 +1,7 @@
 """Long series: once it pays, one is loaded by windows and answers all questions about it."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import accumulate
 from pathlib import Path
@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 from unittest.mock import patch
 
 import pytest
+from aiohttp import web
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,7 +18,7 @@ from proxy.core.proof.limits import Limits
 from proxy.core.series import metrics_query
 from tests.support.live_runs import WIDE, live
 from tests.support.oracle import OracleRow
-from tests.support.oracle_upstream import HeldUpstream, OracleUpstream, proxied, right, row, series_world, target
+from tests.support.oracle_upstream import REFUSAL, HeldUpstream, OracleUpstream, proxied, right, row, series_world, target
 from tests.support.world import ManualClock, World, until
 
 MOST = 40
@@ -373,3 +374,110 @@ async def test_a_long_series_is_no_longer_trusted_blindly(tmp_path: Path) -> Non
                 await checks.settled()
                 running.advance(6)
             assert checks.trusted
+
+
+def rewrite(upstream: OracleUpstream) -> None:
+    """Write the rows again that a window has just ended with."""
+    last = int(upstream.asked[-1].rpartition("stepMax=")[2])
+    upstream.put(row("loss", step, value=7) for step in range(last - 2, last + 1))
+
+
+def fill(upstream: OracleUpstream) -> None:
+    """Let rows come everywhere between those that there are."""
+    upstream.put(row("loss", step) for step in range(0, 800, 2))
+
+
+def forget(upstream: OracleUpstream) -> None:
+    """Let the series be deleted."""
+    upstream.rows.clear()
+    upstream.note()
+
+
+def tie(upstream: OracleUpstream) -> None:
+    """Let another group have a row at a step that has one."""
+    upstream.put([row("loss", 601, group="g")])
+
+
+def misspeak(upstream: OracleUpstream) -> None:
+    """Answer something else from now on."""
+    upstream.instead = lambda _: b'{"metrics":[ ]}'
+
+
+def vary(upstream: OracleUpstream) -> None:
+    """Let every other row be another one."""
+    upstream.put(row("loss", step, value=9) for step in range(1, 800, 4))
+
+
+@pytest.mark.parametrize(
+    ("happens", "finishes"),
+    [(rewrite, {5, 12}), (fill, ()), (vary, {5}), (forget, ()), (tie, ()), (misspeak, ())],
+)
+@pytest.mark.parametrize("calls", [5, 12, 40])
+async def test_what_happens_to_a_series_while_it_is_loaded(
+    tmp_path: Path, happens: Callable[[OracleUpstream], None], finishes: Collection[int], calls: int
+) -> None:
+    """Whatever it is, answers are right afterwards. Rows that are written again here and there don't end the load.
+
+    `finishes`: after how many calls it may happen so that the load comes to its end all the same.
+    """
+    with patch.object(metrics_query, "MAX_LIMIT", MOST):
+        async with live(tmp_path, limits=Limits()) as (running, upstream):
+            upstream.put(row("loss", step) for step in range(1, 801, 2))
+            await right(running, upstream, "logName=loss&limit=5")
+
+            def happen() -> None:
+                if "stepMax" in upstream.asked[-1]:
+                    happens(upstream)
+                else:
+                    upstream.meanwhile.insert(0, happen)
+
+            upstream.meanwhile = [lambda: None] * calls + [happen]
+            await running.get(target("logName=loss&limit=6"))
+            await running.settled()
+            upstream.meanwhile.clear()
+            upstream.instead = None
+            loader = running.parts.series.loader
+            assert loader.begun == 1
+            # After 40 calls it is over.
+            assert (loader.finished, loader.given_up) == ((1, 0) if calls == 40 or calls in finishes else (0, 1))
+            running.advance(301)
+            for raw in ("limit=7", "limit=39", "limit=13&stepMin=90", "limit=3000&stepMax=300"):
+                await right(running, upstream, f"logName=loss&{raw}")
+            await running.settled()
+
+
+async def test_a_load_that_is_refused(tmp_path: Path) -> None:
+    """Where pluto-api answers 400 all of a sudden, the series is left alone for a while."""
+    refused: list[str] = []
+
+    class Refusing(OracleUpstream):
+        async def handle(self, request: web.Request) -> web.Response:
+            if "stepMin" in request.query and "limit=40" in request.raw_path:
+                refused.append(request.raw_path)
+                return web.Response(status=400, text=REFUSAL, content_type="application/json")
+            return await super().handle(request)
+
+    upstream = Refusing(clock=ManualClock())
+    upstream.put(row("loss", step) for step in range(400))
+    with patch.object(metrics_query, "MAX_LIMIT", MOST):
+        async with upstream.serve() as url, proxied(tmp_path, upstream, url) as running:
+            await poll(running, upstream, range(5, 9))
+            loader = running.parts.series.loader
+            assert (loader.begun, loader.finished, loader.given_up, len(refused)) == (1, 0, 1, 1)
+
+
+async def test_the_budget_of_loads(tmp_path: Path) -> None:
+    """What pluto_proxy_series_loads_total and its like say."""
+    with patch.object(metrics_query, "MAX_LIMIT", MOST):
+        async with series_world(tmp_path) as (running, upstream):
+            upstream.put(row("loss", step) for step in range(400))
+            await loaded(running, upstream)
+            told = (await running.get("/metrics")).body.decode()
+            for line in (
+                'pluto_proxy_series_loads_total{what="begun"} 1',
+                'pluto_proxy_series_loads_total{what="finished"} 1',
+                'pluto_proxy_series_loads_total{what="given_up"} 0',
+                f"pluto_proxy_series_load_calls_total {running.parts.series.loader.calls}",
+                "pluto_proxy_series_assembled_total 1",
+            ):
+                assert line in told
