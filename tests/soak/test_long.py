@@ -47,7 +47,7 @@ def calls(**counts: int) -> list[Call]:
 def a_run(
     *,
     loading: Sequence[Call] = calls(WINDOW=100, PROBE=30, AS_ASKED=500),
-    watching: Sequence[Call] = calls(TAIL=61, WINDOW=100, PROBE=33, AS_ASKED=11, STATUS=900),
+    watching: Sequence[Call] = calls(TAIL=61, WINDOW=314, PROBE=33, AS_ASKED=11, STATUS=900),
     looks: Sequence[Look] = (a_look(),) * 10,
     polled: Sequence[Seen] = (),
     verdicts: Sequence[Verdict] = (Verdict.RIGHT, Verdict.BEHIND),
@@ -57,6 +57,7 @@ def a_run(
     """A run of five minutes that is just as promised, but for what is given."""
     watched = Watched(
         loaded=True,
+        load_calls=100,
         loading=Phase(name="", seconds=20, polled=(), looks=(), calls=loading),
         watching=Phase(name="", seconds=300, polled=[good(), *polled], looks=looks, calls=watching),
         answers=(),
@@ -94,10 +95,12 @@ def test_a_run_as_promised_holds_every_bound() -> None:
         (a_run(verdicts=[Verdict.RIGHT, Verdict.TOO_OLD]), "every answer"),
         (a_run(verdicts=[Verdict.RIGHT, Verdict.FAILED]), "every answer"),
         (a_run(verdicts=[]), "every answer"),
-        (a_run(loading=calls(WINDOW=131)), "is loaded"),
+        (a_run(loading=calls(WINDOW=101, PROBE=31)), "is loaded"),
+        (a_run(load_calls=101), "is loaded"),
+        (a_run(loading=calls(WINDOW=99)), "is loaded"),
         (a_run(watching=calls(TAIL=62)), "call a lifetime"),
-        (a_run(watching=calls(WINDOW=134)), "rotation"),
-        (a_run(watching=calls(PROBE=134)), "rotation"),
+        (a_run(watching=calls(WINDOW=348)), "rotation"),
+        (a_run(watching=calls(PROBE=348)), "rotation"),
         (a_run(watching=calls(AS_ASKED=12)), "comparison"),
         (a_run(looks=[*[a_look()] * 9, a_look(forwarded=True)]), "nobody waits"),
         (a_run(looks=[Look(new=good(), again=good(forwarded=True), disturbed_s=0)] * 5), "nobody waits"),

@@ -57,11 +57,13 @@ class Phase:
 class Watched:
     """Everything observed. `told` is by how much the proxy's counters grew after the load.
 
+    `load_calls`: how many calls the proxy says that its loads made.
     `series_bytes` and `entries_bytes` (the answers in memory) are the most that the proxy told; `grown_bytes` is by how much
     its process grew, None where there is no /proc.
     """
 
     loaded: bool
+    load_calls: float
     loading: Phase
     watching: Phase
     answers: Sequence[Answer]
@@ -99,6 +101,7 @@ async def watch(plan: Plan, series: Series, origin: Server, proxy: Server) -> Wa
     calls = read_calls(told, asked, tail_rows=round(_TAIL_S * series.rows_per_s))
     return Watched(
         loaded=loaded,
+        load_calls=before["series_load_calls_total"],
         loading=Phase(
             name="until it is loaded",
             seconds=loaded_s - began_s,
