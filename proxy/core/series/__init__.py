@@ -7,6 +7,7 @@
 - `deltas` plans the calls for what is new. `expecting` learns whether the other series of a run will be asked for.
 - Of a series that one answer cannot hold, `load_costs` says when it pays to load it, `windows` plans the calls for that, and
   `looks` says which stretch of it is to be looked at again.
-- `chunks` holds rows compactly, `long_rows` a long series in chunks. `compacting` makes chunks, `evicting` lets them leave memory.
+- `chunks` holds rows compactly, `long_rows` a long series in chunks; `compacting` makes chunks, `evicting` lets them leave
+  memory.
 - `packs` lays extents out for the disk.
 """
