@@ -27,7 +27,7 @@ from proxy.core.series.growth import continued
 from proxy.core.series.metrics_query import MetricsQuery
 from proxy.errors import KeyRefused, UpstreamBusy, UpstreamError
 from proxy.service.fetching.fetcher import Fetcher
-from proxy.service.fetching.need import Fetched, Need
+from proxy.service.fetching.need import Fetched, Need, Reason
 from proxy.service.knowledge.shelves import Shelves
 from proxy.service.proof.probed import (
     Said,
@@ -282,4 +282,5 @@ class Prover:
             on_failure=None,
             accepts=None,
             parser=None,
+            reason=Reason.PROBE,
         )

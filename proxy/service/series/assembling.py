@@ -21,7 +21,7 @@ from proxy.core.series.metrics_query import MetricsQuery
 from proxy.core.series.windows import divided, fewer, planned
 from proxy.errors import UpstreamError
 from proxy.service.fetching.fetcher import Fetcher
-from proxy.service.fetching.need import Need
+from proxy.service.fetching.need import Need, Reason
 from proxy.service.knowledge.learner import Learner
 from proxy.service.knowledge.shelves import Shelves
 from proxy.service.lifetimes.run_lifetimes import RunLifetimes
@@ -178,6 +178,7 @@ class Assembler:
             not_before_s=self._clock.now_s(),
             on_failure=None,
             parser=self._prover.parser(question),
+            reason=Reason.LOAD,
         )
         fetched, _ = await self._fetcher.fetch(tenant, question.query, need)
         if fetched.entry.status != 200 or fetched.tenant is not tenant:

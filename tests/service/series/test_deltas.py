@@ -158,6 +158,21 @@ async def test_known_to_be_empty_where_nobody_waits(tmp_path: Path) -> None:
         assert upstream.asked == [WHOLE]
 
 
+async def test_calls_are_told_apart(tmp_path: Path) -> None:
+    """The metrics say what calls about series are made for, and how many a plan saved."""
+    async with live(tmp_path) as (running, upstream):
+        begin(upstream, "a", "b")
+        raws = ("logName=a", "logName=b")
+        for raw in raws:
+            await right(running, upstream, raw)
+        await later(running, upstream, *raws)
+        told = (await running.get("/metrics")).body.decode()
+        counts = {"wider": 2, "delta": 1, "client": 0, "in-full": 0, "load": 0}
+        for reason, count in counts.items():
+            assert f'pluto_proxy_series_calls_total{{reason="{reason}"}} {count}.0\n' in told
+        assert "pluto_proxy_series_delta_calls_saved_total 1.0\n" in told
+
+
 # Names.
 
 
