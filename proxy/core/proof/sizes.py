@@ -14,7 +14,7 @@ FEW_ROWS = 2
 Thinned = tuple[tuple[int, int, int], ...]
 """(limit, rows of the longest name, rows together) that would come at least with smaller limits, the smallest first."""
 # The smaller limits that an answer's question might be asked with.
-_LIMITS = (16, 64, 256, 1024, 4096)
+_LIMITS = tuple(2**power for power in range(4, 13))
 # By how much a cut answer may stay below the bytes that the upstream would send, in rows of the answer's mean length.
 _ROOM_ROWS = 4
 

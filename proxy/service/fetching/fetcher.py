@@ -1,5 +1,6 @@
 """Fetching the upstream's answer to a query: at most one call for each query is under way at a time (single flight)."""
 
+from collections import Counter
 from dataclasses import dataclass, replace
 
 import structlog
@@ -9,11 +10,12 @@ from proxy.core.budget.line import Priority, Ticket
 from proxy.core.freshness.purge import Purge
 from proxy.core.question.keeping import Keeping
 from proxy.core.question.query import Query
+from proxy.core.question.routes import METRICS
 from proxy.errors import UpstreamError, UpstreamFailed
 from proxy.flight import Flight, Flights
 from proxy.service.fetching.call_key import CallKey
 from proxy.service.fetching.call_results import CallResults
-from proxy.service.fetching.need import Fetched, Need
+from proxy.service.fetching.need import Fetched, Need, Reason
 from proxy.service.tenancy import Tenant
 from proxy.upstream.client import Upstream
 
@@ -62,6 +64,8 @@ class Fetcher:
         self._results = results
         self._clock = clock
         self._flights: Flights[CallKey, _Call, Fetched] = Flights(self._carry_out)
+        self.series_calls: Counter[Reason] = Counter()
+        """How many calls about series were begun for which reason."""
 
     @property
     def landings(self) -> int:
@@ -164,6 +168,8 @@ class Fetcher:
                 entry = await self._results.stored_meanwhile(call.tenant, call.query, call.first)
                 if entry is not None:
                     return Fetched(tenant=call.tenant, entry=entry, stored=True, called=False)
+            if call.query.route is METRICS:
+                self.series_calls[call.first.reason] += 1
             reply = await self._upstream.get(
                 call.query.target,
                 call.ticket,

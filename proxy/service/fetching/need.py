@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 
 from proxy.core.freshness.entry import Entry
 from proxy.core.series.extents import Extents
@@ -10,6 +11,25 @@ from proxy.errors import UpstreamError
 from proxy.service.tenancy import Tenant
 from proxy.upstream.client import Parser
 from proxy.upstream.exchange import Bounds
+
+
+class Reason(StrEnum):
+    """What a call is made for."""
+
+    CLIENT = "client"
+    """A query is asked as it came."""
+    WIDER = "wider"
+    """A wider question is asked, from whose answer others can be computed."""
+    DELTA = "delta"
+    """What is new of a live run is asked for."""
+    IN_FULL = "in-full"
+    """A name is asked for in full, since it is new, or what is known of it no longer fits."""
+    PROBE = "probe"
+    """An answer is proven whole."""
+    LOAD = "load"
+    """A long series is loaded, or what was loaded is checked."""
+    ROTATION = "rotation"
+    """A stretch of a long series is looked at again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +69,7 @@ class Need:
       or None where the upstream answered with another status. It isn't called for UpstreamBusy and KeyRefused.
     - `accepts`: tells whether the entry of a flight that ended before is of use; None: any is.
     - `parser`: takes the answer apart; None: it isn't taken apart.
+    - `reason`: what the call is made for, for the metrics.
     """
 
     not_before_s: float
@@ -64,3 +85,4 @@ class Need:
     on_failure: Callable[[UpstreamError | None], None] | None = None
     accepts: Callable[[Entry], bool] | None = None
     parser: Parser[Extents] | None = None
+    reason: Reason = Reason.CLIENT

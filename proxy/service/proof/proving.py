@@ -31,7 +31,7 @@ from proxy.core.series.growth import continued
 from proxy.core.series.metrics_query import MetricsQuery
 from proxy.errors import KeyRefused, UpstreamBusy, UpstreamError
 from proxy.service.fetching.fetcher import Fetcher
-from proxy.service.fetching.need import Fetched, Need
+from proxy.service.fetching.need import Fetched, Need, Reason
 from proxy.service.knowledge.shelves import Shelves
 from proxy.service.proof.probed import (
     Said,
@@ -337,6 +337,7 @@ class Prover:
             on_failure=None,
             accepts=None,
             parser=None,
+            reason=Reason.PROBE,
         )
 
 

@@ -16,7 +16,7 @@ from proxy.core.series.metrics_query import MetricsQuery
 from proxy.errors import AnswerTooLarge, KeyRefused, UpstreamBusy
 from proxy.flight import Flight, Flights
 from proxy.service.fetching.fetcher import Fetcher
-from proxy.service.fetching.need import Fetched, Need
+from proxy.service.fetching.need import Fetched, Need, Reason
 from proxy.service.knowledge.learner import Learner
 from proxy.service.proof.proving import Prover
 from proxy.service.series.delta_planner import DeltaPlanner
@@ -86,6 +86,8 @@ class Deltas:
         self._flights: Flights[tuple[str, str, str], _Update, bool] = Flights(self._carry_out)
         self.calls = 0
         """How many calls were made."""
+        self.calls_saved = 0
+        """How many fewer these are than one for each name that was brought up to date."""
 
     async def update(self, wanted: WantedSeries, known: KnownSeries) -> Updated | None:
         """Bring up to date what a question can be answered from; return None where a delta can't do that.
@@ -131,10 +133,11 @@ class Deltas:
         windows = self._planner.windows(call.tenant, call.run)
         call.before = [one.extents for one in windows]
         questions = self._planner.calls(windows)
+        self.calls_saved += max(0, sum(len(one.names) + len(one.empty) for one in windows) - len(questions))
         done = False
         try:
-            done = await self._ask_all(call, questions)
-            done = done and await self._ask_all(call, self._planner.to_ask_in_full(call.tenant, windows))
+            done = await self._ask_all(call, questions, Reason.DELTA)
+            done = done and await self._ask_all(call, self._planner.to_ask_in_full(call.tenant, windows), Reason.IN_FULL)
         except (UpstreamBusy, KeyRefused):
             done = True  # these two say nothing about the questions
             raise
@@ -146,17 +149,18 @@ class Deltas:
         self._rotation.look(call.tenant, call.before, call.need, since_s=since_s)
         return done
 
-    async def _ask_all(self, call: _Update, questions: Sequence[MetricsQuery]) -> bool:
+    async def _ask_all(self, call: _Update, questions: Sequence[MetricsQuery], reason: Reason) -> bool:
         call.asking = list(questions)
-        return all(await asyncio.gather(*(self._ask(call, question) for question in questions)))
+        return all(await asyncio.gather(*(self._ask(call, question, reason) for question in questions)))
 
-    async def _ask(self, call: _Update, question: MetricsQuery) -> bool:
+    async def _ask(self, call: _Update, question: MetricsQuery, reason: Reason) -> bool:
         need = replace(
             call.need,
             keep_answer=False,
             bounds=self._bounds,
             not_before_s=self._clock.now_s(),
             parser=self._prover.parser(question),
+            reason=reason,
         )
         self.calls += 1
         try:

@@ -19,7 +19,7 @@ from proxy.core.series.metrics_query import MetricsQuery
 from proxy.core.series.sampling import most_apart
 from proxy.core.series.windows import Marks
 from proxy.service.fetching.fetcher import Fetcher
-from proxy.service.fetching.need import Fetched, Need
+from proxy.service.fetching.need import Fetched, Need, Reason
 from proxy.service.proof.probed import by_name_in
 from proxy.service.proof.proving import Prover
 from proxy.service.tenancy import Tenant
@@ -209,6 +209,7 @@ class WindowLoader:
             on_failure=None,
             accepts=None,
             parser=self._prover.parser(question),
+            reason=Reason.LOAD,
         )
 
 

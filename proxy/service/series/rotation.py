@@ -19,7 +19,7 @@ from proxy.core.series.looks import Stretch, Turns, due
 from proxy.core.series.metrics_query import MetricsQuery
 from proxy.errors import UpstreamError
 from proxy.service.fetching.fetcher import Fetcher
-from proxy.service.fetching.need import Need
+from proxy.service.fetching.need import Need, Reason
 from proxy.service.knowledge.learner import Learner
 from proxy.service.proof.proving import Prover
 from proxy.service.tenancy import Tenant
@@ -114,6 +114,7 @@ class Rotation:
             on_failure=None,
             accepts=None,
             parser=self._prover.parser(question),
+            reason=Reason.ROTATION,
         )
         self.calls += 1
         fetched, _ = await self._fetcher.fetch(tenant, question.query, need)

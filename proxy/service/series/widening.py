@@ -18,7 +18,7 @@ from proxy.core.series.recipes import recipe_of
 from proxy.errors import AnswerTooLarge, KeyRefused, UpstreamBusy, UpstreamError
 from proxy.service.fetching.encoder import Encoder
 from proxy.service.fetching.fetcher import Fetcher
-from proxy.service.fetching.need import Fetched, Need
+from proxy.service.fetching.need import Fetched, Need, Reason
 from proxy.service.knowledge.learner import Learner
 from proxy.service.lifetimes.run_lifetimes import RunLifetimes
 from proxy.service.proof.proving import Prover
@@ -71,7 +71,7 @@ class Widener:
 
     async def _ask_itself(self, wanted: WantedSeries) -> ObtainedAnswer:
         """Ask a question that is as wide as can be. Its answer is kept taken apart, or as it came where that isn't possible."""
-        need = replace(wanted.need, persist=False, parser=self._prover.parser(wanted.metrics))
+        need = replace(wanted.need, persist=False, parser=self._prover.parser(wanted.metrics), reason=Reason.WIDER)
         fetched, collapsed = await self._fetcher.fetch(wanted.tenant, wanted.query, need)
         if fetched.entry.status == 200 and (entry := await self._keep_and_compute(wanted, wanted.metrics, fetched)) is not None:
             return ObtainedAnswer(fetched=replace(fetched, entry=entry, stored=True), collapsed=collapsed)
@@ -83,7 +83,12 @@ class Widener:
     async def _ask_wider(self, wanted: WantedSeries, wider: MetricsQuery) -> ObtainedAnswer | None:
         on_failure = partial(self._note_failure, wider)
         need = replace(
-            wanted.need, persist=False, bounds=self._bounds, on_failure=on_failure, parser=self._prover.parser(wider)
+            wanted.need,
+            persist=False,
+            bounds=self._bounds,
+            on_failure=on_failure,
+            parser=self._prover.parser(wider),
+            reason=Reason.WIDER,
         )
         try:
             fetched, collapsed = await self._fetch_wider(wanted, wider, need)

@@ -27,6 +27,8 @@ _UNPROVEN_S, _MOST_UNPROVEN_S = 30.0, 240.0
 # How many rows a series is taken to have until so many of the run have come.
 _USUAL_ROWS, _ENOUGH = 1_000, 3
 _MOST_NAMES = 1_000
+# So many of a project's runs tell how large the next one is, which may be so many times as large.
+_RUNS, _ROOM = 3, 2
 
 
 @dataclass(slots=True)
@@ -62,6 +64,8 @@ class WideningPolicy:
         self._max_rows = max_rows
         # With the project: what is known of a run in its own must not show where it is asked for in another.
         self._sizes: LRUCache[tuple[str, str], _RunSize] = LRUCache(_MOST_RUNS)
+        # By project and run: how many rows the last ones had that were asked for as a whole.
+        self._run_rows: LRUCache[str, LRUCache[str, int]] = LRUCache(_MOST_RUNS)
         self._useless: TTLCache[tuple[MetricsQuery, str | None], None] = TTLCache(
             _MOST_AVOIDED, AVOIDED_S, timer=clock.monotonic_s
         )
@@ -89,8 +93,7 @@ class WideningPolicy:
         return (wider, question.name) not in self._useless and wider not in self._unobtainable and wider not in self._failed
 
     def _wider(self, question: MetricsQuery) -> list[MetricsQuery]:
-        size = self._size(question)
-        small = size.rows_together <= self._max_rows
+        small = self._rows_of_run(question) <= self._max_rows
         wider = [question.whole_run] if small and self._interest.is_of_several(question) else []
         if question.name is not None or (question.group is not None and small):
             wider.append(question.in_full)
@@ -99,10 +102,20 @@ class WideningPolicy:
         return wider
 
     def needs_size(self, question: MetricsQuery) -> bool:
-        """Tell whether to find out how many series a run has: as soon as more than one of them is asked for."""
+        """Tell whether to find out how many series a run has: as soon as more than one of them is asked for.
+
+        Where the project's last runs were small, the run is likely to be, too. If it isn't, its answer is given up.
+        """
         size = self._size(question)
         unknown = size.series is None and self._clock.monotonic_s() >= size.ask_after_s
-        return unknown and self._interest.is_of_several(question)
+        return unknown and self._rows_of_run(question) > self._max_rows and self._interest.is_of_several(question)
+
+    def _rows_of_run(self, question: MetricsQuery) -> float:
+        """Return how many rows a run has, as far as one can tell."""
+        size, runs = self._size(question), self._run_rows.get(question.project)
+        if size.series is None and runs is not None and len(runs) == _RUNS:
+            return _ROOM * max(runs.values())
+        return size.rows_together
 
     def note_size(self, question: MetricsQuery, series: float) -> None:
         """Note how many series a run has (infinite: too many to list)."""
@@ -114,7 +127,14 @@ class WideningPolicy:
 
     def note_rows(self, extents: Extents) -> None:
         """Note how many rows the series of an answer have."""
-        rows = self._size(extents.question).rows
+        question = extents.question
+        size = self._size(question)
+        if question == question.whole_run:
+            size.series = max(size.series or 0, len(extents.by_name))
+            if (runs := self._run_rows.get(question.project)) is None:
+                runs = self._run_rows[question.project] = LRUCache(_RUNS)
+            runs[question.run] = sum(len(extent.steps) for extent in extents.by_name.values())
+        rows = size.rows
         for name, extent in extents.by_name.items():
             if len(rows) < _MOST_NAMES or name in rows:
                 rows[name] = max(rows.get(name, 0), len(extent.steps))

@@ -7,6 +7,7 @@ from proxy.core.freshness.plan import Condition
 from proxy.log.lines import Lines
 from proxy.service.access.tokens import Tokens
 from proxy.service.fetching.fetcher import Fetcher
+from proxy.service.fetching.need import Reason
 from proxy.service.knowledge.learner import Learner
 from proxy.service.knowledge.shelves import Shelves
 from proxy.service.proof.checks import Checks
@@ -39,6 +40,9 @@ def expose_upstream(telemetry: Telemetry, fetcher: Fetcher, upstream: Upstream, 
     """Show what the upstream is asked, and the budget for asking it."""
     gauge, count = telemetry.add_gauge, telemetry.add_count
     gauge("upstream_in_flight", "Questions being asked upstream now", lambda: fetcher.in_flight)
+    for reason in Reason:
+        read = partial(fetcher.series_calls.__getitem__, reason)
+        count("series_calls", "Calls about metrics, by what they are made for", read, reason=reason.value)
     gauge("key_refused", "1 while the upstream refuses the shared key", lambda: upstream.condition() is Condition.KEY_REFUSED)
     gauge("cooldown_remaining_seconds", "Time until the upstream is asked again", lambda: turnstile.remaining_s)
     count("cooldowns", "Times that the upstream was left alone", lambda: turnstile.cooldowns)
@@ -65,12 +69,12 @@ def expose_series(telemetry: Telemetry, computer: Computer, deltas: Deltas, load
     gauge, count = telemetry.add_gauge, telemetry.add_count
     count("series_computed", "Answers computed from what other questions brought", lambda: computer.computed)
     count("series_delta_calls", "Calls for what is new of live runs", lambda: deltas.calls)
+    saved = "Calls fewer than one for each metric that was brought up to date"
+    count("series_delta_calls_saved", saved, lambda: deltas.calls_saved)
     count("series_assembled", "Long series put together from windows", lambda: loader.finished)
-    count("series_load_calls", "Calls to load long series, without the probes", lambda: loader.calls)
     count("series_loads", "Long series of which loading began, and how it ended", lambda: loader.begun, what="begun")
     count("series_loads", "Long series of which loading began, and how it ended", lambda: loader.finished, what="finished")
     count("series_loads", "Long series of which loading began, and how it ended", lambda: loader.given_up, what="given_up")
-    count("series_rotation_calls", "Calls that look again at stretches of long series", lambda: rotation.calls)
     count("series_rotation_changes", "Stretches of long series in which something had changed", lambda: rotation.changes)
     gauge("series_tail_age_seconds", "Age of the newest rows of the last computed answer", lambda: computer.tail_age_s)
     gauge("series_whole_age_seconds", "Time since all of the last computed answer was asked for", lambda: computer.whole_age_s)

@@ -189,7 +189,7 @@ async def test_what_was_seen_is_confirmed(tmp_path: Path) -> None:
         calls = len(upstream.asked)
         running.advance(46)
         await running.parts.proof.witnesses.settled()
-        assert upstream.asked[calls:] == [target("logName=long&limit=1024")]
+        assert upstream.asked[calls:] == [target("logName=long&limit=512")]
         running.advance(100)
         await running.parts.proof.witnesses.settled()
         assert len(upstream.asked) == calls + 1

@@ -136,6 +136,27 @@ async def test_known_to_be_empty(tmp_path: Path, rows: list[int], call_cost_rows
         assert len(await later(running, upstream, *raws, grow=lambda: upstream.log("none", [300]))) <= 2
 
 
+async def test_seldom_logged_and_empty_series_share_a_call(tmp_path: Path) -> None:
+    """One with a small limit brings whatever is new of them, and little of all others."""
+    async with live(tmp_path, series__call_cost_rows=150) as (running, upstream):
+        begin(upstream, *"abcdefgh")
+        settle(upstream, "val", [3, 7])
+        raws = ("logName=a", "logName=b&limit=7", "logName=val", "logName=none", "logName=nothing", "limit=20")
+        for raw in raws:
+            await right(running, upstream, raw)
+        running.advance(60)
+        await later(running, upstream, *raws)
+
+        for name, steps in (("val", [11]), ("none", [0, 3]), ("a", [])):
+            thin, dense = await later(running, upstream, *raws, grow=partial(upstream.log, name, steps))
+            assert "stepMin" not in thin
+            assert int(thin.rpartition("limit=")[2]) < 100
+            assert dense == since(99, None)
+        # More rows than come whole with the limit: the series is asked for in full.
+        asked = await later(running, upstream, *raws, grow=lambda: upstream.log("nothing", range(90)))
+        assert [one for one in asked if "logName" in one] == [target("logName=nothing&limit=10000")]
+
+
 async def test_known_to_be_empty_alone(tmp_path: Path) -> None:
     """Where it is all that anybody asks for, it costs one call a lifetime."""
     async with live(tmp_path) as (running, upstream):
@@ -156,6 +177,21 @@ async def test_known_to_be_empty_where_nobody_waits(tmp_path: Path) -> None:
         upstream.asked.clear()
         await running.parts.series.asker.obtain(unlooked(running, "none"))
         assert upstream.asked == [WHOLE]
+
+
+async def test_calls_are_told_apart(tmp_path: Path) -> None:
+    """The metrics say what calls about series are made for, and how many a plan saved."""
+    async with live(tmp_path) as (running, upstream):
+        begin(upstream, "a", "b")
+        raws = ("logName=a", "logName=b")
+        for raw in raws:
+            await right(running, upstream, raw)
+        await later(running, upstream, *raws)
+        told = (await running.get("/metrics")).body.decode()
+        counts = {"wider": 2, "delta": 1, "client": 0, "in-full": 0, "load": 0}
+        for reason, count in counts.items():
+            assert f'pluto_proxy_series_calls_total{{reason="{reason}"}} {count}.0\n' in told
+        assert "pluto_proxy_series_delta_calls_saved_total 1.0\n" in told
 
 
 # Names.

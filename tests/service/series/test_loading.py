@@ -477,7 +477,7 @@ async def test_the_budget_of_loads(tmp_path: Path) -> None:
                 'pluto_proxy_series_loads_total{what="begun"} 1',
                 'pluto_proxy_series_loads_total{what="finished"} 1',
                 'pluto_proxy_series_loads_total{what="given_up"} 0',
-                f"pluto_proxy_series_load_calls_total {running.parts.series.loader.calls}",
+                f'pluto_proxy_series_calls_total{{reason="load"}} {running.parts.series.loader.calls}',
                 "pluto_proxy_series_assembled_total 1",
             ):
                 assert line in told

@@ -1,5 +1,6 @@
 """A question is asked wider than it came, so that its answer serves other panels too; what fails is asked as it came."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -8,14 +9,18 @@ import pytest
 from aiohttp import web
 
 from proxy.core.series import metrics_query
+from proxy.core.series.answers import split
+from proxy.core.series.extents import Extents
 from proxy.core.series.metrics_query import MetricsQuery
 from proxy.service.series.interest import Interest
 from proxy.service.series.widening_policy import WideningPolicy
 from tests.support.live_runs import PANEL, WHOLE, WIDE, begin, import_run, live, unlooked
+from tests.support.oracle import OracleRow, permitted
 from tests.support.oracle_upstream import (
     REFUSAL,
     HeldUpstream,
     OracleUpstream,
+    asked_of,
     proxied,
     right,
     row,
@@ -276,3 +281,51 @@ async def test_what_came_meanwhile_lives_as_long_as_its_run_says_by_then(tmp_pat
         upstream.asked.clear()
         assert not (await running.parts.series.asker.obtain(asked)).fetched.called
         assert upstream.asked == []
+
+
+def told(rows: list[OracleRow], question: MetricsQuery) -> Extents:
+    """Return what an answer with these rows tells."""
+    return split(next(permitted(rows, asked_of(question.query.values))), question, sent_at_s=0)
+
+
+def test_a_run_like_the_last_ones() -> None:
+    """Nobody asks how many series a run has if three others of its project were small; one after a large one is asked about."""
+    clock = ManualClock()
+    interest = Interest(clock)
+    policy = WideningPolicy(interest, clock, max_rows=100)
+
+    def is_asked(run: str, project: str = "p") -> bool:
+        first = MetricsQuery(run=run, project=project, name="a", group=None, limit=9, first=0, last=None)
+        second = replace(first, name="b")
+        interest.note(first)
+        interest.note(second)
+        assert (policy.choose(second) == second.whole_run) != policy.needs_size(second)
+        return policy.needs_size(second)
+
+    def learn(run: str, rows: int) -> None:
+        whole = MetricsQuery(run=run, project="p", name=None, group=None, limit=10_000, first=0, last=None)
+        policy.note_rows(told([row("a", step) for step in range(rows)], whole))
+
+    for run in "123":
+        assert is_asked(run)
+        learn(run, 40)
+        learn(run, 50)
+    assert not is_asked("4")
+    assert is_asked("4", "another")
+    learn("4", 51)
+    assert is_asked("5")
+
+
+def test_one_long_series_makes_no_large_run() -> None:
+    """The rows of a run are those that came, and those of its other series are taken to be as many as of these."""
+    clock = ManualClock()
+    interest = Interest(clock)
+    policy = WideningPolicy(interest, clock, max_rows=12_000)
+    names = [MetricsQuery(run="1", project="p", name=name, group=None, limit=10_000, first=0, last=None) for name in "abcd"]
+    for question in names:
+        interest.note(question)
+    policy.note_size(names[0], 4)
+    for question, rows in zip(names, (8_000, 10, 20, 5_000), strict=True):
+        assert policy.choose(names[3]) == names[3].whole_run
+        policy.note_rows(told([row(question.name or "", step) for step in range(rows)], question))
+    assert policy.choose(names[3]) == names[3].in_full

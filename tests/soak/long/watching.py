@@ -101,7 +101,7 @@ async def watch(plan: Plan, series: Series, origin: Server, proxy: Server) -> Wa
     calls = read_calls(told, asked, tail_rows=round(_TAIL_S * series.rows_per_s))
     return Watched(
         loaded=loaded,
-        load_calls=before["series_load_calls_total"],
+        load_calls=before['series_calls_total{reason="load"}'],
         loading=Phase(
             name="until it is loaded",
             seconds=loaded_s - began_s,
