@@ -20,10 +20,10 @@ from proxy.core.series.sampling import stride
 
 # A check asks for one in so many of the rows that an answer may hold, at most.
 _SHARE = 5
-# A piece that is asked for again has one in so many of them at most, so that it proves itself whole.
-_PIECE_SHARE = 3
 # So many numbers of rows are tried until one has a limit for which a sample of it is a probe.
 _TRIED = 12
+# A piece that is asked for again has one in so many of them at most, so that it proves itself whole.
+_PIECE_SHARE = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,11 +81,23 @@ def checks(extents: Extents) -> Iterator[Check]:
         return
     settled = bisect_left(extent.steps, overlap_from(extent))
     known = settled if 2 * settled > len(extent.steps) else len(extent.steps)
-    most = extents.question.limit // _SHARE
+    for rows, limit in checkable(known, extents.question.limit // _SHARE):
+        yield Check(question=replace(extents.question, last=extent.steps[rows - 1], limit=limit), rows=rows)
+
+
+def checkable(known: int, most: int) -> Iterator[tuple[int, int]]:
+    """Yield pairs: how many of the `known` rows a check is about, and its limit, `most` or less.
+
+    First those that end with a row that the stride meets. In the last gap of any other sample a row may come without a trace:
+    the last row comes in any case. There are such pairs where known <= most^2. Otherwise, the last gap is left unchecked.
+    """
+    for limit in range(min(most, known - 1), 1, -1):
+        every = stride(known, limit)
+        rows = (known - 1) // every * every + 1
+        if stride(rows, limit) == every and is_probed_by(rows, limit):
+            yield rows, limit
     tried = ((rows, limit) for rows in range(known, max(2, known - _TRIED), -1) for limit in range(min(most, rows - 1), 1, -1))
-    for rows, limit in tried:
-        if is_probed_by(rows, limit):
-            yield Check(question=replace(extents.question, last=extent.steps[rows - 1], limit=limit), rows=rows)
+    yield from ((rows, limit) for rows, limit in tried if is_probed_by(rows, limit))
 
 
 def differing_from(extents: Extents, check: Check, said: Sequence[bytes]) -> int | None:

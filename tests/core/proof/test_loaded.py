@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from proxy.core.proof.loaded import (
     Check,
+    checkable,
     checks,
     differing_from,
     only_extent,
@@ -128,10 +129,11 @@ def test_torn_loads_are_mended(steps: list[int], came: set[int], changed: set[in
         answer = said(now, check.question)
         since = differing_from(whole, check, answer)
         if since is None:
-            known = [one for one in now if check.question.last is None or one.step <= check.question.last]
+            # Up to the last row that the stride meets; behind it the last row comes in any case.
+            extent, every = whole.by_name["a"], stride(check.rows, check.question.limit)
+            place = (check.rows - 1) // every * every
             if not changed:
-                # A row that came behind the last but one of the sample moves none of them.
-                assert abs(len(known) - check.rows) < max(1, stride(check.rows, check.question.limit))
+                assert sum(one.step <= extent.steps[place] for one in now) == place + 1
             return
         assert 0 <= since < check.rows
         for piece in pieces_of(replace(whole, question=replace(whole.question, limit=30)), check, since):
@@ -187,3 +189,14 @@ def test_pieces_reach_to_the_next_row_of_the_sample() -> None:
     assert pieces_of(small, Check(question=replace(ONE, limit=50), rows=99), 0)[0].first == 0
     assert only_extent(whole) is not None
     assert whole.by_name["a"].known is Known.ALL
+
+
+@given(st.integers(10_001, 2_000_000))
+def test_checks_in_earnest_leave_no_gap(rows: int) -> None:
+    """They end with a row that the stride meets, leave hardly any rows out, and are of 1,800 rows at least."""
+    checked, limit = next(checkable(rows, 2_000))
+    every = stride(checked, limit)
+    assert (checked - 1) % every == 0
+    assert rows - checked < every
+    assert 1_800 <= limit <= 2_000
+    assert is_probed_by(checked, limit)

@@ -171,6 +171,8 @@ async def test_rows_that_come_to_what_is_presumed(count: int, meanwhile: int, mo
             for limit in (5, 6):
                 await running.get(target(f"logName=loss&limit={limit}"))
             await running.settled()
+            while upstream.meanwhile:
+                upstream.meanwhile.pop(0)()
             running.advance(6)
             for limit in (7, 40, 3000):
                 await right(running, upstream, f"logName=loss&limit={limit}")
