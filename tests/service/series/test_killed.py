@@ -1,6 +1,7 @@
 """Killed at any moment while chunks, packs and heads are being written, the next proxy answers right."""
 
 from collections.abc import Iterator
+from functools import partialmethod
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -45,7 +46,7 @@ class Copies:
         evicted = await _write(database, batch, now_s=now_s)
         if any(not one.key.startswith("/") for one in batch.rows) or batch.superseded:
             folder = self._folder / f"killed {len(self.all)}"
-            copy_as_killed(database._path, folder / "cache" / "cache.sqlite")
+            copy_as_killed(self._folder / "cache" / "cache.sqlite", folder / "cache" / "cache.sqlite")
             self.all.append(folder)
         return evicted
 
@@ -62,7 +63,7 @@ async def test_killed_after_any_transaction(tmp_path: Path) -> None:
     now_s = upstream.clock.now_s()
     upstream.put(row("loss", step, value=step / 7, time=moment(now_s - 10 * (ROWS - step))) for step in range(ROWS))
     async with upstream.serve() as url:
-        with patch.object(Database, "write", lambda *args, **more: copies.write(*args, **more)):
+        with patch.object(Database, "write", partialmethod(copies.write)):
             async with proxied(tmp_path, upstream, url, series__rewrite_check_s=120, **PROMPT) as running:
                 for limit in range(5, 9):
                     await right(running, upstream, f"logName=loss&limit={limit}")
