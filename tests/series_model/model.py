@@ -47,6 +47,8 @@ NAMES = ("a", "\uffee", "\U0001f600")
 GROUPS = ("", "g1", "g2")
 # Permutations of ties grow fast; what isn't among the first of them is looked for no further.
 _MOST_WAYS = 5_000
+# So many seconds at most pass while something is asked that is to be answered within five.
+_MOST_MOVED_S = 3.5
 # Within so many seconds of an upstream that answers it is noticed that it sends less than before.
 NOTICED_S = 60.0
 CAPS = st.builds(
@@ -84,7 +86,7 @@ class SeriesModel(status_rules.StatusRules, long_rules.LongRules, RestartRules, 
         self._troubled = self._answered = False
         self._since_s = 0.0
         # How far time has moved while something was being asked.
-        self._moved_s = 0.0
+        self._moved_s = self._asked_at_moved_s = 0.0
         # For how long the upstream has answered since it last began to keep to another cap.
         self._calm_s = math.inf
         # What happened, told where an answer is refused: hypothesis can't always play it again, since threads have their say.
@@ -110,7 +112,9 @@ class SeriesModel(status_rules.StatusRules, long_rules.LongRules, RestartRules, 
         return self._runner.run(coroutine)
 
     def move(self, seconds: float) -> None:
-        """Let time pass while something is being asked."""
+        """Let time pass while something is being asked: in all not so much that a deadline is over."""
+        if self._moved_s + seconds > self._asked_at_moved_s + _MOST_MOVED_S:
+            return
         self._running.advance(seconds)
         self._moved_s += seconds
         self._events.append(f"{seconds} s passed meanwhile")
@@ -269,7 +273,8 @@ class SeriesModel(status_rules.StatusRules, long_rules.LongRules, RestartRules, 
         self.run(self._ask(asked))
 
     async def _ask(self, asked: list[Asked]) -> None:
-        before, moved_s = self.moment(asked), self._moved_s
+        before = self.moment(asked)
+        self._asked_at_moved_s = self._moved_s
         asking = asyncio.gather(*(self._running.get(target_of(one)) for one in asked))
         slack_s = 0.0
         while not (await asyncio.wait([asking], timeout=0.5))[0]:
@@ -282,7 +287,7 @@ class SeriesModel(status_rules.StatusRules, long_rules.LongRules, RestartRules, 
             if not self._running.busy:
                 break
             await asyncio.sleep(0)
-        slack_s += self._moved_s - moved_s
+        slack_s += self._moved_s - self._asked_at_moved_s
         for one, reply in zip(asked, replies, strict=True):
             self._events.append(f"{one}: {reply.status}, {_kind(reply)}, Age {reply.headers.get('Age')}, slack {slack_s} s")
         for one, reply in zip(asked, replies, strict=True):
@@ -297,7 +302,7 @@ class SeriesModel(status_rules.StatusRules, long_rules.LongRules, RestartRules, 
         from_extents[_kind(reply)] += _made(reply) is not None or "X-Pluto-Complete-Through" in reply.headers
         from_chunks[_kind(reply)] += _made(reply) is not None and holds_chunks(self._running, asked)
         if reply.status != 200:
-            assert self._troubled, (asked, reply.status, reply.body)
+            assert self._troubled, (asked, reply.status, reply.body, self._events)
             return
         age_s = int(reply.headers["Age"])
         fresh_s = max(

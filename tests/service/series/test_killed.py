@@ -1,7 +1,7 @@
 """Killed at any moment while chunks, packs and heads are being written, the next proxy answers right."""
 
 from collections.abc import Iterator
-from functools import partialmethod
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -33,25 +33,22 @@ def _small() -> Iterator[None]:
         yield
 
 
-class Copies:
-    """Copies of a cache file, each as it was after one transaction that wrote what is known of series."""
+@contextmanager
+def copying(path: Path) -> Iterator[list[Path]]:
+    """Copy a cache file after each transaction that writes what is known of series; give the folders of the copies."""
+    copies: list[Path] = []
+    write = Database.write
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self.all: list[Path] = []
-        """The folders of the copies."""
-
-    async def write(self, database: Database, batch: Batch, *, now_s: float) -> int:
-        """Commit a batch as usual, and copy the file."""
-        evicted = await _write(database, batch, now_s=now_s)
+    async def writing(database: Database, batch: Batch, *, now_s: float) -> int:
+        evicted = await write(database, batch, now_s=now_s)
         if any(not one.key.startswith("/") for one in batch.rows) or batch.superseded:
-            folder = self._folder / f"killed {len(self.all)}"
-            copy_as_killed(self._folder / "cache" / "cache.sqlite", folder / "cache" / "cache.sqlite")
-            self.all.append(folder)
+            folder = path.parents[1] / f"killed {len(copies)}"
+            copy_as_killed(path, folder / "cache" / "cache.sqlite")
+            copies.append(folder)
         return evicted
 
-
-_write = Database.write
+    with patch.object(Database, "write", writing):
+        yield copies
 
 
 async def test_killed_after_any_transaction(tmp_path: Path) -> None:
@@ -59,11 +56,11 @@ async def test_killed_after_any_transaction(tmp_path: Path) -> None:
 
     Whatever is on disk by then, every answer is right, and what is lost is asked for again.
     """
-    upstream, copies = OracleUpstream(clock=ManualClock()), Copies(tmp_path)
+    upstream = OracleUpstream(clock=ManualClock())
     now_s = upstream.clock.now_s()
     upstream.put(row("loss", step, value=step / 7, time=moment(now_s - 10 * (ROWS - step))) for step in range(ROWS))
     async with upstream.serve() as url:
-        with patch.object(Database, "write", partialmethod(copies.write)):
+        with copying(tmp_path / "cache" / "cache.sqlite") as copies:
             async with proxied(tmp_path, upstream, url, series__rewrite_check_s=120, **PROMPT) as running:
                 for limit in range(5, 9):
                     await right(running, upstream, f"logName=loss&limit={limit}")
@@ -77,8 +74,8 @@ async def test_killed_after_any_transaction(tmp_path: Path) -> None:
                     await running.settled()
                     await running.flushed()
                 assert running.parts.series.rotation.changes == 1
-        assert len(copies.all) > 60
-        kept = [await _goes_on(folder, upstream, url) for folder in copies.all[::3]]
+        assert len(copies) > 60
+        kept = [await _goes_on(folder, upstream, url) for folder in copies[::3]]
     # From the first head on, nothing that had been written before is lost.
     assert kept == sorted(kept)
     assert sum(kept) > len(kept) * 3 // 4
