@@ -6,7 +6,8 @@ import sys
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from tests.series_model.model import SeriesModel, from_extents, longest, mixed, outcomes, outcomes_of_deltas
+from tests.series_model.model import SeriesModel
+from tests.series_model.outcomes import from_chunks, from_extents, happened, longest, mixed, outcomes
 
 
 def main() -> None:
@@ -17,8 +18,8 @@ def main() -> None:
     arguments = parser.parse_args()
     wanted = arguments.answers
     long = settings(
-        max_examples=200,
-        stateful_step_count=50,
+        max_examples=40,
+        stateful_step_count=70,
         deadline=None,
         database=None,
         suppress_health_check=list(HealthCheck),
@@ -29,8 +30,11 @@ def main() -> None:
         total = outcomes.total()
         shares = ", ".join(f"{kind} {100 * count / total:.0f} %" for kind, count in outcomes.most_common())
         share = 100 * from_extents.total() / total
-        sys.stdout.write(f"{total} answers checked, {share:.0f} % from extents: {shares}; {mixed.total()} of two moments\n")
-        sys.stdout.write(f"{dict(outcomes_of_deltas)}; the greatest ages {dict(longest)}\n")
+        chunks = 100 * from_chunks.total() / total
+        sys.stdout.write(
+            f"{total} answers checked, {share:.0f} % from extents, {chunks:.0f} % just computed from chunks: {shares}\n"
+        )
+        sys.stdout.write(f"{shares}; {mixed.total()} of two moments; the greatest ages {dict(longest)}\n{dict(happened)}\n")
         sys.stdout.flush()
 
 

@@ -3,41 +3,43 @@
 `python -m tests.series_model --answers 200000` goes on until so many answers were checked, and tells how they came about.
 
 A run grows at its end and behind it, gains names and groups, changes its rows; its upstream changes its step form or fails;
-time passes; between, questions are asked of the running proxy. What an answer's Age claims must be so: the upstream could have
-given that answer at that moment, or one that is promised of live series (`tests.series_model.promise`).
+time passes; between, questions are asked of the running proxy, which is killed and started anew. What an answer's Age claims
+must be so: the upstream could have given that answer at that moment, or one that is promised of live series
+(`tests.series_model.promise`).
 """
 
 import asyncio
 import math
 import sys
-import tempfile
-from collections import Counter
 from collections.abc import Coroutine
-from contextlib import AsyncExitStack, ExitStack, suppress
+from contextlib import ExitStack, suppress
 from itertools import islice
-from pathlib import Path
 from typing import Any
 from unittest.mock import patch
-from urllib.parse import quote
 
 import structlog
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from proxy.core.proof.limits import Limits
-from proxy.core.series import compacting, deltas, metrics_query
-from tests.series_model import status_rules
+from proxy.core.series import chunks, compacting, deltas, metrics_query
+from tests.series_model import long_rules, status_rules
+from tests.series_model.long_rules import LONG_QUESTIONS
+from tests.series_model.outcomes import from_chunks, from_extents, holds_chunks, longest, mixed, outcomes
 from tests.series_model.promise import is_kept
+from tests.series_model.restart_rules import RestartRules, target_of
 from tests.support.oracle import Asked, Cap, How, Of, OracleRow, permitted
-from tests.support.oracle_upstream import moment, row, series_world
+from tests.support.oracle_upstream import OracleUpstream, moment, row
 from tests.support.patient_loop import PatientLoop
-from tests.support.world import METRICS, Reply, World
+from tests.support.world import ManualClock, Reply
 
 # Small enough that series of a dozen rows meet every threshold; 10,000 in earnest.
 MOST = 20
-CHUNKS = compacting.ChunkSizes(rows=2, open_rows=1)
-# So little that chunks, and sometimes shelves, leave memory.
-MEMORY_BYTES = 6_000
+CHUNKS = compacting.ChunkSizes(rows=3, open_rows=2)
+# As little beside its rows as a chunk of 2,048 of them costs.
+CHUNK_BYTES = 20
+# So little that chunks, and sometimes shelves, leave memory; one that holds a long series, but not two; and plenty.
+MEMORY_BYTES = (6_000, 9_000, 12_000, 2**28, 2**28)
 FRESH_S, REVALIDATE_S, ERROR_S, NEGATIVE_S = 5.0, 5.0, 100.0, 5.0
 # Short enough that all of a series is looked at again now and then.
 REWRITE_CHECK_S, OVERLAP_S = 45.0, 8.0
@@ -45,6 +47,8 @@ NAMES = ("a", "\uffee", "\U0001f600")
 GROUPS = ("", "g1", "g2")
 # Permutations of ties grow fast; what isn't among the first of them is looked for no further.
 _MOST_WAYS = 5_000
+# So many seconds at most pass while something is asked that is to be answered within five.
+_MOST_MOVED_S = 3.5
 # Within so many seconds of an upstream that answers it is noticed that it sends less than before.
 NOTICED_S = 60.0
 CAPS = st.builds(
@@ -61,29 +65,19 @@ QUESTIONS = st.builds(
     first=st.just(0) | st.integers(0, 70),
     last=st.none() | st.integers(0, 70),
 )
-outcomes: Counter[str] = Counter()
-outcomes_of_deltas: Counter[str] = Counter()
-# Those that were computed, at that moment or for an earlier question.
-from_extents: Counter[str] = Counter()
-# Those that the upstream never gave as a whole.
-mixed: Counter[str] = Counter()
-# The greatest age, which is that of runs that have ended, or of an upstream that fails.
-longest: Counter[str] = Counter()
 
 
-class SeriesModel(status_rules.StatusRules, RuleBasedStateMachine):
+class SeriesModel(status_rules.StatusRules, long_rules.LongRules, RestartRules, RuleBasedStateMachine):
     """One run behind one proxy."""
-
-    _running: World
 
     def __init__(self) -> None:
         super().__init__()
         self._runner = asyncio.Runner(loop_factory=PatientLoop)
-        self._stack = AsyncExitStack()
-        self._folder = tempfile.TemporaryDirectory()
         self._patches = ExitStack()
         self._patches.enter_context(patch.object(metrics_query, "MAX_LIMIT", MOST))
         self._patches.enter_context(patch.object(compacting, "SIZES", CHUNKS))
+        self._patches.enter_context(patch.object(chunks, "_CHUNK_BYTES", CHUNK_BYTES))
+        self._patches.enter_context(patch.object(deltas, "MAX_LIMIT", MOST))
         # So that few rows are too many for one answer, and small limits are worth it.
         self._patches.enter_context(patch.object(deltas, "_ROOM_ROWS", 1))
         self._patches.enter_context(patch.object(deltas, "_SPARE_ROWS", 0))
@@ -91,6 +85,8 @@ class SeriesModel(status_rules.StatusRules, RuleBasedStateMachine):
         self._quoted = False
         self._troubled = self._answered = False
         self._since_s = 0.0
+        # How far time has moved while something was being asked.
+        self._moved_s = self._asked_at_moved_s = 0.0
         # For how long the upstream has answered since it last began to keep to another cap.
         self._calm_s = math.inf
         # What happened, told where an answer is refused: hypothesis can't always play it again, since threads have their say.
@@ -104,8 +100,24 @@ class SeriesModel(status_rules.StatusRules, RuleBasedStateMachine):
         self._upstream.put(rows)
         self._events.append([(one.name, one.group, one.step) for one in rows])
 
-    def _run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+    def write(self, name: str, steps: list[int], value: float, *, apart_s: float = 0.0) -> None:
+        """Write rows of a name's first group, for the rules of others: logged `apart_s` one after the other, and come now."""
+        ago_s = [apart_s * (len(steps) - number) for number in range(1, len(steps) + 1)]
+        self._put(
+            [self._row(name, step, group="", value=value + step / 7, ago_s=s) for step, s in zip(steps, ago_s, strict=True)]
+        )
+
+    def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        """Run something in the proxy's event loop."""
         return self._runner.run(coroutine)
+
+    def move(self, seconds: float) -> None:
+        """Let time pass while something is being asked: in all not so much that a deadline is over."""
+        if self._moved_s + seconds > self._asked_at_moved_s + _MOST_MOVED_S:
+            return
+        self._running.advance(seconds)
+        self._moved_s += seconds
+        self._events.append(f"{seconds} s passed meanwhile")
 
     @initialize(
         # The default as often as all others.
@@ -113,13 +125,18 @@ class SeriesModel(status_rules.StatusRules, RuleBasedStateMachine):
         swr=st.sampled_from([0.0, REVALIDATE_S]),
         call_cost=st.sampled_from([0, 5, 15, 2000]),
         cap=st.none() | CAPS,
-        memory=st.sampled_from([MEMORY_BYTES, 2**28]),
+        memory=st.sampled_from(MEMORY_BYTES),
+        long=st.sampled_from([0, 0, 30, 70]),
     )
-    def begin(self, rows_bound: int, swr: float, call_cost: int, cap: Cap | None, memory: int) -> None:
+    def begin(self, rows_bound: int, swr: float, call_cost: int, cap: Cap | None, memory: int, long: int) -> None:
         self._swr_s = swr
-        self._events.append(f"{rows_bound=} {swr=} {call_cost=} {cap=} {memory=}")
-        world = series_world(
-            Path(self._folder.name),
+        self._events.append(f"{rows_bound=} {swr=} {call_cost=} {cap=} {memory=} {long=}")
+        self._upstream = OracleUpstream(clock=ManualClock())
+        self._upstream.note()
+        self._upstream.keep_to(cap)
+        for name in long_rules.LONG if long else ():
+            self.write(name, [*range(long)], 0, apart_s=2)
+        self.start(
             series__max_fetch_rows=rows_bound,
             series__memory_bytes=memory,
             series__rewrite_check_s=REWRITE_CHECK_S,
@@ -134,20 +151,13 @@ class SeriesModel(status_rules.StatusRules, RuleBasedStateMachine):
             limits=Limits(),
             **status_rules.SETTINGS,
         )
-        self._running, self._upstream = self._run(self._stack.enter_async_context(world))
-        self._upstream.note()
-        self._upstream.keep_to(cap)
 
     def teardown(self) -> None:
         try:
-            series = self._running.parts.series
-            calls, learner = series.deltas.calls, series.learner
-            outcomes_of_deltas.update(calls=calls, misfits=learner.misfits, rows_saved=learner.rows_saved)
-            self._run(self._stack.aclose())
+            self.end()
         finally:
             # Other tests must not find it as the model has it.
             self._runner.close()
-            self._folder.cleanup()
             self._patches.close()
             structlog.reset_defaults()
 
@@ -175,9 +185,11 @@ class SeriesModel(status_rules.StatusRules, RuleBasedStateMachine):
         self._upstream.note()
         self._events.append(f"forgot {name}")
 
-    @rule()
-    def change_step_form(self) -> None:
-        """From now on steps are written in the other form, old rows as well."""
+    @rule(really=st.integers(0, 3))
+    def change_step_form(self, really: int) -> None:
+        """From now on steps are written in the other form, old rows as well; now and then."""
+        if really:
+            return
         self._quoted = not self._quoted
         self._put([self._row(one.name, one.step, group=one.group, value=one.step / 3) for one in self._upstream.rows.values()])
 
@@ -202,7 +214,7 @@ class SeriesModel(status_rules.StatusRules, RuleBasedStateMachine):
 
     def poll(self, asked: list[Asked]) -> None:
         """Some questions at once, for the rules of others."""
-        self._run(self._ask(asked))
+        self.run(self._ask(asked))
 
     @rule(seconds=st.sampled_from([0.5, 1, 3, 6, 6, 6, 9, 11, 50, 200]))
     def wait(self, seconds: float) -> None:
@@ -217,7 +229,7 @@ class SeriesModel(status_rules.StatusRules, RuleBasedStateMachine):
                     return True
             return False
 
-        self._calm_s += seconds if self._run(advance()) and not self._upstream.failing else 0.0
+        self._calm_s += seconds if self.run(advance()) and not self._upstream.failing else 0.0
         self._since_s += seconds
         self._events.append(f"waited {seconds} s")
         # Failures are remembered for negative_s.
@@ -232,10 +244,10 @@ class SeriesModel(status_rules.StatusRules, RuleBasedStateMachine):
         self._events.append(f"failing: {self._upstream.failing}")
         self._troubled, self._answered, self._since_s = True, False, 0.0
 
-    @rule(asked=st.lists(QUESTIONS, min_size=1, max_size=9))
+    @rule(asked=st.lists(QUESTIONS | LONG_QUESTIONS, min_size=2, max_size=16))
     def ask(self, asked: list[Asked]) -> None:
         """Some questions at once."""
-        self._run(self._ask(asked))
+        self.run(self._ask(asked))
 
     @rule(
         asked=st.lists(QUESTIONS, min_size=1, max_size=4),
@@ -251,18 +263,19 @@ class SeriesModel(status_rules.StatusRules, RuleBasedStateMachine):
         if really:
             return
         for name, group, count, late in between:
-            self._run(self._ask(asked))
+            self.run(self._ask(asked))
             self.wait(6)
             if count:
                 self.grow(name, group, count, 1)
             if late == 0:
                 last = max((step for of, _, step in self._upstream.rows if of == name), default=0)
                 self.write_anywhere(name, group, max(0, last - count), late)
-        self._run(self._ask(asked))
+        self.run(self._ask(asked))
 
     async def _ask(self, asked: list[Asked]) -> None:
         before = self.moment(asked)
-        asking = asyncio.gather(*(self._running.get(_target(one)) for one in asked))
+        self._asked_at_moved_s = self._moved_s
+        asking = asyncio.gather(*(self._running.get(target_of(one)) for one in asked))
         slack_s = 0.0
         while not (await asyncio.wait([asking], timeout=0.5))[0]:
             # Somebody waits in the line behind a probe that failed, until a deadline that comes only if time passes.
@@ -274,6 +287,7 @@ class SeriesModel(status_rules.StatusRules, RuleBasedStateMachine):
             if not self._running.busy:
                 break
             await asyncio.sleep(0)
+        slack_s += self._moved_s - self._asked_at_moved_s
         for one, reply in zip(asked, replies, strict=True):
             self._events.append(f"{one}: {reply.status}, {_kind(reply)}, Age {reply.headers.get('Age')}, slack {slack_s} s")
         for one, reply in zip(asked, replies, strict=True):
@@ -286,8 +300,9 @@ class SeriesModel(status_rules.StatusRules, RuleBasedStateMachine):
         now_s = self._upstream.clock.now_s()
         outcomes[_kind(reply)] += 1
         from_extents[_kind(reply)] += _made(reply) is not None or "X-Pluto-Complete-Through" in reply.headers
+        from_chunks[_kind(reply)] += _made(reply) is not None and holds_chunks(self._running, asked)
         if reply.status != 200:
-            assert self._troubled, (asked, reply.status, reply.body)
+            assert self._troubled, (asked, reply.status, reply.body, self._events)
             return
         age_s = int(reply.headers["Age"])
         fresh_s = max(
@@ -309,18 +324,6 @@ class SeriesModel(status_rules.StatusRules, RuleBasedStateMachine):
         if not is_kept(reply.body, asked, behind, tail=tail):
             sys.stderr.write("".join(f"{event}\n" for event in self._events))
             raise AssertionError(f"{asked}, Age {age_s}: {reply.body!r}")
-
-
-def _target(asked: Asked) -> str:
-    values = {
-        "logName": asked.name,
-        "logGroup": asked.group,
-        "limit": asked.limit,
-        "stepMin": asked.first or None,
-        "stepMax": asked.last,
-    }
-    texts = [f"{name}={quote(str(value), safe='')}" for name, value in values.items() if value is not None]
-    return f"{METRICS}?runId=1&projectName=p&{'&'.join(texts)}"
 
 
 def _kind(reply: Reply) -> str:

@@ -23,6 +23,11 @@ def says_gone(key: str, entry: Entry) -> bool:
     return entry.status != 200 and is_answer(key)
 
 
+def _takes_part_away(key: str, entry: Entry) -> bool:
+    """Tell whether an entry says that a part that answers are computed from is no longer needed."""
+    return entry.status != 200 and not is_answer(key)
+
+
 class Pending:
     """Entries on their way to the file: those that wait, and those in the batch that is being written.
 
@@ -73,11 +78,12 @@ class Pending:
     def take(self, limit_bytes: int) -> Mapping[EntryKey, Entry]:
         """Begin a batch with the entries that have waited longest, up to `limit_bytes`, but one at least if any waits.
 
-        They can still be read until done() or put_back().
+        They can still be read until done() or put_back(). Parts of answers are taken away last: until what refers to other
+        parts instead is in the file, something there refers to these.
         """
         batch: dict[EntryKey, Entry] = {}
         batch_bytes = 0
-        for entry_key, entry in self._waiting.items():
+        for entry_key, entry in sorted(self._waiting.items(), key=lambda item: _takes_part_away(item[0][1], item[1])):
             batch_bytes += entry.size_bytes
             if batch and batch_bytes > limit_bytes:
                 break

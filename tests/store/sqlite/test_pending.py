@@ -31,6 +31,19 @@ def test_a_batch_takes_what_fits_and_one_at_least() -> None:
     assert [key for _, key in pending.take(1)] == ["c"]
 
 
+def test_parts_are_taken_away_last() -> None:
+    """What lists other parts instead of them is in the file before, also where it was put anew meanwhile."""
+    pending = Pending(100 * ONE)
+    for key, one in (("list", entry()), ("part 1", tombstone(NOW_S)), ("/gone", tombstone(NOW_S)), ("part 2", entry())):
+        pending.add("ns", key, one)
+    pending.add("ns", "list", entry())
+    taken: list[str] = []
+    while len(pending):
+        taken += [key for _, key in pending.take(1)]
+        pending.done()
+    assert taken == ["/gone", "part 2", "list", "part 1"]
+
+
 def test_a_batch_is_read_until_it_is_done() -> None:
     """Between taking and committing an entry can be found."""
     pending = Pending(100 * ONE)
