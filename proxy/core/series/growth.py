@@ -34,7 +34,7 @@ from proxy.core.series.extents import (
     with_looks,
     without_rows,
 )
-from proxy.core.series.long_rows import Steps, comparing, place_of
+from proxy.core.series.long_rows import LongRows, Steps, comparing, place_of
 from proxy.core.series.looks import looked_at
 from proxy.core.series.metrics_query import MetricsQuery
 from proxy.core.series.sampling import is_complete
@@ -70,7 +70,7 @@ def extending(extents: Extents, delta: Extents, *, overlap_s: float) -> Work[Ext
     for name in told if extents.question.name is None else told & {extents.question.name}:
         old, new = by_name.get(name), delta.by_name.get(name)
         sampled = new is not None and _is_sample(new, question)
-        if old is not None and not sampled and _tells_nothing(old, new, question):
+        if old is not None and not sampled and tells_nothing(old, new, question):
             continue
         if question.first <= extents.question.first and not sampled:
             by_name[name] = _anew(old, new, question.first, sent_at_s, overlap_s)
@@ -114,25 +114,29 @@ def rechecking(extents: Extents, came: Extents, *, overlap_s: float, again_s: fl
 
     The stretch's rows take the place of those that were known. One without a last step brings the tail up to date, too.
     `again_s`: a stretch in which something had changed counts as asked for so many seconds earlier, so that it is looked at
-    again soon. Nothing is taken from an answer that is older than what is known, or isn't known to be whole.
+    again soon. Of an answer that is older than the tail no rows are taken: a delta may have brought newer ones. It only shows
+    how old those are that it has, too. Nothing is taken from one that isn't known to be whole.
     """
     question, name = came.question, came.question.name or ""
     old, new = extents.by_name[name], came.by_name.get(name)
-    if old.known is not Known.ALL or came.tail_asked_s < old.tail_asked_s:
+    is_older = came.tail_asked_s < old.tail_asked_s
+    if old.known is not Known.ALL or (is_older and (new is None or new.known is not Known.ALL or not _goes_with(new, old))):
         return Rechecked(extents, changed=False)
-    if new is not None and (new.known is not Known.ALL or new.shape != old.shape):
+    if new is not None and (new.known is not Known.ALL or not _goes_with(new, old)):
         by_name = {name: without_rows(old, Known.NOT_YET if new.known is Known.ALL else new.known)}
         return Rechecked(replace(extents, by_name=by_name), changed=True)
     begin, end = window_of(old.steps, question.first, question.last)
     same = yield from _begins_with(new, old, begin, end)
     grown = same and new is not None and len(new.rows) > end - begin
+    if is_older and (grown or not same):
+        return Rechecked(extents, changed=False)
     changed_there = not same or (grown and question.last is not None)
     extent = _replaced_between(old, new, begin, end) if grown or not same else old
     if not len(extent.rows):
         return Rechecked(replace(extents, by_name={name: without_rows(old)}), changed=True)
     at_s = came.full_asked_s - again_s if changed_there else came.full_asked_s
     looks = looked_at(looks_at(old, extents.question.first), question.first, question.last, at_s)
-    if question.last is None:
+    if question.last is None and not is_older:
         marks = extent.unsettled if new is None else _unsettled(old, new, begin, question.first, overlap_s)
         extent = changed(extent, tail_asked_s=came.tail_asked_s, unsettled=marks)
     extent = with_looks(extent, looks)
@@ -173,6 +177,8 @@ def differing(before: Extents, after: Extents) -> Work[bool]:
 
 def _agreeing(one: Extent, other: Extent) -> Work[bool]:
     """Tell whether two extents have the same rows."""
+    if len(one.rows) != len(other.rows):
+        return False
     if one.head != other.head:
         return one.texts() == other.texts()
     return (yield from comparing(one.rows, other.rows))
@@ -235,12 +241,12 @@ def _with_delta(old: Extent, new: Extent | None, question: MetricsQuery, sent_at
     if new.known is not Known.ALL:
         return without_rows(old, new.known)  # an answer with all of its rows would not be complete either
     fits = _holds(new, old, kept) or _is_written_again(new, old, kept)
-    if new.shape != old.shape or not fits or _is_sparse(old.steps[kept:], new.steps):
+    if not _goes_with(new, old) or not fits or _is_sparse(old.steps[kept:], new.steps):
         return without_rows(old)
     return changed(concatenated(old, new, kept), tail_asked_s=sent_at_s, unsettled=_unsettled(old, new, kept, first, overlap_s))
 
 
-def _tells_nothing(old: Extent, new: Extent | None, question: MetricsQuery) -> bool:
+def tells_nothing(old: Extent, new: Extent | None, question: MetricsQuery) -> bool:
     """Tell whether a delta for all names has only a sample of a long series, whose own delta brings what is new of it."""
     is_long = old.known is Known.ALL and not is_complete(len(old.steps), question.limit)
     return (
@@ -268,6 +274,8 @@ def _unsettled(old: Extent, new: Extent, kept: int, first: int, overlap_s: float
 
 def _holds(new: Extent, old: Extent, kept: int) -> bool:
     """Tell whether `new` holds every row of `old` from number `kept` on, unchanged."""
+    if len(new.rows) < len(old.rows) - kept:
+        return False  # no two rows are the same
     if old.agrees(new, slice(kept, None), slice(0, len(old.rows) - kept)):
         return True
     return set(old.texts(kept)) <= set(new.texts())
@@ -282,6 +290,11 @@ def _is_written_again(new: Extent, old: Extent, kept: int) -> bool:
         return set(new.steps).issuperset(old.steps[kept:])
     came = set(zip(new.steps, row_groups(new), strict=True))
     return came.issuperset(zip(old.steps[kept:], row_groups(old)[kept:], strict=True))
+
+
+def _goes_with(new: Extent, old: Extent) -> bool:
+    """Tell whether rows can be added to those that are known: they are of the same shape, and of one group in chunks."""
+    return new.shape == old.shape and (new.head == old.head or not isinstance(old.rows, LongRows))
 
 
 def _is_sparse(known: "array[int]", steps: Steps) -> bool:

@@ -62,12 +62,12 @@ def joined_looks(left: Looks, right: Looks, border: int) -> Looks:
     return _joined([*before, (border, at_border), *(look for look in right if look[0] > border)])
 
 
-def due(looks: Looks, steps: Steps, turns: Turns, *, since_s: float, now_s: float) -> list[Stretch]:
+def due(looks: Looks, steps: Steps, turns: Turns, *, now_s: float) -> list[Stretch]:
     """Return the stretches of a series that are to be looked at now, the oldest first; most often none or one.
 
-    `steps`: those of its rows, at least one. `since_s`: what was last asked for before that wall time is due at once.
+    `steps`: those of its rows, at least one.
     """
-    count = _behind(looks, steps, turns, since_s=since_s, now_s=now_s)
+    count = _behind(looks, steps, turns, now_s=now_s)
     found: list[Stretch] = []
     while len(found) < count:
         first, at_s = min(looks, key=lambda look: (look[1], look[0]))
@@ -80,7 +80,7 @@ def due(looks: Looks, steps: Steps, turns: Turns, *, since_s: float, now_s: floa
     return found
 
 
-def _behind(looks: Looks, steps: Steps, turns: Turns, *, since_s: float, now_s: float) -> int:
+def _behind(looks: Looks, steps: Steps, turns: Turns, *, now_s: float) -> int:
     """Return how many stretches are to be looked at now, so that each one has its turn in time at an even pace.
 
     Each rows' turn must have come a period after their last look. With w windows in a period, the k oldest of them must begin
@@ -88,7 +88,7 @@ def _behind(looks: Looks, steps: Steps, turns: Turns, *, since_s: float, now_s: 
     """
     begins = [place_of(steps, first) for first, _ in looks]
     windows = [(end - begin) / turns.rows for begin, end in pairwise([*begins, len(steps)])]
-    left_s = [0.0 if at_s < since_s else at_s + turns.period_s - now_s for _, at_s in looks]
+    left_s = [at_s + turns.period_s - now_s for _, at_s in looks]
     pace_s = turns.period_s / sum(windows)
     behind, older = 0.0, 0.0
     for seconds, count in sorted(zip(left_s, windows, strict=True)):

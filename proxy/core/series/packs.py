@@ -22,6 +22,7 @@ from proxy.core.freshness.entry import digest_of
 from proxy.core.pieces import Work, finished
 from proxy.core.series.answers import Partition, extent_of, partitions
 from proxy.core.series.chunks import Chunk, read_chunk
+from proxy.core.series.evicting import without_chunks
 from proxy.core.series.extents import Extent, Extents, Known, cut, no_rows, with_rows
 from proxy.core.series.long_rows import LongRows, parts_of, rows_of
 from proxy.core.series.looks import Looks
@@ -43,10 +44,14 @@ class Pack:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Written:
-    """Extents, and the packs that they are written in."""
+    """Extents, and the packs that they are written in. What was written has its chunks without their rows."""
 
     extents: Extents
     packs: tuple[Pack, ...]
+
+    def let_go(self) -> "Written":
+        """Return the same without the rows of chunks, which memory would hold for as long as this."""
+        return replace(self, extents=without_chunks(self.extents, self.digests))
 
     @property
     def digests(self) -> frozenset[str]:
@@ -113,13 +118,13 @@ def writing(extents: Extents, before: Written | None) -> Work[tuple[Written, dic
     counts = {name: len(extent.rows) for name, extent in rows.items()}
     kept = [] if before is None else (yield from _reusable(before, rows))
     if (counts == kept[-1].counts) if kept else not rows:
-        return Written(extents=extents, packs=tuple(kept)), new
+        return Written(extents=extents, packs=tuple(kept)).let_go(), new
     body = yield from _body(rows, kept)
     while kept and _size(kept) <= 2 * len(body):
         kept.pop()
         body = yield from _body(rows, kept)
     pack = Pack(digest=digest_of(body), size_bytes=len(body), counts=counts)
-    return Written(extents=extents, packs=(*kept, pack)), {**new, pack.digest: body}
+    return Written(extents=extents, packs=(*kept, pack)).let_go(), {**new, pack.digest: body}
 
 
 def head_of(windows: Sequence[Written]) -> bytes:

@@ -13,7 +13,7 @@ from proxy.clock import Clock
 from proxy.core.pieces import Work
 from proxy.core.series.compacting import compacting
 from proxy.core.series.extents import Extents, Known, is_long, without_rows
-from proxy.core.series.growth import differing, extending, keeping_settled, rechecking
+from proxy.core.series.growth import differing, extending, keeping_settled, rechecking, tells_nothing
 from proxy.core.series.joining import narrowed, replaced
 from proxy.core.series.metrics_query import MetricsQuery
 from proxy.service.knowledge.shelves import Shelves
@@ -56,7 +56,9 @@ class Learner:
         question, now_s = extents.question, self._clock.now_s()
         await self._note_sighting(tenant, extents)
         windows = self._shelves.windows(tenant, _scopes_of(question))
-        for window in [] if is_long(extents) else [one for one in windows if one.question.densest == question.densest]:
+        for window in [one for one in windows if one.question.densest == question.densest]:
+            if is_long(extents) or is_long(window):
+                continue  # one answer can't hold a long series: it is no later look at it
             if (before := await self._shelves.present(tenant, window)) is not None:
                 extents = await in_slices(keeping_settled(before, extents, overlap_s=self._overlap_s))
         extents = await in_slices(compacting(extents))
@@ -144,7 +146,10 @@ class Learner:
     async def _note_sighting(self, tenant: Tenant, extents: Extents) -> None:
         """Compare what an answer tells with what was known of the same series, and note the sighting."""
         question, before = extents.question, list[Extents]()
+        only = extents.by_name.get(question.name or "")
         for one in self._shelves.windows(tenant, _scopes_of(question)):
+            if is_long(one) and only is not None and only.known is Known.SOME:
+                continue  # a sample doesn't tell
             if (window := await self._shelves.present(tenant, one, question.first, question.last)) is None:
                 continue
             narrow = replace(window.question, name=question.name)
@@ -179,6 +184,9 @@ class Learner:
             old = next((one for one in now if one.question == window.question), None)
 
     def _grown(self, old: Extents, delta: Extents) -> Work[Extents]:
+        name = old.question.name or ""
+        if name in old.by_name and tells_nothing(old.by_name[name], delta.by_name.get(name), delta.question):
+            return old
         if delta.question.holds(old.question) and delta.question != delta.question.densest:
             delta = narrowed(delta, replace(old.question, limit=delta.question.limit))
         elif delta.question.holds(old.question):

@@ -10,7 +10,7 @@ When memory is short, chunks of long series that are on disk leave it first, tho
 
 import asyncio
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -60,6 +60,11 @@ class _Shelf:
         known = {id(window): size for window, size in zip(self.windows, self.sizes, strict=True)}
         self.sizes = tuple(known.get(id(window)) or window.size_bytes for window in windows)
         self.windows, self.size_bytes = windows, sum(self.sizes) + 1_000
+
+    @property
+    def chunks(self) -> Iterator[Chunk]:
+        """The chunks of the windows, in memory or not."""
+        return (chunk for window in self.windows for chunk in chunks_of(window.by_name.values()))
 
     @property
     def stored(self) -> frozenset[str]:
@@ -187,35 +192,41 @@ class Shelves:
         key = (tenant.namespace, selection)
         while absent := absent_of(window.by_name.values(), first, last):
             if (task := self._bringing.get(key)) is None:
-                task = asyncio.get_running_loop().create_task(
-                    self._files.chunks(tenant, selection, absent), name="shelves.bring"
-                )
+                task = asyncio.get_running_loop().create_task(self._bring(tenant, key, absent), name="shelves.bring")
                 self._bringing[key] = task
-                task.add_done_callback(lambda _: self._bringing.pop(key))
             try:
                 found = await asyncio.shield(task)
             except ValueError as exc:
                 _log.info("extents.lost", key=selection.query.target, reason=str(exc))
                 self._put_in_place(tenant, window, None)
                 return None
-            filled = with_chunks(window, found)
-            self._uses.note(key, chunks_of(filled.by_name.values(), first, last))
-            self._put_in_place(tenant, window, filled)
+            self._uses.note(key, chunks_of(window.by_name.values(), first, last))
+            self._put_in_place(tenant, window, found)
             # Somebody else may have asked for other chunks.
-            window = filled
+            window = with_chunks(window, found)
         self._uses.note(key, chunks_of(window.by_name.values(), first, last))
         return window
 
-    def _put_in_place(self, tenant: Tenant, old: Extents, new: Extents | None) -> None:
-        """Hold a window in place of another that tells the same, or nothing in its place."""
+    async def _bring(self, tenant: Tenant, key: _ShelfKey, digests: Sequence[str]) -> Mapping[str, Chunk]:
+        try:
+            return await self._files.chunks(tenant, key[1], digests)
+        finally:
+            # Before the task is done: whoever found one that is done would not wait for it, and find it again.
+            del self._bringing[key]
+
+    def _put_in_place(self, tenant: Tenant, old: Extents, found: Mapping[str, Chunk] | None) -> None:
+        """Hold a window with the chunks that came from disk, or let go of it where these are lost (None)."""
         key = (tenant.namespace, old.question.in_full)
         shelf = self._shelves.get(key)
         if shelf is None or not any(are_twins(window, old) for window in shelf.windows):
             return
         self.changes += 1
         del self._shelves[key]
-        windows = tuple(new if are_twins(window, old) else window for window in shelf.windows)
-        shelf.keep(tuple(window for window in windows if window is not None))
+        mine = [(window, are_twins(window, old)) for window in shelf.windows]
+        # It may have other chunks than when these were asked for.
+        shelf.keep(
+            tuple(with_chunks(one, found) if is_it and found else one for one, is_it in mine if found is not None or not is_it)
+        )
         if shelf.windows:
             self._hold(key, shelf)
 
@@ -319,7 +330,7 @@ class Shelves:
                 self._absent[key] = None
             return ()
         windows = tuple(window.extents for window in kept)
-        shelf = _Shelf(tenant, written=kept)
+        shelf = _Shelf(tenant, written=tuple(window.let_go() for window in kept))
         shelf.keep(windows)
         self.changes += 1
         self._hold(key, shelf)
@@ -327,7 +338,7 @@ class Shelves:
 
     def _hold(self, key: _ShelfKey, shelf: _Shelf) -> None:
         """Hold a shelf, if there is room. First chunks leave memory, then other shelves."""
-        self._uses.add(key, (chunk for window in shelf.windows for chunk in chunks_of(window.by_name.values())))
+        self._uses.add(key, shelf.chunks)
         excess_bytes = self._shelves.currsize + shelf.size_bytes - self._shelves.maxsize
         if excess_bytes > 0 and self._uses:
             self._let_chunks_go(excess_bytes + _ROOM * self._shelves.maxsize, {**self._shelves, key: shelf})
@@ -336,23 +347,25 @@ class Shelves:
 
     def _let_chunks_go(self, excess_bytes: float, shelves: Mapping[_ShelfKey, _Shelf]) -> None:
         found: dict[_ShelfKey, Mapping[str, int]] = {}
+        held: dict[_ShelfKey, set[str]] = {}
         gone: dict[_ShelfKey, set[str]] = {}
         for key, digest in self._uses.least_used():
             if key in shelves and key not in found:
                 found[key] = removable(shelves[key].windows, shelves[key].stored)
+                held[key] = {chunk.digest for chunk in shelves[key].chunks}
             size_bytes = found.get(key, {}).get(digest)
             if size_bytes is not None:
                 gone.setdefault(key, set()).add(digest)
                 excess_bytes -= size_bytes
-            if size_bytes is not None or key not in shelves:
+            if size_bytes is not None or key not in shelves or digest not in held[key]:
                 self._uses.forget(key, digest)
             if excess_bytes <= 0:
                 break
         for key, digests in gone.items():
             shelf = shelves[key]
-            held = self._shelves.pop(key, None) is not None
+            was_held = self._shelves.pop(key, None) is not None
             shelf.keep(tuple(without_chunks(window, digests) for window in shelf.windows))
-            if held:
+            if was_held:
                 self._shelves[key] = shelf
         self.changes += bool(gone)
 

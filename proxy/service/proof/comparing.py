@@ -17,6 +17,7 @@ from proxy.core.budget.line import Priority
 from proxy.core.proof.probes import probe_limits
 from proxy.core.proof.stretch import part_in_full, stretch
 from proxy.core.series.answers import splitting
+from proxy.core.series.chunks import ChunkAbsentError
 from proxy.core.series.extents import Extents, Known, window_of
 from proxy.core.series.metrics_query import MetricsQuery
 from proxy.core.series.recipes import Computed, answer, computing, recipe_of
@@ -167,8 +168,11 @@ class Comparer:
 
 
 def answered(extents: Extents, question: MetricsQuery) -> bytes | None:
-    """Return the body that is computed for a question, None where extents don't answer it."""
-    computed = answer(extents, question)
+    """Return the body that is computed for a question, None where extents don't answer it, or have its rows on disk alone."""
+    try:
+        computed = answer(extents, question)
+    except ChunkAbsentError:
+        return None
     return None if computed is None else computed.body
 
 

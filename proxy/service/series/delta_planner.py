@@ -77,19 +77,13 @@ class DeltaPlanner:
         """Note that a run's rows may have changed anywhere: its series are to be asked for in full."""
         self._suspect_since_s[run.run, run.project] = self._clock.now_s()
 
-    def suspect_since_s(self, tenant: Tenant, run: MetricsQuery) -> float:
-        """Return since when a run's series must have been asked for in full (wall time); minus infinity: at any time."""
-        live_since_s = self._lifetimes.live_since_s(run, tenant)
-        suspect_s = self._suspect_since_s.get((run.run, run.project), -math.inf)
-        return suspect_s if live_since_s is None else max(suspect_s, live_since_s)
-
     def updatable(self, tenant: Tenant, known: KnownSeries) -> Recipe | None:
         """Return how a question is answered once deltas have brought a window up to date, None where they can't do that."""
         asked = known.question
         live_since_s = self._lifetimes.live_since_s(asked, tenant) if known.recipes else None
         if live_since_s is None:
             return None
-        since_s = max(self._suspect_since_s.get((asked.run, asked.project), -math.inf), live_since_s)
+        suspect_s = self._suspect_since_s.get((asked.run, asked.project), -math.inf)
         # The share differs by run, so that runs that were opened together are not asked for in full at the same time.
         share = _EARLIEST + (_LATEST - _EARLIEST) * crc32(asked.run.encode()) / 2**32
         now_s = self._clock.now_s()
@@ -100,8 +94,10 @@ class DeltaPlanner:
             if recipe.source.question.last is not None or (recipe.through is None and not self._may_look_for(recipe)):
                 continue
             # A long series is looked at bit by bit, and the last bit of it when the time is up.
-            least_s = now_s - self._rewrite_check_s if is_long(recipe.source) else checked_s
-            if recipe.full_asked_s > least_s and recipe.full_asked_s >= since_s:
+            # Asking for all of it instead of a delta that failed is no way out, since no answer holds it.
+            whole = is_long(recipe.source)
+            least_s, since_s = (now_s - self._rewrite_check_s, -math.inf) if whole else (checked_s, suspect_s)
+            if recipe.full_asked_s > least_s and recipe.full_asked_s >= max(since_s, live_since_s):
                 return recipe
         return None
 

@@ -145,8 +145,7 @@ class Deltas:
             if not done:
                 # Next time all of it is asked for. That may be in vain, but then the policy remembers it.
                 self._planner.suspect(call.run)
-        since_s = self._planner.suspect_since_s(call.tenant, call.run)
-        self._rotation.look(call.tenant, call.before, call.need, since_s=since_s)
+        self._rotation.look(call.tenant, call.before, call.need)
         return done
 
     async def _ask_all(self, call: _Update, questions: Sequence[MetricsQuery], reason: Reason) -> bool:

@@ -111,6 +111,8 @@ class WindowLoader:
         extent = None if window is None else only_extent(window)
         if window is None or extent is None or extent.known not in {Known.ALL, Known.SOME}:
             raise NotLoaded("a window could not be proven whole, or has rows that nothing is computed from")
+        if extent.groups is not None:
+            raise NotLoaded("it has rows of several groups")
         if extent.known is Known.SOME:
             self._note_in_vain(load)
             apart = most_apart(extent.steps, limit=load.series.limit, most_rows=self._max_rows)

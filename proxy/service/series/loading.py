@@ -18,7 +18,8 @@ from cachetools import TTLCache
 
 from proxy.clock import Clock
 from proxy.core.proof.loaded import only_extent, without_last
-from proxy.core.series.extents import Extents, Known
+from proxy.core.series.extents import Extents, Known, window_of
+from proxy.core.series.growth import overlap_from
 from proxy.core.series.load_costs import SEEN_S, Prices, pays
 from proxy.core.series.metrics_query import MetricsQuery
 from proxy.core.series.sampling import most_apart
@@ -32,10 +33,12 @@ from proxy.service.series.load import Load, NotLoaded, WindowLoader
 from proxy.service.tenancy import Tenant
 
 _MOST_WATCHED, _MOST_QUESTIONS = 1_000, 1_000
-# A series that could not be loaded isn't tried again for so many seconds, one whose load was interrupted for a few.
+# A series isn't loaded again for so many seconds, whether it could be loaded or not; one whose load was interrupted for a few.
 _AGAIN_S, _PAUSE_S = 300.0, 10.0
-# For so many seconds it is remembered how many rows a series turned out to have.
+# For so many seconds it is remembered how many rows a series turned out to have, and that they come too fast.
 _MEASURED_S = 3600.0
+# A refresh of a live series asks for this share at most of the rows that an answer may hold: new ones come with them.
+_MOST_OVERLAP = 0.75
 # An interrupted load has this share of an answer's rows asked for again: its check needs a large answer that has just come.
 _AGAIN_SHARE = 4
 _log = structlog.get_logger()
@@ -69,7 +72,8 @@ class Loader:
         self._rewrite_check_s = rewrite_check_s
         # By series: when questions about it were asked as they came (monotonic clock), and what each cost.
         self._asked: TTLCache[MetricsQuery, deque[tuple[float, int]]] = self._cache(SEEN_S)
-        self._given_up: TTLCache[MetricsQuery, None] = self._cache(_AGAIN_S)
+        self._tried: TTLCache[MetricsQuery, None] = self._cache(_AGAIN_S)
+        self._too_fast: TTLCache[MetricsQuery, None] = self._cache(_MEASURED_S)
         self._paused: TTLCache[MetricsQuery, None] = self._cache(_PAUSE_S)
         self._measured: TTLCache[MetricsQuery, int] = self._cache(_MEASURED_S)
         self._running: asyncio.Task[None] | None = None
@@ -89,7 +93,7 @@ class Loader:
     def note(self, tenant: Tenant, question: MetricsQuery, need: Need) -> None:
         """Note a question that has to be asked as it came. Perhaps begin to load its series."""
         series = question.in_full
-        if question.name is None or series in self._given_up:
+        if question.name is None or series in self._tried or series in self._too_fast:
             return
         marks = self._marks(tenant, series)
         # The least that there can be; the first window tells how many there are.
@@ -124,10 +128,12 @@ class Loader:
     def _pays(self, tenant: Tenant, series: MetricsQuery, rows: int) -> bool:
         now_s, prices = self._clock.monotonic_s(), Prices(call_cost_rows=self._call_cost_rows, limit=series.limit)
         asked = [(now_s - at_s, cost) for at_s, cost in self._asked.get(series, ())]
-        live = self._lifetimes.live_since_s(series, tenant) is not None
         # A lifetime of 0 is no span of time: then a question may be asked as often as once a second.
-        every_s = max(1.0, self._lifetimes.of(series.query, tenant).fresh_s) if live else None
+        every_s = max(1.0, self._lifetimes.of(series.query, tenant).fresh_s) if self._is_live(tenant, series) else None
         return pays(prices.load(rows), asked, prices, every_s=every_s)
+
+    def _is_live(self, tenant: Tenant, series: MetricsQuery) -> bool:
+        return self._lifetimes.live_since_s(series, tenant) is not None
 
     def _marks(self, tenant: Tenant, series: MetricsQuery) -> Marks | None:
         """Return what is known of where a series has rows: the most that an answer to a question about all of it has told."""
@@ -164,7 +170,7 @@ class Loader:
             _log.info(event, key=series.query.target, rows=load.rows, windows=load.windows)
             return
         self.given_up += 1
-        self._given_up[series] = None
+        self._tried[series] = None
         _log.info("series.not_loaded", key=series.query.target, reason=reason)
 
     async def _begun(self, tenant: Tenant, series: MetricsQuery, marks: Marks, need: Need) -> Load:
@@ -211,6 +217,10 @@ class Loader:
         fresh_s = self._lifetimes.of(load.series.query, load.tenant).fresh_s
         self._asked.pop(load.series, None)
         await self._learner.install(load.tenant, whole, persist=load.need.persist, fresh_s=fresh_s)
+        # Should it be lost soon, something speaks against holding it.
+        self._tried[load.series] = None
+        if self._comes_too_fast(load.tenant, whole):
+            self._too_fast[load.series] = None
         return True
 
     def _see_to_bounds(self, load: Load) -> None:
@@ -226,6 +236,14 @@ class Loader:
             raise NotLoaded("what has come was forgotten meanwhile")
         if load.loaded.full_asked_s <= self._clock.now_s() - self._rewrite_check_s:
             raise NotLoaded("it takes longer than series.rewrite_check_s")
+
+    def _comes_too_fast(self, tenant: Tenant, whole: Extents) -> bool:
+        """Tell whether more rows of a live series may come late than a refresh can ask for again."""
+        extent = only_extent(whole)
+        if extent is None or not self._is_live(tenant, whole.question.in_full):
+            return False
+        begin, end = window_of(extent.steps, overlap_from(extent), None)
+        return end - begin > _MOST_OVERLAP * whole.question.limit
 
 
 def _rows(extents: Extents | None) -> int:

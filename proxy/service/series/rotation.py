@@ -54,16 +54,13 @@ class Rotation:
         self.changes = 0
         """In how many of them something had changed."""
 
-    def look(self, tenant: Tenant, windows: Iterable[Extents], need: Need, *, since_s: float) -> None:
-        """Begin to look at what is due of the long series among windows that are being watched.
-
-        `since_s`: what was asked for before that wall time is due at once.
-        """
+    def look(self, tenant: Tenant, windows: Iterable[Extents], need: Need) -> None:
+        """Begin to look at what is due of the long series among windows that are being watched."""
         for window in windows:
             series = window.question.in_full
             if window.question.last is not None or not is_long(window) or series in self._running:
                 continue
-            if stretches := self._due(window, since_s):
+            if stretches := self._due(window):
                 looking = self._look(tenant, window, stretches, need)
                 task = asyncio.get_running_loop().create_task(looking, name="rotation.look")
                 self._running[series] = task
@@ -82,12 +79,12 @@ class Rotation:
         if tasks:
             await asyncio.wait(tasks)
 
-    def _due(self, window: Extents, since_s: float) -> list[Stretch]:
+    def _due(self, window: Extents) -> list[Stretch]:
         extent = window.by_name[window.question.name or ""]
         most = window.question.limit if self._bounds.rows is None else min(window.question.limit, self._bounds.rows)
         turns = Turns(rows=max(1, int(_FILLED * most / 2) - PROVING_ROWS), period_s=self._period_s)
         looks = looks_at(extent, window.question.first)
-        return due(looks, extent.steps, turns, since_s=since_s, now_s=self._clock.now_s())
+        return due(looks, extent.steps, turns, now_s=self._clock.now_s())
 
     async def _look(self, tenant: Tenant, window: Extents, stretches: Iterable[Stretch], need: Need) -> None:
         try:

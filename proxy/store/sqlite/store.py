@@ -83,6 +83,11 @@ class SqliteStore:
         return None
 
     @property
+    def accepts_writes(self) -> bool:
+        """Whether what is put now is kept to be written; otherwise it is dropped."""
+        return self._keeper.accepts_writes
+
+    @property
     def effect(self) -> str | None:
         """One sentence for everybody that says what follows from it, without the file's name; None if nothing is wrong."""
         if self.health is None:
@@ -120,7 +125,7 @@ class SqliteStore:
         remains = self._purges.remains_of(key, entry)
         if remains is None:
             return
-        if self._keeper.accepts_writes:
+        if self.accepts_writes:
             self.counters.dropped += self._backlog.add(namespace, key, remains)
             self._keeper.wake()
         elif says_gone(key, remains) and self._may_hold(namespace, key):

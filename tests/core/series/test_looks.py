@@ -67,7 +67,7 @@ def test_all_of_it_takes_turns(steps: list[int], rows: int, tick_s: float, grows
         looks = joined_looks(looks, ((0, data.draw(st.floats(0, 5))),), first)
     known, now_s, counts = array("q", steps), 10.0, list[int]()
     while now_s < 400:
-        stretches = due(looks, known, turns, since_s=0, now_s=now_s)
+        stretches = due(looks, known, turns, now_s=now_s)
         counts.append(len(stretches))
         for stretch in stretches:
             last = known[-1] if stretch.last is None else stretch.last
@@ -84,12 +84,11 @@ def test_all_of_it_takes_turns(steps: list[int], rows: int, tick_s: float, grows
 
 
 def test_what_is_late_goes_at_once() -> None:
-    """What wasn't looked at for too long, or since the run's status changed, doesn't wait for its turn."""
+    """What wasn't looked at for too long doesn't wait for its turn."""
     turns = Turns(rows=10, period_s=100)
     steps = array("q", range(100))
     young: Looks = ((0, 1_000.0),)
-    assert due(young, steps, turns, since_s=0, now_s=1_009) == []
-    assert len(due(young, steps, turns, since_s=0, now_s=1_010)) == 1
-    assert len(due(young, steps, turns, since_s=1_001, now_s=1_009)) == 10
+    assert due(young, steps, turns, now_s=1_009) == []
+    assert len(due(young, steps, turns, now_s=1_010)) == 1
     half = joined_looks(((0, 870.0),), young, 50)
-    assert [one.first for one in due(half, steps, turns, since_s=0, now_s=1_001)] == [0, 10, 20, 30, 40, 50, 60, 70]
+    assert [one.first for one in due(half, steps, turns, now_s=1_001)] == [0, 10, 20, 30, 40, 50, 60, 70]

@@ -355,7 +355,7 @@ async def test_a_long_series_is_no_longer_trusted_blindly(tmp_path: Path) -> Non
     """While a long series is the only one that is computed, a broken rule is found out, and its mending, too."""
     with patch.object(metrics_query, "MAX_LIMIT", 2_000):
         async with series_world(tmp_path, series__shadow_s=1) as (running, upstream):
-            upstream.put(row("loss", step) for step in range(9_000))
+            upstream.put(logged(0, 9_000))
             await loaded(running, upstream)
             checks = running.parts.proof.checks
             for number in range(10, 30):

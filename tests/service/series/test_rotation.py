@@ -1,59 +1,31 @@
 """Long series are looked at again stretch by stretch, and whatever has changed is seen in time."""
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
-from unittest.mock import patch
 
 import pytest
 
-from proxy.core.series import compacting, metrics_query
 from proxy.core.series.evicting import chunks_of
-from tests.support.oracle_upstream import OracleUpstream, moment, right, row, series_world
-from tests.support.world import World
+from tests.support.long_series import (
+    MOST,
+    REWRITE_CHECK_S,
+    ROWS,
+    known_windows,
+    loaded,
+    log_long,
+    small_answers,
+    watch,
+)
+from tests.support.oracle_upstream import right
 
-MOST, ROWS, REWRITE_CHECK_S = 40, 150, 120
-CHUNKS = compacting.ChunkSizes(rows=20, open_rows=12)
 # A stretch has this many new rows: nine tenths of what an answer proves to be all, without the three that prove it.
 STRETCH = MOST * 9 // 20 - 3
 
 
 @pytest.fixture(autouse=True)
 def _small() -> Iterator[None]:
-    """Let a few rows make a long series."""
-    with patch.object(metrics_query, "MAX_LIMIT", MOST), patch.object(compacting, "SIZES", CHUNKS):
+    with small_answers():
         yield
-
-
-@asynccontextmanager
-async def loaded(folder: Path, **settings: Any) -> AsyncIterator[tuple[World, OracleUpstream]]:
-    """Run the proxy with a live series of `ROWS` rows that has been loaded."""
-    settings = {"series__rewrite_check_s": REWRITE_CHECK_S, "freshness__stale_while_revalidate_s": 0, **settings}
-    async with series_world(folder, **settings) as (running, upstream):
-        now_s = upstream.clock.now_s()
-        upstream.put(row("loss", step, value=step / 7, time=moment(now_s - 10 * (ROWS - step))) for step in range(ROWS))
-        for limit in range(5, 40):
-            await right(running, upstream, f"logName=loss&limit={limit}")
-            await running.settled()
-        assert running.parts.series.loader.finished == 1
-        yield running, upstream
-
-
-async def watch(running: World, upstream: OracleUpstream, seconds: int, *, grows: bool = True) -> list[int]:
-    """Poll one panel every 6 s while the series grows; return how many calls each poll took."""
-    calls: list[int] = []
-    for _ in range(0, seconds, 6):
-        before = upstream.metrics_calls
-        running.advance(6)
-        if grows:
-            last = max(step for _, _, step in upstream.rows)
-            upstream.log("loss", [last + 1])
-        reply = await running.get("/api/runs/metrics?runId=1&projectName=p&logName=loss&limit=9")
-        assert reply.status == 200
-        await running.settled()
-        calls.append(upstream.metrics_calls - before)
-    return calls
 
 
 async def test_all_of_it_is_looked_at_at_an_even_pace(tmp_path: Path) -> None:
@@ -123,14 +95,13 @@ async def test_a_status_that_changed(tmp_path: Path) -> None:
 async def test_memory_that_holds_only_a_part(tmp_path: Path) -> None:
     """Chunks that have left memory come back for answers, and for looks at them."""
     async with loaded(tmp_path, series__memory_bytes=30_000) as (running, upstream):
-        now_s = upstream.clock.now_s()
-        upstream.put(row("other", step, value=step / 7, time=moment(now_s - 10 * (ROWS - step))) for step in range(ROWS))
+        log_long(upstream, "other")
         for limit in range(5, 40):
             await right(running, upstream, f"logName=other&limit={limit}")
             await running.settled()
         assert running.parts.series.loader.finished == 2
         await watch(running, upstream, REWRITE_CHECK_S)
-        windows = [*_windows(running), *_windows(running, "other")]
+        windows = [*known_windows(running), *known_windows(running, "other")]
         assert any(chunk.rows is None for window in windows for chunk in chunks_of(window.by_name.values()))
         for name in ("loss", "other"):
             for first in range(0, ROWS, 17):
@@ -144,18 +115,12 @@ async def test_a_restart_goes_on_with_the_turns(tmp_path: Path) -> None:
     async with loaded(tmp_path) as (running, upstream):
         await watch(running, upstream, 60)
         await running.flushed()
-        (before,) = _windows(running)
+        (before,) = known_windows(running)
         running.parts.shelves._shelves.clear()
         running.parts.store.memory.clear()
         await right(running, upstream, "logName=loss&limit=17")
-        (after,) = _windows(running)
+        (after,) = known_windows(running)
         assert after.by_name["loss"].looks == before.by_name["loss"].looks != ()
-
-
-def _windows(running: World, name: str = "loss") -> list[Any]:
-    tenant = running.parts.tenancy.current()
-    asked = metrics_query.MetricsQuery(run="1", project="p", name=name, group=None, limit=MOST, first=0, last=None)
-    return list(running.parts.shelves.peek(tenant, asked))
 
 
 def _holds(path: str, step: int) -> bool:
