@@ -15,7 +15,6 @@ import math
 from array import array
 from dataclasses import replace
 from itertools import pairwise
-from typing import NamedTuple
 
 from msgspec.structs import replace as changed
 
@@ -25,17 +24,12 @@ from proxy.core.series.extents import (
     Extents,
     Known,
     concatenated,
-    cut,
     in_order,
-    looks_at,
     no_rows,
     row_groups,
-    window_of,
-    with_looks,
     without_rows,
 )
 from proxy.core.series.long_rows import LongRows, Steps, comparing, place_of
-from proxy.core.series.looks import looked_at
 from proxy.core.series.metrics_query import MetricsQuery
 from proxy.core.series.sampling import is_complete
 
@@ -99,69 +93,7 @@ def continued(known: Extent, end: Extent, first: int, *, overlap_s: float) -> Ex
     `end` has the same shape. Both ages stay, since nobody looked for rows that came meanwhile before that step.
     """
     kept = place_of(known.steps, first)
-    return changed(concatenated(known, end, kept), unsettled=_unsettled(known, end, kept, first, overlap_s))
-
-
-class Rechecked(NamedTuple):
-    """A series after a look at a stretch of it. `changed`: whether known rows have changed or gone, or others come between."""
-
-    extents: Extents
-    changed: bool
-
-
-def rechecking(extents: Extents, came: Extents, *, overlap_s: float, again_s: float = 0.0) -> Work[Rechecked]:
-    """Return the extents of a single name with what an answer tells of a stretch of its steps, with breaks.
-
-    The stretch's rows take the place of those that were known. One without a last step brings the tail up to date, too.
-    `again_s`: a stretch in which something had changed counts as asked for so many seconds earlier, so that it is looked at
-    again soon. Of an answer that is older than the tail no rows are taken: a delta may have brought newer ones. It only shows
-    how old those are that it has, too. Nothing is taken from one that isn't known to be whole.
-    """
-    question, name = came.question, came.question.name or ""
-    old, new = extents.by_name[name], came.by_name.get(name)
-    is_older = came.tail_asked_s < old.tail_asked_s
-    if old.known is not Known.ALL or (is_older and (new is None or new.known is not Known.ALL or not _goes_with(new, old))):
-        return Rechecked(extents, changed=False)
-    if new is not None and (new.known is not Known.ALL or not _goes_with(new, old)):
-        by_name = {name: without_rows(old, Known.NOT_YET if new.known is Known.ALL else new.known)}
-        return Rechecked(replace(extents, by_name=by_name), changed=True)
-    begin, end = window_of(old.steps, question.first, question.last)
-    same = yield from _begins_with(new, old, begin, end)
-    grown = same and new is not None and len(new.rows) > end - begin
-    if is_older and (grown or not same):
-        return Rechecked(extents, changed=False)
-    changed_there = not same or (grown and question.last is not None)
-    extent = _replaced_between(old, new, begin, end) if grown or not same else old
-    if not len(extent.rows):
-        return Rechecked(replace(extents, by_name={name: without_rows(old)}), changed=True)
-    at_s = came.full_asked_s - again_s if changed_there else came.full_asked_s
-    looks = looked_at(looks_at(old, extents.question.first), question.first, question.last, at_s)
-    if question.last is None and not is_older:
-        marks = extent.unsettled if new is None else _unsettled(old, new, begin, question.first, overlap_s)
-        extent = changed(extent, tail_asked_s=came.tail_asked_s, unsettled=marks)
-    extent = with_looks(extent, looks)
-    known = replace(
-        extents, by_name={name: extent}, tail_asked_s=extent.tail_asked_s, full_asked_s=min(at_s for _, at_s in looks)
-    )
-    return Rechecked(known, changed=changed_there)
-
-
-def _begins_with(new: Extent | None, old: Extent, begin: int, end: int) -> Work[bool]:
-    """Tell whether an extent begins with rows `begin` to `end`, exclusive, of another; None has no rows."""
-    if end - begin > (0 if new is None else len(new.rows)):
-        return False
-    for place in range(0, end - begin, _AT_ONCE):
-        until = min(place + _AT_ONCE, end - begin)
-        if new is not None and not old.agrees(new, slice(begin + place, begin + until), slice(place, until)):
-            return False
-        yield None
-    return True
-
-
-def _replaced_between(old: Extent, new: Extent | None, begin: int, end: int) -> Extent:
-    """Return an extent in which the rows `begin` to `end`, exclusive, are those of another; None has none."""
-    first = cut(old, 0, begin) if new is None else concatenated(old, new, begin)
-    return first if end == len(old.rows) else concatenated(first, cut(old, end), len(first.rows))
+    return changed(concatenated(known, end, kept), unsettled=unsettled_after(known, end, kept, first, overlap_s))
 
 
 def differing(before: Extents, after: Extents) -> Work[bool]:
@@ -201,7 +133,7 @@ def keeping_settled(before: Extents, after: Extents, *, overlap_s: float) -> Wor
 def _keeping_settled(old: Extent | None, new: Extent, first: int, overlap_s: float) -> Extent:
     if old is None or not _only_grew(old, new):
         return new
-    return changed(new, unsettled=_unsettled(old, new, 0, first, overlap_s))
+    return changed(new, unsettled=unsettled_after(old, new, 0, first, overlap_s))
 
 
 def _only_grew(old: Extent, new: Extent) -> bool:
@@ -241,9 +173,11 @@ def _with_delta(old: Extent, new: Extent | None, question: MetricsQuery, sent_at
     if new.known is not Known.ALL:
         return without_rows(old, new.known)  # an answer with all of its rows would not be complete either
     fits = _holds(new, old, kept) or _is_written_again(new, old, kept)
-    if not _goes_with(new, old) or not fits or _is_sparse(old.steps[kept:], new.steps):
+    if not goes_with(new, old) or not fits or _is_sparse(old.steps[kept:], new.steps):
         return without_rows(old)
-    return changed(concatenated(old, new, kept), tail_asked_s=sent_at_s, unsettled=_unsettled(old, new, kept, first, overlap_s))
+    return changed(
+        concatenated(old, new, kept), tail_asked_s=sent_at_s, unsettled=unsettled_after(old, new, kept, first, overlap_s)
+    )
 
 
 def tells_nothing(old: Extent, new: Extent | None, question: MetricsQuery) -> bool:
@@ -258,7 +192,7 @@ def tells_nothing(old: Extent, new: Extent | None, question: MetricsQuery) -> bo
     )
 
 
-def _unsettled(old: Extent, new: Extent, kept: int, first: int, overlap_s: float) -> tuple[tuple[float, int], ...]:
+def unsettled_after(old: Extent, new: Extent, kept: int, first: int, overlap_s: float) -> tuple[tuple[float, int], ...]:
     """Return the marks of an extent that consists of the first `kept` rows of `old` and all rows of `new`: see Extent."""
     sent_at_s = new.tail_asked_s
     recent = tuple(mark for mark in old.unsettled if mark[0] > sent_at_s - overlap_s)
@@ -292,7 +226,7 @@ def _is_written_again(new: Extent, old: Extent, kept: int) -> bool:
     return came.issuperset(zip(old.steps[kept:], row_groups(old)[kept:], strict=True))
 
 
-def _goes_with(new: Extent, old: Extent) -> bool:
+def goes_with(new: Extent, old: Extent) -> bool:
     """Tell whether rows can be added to those that are known: they are of the same shape, and of one group in chunks."""
     return new.shape == old.shape and (new.head == old.head or not isinstance(old.rows, LongRows))
 

@@ -13,9 +13,10 @@ from proxy.clock import Clock
 from proxy.core.pieces import Work
 from proxy.core.series.compacting import compacting
 from proxy.core.series.extents import Extents, Known, is_long, without_rows
-from proxy.core.series.growth import differing, extending, keeping_settled, rechecking, tells_nothing
+from proxy.core.series.growth import differing, extending, keeping_settled, tells_nothing
 from proxy.core.series.joining import narrowed, replaced
 from proxy.core.series.metrics_query import MetricsQuery
+from proxy.core.series.rechecking import rechecking
 from proxy.service.knowledge.shelves import Shelves
 from proxy.service.lifetimes.run_lifetimes import RunLifetimes
 from proxy.service.tenancy import Tenant
@@ -112,7 +113,7 @@ class Learner:
     async def recheck(self, tenant: Tenant, came: Extents, *, again_s: float, persist: bool) -> bool:
         """Put the rows of a stretch that was asked for again in place of those known; return whether any of them had changed.
 
-        `came`: the stretch, proven whole, of one series. `again_s` as in `core.series.growth.rechecking`.
+        `came`: the stretch, proven whole, of one series. `again_s` as in `core.series.rechecking`.
         """
         changed = False
         for window in self._shelves.peek(tenant, came.question.in_full):

@@ -10,8 +10,7 @@ When memory is short, chunks of long series that are on disk leave it first, tho
 
 import asyncio
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import structlog
 from cachetools import LRUCache
@@ -19,57 +18,21 @@ from cachetools import LRUCache
 from proxy.clock import Clock
 from proxy.core.freshness.purge import Purge, Purges
 from proxy.core.series.chunks import Chunk, ChunkAbsentError
-from proxy.core.series.evicting import absent_of, are_twins, chunks_of, with_chunks, without_chunks
+from proxy.core.series.evicting import absent_of, are_twins, chunks_of, with_chunks
 from proxy.core.series.extents import Extents
 from proxy.core.series.joining import merged
 from proxy.core.series.known_series import KnownSeries, known_series
 from proxy.core.series.metrics_query import MetricsQuery
-from proxy.core.series.packs import Written
-from proxy.service.knowledge.chunk_uses import ChunkUses, removable
+from proxy.service.knowledge.chunk_uses import ShelfKey
 from proxy.service.knowledge.pack_files import OnDisk, PackFiles
+from proxy.service.knowledge.shelf_memory import Shelf, ShelfMemory
 from proxy.service.tenancy import Tenant
 from proxy.store.tiers import TieredStore
 
 # Every zoom into a long series leaves a window behind: the latest are kept.
 MOST_WINDOWS = 8
-# When memory is short, chunks leave it until this share of it is free: they don't leave one by one.
-_ROOM = 0.05
 _MOST_ABSENT = 10_000
 _log = structlog.get_logger()
-_ShelfKey = tuple[str, MetricsQuery]
-
-
-@dataclass(slots=True)
-class _Shelf:
-    """The windows of one selection.
-
-    - `windows`: the newest first, of `sizes` bytes.
-    - `written`: what the disk has of them. `writing`: the task that writes them. `changed`: whether it has to write anew.
-    """
-
-    tenant: Tenant
-    windows: tuple[Extents, ...] = ()
-    written: tuple[Written, ...] = ()
-    writing: asyncio.Task[None] | None = None
-    changed: bool = False
-    sizes: tuple[int, ...] = ()
-    size_bytes: int = 1_000
-
-    def keep(self, windows: tuple[Extents, ...]) -> None:
-        """Hold these windows. Only the sizes of new ones are computed."""
-        known = {id(window): size for window, size in zip(self.windows, self.sizes, strict=True)}
-        self.sizes = tuple(known.get(id(window)) or window.size_bytes for window in windows)
-        self.windows, self.size_bytes = windows, sum(self.sizes) + 1_000
-
-    @property
-    def chunks(self) -> Iterator[Chunk]:
-        """The chunks of the windows, in memory or not."""
-        return (chunk for window in self.windows for chunk in chunks_of(window.by_name.values()))
-
-    @property
-    def stored(self) -> frozenset[str]:
-        """The digests of what the disk has of the windows."""
-        return frozenset[str]().union(*(window.digests for window in self.written))
 
 
 class Shelves:
@@ -83,11 +46,10 @@ class Shelves:
         self._files = PackFiles(store.disk, overlap_s=overlap_s)
         self._clock = clock
         self._purges = purges or Purges()
-        self._shelves: LRUCache[_ShelfKey, _Shelf] = LRUCache(memory_bytes, getsizeof=lambda shelf: shelf.size_bytes)
-        self._uses = ChunkUses()
-        self._bringing: dict[_ShelfKey, asyncio.Task[Mapping[str, Chunk]]] = {}
-        self._loading: dict[_ShelfKey, asyncio.Task[Mapping[MetricsQuery, Sequence[Extents]]]] = {}
-        self._absent: LRUCache[_ShelfKey, None] = LRUCache(_MOST_ABSENT)
+        self._shelves = ShelfMemory(memory_bytes)
+        self._bringing: dict[ShelfKey, asyncio.Task[Mapping[str, Chunk]]] = {}
+        self._loading: dict[ShelfKey, asyncio.Task[Mapping[MetricsQuery, Sequence[Extents]]]] = {}
+        self._absent: LRUCache[ShelfKey, None] = LRUCache(_MOST_ABSENT)
         self._writing: set[asyncio.Task[None]] = set()
         # Written into each namespace that was read, so that the next process knows it.
         self.forgotten_s = -math.inf
@@ -101,7 +63,7 @@ class Shelves:
     @property
     def size_bytes(self) -> int:
         """What the extents in memory cost."""
-        return int(self._shelves.currsize)
+        return self._shelves.size_bytes
 
     def known(self, tenant: Tenant, question: MetricsQuery, before: KnownSeries | None = None) -> KnownSeries:
         """Return what memory knows of a question's series. It is `before` where nothing has changed since."""
@@ -200,14 +162,14 @@ class Shelves:
                 _log.info("extents.lost", key=selection.query.target, reason=str(exc))
                 self._put_in_place(tenant, window, None)
                 return None
-            self._uses.note(key, chunks_of(window.by_name.values(), first, last))
+            self._shelves.note_uses(key, chunks_of(window.by_name.values(), first, last))
             self._put_in_place(tenant, window, found)
             # Somebody else may have asked for other chunks.
             window = with_chunks(window, found)
-        self._uses.note(key, chunks_of(window.by_name.values(), first, last))
+        self._shelves.note_uses(key, chunks_of(window.by_name.values(), first, last))
         return window
 
-    async def _bring(self, tenant: Tenant, key: _ShelfKey, digests: Sequence[str]) -> Mapping[str, Chunk]:
+    async def _bring(self, tenant: Tenant, key: ShelfKey, digests: Sequence[str]) -> Mapping[str, Chunk]:
         try:
             return await self._files.chunks(tenant, key[1], digests)
         finally:
@@ -221,14 +183,14 @@ class Shelves:
         if shelf is None or not any(are_twins(window, old) for window in shelf.windows):
             return
         self.changes += 1
-        del self._shelves[key]
+        self._shelves.pop(key)
         mine = [(window, are_twins(window, old)) for window in shelf.windows]
         # It may have other chunks than when these were asked for.
         shelf.keep(
             tuple(with_chunks(one, found) if is_it and found else one for one, is_it in mine if found is not None or not is_it)
         )
         if shelf.windows:
-            self._hold(key, shelf)
+            self.changes += self._shelves.hold(key, shelf)
 
     def close(self) -> None:
         """Forget everything, and let nothing be computed until `reopen`: the rule was found broken."""
@@ -250,9 +212,9 @@ class Shelves:
 
     def purge(self, purge: Purge) -> int:
         """Forget what a purge takes, soft or not; return how many selections those were. The disk is purged by the store."""
-        keys = [key for key in self._shelves if purge.takes(key[1].query.target)]
+        keys = [key for key, _ in self._shelves.items() if purge.takes(key[1].query.target)]
         for key in keys:
-            del self._shelves[key]
+            self._shelves.pop(key)
         self.changes += 1
         return len(keys)
 
@@ -264,11 +226,12 @@ class Shelves:
         self.changes += 1
         self._absent.clear()
         self._namespaces.add(new_namespace)
-        for namespace, selection in [key for key in self._shelves if key[0] == old_namespace]:
-            shelf = self._shelves.pop((namespace, selection))
+        for key, shelf in [item for item in self._shelves.items() if item[0][0] == old_namespace]:
+            self._shelves.pop(key)
+            selection = key[1]
             # What only requests with no-store brought must not be written.
-            persist = bool(shelf.written) or shelf.changed or shelf.writing is not None
-            shelf.written = ()
+            persist = shelf.is_persistent
+            shelf.forget_written()
             if (new_namespace, selection) not in self._shelves:
                 self._keep(shelf.tenant, selection, shelf.windows, persist=persist)
 
@@ -285,28 +248,16 @@ class Shelves:
         # A window that was under way when it was purged, or everything forgotten, does not come back.
         windows = tuple([window for window in windows if self._is_valid(selection, window, self.forgotten_s)])
         if not windows:
-            self._shelves.pop(key, None)
+            self._shelves.pop(key)
             return False
-        shelf = self._shelves.pop(key, None) or _Shelf(tenant)
+        shelf = self._shelves.pop(key) or Shelf(tenant)
         shelf.keep(windows)
         self._absent.pop(key, None)
-        self._hold(key, shelf)
-        shelf.changed = shelf.changed or persist
-        if persist and shelf.writing is None:
-            shelf.writing = asyncio.get_running_loop().create_task(self._write(selection, shelf), name="shelves.write")
-            self._writing.add(shelf.writing)
-            shelf.writing.add_done_callback(self._writing.discard)
+        self.changes += self._shelves.hold(key, shelf)
+        if persist and (writing := shelf.write(self._files, selection)) is not None:
+            self._writing.add(writing)
+            writing.add_done_callback(self._writing.discard)
         return key in self._shelves
-
-    async def _write(self, selection: MetricsQuery, shelf: _Shelf) -> None:
-        try:
-            while shelf.changed:
-                shelf.changed = False
-                shelf.written = await self._files.write(shelf.tenant, selection, shelf.windows, shelf.written)
-        except Exception:  # noqa: BLE001 -- nobody waits for it who could tell; it is written with the next change
-            _log.exception("extents.not_written", key=selection.query.target)
-        finally:
-            shelf.writing = None
 
     async def _load(
         self, tenant: Tenant, namespace: str, selections: Sequence[MetricsQuery]
@@ -330,44 +281,11 @@ class Shelves:
                 self._absent[key] = None
             return ()
         windows = tuple(window.extents for window in kept)
-        shelf = _Shelf(tenant, written=tuple(window.let_go() for window in kept))
+        shelf = Shelf(tenant, written=tuple(window.let_go() for window in kept))
         shelf.keep(windows)
         self.changes += 1
-        self._hold(key, shelf)
+        self.changes += self._shelves.hold(key, shelf)
         return shelf.windows
-
-    def _hold(self, key: _ShelfKey, shelf: _Shelf) -> None:
-        """Hold a shelf, if there is room. First chunks leave memory, then other shelves."""
-        self._uses.add(key, shelf.chunks)
-        excess_bytes = self._shelves.currsize + shelf.size_bytes - self._shelves.maxsize
-        if excess_bytes > 0 and self._uses:
-            self._let_chunks_go(excess_bytes + _ROOM * self._shelves.maxsize, {**self._shelves, key: shelf})
-        if shelf.size_bytes <= self._shelves.maxsize:
-            self._shelves[key] = shelf
-
-    def _let_chunks_go(self, excess_bytes: float, shelves: Mapping[_ShelfKey, _Shelf]) -> None:
-        found: dict[_ShelfKey, Mapping[str, int]] = {}
-        held: dict[_ShelfKey, set[str]] = {}
-        gone: dict[_ShelfKey, set[str]] = {}
-        for key, digest in self._uses.least_used():
-            if key in shelves and key not in found:
-                found[key] = removable(shelves[key].windows, shelves[key].stored)
-                held[key] = {chunk.digest for chunk in shelves[key].chunks}
-            size_bytes = found.get(key, {}).get(digest)
-            if size_bytes is not None:
-                gone.setdefault(key, set()).add(digest)
-                excess_bytes -= size_bytes
-            if size_bytes is not None or key not in shelves or digest not in held[key]:
-                self._uses.forget(key, digest)
-            if excess_bytes <= 0:
-                break
-        for key, digests in gone.items():
-            shelf = shelves[key]
-            was_held = self._shelves.pop(key, None) is not None
-            shelf.keep(tuple(without_chunks(window, digests) for window in shelf.windows))
-            if was_held:
-                self._shelves[key] = shelf
-        self.changes += bool(gone)
 
     def _is_valid(self, selection: MetricsQuery, window: Extents, forgotten_s: float) -> bool:
         """Tell whether a window is neither forgotten nor purged."""

@@ -30,7 +30,7 @@ async def let_chunks_go(running: World) -> None:
     """Let all chunks leave memory that are on disk."""
     await running.flushed()
     shelves = running.parts.shelves
-    for shelf in list(shelves._shelves.values()):
+    for shelf in list(shelves._shelves._shelves.values()):
         shelf.keep(tuple(without_chunks(window, shelf.stored) for window in shelf.windows))
     shelves.changes += 1
     (window,) = known_windows(running)
@@ -67,7 +67,7 @@ async def test_what_left_memory_is_not_held_elsewhere(tmp_path: Path) -> None:
     async with loaded(tmp_path) as (running, _):
         await running.flushed()
         shelves = running.parts.shelves
-        written = [window for shelf in shelves._shelves.values() for window in shelf.written]
+        written = [window for shelf in shelves._shelves._shelves.values() for window in shelf.written]
         chunks = [chunk for window in written for chunk in chunks_of(window.extents.by_name.values())]
         assert chunks
         assert all(chunk.rows is None for chunk in chunks)
@@ -75,7 +75,7 @@ async def test_what_left_memory_is_not_held_elsewhere(tmp_path: Path) -> None:
         await shelves.load(running.parts.tenancy.current(), [written[0].extents.question.in_full])
         (window,) = known_windows(running)
         assert not absent_of(window.by_name.values())
-        (again,) = (window for shelf in shelves._shelves.values() for window in shelf.written)
+        (again,) = (window for shelf in shelves._shelves._shelves.values() for window in shelf.written)
         assert all(chunk.rows is None for chunk in chunks_of(again.extents.by_name.values()))
 
 
