@@ -137,4 +137,6 @@ class Computer:
         if not any(isinstance(extent.rows, LongRows) for extent in recipe.chosen):
             return recipe
         window = await self._shelves.present(tenant, recipe.source, first, last)
-        return recipe if window is recipe.source or window is None else recipe_of(window, recipe.query)
+        if window is None:
+            return None
+        return recipe if window is recipe.source else recipe_of(window, recipe.query)
