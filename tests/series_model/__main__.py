@@ -18,7 +18,7 @@ def main() -> None:
     arguments = parser.parse_args()
     wanted = arguments.answers
     long = settings(
-        max_examples=40,
+        max_examples=10,
         stateful_step_count=70,
         deadline=None,
         database=None,

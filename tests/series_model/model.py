@@ -81,7 +81,7 @@ class SeriesModel(status_rules.StatusRules, long_rules.LongRules, RestartRules, 
         # So that few rows are too many for one answer, and small limits are worth it.
         self._patches.enter_context(patch.object(deltas, "_ROOM_ROWS", 1))
         self._patches.enter_context(patch.object(deltas, "_SPARE_ROWS", 0))
-        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("critical"))
+        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("error"))
         self._quoted = False
         self._troubled = self._answered = False
         self._since_s = 0.0

@@ -13,10 +13,12 @@ from proxy.core.series.long_rows import LongRows, Part, rows_of
 
 
 def chunks_of(extents: Iterable[Extent], first: int = 0, last: int | None = None) -> Iterator[Chunk]:
-    """Yield the chunks that hold rows of a window of steps, inclusive."""
+    """Yield the chunks that hold rows of a window of steps, inclusive, or that rows which come there would divide."""
     for extent in extents:
         if isinstance(extent.rows, LongRows):
             begin, end = window_of(extent.steps, first, last)
+            if begin == end < len(extent.rows):
+                end += 1
             yield from (part for part, _, _ in extent.rows.parts.within(begin, end) if isinstance(part, Chunk))
 
 

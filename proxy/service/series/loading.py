@@ -175,7 +175,8 @@ class Loader:
 
     async def _begun(self, tenant: Tenant, series: MetricsQuery, marks: Marks, need: Need) -> Load:
         """Return a load that goes on from what an interrupted one has left."""
-        loaded = self._left_behind(series, await self._shelves.load(tenant, [series]))
+        left = self._left_behind(series, await self._shelves.load(tenant, [series]))
+        loaded = None if left is None else await self._shelves.present(tenant, left)
         extent = None if loaded is None else only_extent(loaded)
         if loaded is not None and extent is not None:
             loaded = without_last(loaded, extent.steps[-min(len(extent.steps), series.limit // _AGAIN_SHARE)])

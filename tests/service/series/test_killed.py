@@ -8,13 +8,14 @@ from unittest.mock import patch
 
 import pytest
 
+from proxy.core.freshness.purge import Purge
 from proxy.core.series import compacting, metrics_query
-from proxy.core.series.evicting import chunks_of
+from proxy.core.series.evicting import chunks_of, without_chunks
 from proxy.store.sqlite import writer
 from proxy.store.sqlite.batch import Batch
 from proxy.store.sqlite.database import Database
 from tests.support.cache_copies import copy_as_killed
-from tests.support.oracle_upstream import OracleUpstream, moment, proxied, right, row
+from tests.support.oracle_upstream import OracleUpstream, moment, proxied, right, row, series_world
 from tests.support.world import ManualClock, World
 
 MOST, ROWS = 40, 150
@@ -94,3 +95,22 @@ async def _goes_on(folder: Path, upstream: OracleUpstream, url: str) -> bool:
 async def _windows(running: World) -> list[Any]:
     asked = metrics_query.MetricsQuery(run="1", project="p", name="loss", group=None, limit=MOST, first=0, last=None)
     return await running.parts.shelves.load(running.parts.tenancy.current(), [asked])
+
+
+async def test_a_chunk_that_the_disk_has_lost(tmp_path: Path) -> None:
+    """Where rows are needed that are neither in memory nor on disk any more, they are asked for again."""
+    async with series_world(tmp_path, **PROMPT) as (running, upstream):
+        upstream.put(row("loss", step, value=step / 7) for step in range(ROWS))
+        for limit in range(5, 9):
+            await right(running, upstream, f"logName=loss&limit={limit}")
+            await running.settled()
+        await running.flushed()
+        shelves, disk, tenant = running.parts.shelves, running.parts.store.disk, running.parts.tenancy.current()
+        (window,) = await _windows(running)
+        chunks = [chunk.digest for chunk in chunks_of(window.by_name.values())]
+        assert shelves.replace(tenant, window, without_chunks(window, chunks), persist=False)
+        await right(running, upstream, "logName=loss&limit=40&stepMin=30&stepMax=50")
+        await disk.purge(Purge(at_s=upstream.clock.now_s()))
+        for raw in ("limit=40&stepMin=30&stepMax=50", "limit=30&stepMin=60&stepMax=80", "limit=21"):
+            await right(running, upstream, f"logName=loss&{raw}")
+            await running.settled()

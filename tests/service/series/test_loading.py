@@ -15,13 +15,15 @@ from hypothesis import strategies as st
 
 from proxy.core.budget.line import Priority
 from proxy.core.proof.limits import Limits
-from proxy.core.series import metrics_query
+from proxy.core.series import compacting, metrics_query
+from proxy.core.series.evicting import chunks_of, without_chunks
 from tests.support.live_runs import WIDE, live
 from tests.support.oracle import OracleRow
 from tests.support.oracle_upstream import REFUSAL, HeldUpstream, OracleUpstream, proxied, right, row, series_world, target
 from tests.support.world import ManualClock, World, until
 
 MOST = 40
+CHUNKS = compacting.ChunkSizes(rows=20, open_rows=12)
 
 
 @pytest.mark.parametrize(("count", "gap"), [(45, 1), (100, 3), (333, 7), (500, 1)])
@@ -281,6 +283,26 @@ async def test_an_interrupted_load_goes_on(tmp_path: Path) -> None:
             calls = upstream.metrics_calls
             await right(running, upstream, "logName=loss&limit=40")
             assert upstream.metrics_calls == calls
+
+
+async def test_an_interrupted_load_goes_on_where_chunks_have_left_memory(tmp_path: Path) -> None:
+    """What has come is read from disk again: the check at the end needs all of it."""
+    with patch.object(metrics_query, "MAX_LIMIT", MOST), patch.object(compacting, "SIZES", CHUNKS):
+        async with series_world(tmp_path) as (running, upstream):
+            upstream.put(row("loss", step) for step in range(400))
+            await right(running, upstream, "logName=loss&limit=5")
+            upstream.meanwhile = [lambda: None] * 8 + [lambda: setattr(upstream, "failing", True)]
+            await running.get(target("logName=loss&limit=6"))
+            await running.settled()
+            await running.flushed()
+            upstream.failing = False
+            shelves, tenant = running.parts.shelves, running.parts.tenancy.current()
+            series = metrics_query.MetricsQuery(run="1", project="p", name="loss", group=None, limit=5, first=0, last=None)
+            for window in shelves.peek(tenant, series.in_full):
+                chunks = [chunk.digest for chunk in chunks_of(window.by_name.values())]
+                shelves.replace(tenant, window, without_chunks(window, chunks), persist=False)
+            running.advance(11)
+            await loaded(running, upstream)
 
 
 async def test_a_load_goes_on_after_a_restart(tmp_path: Path) -> None:
