@@ -8,8 +8,8 @@ from proxy.core.series.answers import split
 from proxy.core.series.compacting import ChunkSizes, compacted
 from proxy.core.series.evicting import chunks_of, with_chunks, without_chunks
 from proxy.core.series.extents import Extents, Known
-from proxy.core.series.growth import rechecking
 from proxy.core.series.metrics_query import MetricsQuery
+from proxy.core.series.rechecking import rechecking
 from tests.support.oracle import OracleRow, permitted
 from tests.support.oracle_upstream import asked_of, row
 
