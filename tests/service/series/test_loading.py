@@ -10,7 +10,7 @@ from unittest.mock import patch
 
 import pytest
 from aiohttp import web
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from proxy.core.budget.line import Priority
@@ -163,6 +163,7 @@ async def test_what_one_answer_holds_takes_a_probe(tmp_path: Path, count: int, c
 
 
 @given(st.integers(21, 40), st.integers(0, 3), st.integers(1, 5))
+@example(36, 3, 1)
 @settings(max_examples=25)
 async def test_rows_that_come_to_what_is_presumed(count: int, meanwhile: int, more: int) -> None:
     """Whatever comes between an answer and its probe: what is computed is what the upstream says."""
@@ -173,6 +174,7 @@ async def test_rows_that_come_to_what_is_presumed(count: int, meanwhile: int, mo
             for limit in (5, 6):
                 await running.get(target(f"logName=loss&limit={limit}"))
             await running.settled()
+            # Where a probe was a question that had just been asked, there was a call less: what comes later is another matter.
             while upstream.meanwhile:
                 upstream.meanwhile.pop(0)()
             running.advance(6)
