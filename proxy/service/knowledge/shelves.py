@@ -12,6 +12,7 @@ import asyncio
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 from cachetools import LRUCache
@@ -186,12 +187,13 @@ class Shelves:
         selection = window.question.in_full
         key = (tenant.namespace, selection)
         while absent := absent_of(window.by_name.values(), first, last):
-            if (task := self._bringing.get(key)) is None:
+            # One that has ended brings nothing more, and would never let anybody else have their turn.
+            if (task := self._bringing.get(key)) is None or task.done():
                 task = asyncio.get_running_loop().create_task(
                     self._files.chunks(tenant, selection, absent), name="shelves.bring"
                 )
                 self._bringing[key] = task
-                task.add_done_callback(lambda _: self._bringing.pop(key))
+                task.add_done_callback(partial(self._note_brought, key))
             try:
                 found = await asyncio.shield(task)
             except ValueError as exc:
@@ -205,6 +207,10 @@ class Shelves:
             window = filled
         self._uses.note(key, chunks_of(window.by_name.values(), first, last))
         return window
+
+    def _note_brought(self, key: _ShelfKey, task: asyncio.Task[Mapping[str, Chunk]]) -> None:
+        if self._bringing.get(key) is task:
+            del self._bringing[key]
 
     def _put_in_place(self, tenant: Tenant, old: Extents, new: Extents | None) -> None:
         """Hold a window in place of another that tells the same, or nothing in its place."""
