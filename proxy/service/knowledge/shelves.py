@@ -187,16 +187,12 @@ class Shelves:
         selection = window.question.in_full
         key = (tenant.namespace, selection)
         while absent := absent_of(window.by_name.values(), first, last):
-            # One that has ended brings nothing more, and would never let anybody else have their turn.
-            if (task := self._bringing.get(key)) is None or task.done():
-                task = asyncio.get_running_loop().create_task(
-                    self._files.chunks(tenant, selection, absent), name="shelves.bring"
-                )
-                self._bringing[key] = task
-                task.add_done_callback(partial(self._note_brought, key))
+            task, mine = self._bring(tenant, selection, absent)
             try:
                 found = await asyncio.shield(task)
             except ValueError as exc:
+                if not mine:
+                    continue  # what somebody else needed is lost
                 _log.info("extents.lost", key=selection.query.target, reason=str(exc))
                 self._put_in_place(tenant, window, None)
                 return None
@@ -207,6 +203,19 @@ class Shelves:
             window = filled
         self._uses.note(key, chunks_of(window.by_name.values(), first, last))
         return window
+
+    def _bring(
+        self, tenant: Tenant, selection: MetricsQuery, absent: Sequence[str]
+    ) -> tuple[asyncio.Task[Mapping[str, Chunk]], bool]:
+        """Return a read of chunks of a selection, and whether it is of these: another one may be under way."""
+        key = (tenant.namespace, selection)
+        # One that has ended brings nothing more. Who waited for it would go on at once, and nobody else have their turn.
+        if (task := self._bringing.get(key)) is not None and not task.done():
+            return task, False
+        task = asyncio.get_running_loop().create_task(self._files.chunks(tenant, selection, absent), name="shelves.bring")
+        self._bringing[key] = task
+        task.add_done_callback(partial(self._note_brought, key))
+        return task, True
 
     def _note_brought(self, key: _ShelfKey, task: asyncio.Task[Mapping[str, Chunk]]) -> None:
         if self._bringing.get(key) is task:

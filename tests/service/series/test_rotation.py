@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -171,6 +172,34 @@ async def test_who_needs_other_chunks_while_some_are_read(tmp_path: Path, monkey
         assert one is not None
         assert other is not None
         assert (absent_of(one.by_name.values(), 30, 35), absent_of(other.by_name.values(), 70, 75)) == ([], [])
+
+
+async def test_chunks_that_somebody_else_finds_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one cannot read, as what they know is out of date, says nothing of the chunks that another needs."""
+    async with loaded(tmp_path) as (running, _):
+        await running.flushed()
+        shelves, tenant = running.parts.shelves, running.parts.tenancy.current()
+        (window,) = _windows(running)
+        digests = [chunk.digest for chunk in chunks_of(window.by_name.values())]
+        gone = without_chunks(window, digests)
+        assert shelves.replace(tenant, window, gone, persist=False)
+        read = shelves._files.chunks
+
+        async def reading(tenant: Any, selection: Any, wanted: Any) -> Any:
+            await asyncio.sleep(0)
+            if digests[2] in wanted:
+                raise ValueError("lost")
+            return await read(tenant, selection, wanted)
+
+        monkeypatch.setattr(shelves._files, "chunks", reading)
+        out_of_date = replace(gone, tail_asked_s=1.0)
+        chunk = next(one for one in chunks_of(gone.by_name.values()) if one.digest == digests[2])
+        one, other = await asyncio.gather(
+            shelves.present(tenant, out_of_date, chunk.first, chunk.last), shelves.present(tenant, gone, 100, 105)
+        )
+        assert one is None
+        assert other is not None
+        assert _windows(running)
 
 
 async def test_a_restart_goes_on_with_the_turns(tmp_path: Path) -> None:
