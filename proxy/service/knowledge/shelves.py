@@ -159,6 +159,8 @@ class Shelves:
             try:
                 found = await asyncio.shield(task)
             except ValueError as exc:
+                if not mine:
+                    continue  # what somebody else needed is lost
                 _log.info("extents.lost", key=selection.query.target, reason=str(exc))
                 self._put_in_place(tenant, window, None)
                 return None
