@@ -153,13 +153,15 @@ class Shelves:
         selection = window.question.in_full
         key = (tenant.namespace, selection)
         while absent := absent_of(window.by_name.values(), first, last):
-            if (task := self._bringing.get(key)) is None:
+            task = self._bringing.get(key)
+            joined = task is not None
+            if task is None:
                 task = asyncio.get_running_loop().create_task(self._bring(tenant, key, absent), name="shelves.bring")
                 self._bringing[key] = task
             try:
                 found = await asyncio.shield(task)
             except ValueError as exc:
-                if not mine:
+                if joined:
                     continue  # what somebody else needed is lost
                 _log.info("extents.lost", key=selection.query.target, reason=str(exc))
                 self._put_in_place(tenant, window, None)

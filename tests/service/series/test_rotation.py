@@ -1,11 +1,14 @@
 """Long series are looked at again stretch by stretch, and whatever has changed is seen in time."""
 
+import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from proxy.core.series.evicting import chunks_of
+from proxy.core.series.evicting import chunks_of, without_chunks
 from tests.support.long_series import (
     MOST,
     REWRITE_CHECK_S,
@@ -110,43 +113,12 @@ async def test_memory_that_holds_only_a_part(tmp_path: Path) -> None:
         assert running.parts.series.loader.finished == 2
 
 
-async def test_who_needs_other_chunks_while_some_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever comes just when a read of other chunks has ended has their own read; they don't look at that one for ever."""
-    async with loaded(tmp_path) as (running, _):
-        await running.flushed()
-        shelves, tenant = running.parts.shelves, running.parts.tenancy.current()
-        (window,) = _windows(running)
-        gone = without_chunks(window, [chunk.digest for chunk in chunks_of(window.by_name.values())])
-        assert shelves.replace(tenant, window, gone, persist=False)
-        read, looks, others = shelves._files.chunks, Counter[str](), list[asyncio.Future[Any]]()
-
-        async def reading(*args: Any) -> Any:
-            found = await read(*args)
-            if not others:
-                # It has its first turn before anybody is told that this read has ended.
-                others.append(asyncio.ensure_future(shelves.present(tenant, gone, 70, 75)))
-            return found
-
-        def looking(*args: Any) -> list[str]:
-            looks["at what is absent"] += 1
-            assert looks.total() < 100
-            return absent_of(*args)
-
-        monkeypatch.setattr(shelves._files, "chunks", reading)
-        monkeypatch.setattr(shelves_module, "absent_of", looking)
-        one = await shelves.present(tenant, gone, 30, 35)
-        other = await others[0]
-        assert one is not None
-        assert other is not None
-        assert (absent_of(one.by_name.values(), 30, 35), absent_of(other.by_name.values(), 70, 75)) == ([], [])
-
-
 async def test_chunks_that_somebody_else_finds_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What one cannot read, as what they know is out of date, says nothing of the chunks that another needs."""
     async with loaded(tmp_path) as (running, _):
         await running.flushed()
         shelves, tenant = running.parts.shelves, running.parts.tenancy.current()
-        (window,) = _windows(running)
+        (window,) = known_windows(running)
         digests = [chunk.digest for chunk in chunks_of(window.by_name.values())]
         gone = without_chunks(window, digests)
         assert shelves.replace(tenant, window, gone, persist=False)
@@ -166,7 +138,7 @@ async def test_chunks_that_somebody_else_finds_lost(tmp_path: Path, monkeypatch:
         )
         assert one is None
         assert other is not None
-        assert _windows(running)
+        assert known_windows(running)
 
 
 async def test_a_restart_goes_on_with_the_turns(tmp_path: Path) -> None:
