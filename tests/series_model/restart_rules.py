@@ -21,7 +21,7 @@ from hypothesis.stateful import RuleBasedStateMachine, rule
 from proxy.core.series import evicting
 from proxy.core.series.chunks import Chunk
 from proxy.core.series.extents import Extents
-from proxy.service.knowledge import shelves
+from proxy.service.knowledge import shelf_memory, shelves
 from tests.series_model.long_rules import LONG_QUESTIONS
 from tests.series_model.outcomes import happened, note_proxy
 from tests.support.cache_copies import copy_as_killed
@@ -48,7 +48,7 @@ class RestartRules(RuleBasedStateMachine):
         """Serve the upstream, and start the first proxy."""
         self._settings = settings
         self._folder = Path(self._serving.enter_context(tempfile.TemporaryDirectory()))
-        self._serving.enter_context(patch.object(shelves, "without_chunks", _without_chunks))
+        self._serving.enter_context(patch.object(shelf_memory, "without_chunks", _without_chunks))
         self._serving.enter_context(patch.object(shelves, "with_chunks", _with_chunks))
         self.run(self._start())
 

@@ -70,8 +70,14 @@ async def close(connection: aiosqlite.Connection) -> bool:
     # The task is not cancelled: what is in the connection's queue cannot be taken back.
     closing = asyncio.create_task(connection.close())
     done, _ = await asyncio.wait({closing}, timeout=CLOSE_TIMEOUT_S)
-    closing.add_done_callback(lambda task: task.exception())
+    closing.add_done_callback(_retrieve)
     return bool(done)
+
+
+def _retrieve(closing: "asyncio.Task[None]") -> None:
+    """Retrieve an exception that nobody waits for. The event loop cancels the task if it ends first."""
+    if not closing.cancelled():
+        closing.exception()
 
 
 async def _connect(
