@@ -4,10 +4,13 @@ import asyncio
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from proxy.core.proof.limits import Limits
+from proxy.core.series.answers import split
 from proxy.core.series.evicting import chunks_of, without_chunks
 from tests.support.long_series import (
     MOST,
@@ -152,6 +155,26 @@ async def test_a_restart_goes_on_with_the_turns(tmp_path: Path) -> None:
         await right(running, upstream, "logName=loss&limit=17")
         (after,) = known_windows(running)
         assert after.by_name["loss"].looks == before.by_name["loss"].looks != ()
+
+
+async def test_a_stretch_is_claimed_as_far_as_it_was_reached(tmp_path: Path) -> None:
+    """An answer that has the last known row of a stretch may have been cut behind it: a row that came there is still unseen."""
+    async with loaded(tmp_path, limits=Limits()) as (running, upstream):
+        (window,) = known_windows(running)
+        upstream.log("loss", [ROWS + 50])
+        running.advance(6)
+        await right(running, upstream, "logName=loss&limit=9")
+        await running.settled()
+        # Nothing so large has been sent in the last minute.
+        running.advance(90)
+        (window,) = known_windows(running)
+        question = replace(window.question.densest, first=ROWS - 10, last=ROWS + 20)
+        body = upstream.answer(question.query.values)
+        came = split(body, question, sent_at_s=upstream.clock.now_s(), overlap_s=0)
+        fetched: Any = SimpleNamespace(entry=SimpleNamespace(body=body))
+        stretch = running.parts.series.rotation._prover.prove_stretch(fetched, came, window)
+        assert stretch is not None
+        assert stretch.question.last == ROWS - 1
 
 
 def _holds(path: str, step: int) -> bool:
