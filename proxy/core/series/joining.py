@@ -69,9 +69,11 @@ def merged(one: Extents, other: Extents) -> Extents | None:
 
 
 def _looks_in(extents: Extents, name: str) -> Looks:
-    """Return the ages of a name's stretches in a window, none of them younger than what is known of all names."""
+    """Return the ages of a name's stretches in a window. In one of all names none is younger than what is known of these."""
     extent = extents.by_name.get(name)
     looks = ((extents.question.first, extents.full_asked_s),) if extent is None else looks_at(extent, extents.question.first)
+    if extents.question.name is not None:
+        return looks
     return tuple((step, min(at_s, extents.full_asked_s)) for step, at_s in looks)
 
 
