@@ -8,13 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.core.pieces import finished
 from proxy.core.proof.known_rows import shows_no_gap
 from proxy.core.series.answers import split
 from proxy.core.series.chunks import ChunkAbsentError, chunk_of, read_chunk
 from proxy.core.series.compacting import ChunkSizes, compacted
 from proxy.core.series.evicting import absent_of, chunks_of, with_chunks, without_chunks
 from proxy.core.series.extents import Extent, Extents, concatenated, cut, window_of
-from proxy.core.series.long_rows import LongRows, OpenRows, place_of
+from proxy.core.series.long_rows import LongRows, OpenRows, comparing, place_of
 from proxy.core.series.metrics_query import MetricsQuery
 from proxy.core.series.recipes import answer
 from tests.support.oracle import OracleRow, permitted
@@ -205,3 +206,17 @@ def test_rows_on_disk_prove_nothing() -> None:
     assert absent.let_go() is absent
     with pytest.raises(ChunkAbsentError):
         absent.stored()
+
+
+@given(long_extents(), st.data())
+def test_rows_are_compared_however_they_are_held(drawn: tuple[Extent, Extent, ChunkSizes], data: st.DataObject) -> None:
+    """Two series are the same where their rows are, whatever chunks they share; one row more or another one is a difference."""
+    whole, grown, sizes = drawn
+    count = len(whole.rows)
+    compact = one(compacted(of(grown), sizes))
+    same = (whole, grown, compact)
+    assert all(finished(comparing(mine.rows, theirs.rows)) for mine in same for theirs in same)
+    place = data.draw(st.integers(0, count - 1))
+    changed = one(told([row("a", step, value=2 if number == place else 1) for number, step in enumerate(whole.steps)]))
+    others = [changed, one(compacted(of(changed), sizes)), cut(grown, 0, count - 1), cut(compact, 1)]
+    assert not any(finished(comparing(mine.rows, theirs.rows)) for mine in same for theirs in others)
