@@ -6,15 +6,14 @@ computed. Its limit is chosen so that it is a probe, too: if what came together 
 (`core.proof.probes`).
 """
 
-from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from proxy.core.proof.known_rows import PROVING_ROWS
 from proxy.core.proof.probes import is_probed_by
-from proxy.core.series.extents import Extent, Extents, concatenated, without_rows
+from proxy.core.series.extents import Extent, Extents, cut, window_of, with_rows_between
 from proxy.core.series.growth import overlap_from
-from proxy.core.series.joining import narrowed
+from proxy.core.series.long_rows import place_of
 from proxy.core.series.metrics_query import MetricsQuery
 from proxy.core.series.sampling import stride
 
@@ -48,11 +47,11 @@ def overlapping(before: Extents | None, first: int) -> int:
 def without_last(extents: Extents, first: int) -> Extents | None:
     """Return what was loaded without the rows from step `first` on, None where nothing is left."""
     name, extent = extents.question.name or "", only_extent(extents)
-    end = 0 if extent is None else bisect_left(extent.steps, first)
+    end = 0 if extent is None else place_of(extent.steps, first)
     if extent is None or not end:
         return None
-    kept = concatenated(extent, without_rows(extent, extent.known), end)
-    return replace(extents, question=replace(extents.question, last=extent.steps[end - 1]), by_name={name: kept})
+    question = replace(extents.question, last=extent.steps[end - 1])
+    return replace(extents, question=question, by_name={name: cut(extent, 0, end)})
 
 
 def spliced(extents: Extents, piece: Extents) -> Extents | None:
@@ -63,11 +62,8 @@ def spliced(extents: Extents, piece: Extents) -> Extents | None:
     name, old, new = extents.question.name or "", only_extent(extents), only_extent(piece)
     if old is None or new is None or piece.question.last is None or old.shape != new.shape:
         return None
-    whole = concatenated(old, new, bisect_left(old.steps, piece.question.first))
-    rest = only_extent(narrowed(extents, replace(extents.question, first=piece.question.last + 1)))
-    if rest is not None and rest.steps:
-        whole = concatenated(whole, rest, len(whole.steps))
-    return replace(extents, by_name={name: whole})
+    begin, end = window_of(old.steps, piece.question.first, piece.question.last)
+    return replace(extents, by_name={name: with_rows_between(old, new, begin, end)})
 
 
 def checks(extents: Extents) -> Iterator[Check]:
@@ -79,7 +75,7 @@ def checks(extents: Extents) -> Iterator[Check]:
     extent = only_extent(extents)
     if extent is None or not extent.steps:
         return
-    settled = bisect_left(extent.steps, overlap_from(extent))
+    settled = place_of(extent.steps, overlap_from(extent))
     known = settled if 2 * settled > len(extent.steps) else len(extent.steps)
     for rows, limit in checkable(known, extents.question.limit // _SHARE):
         yield Check(question=replace(extents.question, last=extent.steps[rows - 1], limit=limit), rows=rows)

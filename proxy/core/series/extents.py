@@ -222,6 +222,15 @@ def concatenated(old: Extent, new: Extent, kept: int) -> Extent:
     return with_rows(old, rows, steps, groups)
 
 
+def with_rows_between(extent: Extent, other: Extent | None, begin: int, end: int) -> Extent:
+    """Return an extent with all rows of another one in place of its own from number `begin` to `end`, exclusive.
+
+    None has no rows. Raises ChunkAbsentError where a chunk is divided.
+    """
+    first = cut(extent, 0, begin) if other is None else concatenated(extent, other, begin)
+    return first if end == len(extent.rows) else concatenated(first, cut(extent, end), len(first.rows))
+
+
 def with_looks(extent: Extent, looks: Looks) -> Extent:
     """Return an extent with the ages of its stretches."""
     full_asked_s = min(at_s for _, at_s in looks)

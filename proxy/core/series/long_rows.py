@@ -12,13 +12,11 @@ from dataclasses import dataclass
 from typing import TypeAlias, overload
 
 from proxy.core.pieces import Work, finished
-from proxy.core.series.chunks import Chunk
+from proxy.core.series.chunks import AT_ONCE, Chunk
 
 # What a row that is held as it is costs beside its bytes: its object, its place in the tuple, its step, and what the allocator
 # rounds up.
 ROW_BYTES = 33 + 8 + 8 + 8
-# So many rows are compared without a break: putting them together from chunks takes about 0.5 ms.
-_AT_ONCE = 256
 NO_STEPS: "array[int]" = array("q")
 
 
@@ -102,7 +100,7 @@ class Parts:
                 place += (last - place - 1) // every * every + every
             ahead = place - last
             if len(found) >= until:
-                until = len(found) + _AT_ONCE
+                until = len(found) + AT_ONCE
                 yield None
         return tuple(found)
 
@@ -112,6 +110,13 @@ class Parts:
         for part, first, last in self.within(begin, end):
             found += part.steps(first, last)
         return found
+
+    def number(self, key: int) -> int:
+        """Return the number of a row, which may be counted from the end. Raises IndexError where there is no such row."""
+        number = key + self.count if key < 0 else key
+        if not 0 <= number < self.count:
+            raise IndexError(key)
+        return number
 
     def step(self, number: int) -> int:
         """Return the step of a row."""
@@ -170,10 +175,7 @@ class LongSteps(Sequence[int]):
         if isinstance(key, slice):
             begin, end, every = key.indices(self.parts.count)
             return self.parts.steps(begin, end)[::every]
-        number = key + self.parts.count if key < 0 else key
-        if not 0 <= number < self.parts.count:
-            raise IndexError(key)
-        return self.parts.step(number)
+        return self.parts.step(self.parts.number(key))
 
     def __iter__(self) -> Iterator[int]:
         for part in self.parts.all:
@@ -198,29 +200,36 @@ class LongRows(Sequence[bytes]):
     def __getitem__(self, key: int | slice) -> bytes | tuple[bytes, ...]:
         if isinstance(key, slice):
             return self.parts.texts(*key.indices(self.parts.count))
-        number = key + self.parts.count if key < 0 else key
-        if not 0 <= number < self.parts.count:
-            raise IndexError(key)
+        number = self.parts.number(key)
         return self.parts.texts(number, number + 1)[0]
 
 
-def comparing(one: "Rows", other: "Rows") -> Work[bool]:
-    """Tell whether rows are the same, with breaks. Chunks that both share are not looked at. Raises ChunkAbsentError."""
-    if not isinstance(one, LongRows) or not isinstance(other, LongRows):
-        return len(one) == len(other) and one[:] == other[:]
-    if len(one) != len(other):
+def comparing(one: "Rows", other: "Rows", begin: int = 0) -> Work[bool]:
+    """Tell whether all rows of `other` are those of `one` from number `begin` on, with breaks.
+
+    Chunks that both share are not looked at. Raises ChunkAbsentError.
+    """
+    if len(one) - begin < len(other):
         return False
-    begin = 0
-    while begin < len(one):
-        (mine, first, end), (theirs, place, until) = (next(rows.parts.within(begin, len(one))) for rows in (one, other))
-        count = min(end - first, until - place, _AT_ONCE)
-        if isinstance(mine, Chunk) and isinstance(theirs, Chunk) and mine.digest == theirs.digest and first == place == 0:
-            count = mine.count
-        elif tuple(mine.texts(first, first + count)) != tuple(theirs.texts(place, place + count)):
-            return False
+    place = 0
+    while place < len(other):
+        count = _shared(one, begin + place, other, place)
+        if not count:
+            count = min(AT_ONCE, len(other) - place)
+            if one[begin + place : begin + place + count] != other[place : place + count]:
+                return False
         yield None
-        begin += count
+        place += count
     return True
+
+
+def _shared(one: "Rows", begin: int, other: "Rows", place: int) -> int:
+    """Return how many rows the chunk has that begins at a number of one series and another of the other; 0 for none."""
+    if not isinstance(one, LongRows) or not isinstance(other, LongRows):
+        return 0
+    (mine, first, _), (theirs, at, _) = next(one.parts.within(begin, len(one))), next(other.parts.within(place, len(other)))
+    same = isinstance(mine, Chunk) and isinstance(theirs, Chunk) and mine.digest == theirs.digest and first == at == 0
+    return mine.count if same else 0
 
 
 Steps: TypeAlias = "array[int] | LongSteps"

@@ -8,6 +8,7 @@ even pace.
 first step, were last asked for in full at that time. The last look has no end; rows that came behind it are younger.
 """
 
+import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -39,7 +40,7 @@ class Stretch:
 
 def oldest_look(looks: Looks, first: int, last: int | None) -> float:
     """Return when the oldest part of a window of steps (inclusive, at least one look) was last asked for in full."""
-    begin = max(0, bisect_right(looks, (first, float("inf"))) - 1)
+    begin = _place(looks, first)
     end = len(looks) if last is None else bisect_left(looks, (last + 1,))
     return min(at_s for _, at_s in looks[begin : max(end, begin + 1)])
 
@@ -50,16 +51,21 @@ def looked_at(looks: Looks, first: int, last: int | None, at_s: float) -> Looks:
     if last is None:
         return _joined([*before, (first, at_s)])
     # What the window ends in goes on behind it as it was.
-    behind = (last + 1, looks[max(0, bisect_right(looks, (last + 1, float("inf"))) - 1)][1])
+    behind = (last + 1, looks[_place(looks, last + 1)][1])
     after = [look for look in looks if look[0] > last + 1]
     return _joined([*before, (first, at_s), behind, *after])
 
 
 def joined_looks(left: Looks, right: Looks, border: int) -> Looks:
     """Return the looks at a series whose steps from `border` on are as old as `right` says, and the others as `left` says."""
-    at_border = right[max(0, bisect_right(right, (border, float("inf"))) - 1)][1]
     before = [look for look in left if look[0] < border]
-    return _joined([*before, (border, at_border), *(look for look in right if look[0] > border)])
+    after = [look for look in right if look[0] > border]
+    return _joined([*before, (border, right[_place(right, border)][1]), *after])
+
+
+def _place(looks: Looks, step: int) -> int:
+    """Return the number of the look that tells how old the row at a step is."""
+    return max(0, bisect_right(looks, (step, math.inf)) - 1)
 
 
 def due(looks: Looks, steps: Steps, turns: Turns, *, now_s: float) -> list[Stretch]:

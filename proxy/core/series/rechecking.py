@@ -6,12 +6,10 @@ from typing import NamedTuple
 from msgspec.structs import replace as changed
 
 from proxy.core.pieces import Work
-from proxy.core.series.extents import Extent, Extents, Known, concatenated, cut, looks_at, window_of, with_looks, without_rows
+from proxy.core.series.extents import Extent, Extents, Known, looks_at, window_of, with_looks, with_rows_between, without_rows
 from proxy.core.series.growth import goes_with, unsettled_after
+from proxy.core.series.long_rows import comparing
 from proxy.core.series.looks import looked_at
-
-# So many rows are compared without a break: putting them together from chunks takes about 0.5 ms.
-_AT_ONCE = 256
 
 
 class Rechecked(NamedTuple):
@@ -43,7 +41,7 @@ def rechecking(extents: Extents, came: Extents, *, overlap_s: float, again_s: fl
     if is_older and (grown or not same):
         return Rechecked(extents, changed=False)
     changed_there = not same or (grown and question.last is not None)
-    extent = _replaced_between(old, new, begin, end) if grown or not same else old
+    extent = with_rows_between(old, new, begin, end) if grown or not same else old
     if not len(extent.rows):
         return Rechecked(replace(extents, by_name={name: without_rows(old)}), changed=True)
     at_s = came.full_asked_s - again_s if changed_there else came.full_asked_s
@@ -52,25 +50,12 @@ def rechecking(extents: Extents, came: Extents, *, overlap_s: float, again_s: fl
         marks = extent.unsettled if new is None else unsettled_after(old, new, begin, question.first, overlap_s)
         extent = changed(extent, tail_asked_s=came.tail_asked_s, unsettled=marks)
     extent = with_looks(extent, looks)
-    known = replace(
-        extents, by_name={name: extent}, tail_asked_s=extent.tail_asked_s, full_asked_s=min(at_s for _, at_s in looks)
-    )
+    known = replace(extents, by_name={name: extent}, tail_asked_s=extent.tail_asked_s, full_asked_s=extent.full_asked_s)
     return Rechecked(known, changed=changed_there)
 
 
 def _begins_with(new: Extent | None, old: Extent, begin: int, end: int) -> Work[bool]:
     """Tell whether an extent begins with rows `begin` to `end`, exclusive, of another; None has no rows."""
-    if end - begin > (0 if new is None else len(new.rows)):
-        return False
-    for place in range(0, end - begin, _AT_ONCE):
-        until = min(place + _AT_ONCE, end - begin)
-        if new is not None and not old.agrees(new, slice(begin + place, begin + until), slice(place, until)):
-            return False
-        yield None
-    return True
-
-
-def _replaced_between(old: Extent, new: Extent | None, begin: int, end: int) -> Extent:
-    """Return an extent in which the rows `begin` to `end`, exclusive, are those of another; None has none."""
-    first = cut(old, 0, begin) if new is None else concatenated(old, new, begin)
-    return first if end == len(old.rows) else concatenated(first, cut(old, end), len(first.rows))
+    if new is None or len(new.rows) < end - begin:
+        return begin == end
+    return new.head == old.head and (yield from comparing(old.rows, new.rows[: end - begin], begin))
