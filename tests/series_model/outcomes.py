@@ -4,6 +4,7 @@ from collections import Counter
 
 from proxy.core.series.evicting import chunks_of
 from proxy.core.series.metrics_query import MetricsQuery
+from proxy.service.fetching.need import Reason
 from tests.support.oracle import Asked
 from tests.support.world import World
 
@@ -31,6 +32,7 @@ def note_proxy(running: World) -> None:
     """Note what a proxy has done, at its end."""
     series = running.parts.series
     deltas, learner, loader, rotation = series.deltas, series.learner, series.loader, series.rotation
+    calls = running.parts.fetching.fetcher.series_calls
     happened.update(
         {
             "delta calls": deltas.calls,
@@ -39,8 +41,8 @@ def note_proxy(running: World) -> None:
             "loads begun": loader.begun,
             "loads finished": loader.finished,
             "loads given up": loader.given_up,
-            "load calls": loader.calls,
-            "rotation calls": rotation.calls,
+            "load calls": calls[Reason.LOAD],
+            "rotation calls": calls[Reason.ROTATION],
             "rotation changes": rotation.changes,
         }
     )

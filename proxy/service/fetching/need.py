@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from proxy.core.freshness.entry import Entry
@@ -86,3 +86,18 @@ class Need:
     accepts: Callable[[Entry], bool] | None = None
     parser: Parser[Extents] | None = None
     reason: Reason = Reason.CLIENT
+
+    def in_background(self, now_s: float, bounds: Bounds, reason: Reason, parser: Parser[Extents] | None) -> "Need":
+        """Return what a question of our own needs that nobody waits for: its call gives way to all others."""
+        return replace(
+            self,
+            keep_answer=False,
+            urgent=False,
+            prefetch=True,
+            bounds=bounds,
+            not_before_s=now_s,
+            on_failure=None,
+            accepts=None,
+            parser=parser,
+            reason=reason,
+        )

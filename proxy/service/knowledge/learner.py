@@ -4,8 +4,9 @@ An answer about a whole window is **installed**: it takes the place of what was 
 new, or about one name of several, lets the windows **grow** that hold those series.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from dataclasses import replace
+from typing import NamedTuple
 
 import structlog
 
@@ -23,6 +24,16 @@ from proxy.service.tenancy import Tenant
 from proxy.slices import in_slices
 
 _log = structlog.get_logger()
+
+
+class _Renewed(NamedTuple):
+    """A window as it is now, and whether its rows differ from what they were."""
+
+    extents: Extents
+    differs: bool
+
+
+_Renewing = Callable[[Extents], Awaitable[tuple[Extents, bool]]]
 
 
 class Learner:
@@ -115,24 +126,18 @@ class Learner:
 
         `came`: the stretch, proven whole, of one series. `again_s` as in `core.series.rechecking`.
         """
-        changed = False
-        for window in self._shelves.peek(tenant, came.question.in_full):
-            if window.question.last is None and window.question.first <= came.question.first:
-                changed = await self._recheck(tenant, window, came, again_s, persist=persist) or changed
-        return changed
 
-    async def _recheck(self, tenant: Tenant, window: Extents, came: Extents, again_s: float, *, persist: bool) -> bool:
-        old: Extents | None = window
-        first, last = came.question.first, came.question.last
-        while old is not None and (old := await self._shelves.present(tenant, old, first, last)) is not None:
+        async def recheck(old: Extents) -> tuple[Extents, bool]:
             looked = await in_slices(rechecking(old, came, overlap_s=self._overlap_s, again_s=again_s))
-            if self._shelves.replace(tenant, old, await in_slices(compacting(looked.extents)), persist=persist):
-                if looked.changed:
-                    self._lifetimes.note_change(came.question, tenant, came.tail_asked_s)
-                return looked.changed
-            now = self._shelves.peek(tenant, window.question.in_full)
-            old = next((one for one in now if one.question == window.question), None)
-        return False
+            return await in_slices(compacting(looked.extents)), looked.changed
+
+        changed = False
+        question = came.question
+        for window in self._shelves.peek(tenant, question.in_full):
+            if window.question.last is None and window.question.first <= question.first:
+                renewed = await self._renew(tenant, window, question.first, question.last, recheck, persist=persist)
+                changed = changed or (renewed is not None and renewed.differs)
+        return changed
 
     def open_windows(self, tenant: Tenant, question: MetricsQuery, names: Collection[str]) -> Iterator[Extents]:
         """Yield the windows in memory without a last step that an answer to a question tells about.
@@ -170,19 +175,34 @@ class Learner:
         return after.tail_asked_s > before.tail_asked_s and await in_slices(differing(before, after))
 
     async def _grow(self, tenant: Tenant, window: Extents, delta: Extents, *, persist: bool) -> None:
-        """Add what an answer tells to a window, and to whatever takes its place meanwhile."""
-        old: Extents | None = window
-        while old is not None and (old := await self._shelves.present(tenant, old, delta.question.first)) is not None:
+        """Add what an answer tells to a window."""
+
+        async def grow(old: Extents) -> tuple[Extents, bool]:
             new = await in_slices(self._grown(old, delta))
-            # Computed before anybody can see the new rows: once they are there, the run must not count as ended.
-            differs = await self._differ(old, new)
-            if self._shelves.replace(tenant, old, new, persist=persist):
-                self.rows_saved += max(0, new.rows - delta.rows)
-                if differs:
-                    self._lifetimes.note_change(new.question, tenant, new.tail_asked_s)
-                return
+            return new, await self._differ(old, new)
+
+        renewed = await self._renew(tenant, window, delta.question.first, None, grow, persist=persist)
+        if renewed is not None:
+            self.rows_saved += max(0, renewed.extents.rows - delta.rows)
+
+    async def _renew(
+        self, tenant: Tenant, window: Extents, first: int, last: int | None, renew: _Renewing, *, persist: bool
+    ) -> _Renewed | None:
+        """Put in a window's place what `renew` makes of it, or of whatever has taken its place meanwhile.
+
+        None where it has gone. `first` and `last` are the steps whose rows that takes, inclusive. Whether any rows differ is
+        found out before anybody can see the new ones: once they are there, the run must not count as ended.
+        """
+        old: Extents | None = window
+        while old is not None and (old := await self._shelves.present(tenant, old, first, last)) is not None:
+            renewed = _Renewed(*await renew(old))
+            if self._shelves.replace(tenant, old, renewed.extents, persist=persist):
+                if renewed.differs:
+                    self._lifetimes.note_change(renewed.extents.question, tenant, renewed.extents.tail_asked_s)
+                return renewed
             now = self._shelves.peek(tenant, window.question.in_full)
             old = next((one for one in now if one.question == window.question), None)
+        return None
 
     def _grown(self, old: Extents, delta: Extents) -> Work[Extents]:
         name = old.question.name or ""

@@ -138,8 +138,7 @@ class Shelves:
         """
         selection = old.question.in_full
         windows = self.peek(tenant, selection)
-        place = next((place for place, window in enumerate(windows) if are_twins(window, old)), None)
-        if place is None:
+        if (place := _place_of(old, windows)) is None:
             return False
         rest = (*windows[:place], *windows[place + 1 :])
         self._keep(tenant, selection, (new, *rest), persist=persist)
@@ -152,6 +151,7 @@ class Shelves:
         """
         selection = window.question.in_full
         key = (tenant.namespace, selection)
+        self._shelves.note_uses(key, chunks_of(window.by_name.values(), first, last))
         while absent := absent_of(window.by_name.values(), first, last):
             task = self._bringing.get(key)
             joined = task is not None
@@ -166,11 +166,9 @@ class Shelves:
                 _log.info("extents.lost", key=selection.query.target, reason=str(exc))
                 self._put_in_place(tenant, window, None)
                 return None
-            self._shelves.note_uses(key, chunks_of(window.by_name.values(), first, last))
             self._put_in_place(tenant, window, found)
             # Somebody else may have asked for other chunks.
             window = with_chunks(window, found)
-        self._shelves.note_uses(key, chunks_of(window.by_name.values(), first, last))
         return window
 
     async def _bring(self, tenant: Tenant, key: ShelfKey, digests: Sequence[str]) -> Mapping[str, Chunk]:
@@ -184,15 +182,14 @@ class Shelves:
         """Hold a window with the chunks that came from disk, or let go of it where these are lost (None)."""
         key = (tenant.namespace, old.question.in_full)
         shelf = self._shelves.get(key)
-        if shelf is None or not any(are_twins(window, old) for window in shelf.windows):
+        place = None if shelf is None else _place_of(old, shelf.windows)
+        if shelf is None or place is None:
             return
         self.changes += 1
         self._shelves.pop(key)
-        mine = [(window, are_twins(window, old)) for window in shelf.windows]
         # It may have other chunks than when these were asked for.
-        shelf.keep(
-            tuple(with_chunks(one, found) if is_it and found else one for one, is_it in mine if found is not None or not is_it)
-        )
+        here = () if found is None else (with_chunks(shelf.windows[place], found),)
+        shelf.keep((*shelf.windows[:place], *here, *shelf.windows[place + 1 :]))
         if shelf.windows:
             self.changes += self._shelves.hold(key, shelf)
 
@@ -299,6 +296,11 @@ class Shelves:
             return True
         asked_s = min((extent.full_asked_s for extent in window.by_name.values()), default=window.full_asked_s)
         return not self._purges.was_purged(selection.query.target, min(asked_s, window.full_asked_s))
+
+
+def _place_of(window: Extents, windows: Sequence[Extents]) -> int | None:
+    """Return which of some windows is the same knowledge as one, None for none of them."""
+    return next((place for place, one in enumerate(windows) if are_twins(one, window)), None)
 
 
 def _merged(one: Extents, other: Extents) -> Extents | None:

@@ -24,6 +24,7 @@ from proxy.service.proof.probed import by_name_in
 from proxy.service.proof.proving import Prover
 from proxy.service.tenancy import Tenant
 from proxy.slices import in_slices
+from proxy.upstream.client import Parser
 from proxy.upstream.exchange import Bounds
 
 # So many windows may turn out to have more rows than planned, or not to fit to the one before; and one in so many besides.
@@ -81,8 +82,6 @@ class WindowLoader:
         self._clock = clock
         self._bounds = bounds
         self._max_rows = max_rows
-        self.calls = 0
-        """How many windows, checks and pieces were asked for, without the probes."""
 
     async def load_next(self, load: Load) -> None:
         """Ask for the next window, and add it to what has been loaded."""
@@ -95,7 +94,7 @@ class WindowLoader:
         window: Extents | None = extents
         # A sample tells where rows are: it needs no proof.
         if not _is_sample(extents) and (window := self._as_known(load, fetched, extents)) is None:
-            window = await self._prover.prove_by_probes(fetched, extents, self._need(load, extents.question))
+            window = await self._prover.prove_by_probes(fetched, extents, self._need(load))
         self._add(load, window, last)
         if load.loaded is not None:
             load.loaded = await in_slices(compacting(load.loaded))
@@ -166,7 +165,7 @@ class WindowLoader:
         return next(shown, None)
 
     async def _rows_of(self, load: Load, check: Check) -> Sequence[bytes]:
-        fetched = await self._fetch(load, replace(self._need(load, check.question), parser=None), check.question)
+        fetched = await self._fetch(load, self._need(load), check.question)
         try:
             rows = await in_slices(by_name_in(fetched.entry.body))
         except ValueError as exc:
@@ -178,7 +177,7 @@ class WindowLoader:
             fetched, extents = await self._ask(load, piece)
             proven = self._prover.prove_by_known(fetched, extents, [])
             if proven is None:
-                proven = await self._prover.prove_by_probes(fetched, extents, self._need(load, piece))
+                proven = await self._prover.prove_by_probes(fetched, extents, self._need(load))
             extent = None if proven is None else only_extent(proven)
             together = None if proven is None or extent is None or extent.known is not Known.ALL else spliced(whole, proven)
             if together is None:
@@ -187,32 +186,20 @@ class WindowLoader:
         return whole
 
     async def _ask(self, load: Load, question: MetricsQuery) -> tuple[Fetched, Extents]:
-        fetched = await self._fetch(load, self._need(load, question), question)
+        fetched = await self._fetch(load, self._need(load, self._prover.parser(question)), question)
         extents = await self._prover.take_apart(fetched, question)
         if extents is None:
             raise NotLoaded("an answer could not be taken apart")
         return fetched, extents
 
     async def _fetch(self, load: Load, need: Need, question: MetricsQuery) -> Fetched:
-        self.calls += 1
         fetched, _ = await self._fetcher.fetch(load.tenant, question.query, need)
         if fetched.entry.status != 200 or fetched.tenant is not load.tenant:
             raise NotLoaded("the upstream refuses, or the key has changed")
         return fetched
 
-    def _need(self, load: Load, question: MetricsQuery) -> Need:
-        return replace(
-            load.need,
-            keep_answer=False,
-            urgent=False,
-            prefetch=True,
-            bounds=self._bounds,
-            not_before_s=self._clock.now_s(),
-            on_failure=None,
-            accepts=None,
-            parser=self._prover.parser(question),
-            reason=Reason.LOAD,
-        )
+    def _need(self, load: Load, parser: Parser[Extents] | None = None) -> Need:
+        return load.need.in_background(self._clock.now_s(), self._bounds, Reason.LOAD, parser)
 
 
 def _as_new_as(whole: Extents, tail_asked_s: float) -> Extents:

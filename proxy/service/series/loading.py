@@ -85,11 +85,6 @@ class Loader:
         """How many series are being loaded now."""
         return int(self._running is not None)
 
-    @property
-    def calls(self) -> int:
-        """How many calls loads have made."""
-        return self._windows.calls
-
     def note(self, tenant: Tenant, question: MetricsQuery, need: Need) -> None:
         """Note a question that has to be asked as it came. Perhaps begin to load its series."""
         series = question.in_full

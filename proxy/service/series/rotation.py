@@ -49,10 +49,8 @@ class Rotation:
         self._bounds = bounds
         self._period_s = _PERIOD * rewrite_check_s
         self._running: dict[MetricsQuery, asyncio.Task[None]] = {}
-        self.calls = 0
-        """How many stretches were asked for."""
         self.changes = 0
-        """In how many of them something had changed."""
+        """In how many stretches something had changed."""
 
     def look(self, tenant: Tenant, windows: Iterable[Extents], need: Need) -> None:
         """Begin to look at what is due of the long series among windows that are being watched."""
@@ -101,19 +99,7 @@ class Rotation:
         before = place_of(extent.steps, stretch.first) - PROVING_ROWS
         first = extent.steps[before] if before > 0 else window.question.first
         question = replace(window.question.densest, first=min(first, stretch.first), last=stretch.last)
-        need = replace(
-            need,
-            keep_answer=False,
-            urgent=False,
-            prefetch=True,
-            bounds=self._bounds,
-            not_before_s=self._clock.now_s(),
-            on_failure=None,
-            accepts=None,
-            parser=self._prover.parser(question),
-            reason=Reason.ROTATION,
-        )
-        self.calls += 1
+        need = need.in_background(self._clock.now_s(), self._bounds, Reason.ROTATION, self._prover.parser(question))
         fetched, _ = await self._fetcher.fetch(tenant, question.query, need)
         if fetched.entry.status != 200 or fetched.tenant is not tenant:
             return

@@ -71,7 +71,6 @@ def expose_series(telemetry: Telemetry, computer: Computer, deltas: Deltas, load
     count("series_delta_calls", "Calls for what is new of live runs", lambda: deltas.calls)
     saved = "Calls fewer than one for each metric that was brought up to date"
     count("series_delta_calls_saved", saved, lambda: deltas.calls_saved)
-    count("series_assembled", "Long series put together from windows", lambda: loader.finished)
     count("series_loads", "Long series of which loading began, and how it ended", lambda: loader.begun, what="begun")
     count("series_loads", "Long series of which loading began, and how it ended", lambda: loader.finished, what="finished")
     count("series_loads", "Long series of which loading began, and how it ended", lambda: loader.given_up, what="given_up")

@@ -12,6 +12,7 @@ import pytest
 from proxy.core.proof.limits import Limits
 from proxy.core.series.answers import split
 from proxy.core.series.evicting import chunks_of, without_chunks
+from proxy.service.fetching.need import Reason
 from tests.support.long_series import (
     MOST,
     REWRITE_CHECK_S,
@@ -37,16 +38,16 @@ def _small() -> Iterator[None]:
 async def test_all_of_it_is_looked_at_at_an_even_pace(tmp_path: Path) -> None:
     """Within rewrite_check_s each stretch is asked for once, a few at a time, and the series is never loaded again."""
     async with loaded(tmp_path) as (running, upstream):
-        rotation = running.parts.series.rotation
+        rotation, made = running.parts.series.rotation, running.parts.fetching.fetcher.series_calls
         calls = await watch(running, upstream, 2 * REWRITE_CHECK_S)
         windows = -(-(ROWS + 2 * REWRITE_CHECK_S // 6) // STRETCH)
         assert running.parts.series.loader.finished == 1
         assert max(calls) <= 4
         # In three quarters of the time; a few stretches are shorter than they might be.
-        assert 2 * windows <= rotation.calls <= 2 * 1.34 * windows + 4
+        assert 2 * windows <= made[Reason.ROTATION] <= 2 * 1.34 * windows + 4
         assert rotation.changes == 0
         # A delta each time, and hardly a probe.
-        assert sum(calls) <= len(calls) + rotation.calls + 4
+        assert sum(calls) <= len(calls) + made[Reason.ROTATION] + 4
 
 
 @pytest.mark.parametrize("step", [0, 1, STRETCH - 1, STRETCH, 77, ROWS - 40])
