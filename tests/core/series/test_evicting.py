@@ -1,5 +1,7 @@
 """Chunks that leave memory and come back: the series stays the same, and is told from any other."""
 
+from dataclasses import replace
+
 import pytest
 from msgspec.structs import replace as changed
 
@@ -33,6 +35,8 @@ def test_a_series_and_its_twin() -> None:
         assert all(are_twins(one, other) for other in (known, some, none))
     assert absent_of(with_chunks(none, chunks).by_name.values()) == []
     assert are_twins(with_chunks(none, chunks), some)
+    # Another window that shares the series itself.
+    assert are_twins(replace(some, by_name=dict(some.by_name)), some)
 
 
 @pytest.mark.parametrize(
