@@ -27,7 +27,9 @@ from proxy.web.intake import Intake
 from proxy.web.pages.admin import Admin
 from proxy.web.pages.health import Health, Section
 from proxy.web.pages.metrics import expose_clients
+from proxy.web.pages.openapi import PATH as OPENAPI_PATH
 from proxy.web.pages.openapi import OpenApi
+from proxy.web.pages.page import Page
 from proxy.web.questions import Questions
 from proxy.web.reading.demands import DemandReader
 from proxy.web.reading.queries import QueryReader
@@ -101,12 +103,13 @@ def open_web(
         accounting=accounting,
         fast=fast,
     )
+    openapi = OpenApi(routes, gate.access_headers, tokens=tokens is not None)
     router = Router(
         hosts=gate.hosts,
         cors=gate.cors,
         health=health,
         admin=Admin(guard=gate.guard, health=health, usage=usage, purging=purging, clock=clock, counts=counts),
-        openapi=OpenApi(routes, gate.access_headers, tokens=tokens is not None),
+        pages={OPENAPI_PATH: Page(name="openapi", respond=openapi.respond)},
         questions=_open_questions(config, gate, table_of_routes, unknown, responder),
     )
     handler = Handler(guard=gate.guard, seen=seen, router=router, accounting=accounting, access_headers=gate.access_headers)

@@ -1,5 +1,7 @@
 """Who answers a request: one of the proxy's own pages, or `web.questions`. What all of them require is checked here."""
 
+from collections.abc import Mapping
+
 from aiohttp import web
 
 from proxy.web.accounting.context import RequestContext
@@ -10,8 +12,7 @@ from proxy.web.pages.admin import PREFIX as ADMIN_PREFIX
 from proxy.web.pages.admin import Admin
 from proxy.web.pages.health import PATHS as HEALTH_PATHS
 from proxy.web.pages.health import Health, is_public
-from proxy.web.pages.openapi import PATH as OPENAPI_PATH
-from proxy.web.pages.openapi import OpenApi
+from proxy.web.pages.page import Page
 from proxy.web.questions import Questions
 from proxy.web.reading.fields import joined
 from proxy.web.reading.targets import Target, read_target
@@ -21,24 +22,25 @@ class Router:
     """Has each request answered by whoever its path is for, if visit, host and method allow it."""
 
     def __init__(
-        self, *, hosts: AllowedHosts, cors: Cors, health: Health, admin: Admin, openapi: OpenApi, questions: Questions
+        self, *, hosts: AllowedHosts, cors: Cors, health: Health, admin: Admin, pages: Mapping[str, Page], questions: Questions
     ) -> None:
+        """`pages`: the other pages, by path."""
         self._hosts = hosts
         self._cors = cors
         self._health = health
         self._admin = admin
-        self._openapi = openapi
+        self._pages = pages
         self._questions = questions
 
-    async def respond(self, context: RequestContext) -> web.Response:
+    async def respond(self, context: RequestContext) -> web.StreamResponse:
         """Return the response to a request. Raises ProxyError."""
         request, visit = context.request, context.visit
         target = read_target(request)
         if target.path in HEALTH_PATHS:
             return self._respond_health(context, target)
-        preflight = is_preflight(request)
-        if preflight:
-            # Browsers send no token with it, and what it says is about origins alone.
+        preflight, page = is_preflight(request), self._pages.get(target.path)
+        if preflight or (page is not None and page.is_public):
+            # Browsers send no token with a preflight, which is about origins alone, nor where somebody opens a page.
             visit.check_network()
         else:
             visit.check()
@@ -50,8 +52,9 @@ class Router:
         if preflight:
             return self._cors.preflight(request.headers["Origin"], request.headers.get("Access-Control-Request-Headers", ""))
         check_reads(request, target.path)
-        if target.path == OPENAPI_PATH:
-            return self._openapi.respond(request)
+        if page is not None:
+            context.matched(page.name)
+            return await page.respond(context, target)
         return await self._questions.respond(context, target)
 
     def _respond_health(self, context: RequestContext, target: Target) -> web.Response:

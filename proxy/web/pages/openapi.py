@@ -32,7 +32,9 @@ from proxy.errors import (
     UpstreamTimeout,
     WrongHost,
 )
+from proxy.web.accounting.context import RequestContext
 from proxy.web.gate.access_headers import AccessHeaders
+from proxy.web.reading.targets import Target
 from proxy.web.reply.problem import CONTENT_TYPE
 from proxy.web.reply.response import CACHE_CONTROL
 
@@ -82,11 +84,11 @@ class OpenApi:
         self._document = _document(routes, tokens=tokens)
         self._access_headers = access_headers
 
-    def respond(self, request: web.BaseRequest) -> web.Response:
+    async def respond(self, context: RequestContext, _target: Target) -> web.Response:
         """Return the response to a request for the page."""
         headers = {"Cache-Control": CACHE_CONTROL}
         response = web.Response(body=self._document, content_type="application/json", headers=headers)
-        self._access_headers.add(response, request)
+        self._access_headers.add(response, context.request)
         return response
 
 
