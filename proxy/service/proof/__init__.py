@@ -1,6 +1,7 @@
 """Whether answers may be computed from what the upstream said.
 
-- `proving` takes answers apart and proves them whole. Where that takes probes, `probed` says what these prove.
+- `splitter` takes answers apart. `evidence` proves them whole by what was seen before; where that does not tell, `proving` asks
+  probes, and `probed` says what these prove.
 - `witnesses` sees to it that the upstream still sends as much as was counted on.
 - `checks` sees to it that the upstream still follows the rule that answers are computed by; `comparing` has the comparisons.
 """
@@ -16,7 +17,9 @@ from proxy.service.fetching.fetcher import Fetcher
 from proxy.service.knowledge.shelves import Shelves
 from proxy.service.proof.checks import Checks
 from proxy.service.proof.comparing import Comparer
+from proxy.service.proof.evidence import Evidence
 from proxy.service.proof.proving import Prover
+from proxy.service.proof.splitter import Splitter
 from proxy.service.proof.witnesses import Witnesses
 from proxy.service.tenancy import Tenancy
 from proxy.store.sqlite import SqliteStore
@@ -28,6 +31,8 @@ class ProofRoom:
     """The room's parts."""
 
     checks: Checks
+    splitter: Splitter
+    evidence: Evidence
     prover: Prover
     witnesses: Witnesses
 
@@ -52,9 +57,11 @@ async def open_proof(
     stack.push_async_callback(witnesses.aclose)
     watching = asyncio.create_task(witnesses.run(), name="witnesses.run")
     stack.push_async_callback(end_task, watching)
-    prover = Prover(fetcher, limits, shelves, clock, overlap_s=config.series.overlap_s)
+    overlap_s = config.series.overlap_s
+    splitter, evidence = Splitter(shelves, overlap_s=overlap_s), Evidence(limits, clock)
+    prover = Prover(fetcher, splitter, evidence, clock, overlap_s=overlap_s)
     stack.push_async_callback(prover.aclose)
-    return ProofRoom(checks=checks, prover=prover, witnesses=witnesses)
+    return ProofRoom(checks=checks, splitter=splitter, evidence=evidence, prover=prover, witnesses=witnesses)
 
 
 async def end_task(task: "asyncio.Task[None]") -> None:

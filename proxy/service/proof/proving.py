@@ -1,18 +1,10 @@
-"""Answers of the upstream taken apart, and proven whole before anything is computed from them.
+"""Answers proven whole by probes, where `evidence` cannot tell: the same question with a smaller limit.
 
-`core.proof` has the theory.
-
-What the upstream has sent lately proves most answers without another request (`core.proof.limits`). Others are proven by
-probes: the same question with a smaller limit. Where rows came between the answer and its probes, the end of the series is
-asked for as well, which proves the rest.
-
-An answer about one name with more rows than its limit can prove to be all is **presumed** to have all of them
-(`Known.PRESUMED`): it may be a sample of more than twice as many. No larger answer can tell, since none is twice as large. Only
-a probe can, or rows that have just come (`prove_window`). What leaves this file is never presumed any more.
+`core.proof` has the theory. Where rows came between the answer and its probes, the end of the series is asked for as well,
+which proves the rest. What leaves this file is never presumed any more.
 """
 
 import asyncio
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -20,19 +12,15 @@ from functools import partial
 import structlog
 
 from proxy.clock import Clock
-from proxy.core.freshness.entry import Entry
-from proxy.core.proof.known_rows import all_gapless, as_of_known_end, lacks_known_rows, last_known_row
-from proxy.core.proof.limits import Limits
 from proxy.core.proof.probes import proven_names
-from proxy.core.proof.sizes import FEW_ROWS, Size, size_of, thinned_of
-from proxy.core.series.answers import splitting
+from proxy.core.proof.sizes import Size, size_of
 from proxy.core.series.extents import Extents, Known, decided
 from proxy.core.series.growth import continued
 from proxy.core.series.metrics_query import MetricsQuery
 from proxy.errors import KeyRefused, UpstreamBusy, UpstreamError
 from proxy.service.fetching.fetcher import Fetcher
 from proxy.service.fetching.need import Fetched, Need, Reason
-from proxy.service.knowledge.shelves import Shelves
+from proxy.service.proof.evidence import Evidence
 from proxy.service.proof.probed import (
     Said,
     begun_of,
@@ -46,16 +34,14 @@ from proxy.service.proof.probed import (
     short_names,
     shows_more,
 )
+from proxy.service.proof.splitter import Splitter
 from proxy.service.tenancy import Tenant
 from proxy.slices import in_slices
-from proxy.upstream.client import Parser
 
 # In the line of clients all proofs together are one client: whoever waits for an answer waits for its proof.
 _CLIENT = "proofs"
 # How long, in seconds, a finished proof serves those who need the same one.
 _LINGERS_S = 1.0
-# How many rows an unknown series is taken to have.
-_USUAL_ROWS = 1_000
 _log = structlog.get_logger()
 _ProofKey = tuple[MetricsQuery, float, str]
 
@@ -77,107 +63,19 @@ class _Proof:
 
 
 class Prover:
-    """Takes answers apart and proves them whole."""
+    """Proves answers whole."""
 
-    def __init__(self, fetcher: Fetcher, limits: Limits, shelves: Shelves, clock: Clock, *, overlap_s: float) -> None:
+    def __init__(self, fetcher: Fetcher, splitter: Splitter, evidence: Evidence, clock: Clock, *, overlap_s: float) -> None:
         """`overlap_s`: how long rows may become visible out of order (`core.series.answers`)."""
         self._fetcher = fetcher
-        self._limits = limits
-        self._shelves = shelves
+        self._splitter = splitter
+        self._evidence = evidence
         self._clock = clock
         self._overlap_s = overlap_s
-        self._splitting: dict[tuple[MetricsQuery, str, float], asyncio.Task[Extents | None]] = {}
         self._proving: dict[_ProofKey, asyncio.Task[Extents | None]] = {}
         self._proofs: set[_Proof] = set()
         self.probes = 0
         self.unproven = 0
-
-    def parser(self, question: MetricsQuery) -> Parser[Extents]:
-        """Return a parser that takes the answer to a question apart while it is checked."""
-        presume = _presumes(question)
-        return partial(splitting, question=question, overlap_s=self._overlap_s, documented=True, presume=presume)
-
-    async def take_apart(self, fetched: Fetched, question: MetricsQuery) -> Extents | None:
-        """Return an answer of the upstream taken apart, None where that isn't possible.
-
-        An answer that was fetched without a parser is taken apart now, once for all who wait for it. One that was asked for
-        before everything was forgotten is not: the upstream may have followed another rule then.
-        """
-        if fetched.entry.status != 200 or fetched.entry.sent_at_s <= self._shelves.forgotten_s:
-            return None
-        if fetched.extents is not None:
-            return fetched.extents
-        key = (question, fetched.entry.digest, fetched.entry.sent_at_s)
-        if (task := self._splitting.get(key)) is None:
-            task = self._splitting[key] = asyncio.get_running_loop().create_task(self._split(fetched.entry, question))
-            task.add_done_callback(lambda _: self._splitting.pop(key))
-        return await asyncio.shield(task)
-
-    def prove_by_known(
-        self, fetched: Fetched, extents: Extents, known: Sequence[Extents], *, since_s: float = math.inf
-    ) -> Extents | None:
-        """Return an answer if it is whole by what the upstream sent lately, or by what is `known`; None otherwise.
-
-        The answer's own size is noted, too. `known`: windows of the same run that are known to be whole; those of another group
-        don't count, since their rows have other neighbours. Where the answer lacks rows that they have, the upstream sends less
-        than it did, or rows were deleted. Then nothing that was seen counts any more; what was concluded from it before is
-        still to be confirmed. `since_s`: what was known since then (wall time) is as good as known now.
-        """
-        known = [window for window in known if window.question.group == extents.question.group]
-        size = size_of(extents, len(fetched.entry.body))
-        if lacks_known_rows(extents, known):
-            self._limits.doubt()
-        whole: Extents | None = None
-        if extents.is_presumed:
-            pass  # known rows don't tell: a sample shows them, too, where a row has come after each of them since
-        elif size.rows <= FEW_ROWS or self._allows(extents, size.doubled):
-            whole = extents
-        elif all_gapless(extents, known):
-            whole = extents if self._allows(extents, size.exceeded) else as_of_known_end(extents, known, since_s)
-        self._limits.note(extents.question, size, extents.tail_asked_s, thinned_of(extents))
-        return whole
-
-    def prove_window(self, fetched: Fetched, extents: Extents, before: Extents) -> Extents | None:
-        """Return a window of one name if it is whole by rows that have just come: it begins with the last ones of `before`.
-
-        None otherwise. A window that has a last step ends at its last row then. Whether it was cut, the next window tells: it
-        begins with the last rows of this one. One without a last step must be smaller than what the upstream sent lately.
-        """
-        size = size_of(extents, len(fetched.entry.body))
-        self._limits.note(extents.question, size, extents.tail_asked_s, thinned_of(extents))
-        whole = decided(extents, Known.ALL)
-        if not all_gapless(whole, [before]):
-            return None
-        if extents.question.last is None:
-            return whole if self._allows(extents, size.exceeded) else None
-        ends = [extent.steps[-1] for extent in whole.complete.values()]
-        return replace(whole, question=replace(extents.question, last=max(ends)))
-
-    def prove_stretch(self, fetched: Fetched, extents: Extents, known: Extents) -> Extents | None:
-        """Return a stretch of one long series if it is whole by what was sent lately, or by known rows; None otherwise.
-
-        A stretch that begins with known rows, and has the last row that is known of it, may have been cut behind that row: then
-        it ends there.
-        """
-        whole = self.prove_by_known(fetched, extents, [known])
-        last = extents.question.last
-        if whole is not None or last is None or extents.is_presumed or not all_gapless(extents, [known]):
-            return whole
-        reached = last_known_row(extents, known)
-        return None if reached is None else replace(extents, question=replace(extents.question, last=reached))
-
-    def has_shown(self, question: MetricsQuery, *, rows: int, row_bytes: int) -> bool:
-        """Tell whether so large an answer about one name was sent lately that one of so many rows must be whole."""
-        size = Size(names=1, most=rows, rows=rows, bytes=rows * row_bytes)
-        return self._limits.shows(question, size.doubled, now_s=self._clock.now_s())
-
-    def is_cheap(self, question: MetricsQuery) -> bool:
-        """Tell whether the answer to a question is likely to be proven by what was seen lately."""
-        size = Size(names=1, most=_USUAL_ROWS, rows=_USUAL_ROWS, bytes=_USUAL_ROWS)
-        return self._limits.shows(question, size.doubled, now_s=self._clock.now_s())
-
-    def _allows(self, extents: Extents, size: Size) -> bool:
-        return self._limits.allow(extents.question, size, asked_s=extents.tail_asked_s, now_s=self._clock.now_s())
 
     async def prove_by_probes(self, fetched: Fetched, extents: Extents, need: Need) -> Extents | None:
         """Return an answer as far as probes prove it whole, None where they don't.
@@ -281,8 +179,8 @@ class Prover:
         limit = min(extents.question.limit, end_limit(rest.values(), first))
         question = replace(extents.question, first=first, limit=limit)
         came = await self._fetch(proof, question)
-        end = await self.take_apart(came, question)
-        if end is None or came.tenant is not fetched.tenant or self.prove_by_known(came, end, []) is None:
+        end = await self._splitter.take_apart(came, question)
+        if end is None or came.tenant is not fetched.tenant or self._evidence.prove_by_known(came, end, []) is None:
             return None
         followed = {
             name: end.by_name[name] for name, extent in rest.items() if is_followed(extent, end.by_name.get(name), first)
@@ -298,29 +196,15 @@ class Prover:
         """Ask for all of it again, together with its probes: that rows come in between a second time is unlikely."""
         fetched, question = proof.fetched, proof.extents.question
         again, said = await asyncio.gather(self._fetch(proof, question), self._ask_probes(proof))
-        told = await self.take_apart(again, question)
+        told = await self._splitter.take_apart(again, question)
         if told is None or said is None or again.tenant is not fetched.tenant:
             return None
-        if self.prove_by_known(again, told, []) is not None:
+        if self._evidence.prove_by_known(again, told, []) is not None:
             return told
         if any(rows.keys() != told.by_name.keys() for _, rows in said):
             return None
         proven = set().union(*(proven_names(told, limit, rows) for limit, rows in said))
         return only(told, proven) if proven else None
-
-    async def _split(self, entry: Entry, question: MetricsQuery) -> Extents | None:
-        try:
-            work = splitting(
-                entry.body,
-                question,
-                sent_at_s=entry.sent_at_s,
-                overlap_s=self._overlap_s,
-                presume=_presumes(question),
-            )
-            return await in_slices(work)
-        except ValueError as exc:
-            _log.warning("series.not_understood", key=question.query.target, reason=str(exc))
-            return None
 
     async def _fetch(self, proof: _Proof, question: MetricsQuery) -> Fetched:
         proof.asking.append(question)
@@ -339,8 +223,3 @@ class Prover:
             parser=None,
             reason=Reason.PROBE,
         )
-
-
-def _presumes(question: MetricsQuery) -> bool:
-    """Tell whether an answer's rows are held that may be a sample: of one name a probe tells at once."""
-    return question.name is not None

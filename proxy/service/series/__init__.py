@@ -65,7 +65,7 @@ def open_series(
     store: TieredStore,
 ) -> SeriesRoom:
     """Open the room; the stack closes it."""
-    settings, fetcher, prover = config.series, fetching.fetcher, proof.prover
+    settings, fetcher = config.series, fetching.fetcher
     # An answer that is too large to be kept would be fetched in vain.
     bounds = Bounds(bytes=min(settings.max_fetch_bytes, config.cache.max_object_bytes), rows=settings.max_fetch_rows)
     interest = Interest(clock)
@@ -82,7 +82,9 @@ def open_series(
     )
     rotation = Rotation(
         fetcher=fetcher,
-        prover=prover,
+        splitter=proof.splitter,
+        evidence=proof.evidence,
+        prover=proof.prover,
         learner=learner,
         clock=clock,
         bounds=bounds,
@@ -94,7 +96,9 @@ def open_series(
     )
     deltas = Deltas(
         fetcher=fetcher,
-        prover=prover,
+        splitter=proof.splitter,
+        evidence=proof.evidence,
+        prover=proof.prover,
         learner=learner,
         planner=planner,
         policy=policy,
@@ -105,7 +109,9 @@ def open_series(
     stack.push_async_callback(deltas.aclose)
     widener = Widener(
         fetcher=fetcher,
-        prover=prover,
+        splitter=proof.splitter,
+        evidence=proof.evidence,
+        prover=proof.prover,
         learner=learner,
         computer=computer,
         policy=policy,
@@ -114,7 +120,15 @@ def open_series(
         bounds=bounds,
     )
     loader = Loader(
-        windows=WindowLoader(fetcher, prover, clock, bounds=bounds, max_rows=settings.max_rows),
+        windows=WindowLoader(
+            fetcher=fetcher,
+            splitter=proof.splitter,
+            evidence=proof.evidence,
+            prover=proof.prover,
+            clock=clock,
+            bounds=bounds,
+            max_rows=settings.max_rows,
+        ),
         learner=learner,
         shelves=shelves,
         lifetimes=lifetimes,

@@ -18,7 +18,9 @@ from proxy.flight import Flight, Flights
 from proxy.service.fetching.fetcher import Fetcher
 from proxy.service.fetching.need import Fetched, Need, Reason
 from proxy.service.knowledge.learner import Learner
+from proxy.service.proof.evidence import Evidence
 from proxy.service.proof.proving import Prover
+from proxy.service.proof.splitter import Splitter
 from proxy.service.series.delta_planner import DeltaPlanner
 from proxy.service.series.rotation import Rotation
 from proxy.service.series.wanted import WantedSeries
@@ -66,6 +68,8 @@ class Deltas:
         self,
         *,
         fetcher: Fetcher,
+        splitter: Splitter,
+        evidence: Evidence,
         prover: Prover,
         learner: Learner,
         planner: DeltaPlanner,
@@ -76,6 +80,8 @@ class Deltas:
     ) -> None:
         """`bounds`: how large the answer to a question of our own may be."""
         self._fetcher = fetcher
+        self._splitter = splitter
+        self._evidence = evidence
         self._prover = prover
         self._learner = learner
         self._planner = planner
@@ -158,7 +164,7 @@ class Deltas:
             keep_answer=False,
             bounds=self._bounds,
             not_before_s=self._clock.now_s(),
-            parser=self._prover.parser(question),
+            parser=self._splitter.parser(question),
             reason=reason,
         )
         self.calls += 1
@@ -174,7 +180,7 @@ class Deltas:
             if question == question.in_full:
                 self._policy.note_unobtainable(question)
             return False
-        delta = await self._prover.take_apart(fetched, question)
+        delta = await self._splitter.take_apart(fetched, question)
         if delta is not None:
             delta = await self._proven(call, fetched, delta)
         if delta is None:
@@ -185,7 +191,7 @@ class Deltas:
         """Return an answer if it is proven whole: by what was known before the flight, by what came in it, or by probes."""
         names = self._names(call, delta.question)
         known = [*self._learner.open_windows(fetched.tenant, delta.question, names), *call.before, *call.told]
-        whole = self._prover.prove_by_known(fetched, delta, known, since_s=call.started_s)
+        whole = self._evidence.prove_by_known(fetched, delta, known, since_s=call.started_s)
         if whole is None:
             whole = await self._prover.prove_by_probes(fetched, delta, call.need)
         if whole is not None:

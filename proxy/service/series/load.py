@@ -20,8 +20,10 @@ from proxy.core.series.sampling import most_apart
 from proxy.core.series.windows import Marks
 from proxy.service.fetching.fetcher import Fetcher
 from proxy.service.fetching.need import Fetched, Need, Reason
+from proxy.service.proof.evidence import Evidence
 from proxy.service.proof.probed import by_name_in
 from proxy.service.proof.proving import Prover
+from proxy.service.proof.splitter import Splitter
 from proxy.service.tenancy import Tenant
 from proxy.slices import in_slices
 from proxy.upstream.client import Parser
@@ -75,9 +77,21 @@ class Load:
 class WindowLoader:
     """Asks for the windows of series. Each method raises NotLoaded, and UpstreamError where the upstream fails."""
 
-    def __init__(self, fetcher: Fetcher, prover: Prover, clock: Clock, *, bounds: Bounds, max_rows: int) -> None:
+    def __init__(
+        self,
+        *,
+        fetcher: Fetcher,
+        splitter: Splitter,
+        evidence: Evidence,
+        prover: Prover,
+        clock: Clock,
+        bounds: Bounds,
+        max_rows: int,
+    ) -> None:
         """`bounds`: how large the answer to a window may be. `max_rows`: how many rows a series may have."""
         self._fetcher = fetcher
+        self._splitter = splitter
+        self._evidence = evidence
         self._prover = prover
         self._clock = clock
         self._bounds = bounds
@@ -102,8 +116,8 @@ class WindowLoader:
     def _as_known(self, load: Load, fetched: Fetched, extents: Extents) -> Extents | None:
         """Return a window if it is proven whole without another question."""
         known = load.loaded
-        return self._prover.prove_by_known(fetched, extents, []) or (
-            None if known is None else self._prover.prove_window(fetched, extents, known)
+        return self._evidence.prove_by_known(fetched, extents, []) or (
+            None if known is None else self._evidence.prove_window(fetched, extents, known)
         )
 
     def _add(self, load: Load, window: Extents | None, last: int | None) -> None:
@@ -160,7 +174,7 @@ class WindowLoader:
         shown = (
             check
             for check in checks(whole)
-            if self._prover.has_shown(check.question, rows=check.question.limit + 1, row_bytes=row_bytes)
+            if self._evidence.has_shown(check.question, rows=check.question.limit + 1, row_bytes=row_bytes)
         )
         return next(shown, None)
 
@@ -175,7 +189,7 @@ class WindowLoader:
     async def _with_pieces(self, load: Load, whole: Extents, pieces: Sequence[MetricsQuery]) -> Extents:
         for piece in pieces:
             fetched, extents = await self._ask(load, piece)
-            proven = self._prover.prove_by_known(fetched, extents, [])
+            proven = self._evidence.prove_by_known(fetched, extents, [])
             if proven is None:
                 proven = await self._prover.prove_by_probes(fetched, extents, self._need(load))
             extent = None if proven is None else only_extent(proven)
@@ -186,8 +200,8 @@ class WindowLoader:
         return whole
 
     async def _ask(self, load: Load, question: MetricsQuery) -> tuple[Fetched, Extents]:
-        fetched = await self._fetch(load, self._need(load, self._prover.parser(question)), question)
-        extents = await self._prover.take_apart(fetched, question)
+        fetched = await self._fetch(load, self._need(load, self._splitter.parser(question)), question)
+        extents = await self._splitter.take_apart(fetched, question)
         if extents is None:
             raise NotLoaded("an answer could not be taken apart")
         return fetched, extents

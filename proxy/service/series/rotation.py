@@ -21,7 +21,9 @@ from proxy.errors import UpstreamError
 from proxy.service.fetching.fetcher import Fetcher
 from proxy.service.fetching.need import Need, Reason
 from proxy.service.knowledge.learner import Learner
+from proxy.service.proof.evidence import Evidence
 from proxy.service.proof.proving import Prover
+from proxy.service.proof.splitter import Splitter
 from proxy.service.tenancy import Tenant
 from proxy.upstream.exchange import Bounds
 
@@ -39,10 +41,21 @@ class Rotation:
     """Looks at long series again."""
 
     def __init__(
-        self, *, fetcher: Fetcher, prover: Prover, learner: Learner, clock: Clock, bounds: Bounds, rewrite_check_s: float
+        self,
+        *,
+        fetcher: Fetcher,
+        splitter: Splitter,
+        evidence: Evidence,
+        prover: Prover,
+        learner: Learner,
+        clock: Clock,
+        bounds: Bounds,
+        rewrite_check_s: float,
     ) -> None:
         """`bounds`: how large an answer may be. `rewrite_check_s`: after so many seconds all of a series was looked at."""
         self._fetcher = fetcher
+        self._splitter = splitter
+        self._evidence = evidence
         self._prover = prover
         self._learner = learner
         self._clock = clock
@@ -99,14 +112,14 @@ class Rotation:
         before = place_of(extent.steps, stretch.first) - PROVING_ROWS
         first = extent.steps[before] if before > 0 else window.question.first
         question = replace(window.question.densest, first=min(first, stretch.first), last=stretch.last)
-        need = need.in_background(self._clock.now_s(), self._bounds, Reason.ROTATION, self._prover.parser(question))
+        need = need.in_background(self._clock.now_s(), self._bounds, Reason.ROTATION, self._splitter.parser(question))
         fetched, _ = await self._fetcher.fetch(tenant, question.query, need)
         if fetched.entry.status != 200 or fetched.tenant is not tenant:
             return
-        came = await self._prover.take_apart(fetched, question)
+        came = await self._splitter.take_apart(fetched, question)
         if came is None:
             return
-        whole = self._prover.prove_stretch(fetched, came, window)
+        whole = self._evidence.prove_stretch(fetched, came, window)
         if whole is None:
             whole = await self._prover.prove_by_probes(fetched, came, need)
         if whole is not None:

@@ -21,7 +21,9 @@ from proxy.service.fetching.fetcher import Fetcher
 from proxy.service.fetching.need import Fetched, Need, Reason
 from proxy.service.knowledge.learner import Learner
 from proxy.service.lifetimes.run_lifetimes import RunLifetimes
+from proxy.service.proof.evidence import Evidence
 from proxy.service.proof.proving import Prover
+from proxy.service.proof.splitter import Splitter
 from proxy.service.series.computer import Computer
 from proxy.service.series.wanted import ObtainedAnswer, WantedSeries
 from proxy.service.series.widening_policy import WideningPolicy
@@ -35,6 +37,8 @@ class Widener:
         self,
         *,
         fetcher: Fetcher,
+        splitter: Splitter,
+        evidence: Evidence,
         prover: Prover,
         learner: Learner,
         computer: Computer,
@@ -45,6 +49,8 @@ class Widener:
     ) -> None:
         """`bounds`: how large the answer to a question of our own may be."""
         self._fetcher = fetcher
+        self._splitter = splitter
+        self._evidence = evidence
         self._prover = prover
         self._learner = learner
         self._computer = computer
@@ -65,13 +71,13 @@ class Widener:
         wider = metrics.in_full if alone else self._policy.choose(metrics)
         if wider != wider.densest:
             return None
-        if wider.name is not None and self._policy.is_first_look(metrics) and not self._prover.is_cheap(wider):
+        if wider.name is not None and self._policy.is_first_look(metrics) and not self._evidence.is_cheap(wider):
             return None  # a series that is asked for only once isn't worth a proof
         return await (self._ask_itself(wanted) if wider == metrics else self._ask_wider(wanted, wider))
 
     async def _ask_itself(self, wanted: WantedSeries) -> ObtainedAnswer:
         """Ask a question that is as wide as can be. Its answer is kept taken apart, or as it came where that isn't possible."""
-        need = replace(wanted.need, persist=False, parser=self._prover.parser(wanted.metrics), reason=Reason.WIDER)
+        need = replace(wanted.need, persist=False, parser=self._splitter.parser(wanted.metrics), reason=Reason.WIDER)
         fetched, collapsed = await self._fetcher.fetch(wanted.tenant, wanted.query, need)
         if fetched.entry.status == 200 and (entry := await self._keep_and_compute(wanted, wanted.metrics, fetched)) is not None:
             return ObtainedAnswer(fetched=replace(fetched, entry=entry, stored=True), collapsed=collapsed)
@@ -87,7 +93,7 @@ class Widener:
             persist=False,
             bounds=self._bounds,
             on_failure=on_failure,
-            parser=self._prover.parser(wider),
+            parser=self._splitter.parser(wider),
             reason=Reason.WIDER,
         )
         try:
@@ -148,12 +154,12 @@ class Widener:
 
     async def _proven(self, wanted: WantedSeries, wider: MetricsQuery, fetched: Fetched) -> Extents | None:
         """Take an answer apart, and return it if it is proven whole."""
-        extents = await self._prover.take_apart(fetched, wider)
+        extents = await self._splitter.take_apart(fetched, wider)
         if extents is None:
             return None
         self._policy.note_rows(extents)
         known = self._learner.known_windows(fetched.tenant, wider)
-        whole = self._prover.prove_by_known(fetched, extents, known)
+        whole = self._evidence.prove_by_known(fetched, extents, known)
         if whole is not None or _tells_nothing(extents):
             self._policy.note_proven(wider)
             return whole or extents

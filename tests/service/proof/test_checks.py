@@ -133,14 +133,14 @@ async def test_distrust_while_an_answer_is_taken_apart(tmp_path: Path, monkeypat
     """What was asked for before the rule was found broken isn't computed from, however far it had come, once it holds again."""
     async with series_world(tmp_path) as (running, upstream):
         upstream.put(row("loss", step) for step in range(LONG))
-        checks, prover = running.parts.proof.checks, running.parts.proof.prover
+        checks, splitter = running.parts.proof.checks, running.parts.proof.splitter
         await running.get(target("logName=loss&limit=10000"))
         await checks.settled()
         # Long enough for all of it to be asked for again, by nobody else.
         checks._next_canary_s = math.inf
         running.advance(20_000)
         upstream.instead = capped(upstream)
-        keeping_settled, taken_apart = growth.keeping_settled, prover.take_apart
+        keeping_settled, taken_apart = growth.keeping_settled, splitter.take_apart
 
         def break_the_rule() -> None:
             checks._judge(False, check="canary")
@@ -161,7 +161,7 @@ async def test_distrust_while_an_answer_is_taken_apart(tmp_path: Path, monkeypat
             if within:
                 broken.setattr(learner, "keeping_settled", broken_within)
             else:
-                broken.setattr(prover, "take_apart", broken_before)
+                broken.setattr(splitter, "take_apart", broken_before)
             assert (await running.get(target("logName=loss&limit=10000"))).status == 200
         assert not checks.trusted
         assert not running.parts.shelves.size_bytes

@@ -349,7 +349,7 @@ async def test_a_proof_goes_first_for_who_has_nothing_in_hand(tmp_path: Path, ho
         question = MetricsQuery(run="1", project="p", name="loss", group=None, limit=10_000, first=0, last=None)
         refresh = Need(not_before_s=0.0, persist=True, landings=0)
         fetched, _ = await running.parts.fetching.fetcher.fetch(tenant, question.query, refresh)
-        extents = await prover.take_apart(fetched, question)
+        extents = await running.parts.proof.splitter.take_apart(fetched, question)
         assert extents is not None
         busy = running.parts.upstream.ticket(Priority.PERSON)
         await turnstile.enter(busy)

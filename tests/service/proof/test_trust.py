@@ -10,7 +10,7 @@ from proxy.core.pieces import Work
 from proxy.core.series.answers import splitting
 from proxy.core.series.extents import Extents
 from proxy.core.series.metrics_query import MetricsQuery
-from proxy.service.proof import proving
+from proxy.service.proof import splitter
 from tests.support.broken_rules import LONG, ask, no_last_row, printed, rows_in
 from tests.support.live_runs import PANEL, WIDE, begin
 from tests.support.oracle import permitted
@@ -126,7 +126,7 @@ async def test_trust_lost_while_an_answer_is_computed(tmp_path: Path, monkeypatc
             running.parts.shelves.close()
             return splitting(body, question, **further)
 
-        monkeypatch.setattr(proving, "splitting", losing)
+        monkeypatch.setattr(splitter, "splitting", losing)
         await right(running, upstream, "logName=loss&limit=10")
         assert upstream.asked[-1] == target("logName=loss&limit=10")
         assert running.parts.series.computer.computed == 0

@@ -173,7 +173,7 @@ async def test_a_stretch_is_claimed_as_far_as_it_was_reached(tmp_path: Path) -> 
         body = upstream.answer(question.query.values)
         came = split(body, question, sent_at_s=upstream.clock.now_s(), overlap_s=0)
         fetched: Any = SimpleNamespace(entry=SimpleNamespace(body=body))
-        stretch = running.parts.series.rotation._prover.prove_stretch(fetched, came, window)
+        stretch = running.parts.series.rotation._evidence.prove_stretch(fetched, came, window)
         assert stretch is not None
         assert stretch.question.last == ROWS - 1
 

@@ -12,7 +12,7 @@ from proxy.core.pieces import Work
 from proxy.core.series.answers import splitting
 from proxy.core.series.extents import Extents
 from proxy.core.series.metrics_query import MetricsQuery
-from proxy.service.proof import proving
+from proxy.service.proof import splitter
 from tests.support.live_runs import WIDE
 from tests.support.oracle import Asked, permitted
 from tests.support.oracle_upstream import HeldUpstream, OracleUpstream, proxied, right, row, series_world, target
@@ -245,7 +245,7 @@ async def test_a_wide_answer_is_taken_apart_once(tmp_path: Path, monkeypatch: py
             taken += 1
             return splitting(body, question, **further)
 
-        monkeypatch.setattr(proving, "splitting", counted)
+        monkeypatch.setattr(splitter, "splitting", counted)
         await asyncio.gather(*(right(running, upstream, f"logName=loss&limit={limit}") for limit in range(100, 110)))
         assert upstream.asked == [WIDE]
         assert taken == 1
