@@ -11,6 +11,7 @@ from typing import Generic, TypeVar
 
 from proxy.core.kept_errors import drop_frames, unraised
 from proxy.errors import ProxyError
+from proxy.tasks import end_tasks
 
 K = TypeVar("K")
 C = TypeVar("C")
@@ -89,11 +90,7 @@ class Flights(Generic[K, C, T]):
     async def aclose(self) -> None:
         """Cancel the calls under way, and wait until they have ended."""
         self._closing = True
-        tasks = [*self._abandoned, *(flight.task for flight in self._flights.values())]
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        await end_tasks([*self._abandoned, *(flight.task for flight in self._flights.values())])
 
     def _land(self, key: K, flight: Flight[C, T]) -> None:
         if self._flights.get(key) is flight:

@@ -22,7 +22,7 @@ from proxy.service.fetching import open_fetching
 from proxy.service.knowledge.shelves import Shelves
 from proxy.service.lifetimes import make_known_runs, make_lifetimes
 from proxy.service.lookup import Lookup
-from proxy.service.proof import end_task, open_proof
+from proxy.service.proof import open_proof
 from proxy.service.purging import Purging
 from proxy.service.reader import Reader
 from proxy.service.series import open_series
@@ -31,6 +31,7 @@ from proxy.service.tenancy import Sleep, Tenancy
 from proxy.store.memory import MemoryStore
 from proxy.store.sqlite import SqliteStore
 from proxy.store.tiers import TieredStore
+from proxy.tasks import end_tasks
 from proxy.telemetry import Telemetry
 from proxy.upstream.client import Upstream
 from proxy.upstream.credential import Credential
@@ -185,7 +186,7 @@ async def open_parts(
             },
         )
         summing = asyncio.create_task(web.summary.run(), name="summary.run")
-        stack.push_async_callback(end_task, summing)
+        stack.push_async_callback(end_tasks, [summing])
         expose_upstream(telemetry, fetching.fetcher, upstream, turnstile)
         expose_series(telemetry, series.computer, series.deltas, series.loader, series.rotation)
         expose_knowledge(telemetry, shelves, series.learner)

@@ -17,6 +17,7 @@ from proxy.core.freshness.namespace import fingerprint_namespace, organization_n
 from proxy.core.lone_surrogates import STAND_IN, read_json
 from proxy.errors import UpstreamError
 from proxy.store.tiers import TieredStore
+from proxy.tasks import end_tasks
 from proxy.upstream.client import Upstream
 from proxy.upstream.reply import Reply
 
@@ -135,12 +136,7 @@ class Tenancy:
 
     async def aclose(self) -> None:
         """End what is under way."""
-        tasks = list(self._recalling.values())
-        tasks += [self._finding] if self._finding is not None else []
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        await end_tasks([*self._recalling.values(), self._finding])
 
     def _take_up(self, fingerprint: str) -> Tenant:
         loop = asyncio.get_running_loop()

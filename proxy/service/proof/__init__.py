@@ -23,6 +23,7 @@ from proxy.service.proof.splitter import Splitter
 from proxy.service.proof.witnesses import Witnesses
 from proxy.service.tenancy import Tenancy
 from proxy.store.sqlite import SqliteStore
+from proxy.tasks import end_tasks
 from proxy.upstream.client import Upstream
 
 
@@ -56,15 +57,9 @@ async def open_proof(
     await witnesses.open()
     stack.push_async_callback(witnesses.aclose)
     watching = asyncio.create_task(witnesses.run(), name="witnesses.run")
-    stack.push_async_callback(end_task, watching)
+    stack.push_async_callback(end_tasks, [watching])
     overlap_s = config.series.overlap_s
     splitter, evidence = Splitter(shelves, overlap_s=overlap_s), Evidence(limits, clock)
     prover = Prover(fetcher, splitter, evidence, clock, overlap_s=overlap_s)
     stack.push_async_callback(prover.aclose)
     return ProofRoom(checks=checks, splitter=splitter, evidence=evidence, prover=prover, witnesses=witnesses)
-
-
-async def end_task(task: "asyncio.Task[None]") -> None:
-    """End a task, and wait until it has ended."""
-    task.cancel()
-    await asyncio.wait([task])

@@ -27,6 +27,7 @@ from proxy.core.series.recipes import Computed
 from proxy.errors import UpstreamError
 from proxy.service.knowledge.shelves import Shelves
 from proxy.service.proof.comparing import LEAST_ROWS, Comparer, Culprit, Finding, TellsNothing, answered
+from proxy.tasks import end_tasks
 
 CANARY_S = 600.0
 # The next canary comes so long after one that told nothing (rows came meanwhile, the upstream failed), and while the rule is
@@ -159,9 +160,7 @@ class Checks:
 
     async def aclose(self) -> None:
         """End the check under way."""
-        if self._running is not None:
-            self._running.cancel()
-            await asyncio.wait([self._running])
+        await end_tasks([self._running])
 
     @property
     def _idle(self) -> bool:

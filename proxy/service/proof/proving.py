@@ -37,6 +37,7 @@ from proxy.service.proof.probed import (
 from proxy.service.proof.splitter import Splitter
 from proxy.service.tenancy import Tenant
 from proxy.slices import in_slices
+from proxy.tasks import end_tasks
 
 # In the line of clients all proofs together are one client: whoever waits for an answer waits for its proof.
 _CLIENT = "proofs"
@@ -110,11 +111,7 @@ class Prover:
 
     async def aclose(self) -> None:
         """End what is under way."""
-        tasks = list(self._proving.values())
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        await end_tasks(self._proving.values())
 
     def _note_end(self, place: _ProofKey, proof: _Proof, task: "asyncio.Task[Extents | None]") -> None:
         self._proofs.discard(proof)

@@ -26,6 +26,7 @@ from proxy.service.knowledge.shelves import Shelves
 from proxy.service.tenancy import Tenancy
 from proxy.slices import in_slices
 from proxy.store.sqlite import SqliteStore
+from proxy.tasks import end_tasks
 from proxy.upstream.client import Upstream
 from proxy.upstream.reply import Reply
 
@@ -113,9 +114,7 @@ class Witnesses:
 
     async def aclose(self) -> None:
         """End what is under way, and write the claims."""
-        if self._asking is not None:
-            self._asking.cancel()
-            await asyncio.wait([self._asking])
+        await end_tasks([self._asking])
         self._write_pending()
 
     async def _ask_again(self, claim: Claim) -> None:

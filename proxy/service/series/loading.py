@@ -31,6 +31,7 @@ from proxy.service.knowledge.shelves import Shelves
 from proxy.service.lifetimes.run_lifetimes import RunLifetimes
 from proxy.service.series.load import Load, NotLoaded, WindowLoader
 from proxy.service.tenancy import Tenant
+from proxy.tasks import end_tasks
 
 _MOST_WATCHED, _MOST_QUESTIONS = 1_000, 1_000
 # A series isn't loaded again for so many seconds, whether it could be loaded or not; one whose load was interrupted for a few.
@@ -103,9 +104,7 @@ class Loader:
 
     async def aclose(self) -> None:
         """End what is under way."""
-        if self._running is not None:
-            self._running.cancel()
-            await asyncio.wait([self._running])
+        await end_tasks([self._running])
 
     def _cache(self, ttl_s: float) -> TTLCache[MetricsQuery, Any]:
         return TTLCache(_MOST_WATCHED, ttl_s, timer=self._clock.monotonic_s)

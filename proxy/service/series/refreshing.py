@@ -25,6 +25,7 @@ from proxy.service.series.asking import Asker
 from proxy.service.series.interest import Interest
 from proxy.service.series.wanted import WantedAnswer, WantedSeries
 from proxy.service.statuses import Statuses
+from proxy.tasks import end_tasks
 
 # When a refresh ahead begins, as a share of the time in which answers are handed out while they are refreshed.
 _SHARE = 0.6
@@ -100,11 +101,7 @@ class Refresher:
         for planned in self._planned.values():
             planned.timer.cancel()
         self._planned.clear()
-        tasks = list(self._refreshing.values())
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        await end_tasks(self._refreshing.values())
 
     async def _refresh(self, wanted: WantedSeries, entry: Entry) -> None:
         # A failure was logged where it happened, and is remembered for the next query.

@@ -25,6 +25,7 @@ from proxy.service.proof.evidence import Evidence
 from proxy.service.proof.proving import Prover
 from proxy.service.proof.splitter import Splitter
 from proxy.service.tenancy import Tenant
+from proxy.tasks import end_tasks
 from proxy.upstream.exchange import Bounds
 
 # All of a series is looked at within this share of `series.rewrite_check_s`: the rest is for calls that wait or fail.
@@ -84,11 +85,7 @@ class Rotation:
 
     async def aclose(self) -> None:
         """End what is under way."""
-        tasks = list(self._running.values())
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        await end_tasks(self._running.values())
 
     def _due(self, window: Extents) -> list[Stretch]:
         extent = window.by_name[window.question.name or ""]
