@@ -4,7 +4,8 @@ Both are counted in rows; a call counts as `call_cost_rows` rows. Of a run that 
 must reach what the load costs: then more of them are likely to come. The series of a live run must be asked for again and again
 as long as it is watched, each question every lifetime, or once loaded what is new for all of them. It is expected to be
 watched for `EXPECTED_S` more, and for as long as it has been watched: so what is saved in that time must reach what the load
-costs.
+costs. Where ever new questions come, of which none is asked again, what they have cost counts as for a run that has ended, less
+what asking for what is new would have cost meanwhile.
 """
 
 import math
@@ -48,4 +49,5 @@ def pays(load: int, asked: Sequence[tuple[float, int]], prices: Prices, *, every
         return False
     watched_s = max(ago_s for ago_s, _ in asked)
     saved_a_second = cost / (watched_s + every_s) - prices.call_cost_rows / every_s
-    return saved_a_second * (EXPECTED_S + watched_s) >= load
+    saved = cost - prices.call_cost_rows * (watched_s / every_s + 1)
+    return saved >= load or saved_a_second * (EXPECTED_S + watched_s) >= load

@@ -97,6 +97,14 @@ class WindowLoader:
         self._bounds = bounds
         self._max_rows = max_rows
 
+    async def survey(self, load: Load) -> Extents | None:
+        """Ask for all of a series at once, and return what is proven of the answer: all of its rows, or where it has some."""
+        fetched, extents = await self._ask(load, load.series)
+        if _is_sample(extents):
+            return extents
+        whole = self._evidence.prove_by_known(fetched, extents, [])
+        return whole or await self._prover.prove_by_probes(fetched, extents, self._need(load))
+
     async def load_next(self, load: Load) -> None:
         """Ask for the next window, and add it to what has been loaded."""
         most = load.series.limit if self._bounds.rows is None else min(load.series.limit, self._bounds.rows)

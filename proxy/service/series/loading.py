@@ -2,7 +2,8 @@
 
 A series that one answer cannot hold is asked for by each question as it came. What these cost is counted, and
 `core.series.load_costs` says when it pays to load the series instead: `service.series.load` asks for its windows. From then on
-it is like any other series: answers about it are computed, and a delta refreshes it.
+it is like any other series: answers about it are computed, and a delta refreshes it. Where only parts of it were asked for, one
+question about all of it (a **survey**) tells where it has rows, and so whether it pays.
 
 A load gives way to everything that somebody waits for, and there is one at a time. What has come so far is kept as a window of
 the series, from its first step on. An interrupted load goes on from there.
@@ -10,7 +11,7 @@ the series, from its first step on. An interrupted load goes on from there.
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Awaitable, Coroutine, Iterable
 from typing import Any
 
 import structlog
@@ -77,6 +78,8 @@ class Loader:
         self._too_fast: TTLCache[MetricsQuery, None] = self._cache(_MEASURED_S)
         self._paused: TTLCache[MetricsQuery, None] = self._cache(_PAUSE_S)
         self._measured: TTLCache[MetricsQuery, int] = self._cache(_MEASURED_S)
+        # Zooms push what a survey brought off the shelf.
+        self._surveyed: TTLCache[MetricsQuery, Marks | None] = self._cache(_AGAIN_S)
         self._running: asyncio.Task[None] | None = None
         self.begun = self.finished = self.given_up = 0
         """How many loads were begun, finished, and given up since they could not be finished."""
@@ -95,12 +98,13 @@ class Loader:
         # The least that there can be; the first window tells how many there are.
         rows = 0 if marks is None else self._measured.get(series, int(len(marks.steps) * min(2, marks.apart)))
         self._note_cost(series, self._call_cost_rows + min(question.limit, rows or question.limit))
-        if marks is None or self._running is not None or series in self._paused or rows > self._max_rows:
+        if self._running is not None or series in self._paused or rows > self._max_rows:
             return
-        if self._pays(tenant, series, max(0, rows - _rows(self._left_behind(series, self._shelves.peek(tenant, series))))):
-            task = asyncio.get_running_loop().create_task(self._guarded(tenant, series, marks, need), name="loading.run")
-            self._running = task
-            task.add_done_callback(lambda _: self._note_end())
+        if marks is None:
+            if self._deserves_survey(tenant, series):
+                self._begin(self._guarded(series, self._survey(tenant, series, need)))
+        elif self._pays(tenant, series, max(0, rows - _rows(self._left_behind(series, self._shelves.peek(tenant, series))))):
+            self._begin(self._guarded(series, self._load(tenant, series, marks, need)))
 
     async def aclose(self) -> None:
         """End what is under way."""
@@ -135,33 +139,64 @@ class Loader:
         extents = (extent for window in windows if (extent := window.by_name.get(series.name or "")) is not None)
         known = [extent for extent in extents if extent.known in {Known.SOME, Known.ALL} and extent.steps]
         most = max(known, key=lambda extent: len(extent.steps), default=None)
-        if most is None or (most.known is Known.ALL and len(most.steps) <= series.limit):
+        if most is None:
+            return self._surveyed.get(series)
+        if most.known is Known.ALL and len(most.steps) <= series.limit:
             return None  # one answer may hold it
         sampled = most.known is Known.SOME
         apart = most_apart(most.steps, limit=series.limit, most_rows=self._max_rows) if sampled else 1
         return Marks(steps=most.steps, apart=apart)
 
-    async def _guarded(self, tenant: Tenant, series: MetricsQuery, marks: Marks, need: Need) -> None:
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        self._running = asyncio.get_running_loop().create_task(work, name="loading.run")
+        self._running.add_done_callback(lambda _: self._note_end())
+
+    def _deserves_survey(self, tenant: Tenant, series: MetricsQuery) -> bool:
+        """Tell whether parts of a series that nobody asked all of have cost as much as an answer about all of it, proven."""
+        if series in self._surveyed or self._shelves.known(tenant, series).windows:
+            return False
+        prices = Prices(call_cost_rows=self._call_cost_rows, limit=series.limit)
+        return pays(prices.load(series.limit), [(0.0, cost) for _, cost in self._asked[series]], prices, every_s=None)
+
+    async def _survey(self, tenant: Tenant, series: MetricsQuery, need: Need) -> None:
+        self._surveyed[series] = None
+        load = Load(
+            tenant=tenant,
+            series=series,
+            need=need,
+            marks=Marks(steps=[series.first], apart=1),
+            loaded=None,
+            begin=series.first,
+        )
+        if (found := await self._windows.survey(load)) is None:
+            return
+        fresh_s = self._lifetimes.of(series.query, tenant).fresh_s
+        await self._learner.install(tenant, found, persist=need.persist, fresh_s=fresh_s)
+        self._surveyed[series] = self._marks(tenant, series)
+
+    async def _load(self, tenant: Tenant, series: MetricsQuery, marks: Marks, need: Need) -> None:
         self.begun += 1
-        load: Load | None = None
+        load = await self._begun(tenant, series, marks, need)
+        _log.info("series.load_begun", key=series.query.target, rows=load.rows, known_rows=_rows(load.loaded))
+        finished = await self._run(load)
+        self.finished += finished
+        event = "series.loaded" if finished else "series.load_put_off"
+        _log.info(event, key=series.query.target, rows=load.rows, windows=load.windows)
+
+    async def _guarded(self, series: MetricsQuery, work: Awaitable[None]) -> None:
+        """Do the work of a load or survey, whatever becomes of it."""
         reason = "a fault in the proxy"
         try:
-            load = await self._begun(tenant, series, marks, need)
-            _log.info("series.load_begun", key=series.query.target, rows=load.rows, known_rows=_rows(load.loaded))
-            finished = await self._run(load)
+            await work
         except (NotLoaded, AnswerTooLarge) as exc:
             reason = str(exc)
         except UpstreamError as exc:
             self._paused[series] = None
-            loaded_rows = 0 if load is None else _rows(load.loaded)
-            _log.info("series.load_interrupted", key=series.query.target, rows=loaded_rows, code=exc.code)
+            _log.info("series.load_interrupted", key=series.query.target, code=exc.code)
             return
         except Exception:  # noqa: BLE001 -- nobody waits for it who could tell
             _log.exception("series.crashed", key=series.query.target)
         else:
-            self.finished += finished
-            event = "series.loaded" if finished else "series.load_put_off"
-            _log.info(event, key=series.query.target, rows=load.rows, windows=load.windows)
             return
         self.given_up += 1
         self._tried[series] = None

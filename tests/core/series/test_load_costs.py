@@ -40,6 +40,13 @@ def test_what_does_not_pay() -> None:
     assert not pays(PRICES.load(1_000_000), panels(2, seconds=60), PRICES, every_s=5)
 
 
+def test_ever_new_questions_about_a_live_series_pay() -> None:
+    """Where none is asked again before an hour has gone, what they have cost counts: 64 zooms for 100,000 rows."""
+    zooms = [(number / 4, PRICES.question(0)) for number in range(64)]
+    assert pays(PRICES.load(100_000), zooms, PRICES, every_s=3600)
+    assert not pays(PRICES.load(100_000), zooms[1:], PRICES, every_s=3600)
+
+
 @given(ASKED, st.integers(0, 200_000))
 def test_ended_runs_pay_by_what_was_asked(asked: list[tuple[float, int]], load: int) -> None:
     """What the questions have cost must reach what the load costs: never is more than twice the least paid."""

@@ -14,6 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from proxy.core.budget.line import Priority
+from proxy.core.proof.known_rows import PROVING_ROWS
 from proxy.core.proof.limits import Limits
 from proxy.core.series import compacting, metrics_query
 from proxy.core.series.evicting import chunks_of, without_chunks
@@ -42,6 +43,65 @@ async def test_a_long_series_is_put_together(tmp_path: Path, count: int, gap: in
                 assert reply.is_hit, raw
             assert upstream.metrics_calls == calls
             assert running.parts.series.loader.finished == 1
+
+
+async def zoom(running: World, upstream: OracleUpstream, count: int) -> None:
+    """Ask so many windows that nobody has asked before, one after the other, never one up to the end."""
+    for number in range(1, count + 1):
+        await right(running, upstream, f"logName=loss&limit=3&stepMin={number}&stepMax={number + 60}")
+        await running.settled()
+
+
+async def test_zooms_alone_are_a_reason(tmp_path: Path) -> None:
+    """Nobody asks all of a long series, so that nothing is known of where it has rows: one survey tells, and it is loaded."""
+    with patch.object(metrics_query, "MAX_LIMIT", MOST):
+        async with series_world(tmp_path, series__call_cost_rows=20) as (running, upstream):
+            upstream.put(row("loss", step) for step in range(400))
+            await zoom(running, upstream, 1)
+            calls, loader = running.parts.fetching.fetcher.series_calls, running.parts.series.loader
+            assert calls[Reason.LOAD] == 0, "a survey costs a call and its rows, which must have been paid before"
+            await zoom(running, upstream, 60)
+            assert loader.finished == 1
+            windows = 400 / (MOST - PROVING_ROWS)
+            assert calls[Reason.LOAD] <= 1 + 1.3 * windows + 1, "a survey, the windows and a check"
+            before = upstream.metrics_calls
+            await right(running, upstream, "logName=loss&limit=4&stepMin=2&stepMax=97")
+            assert upstream.metrics_calls == before
+
+
+async def test_a_survey_that_brings_everything(tmp_path: Path) -> None:
+    """A series of which only parts were asked for may fit into one answer: then it is known, and there is no load."""
+    with patch.object(metrics_query, "MAX_LIMIT", MOST):
+        async with series_world(tmp_path, series__call_cost_rows=20) as (running, upstream):
+            upstream.put(row("loss", 7 * step) for step in range(MOST // 2))
+            await zoom(running, upstream, 30)
+            assert running.parts.series.loader.begun == 0
+            calls = upstream.metrics_calls
+            assert calls < 30
+            await right(running, upstream, "logName=loss&limit=2&stepMin=1")
+            assert upstream.metrics_calls == calls
+
+
+async def test_a_survey_that_is_refused(tmp_path: Path) -> None:
+    """Where pluto-api refuses it the series is left alone for a while: the questions about it are answered all the same."""
+    refused: list[str] = []
+
+    class Refusing(OracleUpstream):
+        async def handle(self, request: web.Request) -> web.Response:
+            if "stepM" not in request.raw_path and "logName=loss" in request.raw_path:
+                refused.append(request.raw_path)
+                return web.Response(status=400, text=REFUSAL, content_type="application/json")
+            return await super().handle(request)
+
+    upstream = Refusing(clock=ManualClock())
+    upstream.put(row("loss", step) for step in range(400))
+    with patch.object(metrics_query, "MAX_LIMIT", MOST):
+        async with upstream.serve() as url, proxied(tmp_path, upstream, url, series__call_cost_rows=20) as running:
+            await zoom(running, upstream, 30)
+            loader = running.parts.series.loader
+            assert (loader.begun, loader.finished, loader.given_up) == (0, 0, 1)
+            assert running.parts.fetching.fetcher.series_calls[Reason.LOAD] == 1
+            assert refused
 
 
 async def test_one_panel_is_no_reason(tmp_path: Path) -> None:
