@@ -11,6 +11,7 @@ from proxy.cli.check import run_check
 from proxy.cli.descriptors import open_standard_streams
 from proxy.cli.serve import run_server
 from proxy.cli.signals import release
+from proxy.cli.supervisor import Supervisor
 from proxy.cli.token import add_parser, run_token
 from proxy.config import LoadedConfig, load
 from proxy.errors import ConfigError, StoreError, TokenFileError
@@ -69,7 +70,8 @@ def _parser() -> argparse.ArgumentParser:
 def _serve(loaded: LoadedConfig) -> int:
     if loaded.key is None:
         raise ConfigError([NO_KEY])
-    return run_server(loaded.config, loaded.key, ignored=loaded.ignored)
+    supervisor = Supervisor(os.environ, os.getpid())
+    return run_server(loaded.config, loaded.key, supervisor, ignored=loaded.ignored)
 
 
 def _fail(messages: Sequence[str], status: int) -> int:

@@ -1,13 +1,17 @@
-"""Opening the address that clients connect to."""
+"""Opening the addresses that clients connect to."""
 
 import errno
 import ipaddress
 import socket
+from collections.abc import Iterable, Sequence
 
 import structlog
 from aiohttp import web
 
+from proxy.config import Config
+from proxy.config.model import is_loopback, split_listen
 from proxy.core.access.networks import in_plain_form
+from proxy.errors import ConfigError
 
 _BACKLOG = 1024
 _ADVICE = {
@@ -17,6 +21,38 @@ _ADVICE = {
     errno.EAFNOSUPPORT: "this machine has no IPv6; 0.0.0.0 is every address of IPv4",
 }
 _log = structlog.get_logger()
+
+
+def check_exposure(config: Config, sockets: Iterable[socket.socket]) -> None:
+    """Raise ConfigError where others can reach a socket that was handed over, and nothing says who may ask.
+
+    For server.listen the configuration was checked when it was read. Who may connect to a Unix socket, its mode says.
+    """
+    hosts = [opened.getsockname()[0] for opened in sockets if opened.family in {socket.AF_INET, socket.AF_INET6}]
+    exposed = [host for host in hosts if not is_loopback(host)]
+    access = config.access
+    if exposed and not (access.open or access.tokens_file or access.networks):
+        what = f"the socket on {exposed[0]} that the supervisor hands over can be reached by others"
+        advice = "set access.tokens_file or access.networks to say who may, or access.open = true if everybody may"
+        raise ConfigError([f"{what}, who would read everything that the shared key can; {advice}"])
+
+
+async def listen_on(runner: web.ServerRunner, config: Config, sockets: Sequence[socket.socket]) -> None:
+    """Let clients connect to sockets that were handed over; where there are none, to server.listen.
+
+    Raises OSError with a message that says what may be wrong.
+    """
+    if not sockets:
+        await listen(runner, *split_listen(config.server.listen))
+        return
+    for opened in sockets:
+        await web.SockSite(runner, opened, backlog=_BACKLOG).start()
+        _log.info("server.started", url=_shown(opened))
+
+
+def _shown(opened: socket.socket) -> str:
+    name = opened.getsockname()
+    return f"unix:{name}" if opened.family == socket.AF_UNIX else f"http://{_authority(name[0], name[1])}"
 
 
 async def listen(runner: web.ServerRunner, host: str, port: int) -> None:

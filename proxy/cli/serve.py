@@ -15,10 +15,10 @@ from proxy import log
 from proxy.app import open_parts
 from proxy.app.parts import Parts
 from proxy.cli.descriptors import fit_connections
-from proxy.cli.listening import listen
+from proxy.cli.listening import check_exposure, listen_on
 from proxy.cli.signals import ignoring_signals
+from proxy.cli.supervisor import NOBODY, Supervisor
 from proxy.config import Config, KeySource
-from proxy.config.model import split_listen
 from proxy.log.lines import Lines
 
 # How long a request that is under way may take beyond the upstream's deadline before it counts as stuck.
@@ -26,7 +26,7 @@ DRAIN_MARGIN_S = 5.0
 _log = structlog.get_logger()
 
 
-def run_server(config: Config, key: KeySource, *, ignored: Sequence[str] = ()) -> int:
+def run_server(config: Config, key: KeySource, supervisor: Supervisor, *, ignored: Sequence[str] = ()) -> int:
     """Serve until SIGTERM or SIGINT. Return the exit status.
 
     `ignored`: names of variables that set a proxy for other programs. Only the names are logged, since the values can hold a
@@ -40,25 +40,28 @@ def run_server(config: Config, key: KeySource, *, ignored: Sequence[str] = ()) -
     # uvloop does not exist for every platform: asyncio's own event loop takes its place.
     loops = importlib.import_module("uvloop" if find_spec("uvloop") else "asyncio")
     with ignoring_signals(), asyncio.Runner(loop_factory=loops.new_event_loop) as runner:
-        runner.run(serve(config, key, lines))
+        runner.run(serve(config, key, lines, supervisor))
     return 0
 
 
-async def serve(config: Config, key: KeySource, lines: Lines) -> None:
+async def serve(config: Config, key: KeySource, lines: Lines, supervisor: Supervisor = NOBODY) -> None:
     """Serve until SIGTERM or SIGINT. Return when the requests under way have been answered.
 
     A second signal ends the process at once. `lines` is the log's writer, whose state the metrics and `/readyz` show.
+    Sockets that the `supervisor` hands over take the place of server.listen.
     """
     config = fit_connections(config)
-    host, port = split_listen(config.server.listen)
+    sockets = supervisor.sockets()
+    check_exposure(config, sockets)
     with _end_signals() as stop:
         async with open_parts(config, key, lines=lines) as parts, running(parts) as runner:
             # The objects that exist by now stay: the garbage collector need not look through them again and again.
             gc.collect()
             gc.freeze()
             gc.enable()
-            await listen(runner, host, port)
-            await stop.wait()
+            await listen_on(runner, config, sockets)
+            with supervisor.told():
+                await stop.wait()
             parts.web.intake.drain()
             _log.info("server.draining", in_flight=parts.fetching.fetcher.in_flight)
     _log.info("server.stopped")

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from proxy.cli import main, serve
+from proxy.cli.supervisor import NOBODY, Supervisor
 from proxy.config import Config, KeySource
 from proxy.log.lines import Lines
 from tests.bench.exchange import UnexpectedError
@@ -66,10 +67,10 @@ class Watch:
             file.write(f"{gap.ended_s} {gap.lasted_s} {gap.without_cpu_s}\n")
 
 
-async def watched(config: Config, key: KeySource, lines: Lines) -> None:
+async def watched(config: Config, key: KeySource, lines: Lines, supervisor: Supervisor = NOBODY) -> None:
     """Serve, and look at the event loop meanwhile, whatever kind it is of."""
     Watch(Path(os.environ["BENCH_GAPS"]))
-    await _serve(config, key, lines)
+    await _serve(config, key, lines, supervisor)
 
 
 def _waited_s() -> float:
