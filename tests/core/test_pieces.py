@@ -16,8 +16,9 @@ from proxy.core.series import answers, recipes
 from proxy.core.series.answers import split
 from proxy.core.series.extents import Extents
 from proxy.core.series.metrics_query import MetricsQuery
-from proxy.core.series.packs import head_of, read, written
+from proxy.core.series.packs import head_of, written
 from proxy.core.series.recipes import answer
+from proxy.core.series.unpacking import read
 from tests.support.oracle import OracleRow, permitted
 from tests.support.oracle_upstream import asked_of, row
 

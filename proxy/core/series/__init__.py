@@ -9,5 +9,5 @@
   `looks` says which stretch of it is to be looked at again. `rechecking` adds what such a look tells.
 - `chunks` holds rows compactly, `long_rows` a long series in chunks; `compacting` makes chunks, `evicting` lets them leave
   memory.
-- `packs` lays extents out for the disk.
+- `packs` lays extents out for the disk, under a head (`heads`); `unpacking` reads them.
 """

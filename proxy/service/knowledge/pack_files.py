@@ -14,12 +14,13 @@ import structlog
 
 from proxy.core.freshness.entry import Entry, digest_of, tombstone
 from proxy.core.pieces import Work
-from proxy.core.series import packs
 from proxy.core.series.chunks import Chunk, read_chunk
 from proxy.core.series.compacting import compacting
 from proxy.core.series.extents import Extents
+from proxy.core.series.heads import digests_of
 from proxy.core.series.metrics_query import MetricsQuery
-from proxy.core.series.packs import Written
+from proxy.core.series.packs import Written, heading, writing
+from proxy.core.series.unpacking import reading
 from proxy.service.tenancy import Tenant
 from proxy.slices import in_slices
 from proxy.store.sqlite import SqliteStore
@@ -75,7 +76,7 @@ class PackFiles:
         """
         made = await in_slices(_writing(windows, before))
         after = tuple(window for window, _ in made)
-        body = await in_slices(packs.heading(after))
+        body = await in_slices(heading(after))
         if not self._disk.accepts_writes:
             return tuple(before)
         # The tenant's namespace may have changed by now.
@@ -94,8 +95,8 @@ class PackFiles:
         self._disk.put(namespace, _MARK_KEY, Entry(body=_MARK, sent_at_s=now_s, digest=digest_of(_MARK)))
 
     async def _windows(self, namespace: str, selection: MetricsQuery, head: bytes) -> list[Written]:
-        bodies = await self._bodies(namespace, selection, packs.digests_of(head))
-        return await in_slices(packs.reading(head, bodies, selection, overlap_s=self._overlap_s))
+        bodies = await self._bodies(namespace, selection, digests_of(head))
+        return await in_slices(reading(head, bodies, selection, overlap_s=self._overlap_s))
 
     async def chunks(self, tenant: Tenant, selection: MetricsQuery, digests: Sequence[str]) -> Mapping[str, Chunk]:
         """Return chunks of a selection by their digests. Raises ValueError where one is no longer there."""
@@ -118,7 +119,7 @@ def _writing(windows: Sequence[Extents], before: Sequence[Written]) -> Work[list
     for window in windows:
         # One that was put together of two may have open rows in its middle.
         compact = yield from compacting(window)
-        made.append((yield from packs.writing(compact, firsts.get(window.question.first))))
+        made.append((yield from writing(compact, firsts.get(window.question.first))))
     return made
 
 

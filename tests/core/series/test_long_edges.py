@@ -18,8 +18,9 @@ from proxy.core.series.growth import differing
 from proxy.core.series.long_rows import LongRows, rows_of
 from proxy.core.series.looks import Turns, due
 from proxy.core.series.metrics_query import MetricsQuery
-from proxy.core.series.packs import head_of, read, written
+from proxy.core.series.packs import head_of, written
 from proxy.core.series.rechecking import rechecking
+from proxy.core.series.unpacking import read
 from tests.support.oracle import permitted
 from tests.support.oracle_upstream import asked_of, row
 

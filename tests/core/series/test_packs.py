@@ -19,10 +19,12 @@ from proxy.core.series.compacting import ChunkSizes, compacted
 from proxy.core.series.evicting import chunks_of
 from proxy.core.series.extents import Extent, Extents, Known, no_rows
 from proxy.core.series.growth import extended, overlap_from
+from proxy.core.series.heads import digests_of
 from proxy.core.series.joining import replaced
 from proxy.core.series.long_rows import LongRows
 from proxy.core.series.metrics_query import MetricsQuery
-from proxy.core.series.packs import Pack, Written, digests_of, head_of, read, written
+from proxy.core.series.packs import Pack, Written, head_of, written
+from proxy.core.series.unpacking import read
 from tests.support.oracle import OracleRow, permitted
 from tests.support.oracle_upstream import asked_of, row
 
