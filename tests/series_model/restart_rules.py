@@ -5,11 +5,13 @@ the next proxy is given the copy.
 """
 
 import asyncio
+import math
 import shutil
 import tempfile
 from abc import abstractmethod
 from collections.abc import Collection, Coroutine, Mapping
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -99,6 +101,8 @@ class RestartRules(RuleBasedStateMachine):
             shutil.copytree(before, after)
         self._number += 1
         self._upstream.meanwhile.clear()
+        # When the run was last known to be running is remembered in memory alone.
+        self._upstream.told = replace(self._upstream.told, running_s=-math.inf)
         await self._open()
 
     @abstractmethod
