@@ -19,10 +19,11 @@ _MOST_BYTES = 32 * 2**20
 class KeyOrders:
     """Puts the keys of answers in order, and remembers the bodies that were made."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, most_bytes: int = _MOST_BYTES) -> None:
+        self._most_bytes = most_bytes
         # By the digest of a stored body, and the order: the digest of the body in that order, and the body.
         self._made: LRUCache[tuple[str, AskedOrder], tuple[str, bytes]] = LRUCache(
-            _MOST_BYTES, getsizeof=lambda made: len(made[1])
+            most_bytes, getsizeof=lambda made: len(made[1])
         )
 
     async def arrange(self, query: Query, answer: Answer) -> Answer:
@@ -34,7 +35,7 @@ class KeyOrders:
         if (made := self._made.get(place)) is None:
             body = await in_slices(in_asked_order(entry.body, query.order))
             made = digest_of(body), body
-            if len(body) <= _MOST_BYTES:
+            if len(body) <= self._most_bytes:
                 self._made[place] = made
         digest, body = made
         if digest == entry.digest:

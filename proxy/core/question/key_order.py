@@ -24,25 +24,29 @@ _object = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 class _Member(NamedTuple):
-    """The bytes of a member of an object: its key with the colon, and its value."""
+    """Where a member of an object begins, where its value does, and where that ends."""
 
-    key: bytes
-    value: bytes
+    begin: int
+    value: int
+    end: int
 
 
 def in_asked_order(body: bytes, order: AskedOrder) -> Work[bytes]:
     """Return an answer with its keys in the order asked. The body has passed the route's check."""
-    metrics = _members(body)
-    arranged: dict[str, bytes] = {}
-    for name, (key, value) in metrics.items():
-        runs = _members(value)
-        in_order = _arranged(runs, order.sent_runs, order.runs)
-        arranged[name] = key + (_object_of(b"".join(runs[run]) for run in in_order) if in_order else value)
+    readable = without_surrogates(body)
+    metrics = _members(readable, 0, len(readable))
+    arranged: dict[str, list[bytes]] = {}
+    for name, metric in metrics.items():
+        runs = _members(readable, metric.value, metric.end)
+        value = [body[metric.value : metric.end]]
+        if runs:
+            in_order = _arranged(runs, order.sent_runs, order.runs)
+            value = _object_of([[body[runs[run].begin : runs[run].end]] for run in in_order])
+        arranged[name] = [body[metric.begin : metric.value], *value]
         yield None
-    in_order = _arranged(metrics, order.sent_names, order.names)
-    if not in_order:
+    if not metrics:
         return body
-    return _object_of(arranged[name] for name in in_order)
+    return (yield _object_of([arranged[name] for name in _arranged(metrics, order.sent_names, order.names)]))
 
 
 def _arranged(names: Iterable[str], sent: Sequence[str], asked: Sequence[str]) -> list[str]:
@@ -59,21 +63,28 @@ def _as_listed(names: Sequence[str]) -> list[str]:
     return [*sorted(indices, key=int), *(key for key in keys if key not in set(indices))]
 
 
-def _members(text: bytes) -> dict[str, _Member]:
-    """Return the members of an object, in their order; none where they can't be cut at commas without white space."""
-    readable = without_surrogates(text)
+def _members(text: bytes, begin: int, end: int) -> dict[str, _Member]:
+    """Return the members of the object in a part of a text, in their order.
+
+    None are returned where they can't be cut at commas without white space.
+    """
     members: dict[str, _Member] = {}
-    at = 1
-    for name, raw in _object.decode(readable).items():
-        key, value = _KEY.match(readable, at), bytes(raw)
-        if key is None or not readable.startswith(value, key.end()):
+    at = begin + 1
+    for name, value in _object.decode(memoryview(text)[begin:end]).items():
+        key = _KEY.match(text, at)
+        if key is None:
             return {}
-        end = key.end() + len(value)
-        members[name] = _Member(text[at : key.end()], text[key.end() : end])
-        at = end + 1
+        members[name] = _Member(at, key.end(), key.end() + memoryview(value).nbytes)
+        at = members[name].end + 1
+        if text[at - 1 : at] not in {b",", b"}"}:
+            return {}
     # An object with a key twice has more than its members here.
-    return members if at == len(text) else {}
+    return members if at == end else {}
 
 
-def _object_of(members: Iterable[bytes]) -> bytes:
-    return b"{" + b",".join(members) + b"}"
+def _object_of(members: Sequence[Sequence[bytes]]) -> list[bytes]:
+    """Return the parts of an object, made of those of its members."""
+    parts = [b"{"]
+    for number, member in enumerate(members):
+        parts += [*([b","] if number else []), *member]
+    return [*parts, b"}"]

@@ -1,7 +1,7 @@
 """Fetching the upstream's answers: one call for all who ask the same at the same time.
 
-- `addresses` says what is sent for a question. `fetcher` is the only way to the upstream for whoever serves a client. `need` has what a caller needs, and what it gets;
-  `call_key` says what counts as the same.
+- `fetcher` is the only way to the upstream for whoever serves a client. `need` has what a caller needs, and what it gets;
+  `call_key` says what counts as the same, `addresses` what is sent for a question.
 - `call_results` keeps what a call brings, unless it was purged meanwhile. `encoder` stores answers and makes their compressed
   forms. `memo` remembers failures and the upstream's 4xx for a short while.
 """
