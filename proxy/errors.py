@@ -8,6 +8,7 @@
     │   ├── AdminRefused            403  managing the proxy without an admin token, or from elsewhere
     │   ├── NetworkRefused          403  a client's address that is in none of the listed networks
     │   ├── ScopeRefused            403  a question that a token limited to projects cannot ask
+    │   ├── WrongOrganization   403  a question about another organization than the shared key's
     │   ├── NotFound                404  not a route of the read API; nothing that this token may see
     │   ├── MethodNotAllowed        405  only GET and HEAD
     │   ├── NotAcceptable           406  Accept-Encoding excludes every coding that there is
@@ -129,6 +130,14 @@ class ScopeRefused(BadRequest):
     code = "scope-refused"
     status = 403
     title = "Outside of the token's scope"
+
+
+class WrongOrganization(BadRequest):
+    """A question that names another organization than the one whose data the shared key reads."""
+
+    code = "wrong-organization"
+    status = 403
+    title = "Another organization"
 
 
 class NotFound(BadRequest):

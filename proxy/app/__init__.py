@@ -13,12 +13,14 @@ from proxy.core.proof.limits import Limits
 from proxy.core.question.route import Route
 from proxy.core.question.routes import ROUTES
 from proxy.log.lines import Lines
+from proxy.service.access.organizations import Organizations
 from proxy.service.access.run_owners import RunOwners
 from proxy.service.access.scopes import Scopes
 from proxy.service.access.tokens import Tokens
 from proxy.service.answering import Answerer
 from proxy.service.executor import Executor
 from proxy.service.fetching import open_fetching
+from proxy.service.key_orders import KeyOrders
 from proxy.service.knowledge.shelves import Shelves
 from proxy.service.lifetimes import make_known_runs, make_lifetimes
 from proxy.service.lookup import Lookup
@@ -156,9 +158,16 @@ async def open_parts(
             purges=purges,
             negative_s=config.freshness.negative_s,
         )
-        scopes = Scopes(tenancy, owners)
+        scopes, key_orders = Scopes(tenancy, owners), KeyOrders()
+        organizations = Organizations(tenancy, wait_s=config.upstream.deadline_s)
         purging = Purging(
-            purges=purges, store=store, shelves=shelves, fetcher=fetching.fetcher, memo=fetching.memo, scopes=scopes
+            purges=purges,
+            store=store,
+            shelves=shelves,
+            fetcher=fetching.fetcher,
+            memo=fetching.memo,
+            scopes=scopes,
+            key_orders=key_orders,
         )
         web = open_web(
             config,
@@ -169,7 +178,14 @@ async def open_parts(
             tenancy=tenancy,
             memory=store.memory,
             lifetimes=lifetimes,
-            answerer=Answerer(scopes=scopes, reader=reader, encoder=fetching.encoder, purges=purges),
+            answerer=Answerer(
+                scopes=scopes,
+                organizations=organizations,
+                reader=reader,
+                key_orders=key_orders,
+                encoder=fetching.encoder,
+                purges=purges,
+            ),
             purging=purging,
             sections=(
                 upstream_section(upstream, turnstile),

@@ -36,6 +36,7 @@ def read_json(decoder: "msgspec.json.Decoder[T]", text: bytes) -> T:
 
 def without_surrogates(text: bytes) -> bytes:
     """Return JSON of the same length with an escaped NUL in the place of each lone surrogate's escape."""
-    if rb"\ud" not in text and rb"\uD" not in text:
+    # The first is looked for twenty times as fast as the others.
+    if b"\\" not in text or (rb"\ud" not in text and rb"\uD" not in text):
         return text
     return _ESCAPES.sub(lambda found: found[0] if found[1] is None else _IN_PLACE, text)

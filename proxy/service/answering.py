@@ -11,9 +11,11 @@ from proxy.core.freshness.directives import Demand
 from proxy.core.freshness.entry import Coding
 from proxy.core.freshness.purge import Purges
 from proxy.core.question.query import Query
+from proxy.service.access.organizations import Organizations
 from proxy.service.access.scopes import Scopes
 from proxy.service.answer import Answer
 from proxy.service.fetching.encoder import Encoder
+from proxy.service.key_orders import KeyOrders
 from proxy.service.reader import Reader
 
 
@@ -45,15 +47,28 @@ class Represented:
 class Answerer:
     """Answers queries for those who hold a grant."""
 
-    def __init__(self, *, scopes: Scopes, reader: Reader, encoder: Encoder, purges: Purges) -> None:
+    def __init__(
+        self,
+        *,
+        scopes: Scopes,
+        organizations: Organizations,
+        reader: Reader,
+        key_orders: KeyOrders,
+        encoder: Encoder,
+        purges: Purges,
+    ) -> None:
         self._scopes = scopes
+        self._organizations = organizations
+        self._key_orders = key_orders
         self._reader = reader
         self._encoder = encoder
         self._purges = purges
 
     async def admit(self, grant: Grant, query: Query, *, client: str) -> bool:
-        """Let a query pass, or raise an error, as `Scopes.admit` does."""
-        return await self._scopes.admit(grant, query, client=client)
+        """Let a query pass, or raise an error, as `Scopes.admit` and `Organizations.admit` do."""
+        settled = await self._scopes.admit(grant, query, client=client)
+        await self._organizations.admit(query)
+        return settled
 
     async def answer(self, query: Query, wish: Wish, granted: Callable[[], Grant]) -> Represented:
         """Answer a query that was admitted.
@@ -65,7 +80,7 @@ class Answerer:
         while True:
             purges_before = self._purges.count
             read = await self._reader.read(query, wish.demand, client=wish.client, deadline_s=wish.deadline_s)
-            answer = self._scopes.restrict(granted(), query, read)
+            answer = await self._key_orders.arrange(query, self._scopes.restrict(granted(), query, read))
             coding, body = await self._encoder.choose(answer.tenant, query.target, answer.entry, wish.codings)
             # An answer that was purged while it was on its way is not handed out: the query is answered anew.
             if self._purges.count == purges_before or self._purges.remains_of(query.target, read.entry) is read.entry:

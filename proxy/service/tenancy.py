@@ -7,6 +7,7 @@ entries. A rotated key of the same organization keeps the cache; another organiz
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Annotated, Protocol
 
 import msgspec
@@ -26,21 +27,24 @@ RETRY_S = 30.0
 _log = structlog.get_logger()
 
 
-class _Organization(msgspec.Struct):
+class Organization(msgspec.Struct, frozen=True):
+    """Whose data a key reads. `slug` is what the upstream's addresses call it, empty until the upstream has said so."""
+
     id: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+    slug: str = ""
 
 
 class _Validated(msgspec.Struct):
     valid: bool
-    organization: _Organization
+    organization: Organization
 
 
 _validated = msgspec.json.Decoder(_Validated)
 _object = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
-def _organization_of(body: bytes) -> str:
-    """Return the organization's id. Raises ValueError unless the body says that the key is valid and whose it is."""
+def _organization_of(body: bytes) -> Organization:
+    """Return the organization. Raises ValueError unless the body says that the key is valid and whose it is."""
     try:
         said = read_json(_validated, body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
@@ -49,7 +53,7 @@ def _organization_of(body: bytes) -> str:
         raise ValueError(f"the answer to {VALIDATE_TARGET} does not say that the key is valid")
     if STAND_IN in said.organization.id:
         raise ValueError(f"the answer to {VALIDATE_TARGET} names an organization that others could not be told from")
-    return said.organization.id
+    return said.organization
 
 
 def _check(body: bytes) -> None:
@@ -73,13 +77,29 @@ class Tenant:
     def __init__(self, fingerprint: str, namespace: str) -> None:
         self.fingerprint = fingerprint
         self.namespace = namespace
-        self.known = False
-        """Whether its organization is known."""
+        self.organization: Organization | None = None
+        """None until it is known."""
+        self._told = asyncio.Event()
 
-    def move(self, namespace: str) -> None:
+    @property
+    def known(self) -> bool:
+        """Whether its organization is known."""
+        return self.organization is not None
+
+    def move(self, namespace: str, organization: Organization) -> None:
         """Use the namespace of its organization from now on."""
         self.namespace = namespace
-        self.known = True
+        self.organization = organization
+
+    def note_told(self) -> None:
+        """Note that the upstream was asked for the organization, whether it told it or not."""
+        self._told.set()
+
+    async def told(self, *, within_s: float) -> None:
+        """Wait until the upstream was asked for the organization, for so many seconds at most."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                await self._told.wait()
 
 
 class Sleep(Protocol):
@@ -153,7 +173,7 @@ class Tenancy:
     async def _recall(self, tenant: Tenant) -> None:
         organization = await self._store.organization_of(self._upstream.url, tenant.fingerprint)
         if organization is not None:
-            await self._adopt(tenant, organization)
+            await self._adopt(tenant, Organization(id=organization))
 
     async def _find_organization(self, tenant: Tenant) -> None:
         """Find out a tenant's organization: from the disk first, then from the upstream, which is asked until it answers."""
@@ -162,10 +182,12 @@ class Tenancy:
             organization = await self._ask_organization(tenant)
             if organization is not None:
                 await self._adopt(tenant, organization)
+            tenant.note_told()
+            if organization is not None:
                 return
             await self._sleep(RETRY_S)
 
-    async def _ask_organization(self, tenant: Tenant) -> str | None:
+    async def _ask_organization(self, tenant: Tenant) -> Organization | None:
         # As the oldest of refreshes (refreshed_s is 0) it goes first among them. A prefetch would never have its turn while
         # refreshes keep waiting.
         ticket = self._upstream.ticket(Priority.REFRESH)
@@ -178,15 +200,16 @@ class Tenancy:
         # A key that was changed meanwhile says nothing about this one.
         return organization if reply.fingerprint == tenant.fingerprint else None
 
-    async def _adopt(self, tenant: Tenant, organization: str) -> None:
+    async def _adopt(self, tenant: Tenant, organization: Organization) -> None:
         """Move the tenant to its organization's namespace, with what was stored under the key's own fingerprint."""
-        namespace = organization_namespace(self._upstream.url, self._label, organization)
-        if tenant.namespace == namespace:
+        namespace = organization_namespace(self._upstream.url, self._label, organization.id)
+        moves = tenant.namespace != namespace
+        tenant.move(namespace, organization)
+        if not moves:
             return
         old_namespace = fingerprint_namespace(self._upstream.url, self._label, tenant.fingerprint)
-        tenant.move(namespace)
         self._renamed(old_namespace, namespace)
         await self._store.adopt(
-            self._upstream.url, tenant.fingerprint, organization, old_namespace=old_namespace, new_namespace=namespace
+            self._upstream.url, tenant.fingerprint, organization.id, old_namespace=old_namespace, new_namespace=namespace
         )
-        _log.info("organization.found", organization=organization, fingerprint=tenant.fingerprint)
+        _log.info("organization.found", organization=organization.id, fingerprint=tenant.fingerprint)

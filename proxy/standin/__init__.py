@@ -5,7 +5,7 @@ It shares no code with the rest of the project, so that it can be the oracle for
 """
 
 from proxy.standin.auth import Key, KeyStatus, Organization
-from proxy.standin.config import StandinConfig, StepMode
+from proxy.standin.config import KeyOrder, StandinConfig, StepMode
 from proxy.standin.faults import Fault, FaultKind
 from proxy.standin.growth import GrowthConfig
 from proxy.standin.rows import Row
@@ -17,6 +17,7 @@ __all__ = [
     "FaultKind",
     "GrowthConfig",
     "Key",
+    "KeyOrder",
     "KeyStatus",
     "Organization",
     "Row",

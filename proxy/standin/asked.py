@@ -10,7 +10,7 @@ from proxy.standin import querystring, sqids
 from proxy.standin.answers import Answer
 from proxy.standin.auth import Key, Keys
 from proxy.standin.catalogue import Catalogue
-from proxy.standin.config import StepMode
+from proxy.standin.config import KeyOrder, StepMode
 from proxy.standin.rows import Rows
 from proxy.standin.schema import Reader
 from proxy.standin.storage import Storage
@@ -23,6 +23,7 @@ class Upstream(Protocol):
     """What the routes read."""
 
     mode: StepMode
+    key_order: KeyOrder
     keys: Keys
     rows: Rows
     catalogue: Catalogue

@@ -14,6 +14,13 @@ class StepMode(StrEnum):
     QUOTED = "quoted"
 
 
+class KeyOrder(StrEnum):
+    """In which order the keys of an answer about several runs and metrics come: as they were asked, or by name and number."""
+
+    ASKED = "asked"
+    OWN = "own"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StandinConfig:
     """A stand-in's settings. Growth is off by default, and so is the rate limit.
@@ -23,6 +30,7 @@ class StandinConfig:
     """
 
     mode: StepMode = StepMode.UNQUOTED
+    key_order: KeyOrder = KeyOrder.ASKED
     keys: tuple[Key, ...] = DEFAULT_KEYS
     growth: GrowthConfig | None = None
     rate_per_s: float | None = None

@@ -7,9 +7,10 @@ from proxy.standin.answers import Answer, json_answer, text_answer
 from proxy.standin.asked import Asked, Route, Upstream
 from proxy.standin.auth import Key, Refusal
 from proxy.standin.problem import Problem, UnreadableError
-from proxy.standin.reads import aggregates, artifacts, details, listing, metrics
+from proxy.standin.reads import aggregates, artifacts, charts, details, listing, metrics
 
 RUNS = "/api/runs/"
+CHARTS = "/api/chart-data/"
 
 
 def answer(upstream: Upstream, asked: Asked) -> Answer:
@@ -98,6 +99,7 @@ ROUTES: dict[str, Route] = {
     RUNS + "files": artifacts.files,
     RUNS + "status/history": details.status_history,
     RUNS + "auth/validate": _validate,
+    CHARTS + "multi-metric-batch-bucketed": charts.batch_bucketed,
 }
 # Paths that end in a segment of their own; the longer prefix comes first.
 SEGMENT_ROUTES: dict[str, Route] = {

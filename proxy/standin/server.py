@@ -46,6 +46,7 @@ class Standin:
         self.clock = clock
         self.sleep = sleep
         self.mode = config.mode
+        self.key_order = config.key_order
         self.gzip = config.gzip
         self.keys = Keys(config.keys)
         self.rows = Rows()

@@ -28,7 +28,7 @@ from proxy.telemetry import Telemetry
 from proxy.upstream.credential import Credential, Key
 from proxy.upstream.exchange import Bounds, Exchange
 from proxy.upstream.refusal import KEY_REFUSED, Refusal
-from proxy.upstream.reply import BUSY_STATUSES, Reply, error_of
+from proxy.upstream.reply import BUSY_STATUSES, Reply, error_of, is_json_error
 from proxy.upstream.turnstile import Turnstile, too_busy
 
 # Checking rows takes about 1.3 ms a megabyte. A body up to this size is checked at once, which is a little faster than in
@@ -42,6 +42,8 @@ _JITTER_S = (0.05, 0.25)
 _FAIR_SHARE = 0.5
 Check = Callable[[bytes], int | None]
 """Returns how many elements a body's list has, None where it is no list; raises ValueError for a body of another shape."""
+Target = str | Callable[[Key], str]
+"""A path and query; or what makes one for the key that is sent. That may raise UpstreamBusy where it can't be made yet."""
 Parsed = TypeVar("Parsed")
 Parsed_co = TypeVar("Parsed_co", covariant=True)
 
@@ -55,10 +57,11 @@ class Parser(Protocol[Parsed_co]):
 
 @dataclass(frozen=True, slots=True)
 class _Reading(Generic[Parsed]):
-    """How the body of a 200 is read."""
+    """How the body of a 200 is read, and whether a 500 may be about the query alone."""
 
     check: Check
     parser: Parser[Parsed] | None
+    refuses_by_500: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,19 +139,27 @@ class Upstream:
         self._turnstile.promote(ticket, client=client, deadline_s=min(self.deadline_s(), deadline_s))
 
     async def get(
-        self, target: str, ticket: Ticket, check: Check, *, bounds: Bounds | None = None, parser: Parser[Parsed] | None = None
+        self,
+        target: Target,
+        ticket: Ticket,
+        check: Check,
+        *,
+        bounds: Bounds | None = None,
+        parser: Parser[Parsed] | None = None,
+        refuses_by_500: bool = False,
     ) -> Reply[Parsed]:
-        """Request a target (path and query). Return a 200 whose body `check` accepts, or the upstream's own 4xx.
+        """Request a target. Return a 200 whose body `check` accepts, or the upstream's own 4xx.
 
         Waits for the budget, and tries again after a failure that may be over the next moment, all within the ticket's
         deadline. `bounds` limit the answer beside upstream.max_body_bytes. `parser` reads the body; `check` reads it if there
-        is no parser or the parser raises ValueError. Raises UpstreamError.
+        is no parser or the parser raises ValueError. `refuses_by_500`: a 500 in the upstream's own form is held neither against
+        the upstream nor for it, since it may be about the query. Raises UpstreamError.
         """
         max_bytes = int(self._settings.max_body_bytes)
         bounds = Bounds(bytes=max_bytes) if bounds is None else replace(bounds, bytes=min(bounds.bytes, max_bytes))
         while True:
             try:
-                return await self._ask(target, ticket, _Reading(check, parser), bounds)
+                return await self._ask(target, ticket, _Reading(check, parser, refuses_by_500), bounds)
             except UpstreamError as exc:
                 # The frames that the error went through hold what was read of a body, and in `_Judged` the error itself.
                 drop_frames(exc)
@@ -169,7 +180,7 @@ class Upstream:
         in_time = self._clock.monotonic_s() + _JITTER_S[1] < ticket.deadline_s
         return error.transient and in_time and self._turnstile.take_retry()
 
-    async def _ask(self, target: str, ticket: Ticket, reading: _Reading[Parsed], bounds: Bounds) -> Reply[Parsed]:
+    async def _ask(self, target: Target, ticket: Ticket, reading: _Reading[Parsed], bounds: Bounds) -> Reply[Parsed]:
         self._refusal.check(self.key().fingerprint)
         await self._enter(ticket)
         key = self.key()
@@ -179,7 +190,8 @@ class Upstream:
         try:
             if not self._refusal.take_try(key.fingerprint):
                 raise KeyRefused(KEY_REFUSED)
-            reply = await self._exchange.send(target, key, timeout_s=timeout_s, bounds=bounds)
+            sent = target if isinstance(target, str) else target(key)
+            reply = await self._exchange.send(sent, key, timeout_s=timeout_s, bounds=bounds)
             self.unreachable = None
             judged = await self._judge(reply, reading)
         except UpstreamTimeout as exc:
@@ -217,6 +229,8 @@ class Upstream:
         if error is None and reply.status == 200:
             reply, error = await _read(reply, reading)
         self._note_key(reply, error)
+        if reading.refuses_by_500 and reply.status == 500 and is_json_error(reply.body):
+            return _Judged(ended=CallEnd.ABANDONED, reply=reply, error=error)  # it tells neither
         failed = error is not None and not isinstance(error, KeyRefused)
         return _Judged(ended=CallEnd.FAILED if failed else CallEnd.ANSWERED, reply=reply, error=error)
 
@@ -244,7 +258,7 @@ class Upstream:
 def _end_of(error: UpstreamError) -> CallEnd:
     """Return how a call without a reply ended for the budget."""
     match error:
-        case KeyRefused():
+        case KeyRefused() | UpstreamBusy():
             return CallEnd.ABANDONED  # it was never sent
         case AnswerTooLarge():
             return CallEnd.ANSWERED  # the upstream works: the query asks for too much

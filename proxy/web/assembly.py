@@ -26,6 +26,7 @@ from proxy.web.handler import Handler
 from proxy.web.intake import Intake
 from proxy.web.pages.admin import Admin
 from proxy.web.pages.health import Health, Section
+from proxy.web.pages.identity import HEALTH_PATH, VALIDATE_PATH, Identity
 from proxy.web.pages.metrics import expose_clients
 from proxy.web.pages.openapi import PATH as OPENAPI_PATH
 from proxy.web.pages.openapi import OpenApi
@@ -104,12 +105,17 @@ def open_web(
         fast=fast,
     )
     openapi = OpenApi(routes, gate.access_headers, tokens=tokens is not None)
+    identity = Identity(tenancy, gate.access_headers, wait_s=config.freshness.stale_wait_s)
     router = Router(
         hosts=gate.hosts,
         cors=gate.cors,
         health=health,
         admin=Admin(guard=gate.guard, health=health, usage=usage, purging=purging, clock=clock, counts=counts),
-        pages={OPENAPI_PATH: Page(name="openapi", respond=openapi.respond)},
+        pages={
+            OPENAPI_PATH: Page(name="openapi", respond=openapi.respond),
+            VALIDATE_PATH: Page(name="auth_validate", respond=identity.validate),
+            HEALTH_PATH: Page(name="api_health", respond=identity.health, is_public=True),
+        },
         questions=_open_questions(config, gate, table_of_routes, unknown, responder),
     )
     handler = Handler(guard=gate.guard, seen=seen, router=router, accounting=accounting, access_headers=gate.access_headers)

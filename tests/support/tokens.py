@@ -9,13 +9,14 @@ from typing import Any
 from proxy.core.access.grants import BEARER_PREFIX, digest_of_token
 from proxy.standin import Row, Standin, StandinConfig
 from proxy.store.token_file import Token, edit_tokens
+from tests.support.charts import chart
 from tests.support.wire import Wire
 from tests.support.world import Reply, World, world
 
 OURS, THEIRS, UNKNOWN = 1, 2, 77
 TEAM, ALL, ROOT = (f"{BEARER_PREFIX}{name}" for name in ("team", "all", "root"))
 RUNS = "/api/runs/"
-# Every route, with a run and a project to fill in.
+# Routes with a run and a project to fill in.
 NAMING = [
     "metrics?runId={run}&projectName={project}&logName=loss",
     "metrics/raw?runId={run}&projectName={project}&logName=loss",
@@ -78,7 +79,8 @@ def tokens_file(running: World) -> Path:
 
 def targets(run: int, project: str) -> list[str]:
     display = "OUR" if project == "ours" else "THE"
-    return [RUNS + target.format(run=run, project=project, display=display) for target in NAMING]
+    named = [RUNS + target.format(run=run, project=project, display=display) for target in NAMING]
+    return [*named, chart([run], ["loss"], project)]
 
 
 def by_run(run: int) -> list[str]:

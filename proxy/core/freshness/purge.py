@@ -14,13 +14,16 @@ from dataclasses import dataclass, replace
 from urllib.parse import unquote
 
 from proxy.core.freshness.entry import Entry
-from proxy.core.question.routes import DETAILS
+from proxy.core.question.batch import named_in
+from proxy.core.question.routes import CHART_DATA, DETAILS
 
 # Beyond so many purges the oldest ones count as one purge of everything.
 MOST = 64
 KEEP_S = 3600.0
 # In the keys of extents (`service.knowledge.pack_files`) the target follows this.
 _ABOUT = " of "
+# The parameters in a key that say what the entry is about.
+_NAMING = frozenset({"projectName", "runId", "runIds", "logName", "input"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,12 +46,8 @@ class Purge:
             return True
         if not is_answer(key) and _ABOUT not in key:
             return False  # such a mark holds no data, and stays true
-        named = _named(key)
-        return (
-            self.project in {None, named.get("projectName", self.project)}
-            and self.metric in {None, named.get("logName", self.metric)}
-            and (self.run is None or self.run in named.get("runId", named.get("runIds", self.run)).split(","))
-        )
+        about = _about(key)
+        return _may_be(self.project, about.projects) and _may_be(self.run, about.runs) and _may_be(self.metric, about.metrics)
 
     def remains_of(self, key: str, entry: Entry) -> Entry | None:
         """Return what the purge leaves of an entry: itself, a copy marked as purged, or None."""
@@ -62,14 +61,41 @@ def is_answer(key: str) -> bool:
     return key.startswith("/")
 
 
-def _named(key: str) -> dict[str, str]:
-    """Return the parameters in a key that say what the entry is about."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _About:
+    """What an entry is about, as far as its key tells; None: anything."""
+
+    projects: frozenset[str] | None = None
+    runs: frozenset[str] | None = None
+    metrics: frozenset[str] | None = None
+
+
+def _may_be(named: str | None, among: frozenset[str] | None) -> bool:
+    return named is None or among is None or named in among
+
+
+def _about(key: str) -> _About:
     target = key if is_answer(key) else key.partition(_ABOUT)[2]
     path, _, query = target.partition("?")
     pairs = (pair.partition("=") for pair in query.split("&"))
-    named = {name: unquote(value) for name, _, value in pairs if name in {"projectName", "runId", "runIds", "logName"}}
+    named = {name: unquote(value) for name, _, value in pairs if name in _NAMING}
+    if path == CHART_DATA.path:
+        project, metrics = named_in(named["input"])
+        # Its run ids aren't numbers: any of them may be the run that a purge names.
+        return _About(projects=frozenset({project}), metrics=metrics)
     stem, slash, segment = path.rpartition("/")
-    return named | {"runId": unquote(segment)} if stem + slash == DETAILS.stem else named
+    if stem + slash == DETAILS.stem:
+        named["runId"] = unquote(segment)
+    runs = named.get("runId", named.get("runIds"))
+    return _About(
+        projects=_only(named.get("projectName")),
+        runs=None if runs is None else frozenset(runs.split(",")),
+        metrics=_only(named.get("logName")),
+    )
+
+
+def _only(name: str | None) -> frozenset[str] | None:
+    return None if name is None else frozenset({name})
 
 
 class Purges:

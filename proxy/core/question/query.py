@@ -8,9 +8,10 @@ it, so that an answer always belongs to the question that it is stored under.
 import re
 from collections import Counter
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import quote
 
+from proxy.core.question.batch import AskedOrder, BatchInput, Opened
 from proxy.core.question.form import read_segment, shown, split_query
 from proxy.core.question.keeping import Keeping
 from proxy.core.question.parameters import Flag, Parameter
@@ -33,6 +34,9 @@ class Query:
     `unknown`: the names of parameters that were dropped, because neither the upstream's documents nor the configuration name
     them. They are no part of the question.
     `one_off`: the question will hardly be asked again, for example since it names a point in time.
+    `organization`: the organization that the client means, None where it names none. It is no part of the question: a key
+    reads one organization.
+    `order`: the order in which the client wants the answer's keys, None where it is the question's own.
     """
 
     route: Route
@@ -41,6 +45,8 @@ class Query:
     forwarded: tuple[tuple[str, str], ...] = ()
     unknown: tuple[str, ...] = ()
     one_off: bool = False
+    organization: str | None = None
+    order: AskedOrder | None = None
 
     @property
     def keeping(self) -> Keeping:
@@ -62,7 +68,11 @@ def read_query(
     forwarded = tuple(sorted(((name, value) for name, value in pairs if name in extra), key=lambda pair: pair[0]))
     known = {parameter.name for parameter in route.parameters}
     unknown = tuple(dict.fromkeys(name for name, _ in pairs if name not in known and name not in ignored and name not in extra))
-    return question(route, values, segment=place, forwarded=forwarded, unknown=unknown)
+    if route.batch is None:
+        return question(route, values, segment=place, forwarded=forwarded, unknown=unknown)
+    opened = _opened(route.batch, values)
+    query = question(route, opened.values, segment=place, forwarded=forwarded, unknown=unknown + opened.unknown)
+    return replace(query, organization=opened.organization, order=opened.order)
 
 
 def question(
@@ -88,6 +98,13 @@ def question(
         if parameter.name in values
     )
     return Query(route=route, target=target, values=values, forwarded=forwarded, unknown=unknown, one_off=one_off)
+
+
+def _opened(batch: BatchInput, values: Mapping[str, str]) -> Opened:
+    try:
+        return batch.open(values["input"])
+    except ValueError as exc:
+        raise BadQuery((Fault(parameter="input", message=str(exc)),)) from None
 
 
 def _segment(parameter: Parameter, raw: str) -> str:

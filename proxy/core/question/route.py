@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from proxy.core.question.batch import BatchInput
 from proxy.core.question.keeping import Keeping
 from proxy.core.question.parameters import Parameter
 from proxy.core.question.subject import Subject
@@ -23,6 +24,9 @@ class Route:
     `max_age_s`: no older answer is served, whatever the configuration and the upstream's state.
     `keeping`: where answers may be kept.
     `subject`: what answers are about, by which a token that is limited to projects is judged.
+    `refuses_by_500`: the upstream answers 500 to what it cannot find, so that a 500 needn't be a failure of the upstream.
+    `batch`: reads the parameter `input`, which says all that is asked; None where the parameters say it themselves. Such a
+    route's upstream wants to be told the organization.
     """
 
     name: str
@@ -35,6 +39,8 @@ class Route:
     keeping: Keeping = Keeping.DISK
     segment: Parameter | None = None
     subject: Subject = Subject.NAMED
+    batch: BatchInput | None = None
+    refuses_by_500: bool = False
 
     def __post_init__(self) -> None:
         if (self.segment is None) != ("{" not in self.path) or "{" in self.stem:

@@ -6,11 +6,13 @@ and `/openapi.json` follow from it.
 
 import re
 
+from proxy.core.question.batch import BatchInput
 from proxy.core.question.compound import Json, NameSet, RunIds
 from proxy.core.question.keeping import Keeping
 from proxy.core.question.parameters import Choice, Flag, Parameter, Text, Unread, WholeNumber
 from proxy.core.question.route import Route
 from proxy.core.question.shapes import (
+    check_batch,
     check_details,
     check_files,
     check_history,
@@ -205,6 +207,20 @@ STATUS_HISTORY = Route(
     subject=Subject.RUN,
 )
 
+_BATCH = BatchInput()
+CHART_DATA = Route(
+    name="chart_data",
+    path="/api/chart-data/multi-metric-batch-bucketed",
+    summary="Several metrics of several runs of a project, in buckets of steps",
+    parameters=(Parameter(name="input", kind=_BATCH, required=True),),
+    check=check_batch,
+    # The upstream keeps its answers about running runs for 30 s: some seconds more make them little older.
+    fresh_s=15.0,
+    batch=_BATCH,
+    # A run id that it can't resolve.
+    refuses_by_500=True,
+)
+
 ROUTES: tuple[Route, ...] = (
     METRICS,
     LIST,
@@ -219,4 +235,5 @@ ROUTES: tuple[Route, ...] = (
     LOGS,
     FILES,
     STATUS_HISTORY,
+    CHART_DATA,
 )

@@ -5,7 +5,7 @@ Only fields that readers rely on are demanded, so that the upstream may add othe
 """
 
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import msgspec
 
@@ -87,7 +87,38 @@ class _History(msgspec.Struct):
     events: list[msgspec.Raw]
 
 
+class _Buckets(msgspec.Struct, gc=False):
+    """A run's buckets of one metric, a column each. Nobody here reads what is in them."""
+
+    steps: msgspec.Raw
+    times: msgspec.Raw
+    values: msgspec.Raw
+    minYs: msgspec.Raw  # noqa: N815 -- as above
+    maxYs: msgspec.Raw  # noqa: N815 -- as above
+    counts: msgspec.Raw
+    nfFlags: msgspec.Raw  # noqa: N815 -- as above
+
+
+_batch = msgspec.json.Decoder(dict[str, dict[str, _Buckets]])
+_COLUMNS = _Buckets.__struct_fields__
+
+
 Check = Callable[[bytes], int | None]
+T = TypeVar("T")
+
+
+def _read(decoder: "msgspec.json.Decoder[T]", body: bytes) -> T:
+    """Return what a decoder makes of a body. Raises ValueError unless that is UTF-8 JSON of its shape."""
+    try:
+        said = read_json(decoder, body)
+        if not body.isascii():
+            body.decode()  # the decoder reads only the fields that it knows
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+        # The library's message names the place and the type; it quotes nothing of the body.
+        raise ValueError(str(exc)) from None
+    return said
 
 
 def _checking(shape: type[msgspec.Struct], listed: str | None = None) -> Check:
@@ -98,15 +129,7 @@ def _checking(shape: type[msgspec.Struct], listed: str | None = None) -> Check:
     decoder = msgspec.json.Decoder(shape)
 
     def check(body: bytes) -> int | None:
-        try:
-            said = read_json(decoder, body)
-            if not body.isascii():
-                body.decode()  # the decoder reads only the fields that it knows
-        except RecursionError:
-            raise ValueError("nested too deeply") from None
-        except (msgspec.DecodeError, UnicodeDecodeError) as exc:
-            # The library's message names the place and the type; it quotes nothing of the body.
-            raise ValueError(str(exc)) from None
+        said = _read(decoder, body)
         return None if listed is None else len(getattr(said, listed))
 
     return check
@@ -123,3 +146,11 @@ check_metric_names = _checking(_MetricNames, "metricNames")
 check_logs = _checking(_Logs, "logs")
 check_files = _checking(_Files, "files")
 check_history = _checking(_History, "events")
+
+
+def check_batch(body: bytes) -> int:
+    """Return how many series an answer has, one for each metric and run. Raises ValueError as the other checks do."""
+    series = [buckets for runs in _read(_batch, body).values() for buckets in runs.values()]
+    if any(not bytes(getattr(buckets, column)).startswith(b"[") for buckets in series for column in _COLUMNS):
+        raise ValueError("a column of buckets is no array")
+    return len(series)

@@ -1,7 +1,7 @@
 """Fetching the upstream's answers: one call for all who ask the same at the same time.
 
 - `fetcher` is the only way to the upstream for whoever serves a client. `need` has what a caller needs, and what it gets;
-  `call_key` says what counts as the same.
+  `call_key` says what counts as the same, `addresses` what is sent for a question.
 - `call_results` keeps what a call brings, unless it was purged meanwhile. `encoder` stores answers and makes their compressed
   forms. `memo` remembers failures and the upstream's 4xx for a short while.
 """
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from proxy.clock import Clock
 from proxy.config import Config
 from proxy.core.freshness.purge import Purges
+from proxy.service.fetching.addresses import Addresses
 from proxy.service.fetching.call_results import CallResults
 from proxy.service.fetching.encoder import Encoder
 from proxy.service.fetching.fetcher import Fetcher
@@ -55,6 +56,6 @@ def open_fetching(
         purges=purges,
         max_object_bytes=config.cache.max_object_bytes,
     )
-    fetcher = Fetcher(upstream, results, clock)
+    fetcher = Fetcher(upstream, Addresses(tenancy), results, clock)
     stack.push_async_callback(fetcher.aclose)
     return FetchingRoom(encoder=encoder, memo=memo, fetcher=fetcher)

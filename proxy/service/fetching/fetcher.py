@@ -13,6 +13,7 @@ from proxy.core.question.query import Query
 from proxy.core.question.routes import METRICS
 from proxy.errors import UpstreamError, UpstreamFailed
 from proxy.flight import Flight, Flights
+from proxy.service.fetching.addresses import Addresses
 from proxy.service.fetching.call_key import CallKey
 from proxy.service.fetching.call_results import CallResults
 from proxy.service.fetching.need import Fetched, Need, Reason
@@ -59,8 +60,9 @@ def _serves(flight: _Flight, need: Need) -> bool:
 class Fetcher:
     """Fetches answers for whoever serves a client. (Proofs, witnesses and the tenancy ask the upstream themselves.)"""
 
-    def __init__(self, upstream: Upstream, results: CallResults, clock: Clock) -> None:
+    def __init__(self, upstream: Upstream, addresses: Addresses, results: CallResults, clock: Clock) -> None:
         self._upstream = upstream
+        self._addresses = addresses
         self._results = results
         self._clock = clock
         self._flights: Flights[CallKey, _Call, Fetched] = Flights(self._carry_out)
@@ -171,11 +173,12 @@ class Fetcher:
             if call.query.route is METRICS:
                 self.series_calls[call.first.reason] += 1
             reply = await self._upstream.get(
-                call.query.target,
+                self._addresses.target(call.query),
                 call.ticket,
                 call.query.route.check,
                 bounds=call.first.bounds,
                 parser=call.first.parser,
+                refuses_by_500=call.query.route.refuses_by_500,
             )
             return self._results.keep(call.query, call.first, reply, call.keeping)
         except UpstreamError as exc:

@@ -1,5 +1,8 @@
 """Which lifetimes hold for a query: those of its route, or those of a run that has ended."""
 
+import math
+from collections.abc import Mapping
+
 from cachetools import LRUCache
 
 from proxy.clock import Clock
@@ -7,7 +10,8 @@ from proxy.core.freshness.entry import Entry
 from proxy.core.freshness.lifetimes import LifetimeTable
 from proxy.core.freshness.verdict import Lifetimes, Verdict, judge
 from proxy.core.question.query import Query
-from proxy.core.question.routes import METRICS
+from proxy.core.question.routes import CHART_DATA, METRICS
+from proxy.core.question.sqids import run_of_sqid
 from proxy.core.series.metrics_query import MetricsQuery
 from proxy.service.lifetimes.known_runs import KnownRuns, RunKey
 from proxy.service.lifetimes.sightings import Sightings
@@ -41,17 +45,22 @@ class RunLifetimes:
         return self._table.of(query)
 
     def of(self, query: Query, tenant: Tenant) -> Lifetimes:
-        """Return the lifetimes that hold for a query now."""
+        """Return the lifetimes that hold for a query now: those of the run of it whose answers live shortest."""
         usual = self._table.of(query)
-        if query.route is not METRICS or "runId" not in query.values:
+        runs = _runs_of(query)
+        if not runs:
             return usual
-        key = RunKey(tenant.namespace, query.values["projectName"], query.values["runId"])
-        known_status = self._known.known_status(key, stood_s=self._sightings.stood_s(tenant.namespace, query.values))
-        if known_status.fresh_s is not None:
-            self._ended[key] = known_status.changes
-        elif self._ended.get(key) != known_status.changes:
-            return usual
-        return usual.ended(known_status.fresh_s or 0.0, stale_if_error_s=self._stale_if_error_ended_s)
+        stood_s = self._sightings.stood_s(tenant.namespace, _series_of(query))
+        fresh_s = math.inf
+        for run in runs:
+            key = RunKey(tenant.namespace, query.values["projectName"], run)
+            known_status = self._known.known_status(key, stood_s=stood_s)
+            if known_status.fresh_s is not None:
+                self._ended[key] = known_status.changes
+            elif self._ended.get(key) != known_status.changes:
+                return usual
+            fresh_s = min(fresh_s, known_status.fresh_s or 0.0)
+        return usual.ended(fresh_s, stale_if_error_s=self._stale_if_error_ended_s)
 
     def judge(self, entry: Entry, query: Query, tenant: Tenant) -> Verdict:
         """Say what may be done with the entry of a query now."""
@@ -69,15 +78,16 @@ class RunLifetimes:
 
     def note_answer(self, query: Query, tenant: Tenant, before: Entry | None, entry: Entry) -> None:
         """Note an answer of the upstream that is stored as it came. `before` is what was stored under the same key."""
-        if query.route is not METRICS or "runId" not in query.values:
+        if not _runs_of(query):
             return
         # Rows that share a step may come in another order each time: that is no change.
         same = before is not None and len(before.body) == len(entry.body)
-        if before is not None and not same:
+        # Means may come with other last digits: no more than rows tell that a run changed.
+        if before is not None and not same and query.route is METRICS:
             key = RunKey(tenant.namespace, query.values["projectName"], query.values["runId"])
             self._known.note_change(key, entry.sent_at_s)
         known_s = before.sent_at_s if before is not None and same else entry.sent_at_s
-        self._sightings.note(tenant.namespace, query.values, known_s, confirms=same)
+        self._sightings.note(tenant.namespace, _series_of(query), known_s, confirms=same)
 
     def note_sighting(self, question: MetricsQuery, tenant: Tenant, at_s: float, *, confirms: bool) -> None:
         """Note that a question's series were seen, as of a wall time; `confirms` as in `Sightings.note`."""
@@ -86,3 +96,23 @@ class RunLifetimes:
     def note_change(self, question: MetricsQuery, tenant: Tenant, at_s: float) -> None:
         """Note that rows of a question's run were seen to change at a wall time: its lifetimes begin to grow anew."""
         self._known.note_change(RunKey(tenant.namespace, question.project, question.run), at_s)
+
+
+def _runs_of(query: Query) -> tuple[str, ...]:
+    """Return the numbers of the runs whose status decides how long a query's answers live; none where no status does.
+
+    The number of a run that is asked for by its display id isn't known: then it counts as running.
+    """
+    if query.route is METRICS and "runId" in query.values:
+        return (query.values["runId"],)
+    if query.route is not CHART_DATA:
+        return ()
+    numbers = [run_of_sqid(run) for run in query.values["runIds"].split(",")]
+    return () if None in numbers else tuple(map(str, numbers))
+
+
+def _series_of(query: Query) -> Mapping[str, str]:
+    """Return the values that stand for a query's series. Those of several runs are seen together, by their own question."""
+    if query.route is METRICS:
+        return query.values
+    return {"runId": query.values["runIds"], "projectName": query.values["projectName"], "logName": query.values["input"]}

@@ -31,9 +31,11 @@ from proxy.errors import (
     UpstreamStalled,
     UpstreamTimeout,
     WrongHost,
+    WrongOrganization,
 )
 from proxy.web.accounting.context import RequestContext
 from proxy.web.gate.access_headers import AccessHeaders
+from proxy.web.pages.identity import HEALTH_PATH, VALIDATE_PATH
 from proxy.web.reading.targets import Target
 from proxy.web.reply.problem import CONTENT_TYPE
 from proxy.web.reply.response import CACHE_CONTROL
@@ -46,6 +48,7 @@ _ERRORS: tuple[type[ProxyError], ...] = (
     OriginRefused,
     NetworkRefused,
     ScopeRefused,
+    WrongOrganization,
     NotFound,
     MethodNotAllowed,
     NotAcceptable,
@@ -165,9 +168,11 @@ def _own_paths(*, tokens: bool) -> dict[str, object]:
         "/readyz": "200 while requests are taken; names what is wrong. With `?verbose` as JSON",
         "/metrics": "for Prometheus",
         PATH: "this document",
+        VALIDATE_PATH: "whether the token is good, and whose data the proxy reads, as pluto-api says of its keys",
+        HEALTH_PATH: "200 while the process lives, as pluto-api's own",
     }
     # With `?verbose` it is needed for this one.
-    open_: dict[str, Sequence[Schema]] = {"/livez": [], "/readyz": [{}, *_NEEDED]} if tokens else {}
+    open_: dict[str, Sequence[Schema]] = {"/livez": [], HEALTH_PATH: [], "/readyz": [{}, *_NEEDED]} if tokens else {}
     return {
         path: {
             "get": {

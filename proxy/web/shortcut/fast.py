@@ -127,11 +127,13 @@ class FastPath:
     ) -> None:
         """Remember the response to an ordinary request if it can be given again: a fresh hit with nothing else to report.
 
-        A compressed form that the client waited for is in another entry than the one it was made of: such a response is not
-        remembered.
+        What memory doesn't have as it went out is not remembered: an answer whose keys were put in another order, or a
+        compressed form that the client waited for.
         """
         answer, coding = found.answer, found.coding
         if answer.outcome.kind != "hit" or answer.entry.status != 200 or answer.outcome.detail or query.unknown:
+            return
+        if self._memory.peek(answer.tenant.namespace, query.target) is not answer.entry:
             return
         if coding is not Coding.IDENTITY and coding not in answer.entry.encoded:
             return

@@ -6,8 +6,12 @@ import pytest
 
 from proxy.core.freshness.entry import Entry, digest_of
 from proxy.core.freshness.purge import MOST, Purge, Purges
+from proxy.core.question.query import read_query
+from proxy.core.question.routes import CHART_DATA
+from tests.support.charts import chart
 
 METRICS = "/api/runs/metrics?runId=5&projectName=a%26b&logName=train/loss&limit=9"
+CHART = read_query(CHART_DATA, chart([7, "MMP-1"], ["a,b", "é"]).partition("?")[2]).target
 TAKEN: list[tuple[dict[str, Any], str, bool]] = [
     ({}, METRICS, True),
     ({"project": "a&b"}, METRICS, True),
@@ -30,6 +34,13 @@ TAKEN: list[tuple[dict[str, Any], str, bool]] = [
     ({"run": "6"}, "extents of /api/runs/metrics?runId=5&projectName=a&limit=10000", False),
     ({"metric": "x"}, "pack 0f of /api/runs/metrics?runId=5&projectName=a&logName=y&limit=10000", False),
     ({"metric": "y of z"}, "pack 0f of /api/runs/metrics?runId=5&projectName=a&logName=y%20of%20z&limit=10000", True),
+    ({"project": "demo"}, CHART, True),
+    ({"project": "p"}, CHART, False),
+    ({"metric": "a,b"}, CHART, True),
+    ({"metric": "a"}, CHART, False),
+    # Its ids aren't numbers.
+    ({"run": "5"}, CHART, True),
+    ({"run": "5", "metric": "a"}, CHART, False),
     ({"run": "6"}, "extents are forgotten", False),
     ({"project": "a", "metric": "x"}, "extents are forgotten", False),
     ({}, "extents are forgotten", True),

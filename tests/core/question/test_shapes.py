@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from proxy.core.question.shapes import check_metrics
+from proxy.core.question.shapes import check_batch, check_metrics
 
 ROW = {"logName": "loss", "logGroup": "", "value": 1, "valueFlag": "", "time": "2026-01-01 00:00:00.000", "step": 1}
 
@@ -60,3 +60,32 @@ def test_refused(bad: bytes) -> None:
     with pytest.raises(ValueError) as caught:  # noqa: PT011 -- the message differs by case
         check_metrics(bad)
     assert "loss" not in str(caught.value)
+
+
+COLUMNS = {name: [1] for name in ("steps", "times", "values", "minYs", "maxYs", "counts", "nfFlags")}
+
+
+def batch(**changes: object) -> bytes:
+    return json.dumps({"loss": {"Uk": COLUMNS, "MMP-1": {**COLUMNS, **changes}}, "é": {}}).encode()
+
+
+def test_batches() -> None:
+    """Objects of objects of columns, whatever is in these; the series are counted."""
+    for good, series in ((b"{}", 0), (batch(), 2), (batch(more=1, values=[None, 1e300]), 2), (batch(steps=["1"]), 2)):
+        assert check_batch(good) == series
+    short = {name: column for name, column in COLUMNS.items() if name != "counts"}
+    for bad in (
+        b"[]",
+        b'{"error":"Not found"}',
+        b'{"loss":[]}',
+        b'{"loss":{"Uk":[]}}',
+        json.dumps({"loss": {"secret": short}}).encode(),
+        batch(values="secret"),
+        batch(nfFlags=None),
+        batch()[:-1],
+        b'{"l\xffss":{}}',
+        b'{"loss":{"Uk":' + b'{"a":' * 5000 + b"1" + b"}" * 5002,
+    ):
+        with pytest.raises(ValueError) as caught:  # noqa: PT011 -- the message differs by case
+            check_batch(bad)
+        assert "secret" not in str(caught.value)

@@ -109,7 +109,6 @@ SPELLINGS = [
     "status/history?runId=2&projectName=ours",
     "status/history?runId=2e0",
     "status/history?runId=1&runId=2",
-    "auth/validate",
     "metrics/?runId=2&projectName=theirs",
     "%6Detrics?runId=2&projectName=theirs",
     "list/../metrics?runId=2&projectName=theirs",

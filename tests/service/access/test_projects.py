@@ -9,6 +9,7 @@ from proxy.core.access.grants import BEARER_PREFIX
 from proxy.core.question.routes import ROUTES
 from proxy.standin import Fault, FaultKind
 from proxy.standin.faults import ANY_PATH
+from tests.support.charts import CHARTS
 from tests.support.tokens import (
     ALL,
     BY_RUN,
@@ -33,7 +34,8 @@ async def test_every_route_for_every_token(tmp_path: Path) -> None:
     """Unlimited tokens see everything, a limited one its own projects, none nothing; on all routes, as miss and as hit."""
     async with guarded(tmp_path) as running:
         assert {route.path.partition("{")[0] for route in ROUTES} == {
-            (RUNS + target.partition("?")[0]).partition("{")[0] for target in [*NAMING, *BY_RUN, "projects"]
+            CHARTS,
+            *((RUNS + target.partition("?")[0]).partition("{")[0] for target in [*NAMING, *BY_RUN, "projects"]),
         }
         for _ in range(3):
             for target in [*targets(OURS, "ours"), *by_run(OURS)]:

@@ -72,7 +72,7 @@ async def test_before_anything_else(tmp_path: Path) -> None:
         assert document["security"] == [{"token": []}]
         own = {path: told["get"]["security"] for path, told in document["paths"].items() if "security" in told["get"]}
         # Probes need none, but for `?verbose`.
-        assert own == {"/livez": [], "/readyz": [{}, {"token": []}]}
+        assert own == {"/livez": [], "/api/health": [], "/readyz": [{}, {"token": []}]}
         assert (await running.get(method="POST")).status == 401
         assert (await running.get(method="POST", **bearer(ALL))).status == 405
         assert (await running.get(Host="evil.example.com", **bearer(ALL))).status == 421

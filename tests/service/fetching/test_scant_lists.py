@@ -95,8 +95,8 @@ async def lives_s(running: World, lister: Lister) -> int:
 
 
 def test_every_list_is_tried() -> None:
-    """Two routes answer with a run; all others with a list."""
-    assert {route.name for route in ROUTES} - set(LISTS) == {"details", "details_by_display_id"}
+    """Two routes answer with a run, and one with series by name (`tests.whole.test_chart_data`); all others with a list."""
+    assert {route.name for route in ROUTES} - set(LISTS) == {"details", "details_by_display_id", "chart_data"}
     for route in ROUTES:
         if route.name in LISTS:
             assert [route.check(lister_body(route.name, count)) for count in (0, 1, 3)] == [0, 1, 3]

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from proxy.core.series import metrics_query
+from proxy.service.tenancy import Organization
 from tests.support.live_runs import PANEL, PROMPT, WIDE, begin, later, live, since
 from tests.support.oracle_upstream import HeldUpstream, OracleUpstream, proxied, right, target
 from tests.support.world import ManualClock, World, until
@@ -80,7 +81,7 @@ async def test_what_must_not_be_stored_moves_to_its_organization_unstored(tmp_pa
         await running.get(target(PANEL), Cache_Control="no-store")
         tenant = running.parts.tenancy.current()
         old = tenant.namespace
-        tenant.move("elsewhere")
+        tenant.move("elsewhere", Organization(id="elsewhere"))
         running.parts.shelves.rename(old, "elsewhere")
         await running.flushed()
         assert running.parts.store.disk.sizes.entries == 0

@@ -15,7 +15,6 @@ REFUSED = {
     "an unknown path": ("GET /api/runs/nothing HTTP/1.1", 404),
     "the root": ("GET / HTTP/1.1", 404),
     "a writing route read": ("GET /api/runs/create HTTP/1.1", 404),
-    "whose key it is": ("GET /api/runs/auth/validate HTTP/1.1", 404),
     "another case": ("GET /api/runs/Metrics?runId=1&projectName=demo HTTP/1.1", 404),
     "an encoded letter": ("GET /api/runs/%6Detrics?runId=1&projectName=demo HTTP/1.1", 404),
     "an encoded slash": ("GET /api/runs%2Fmetrics?runId=1&projectName=demo HTTP/1.1", 404),

@@ -1,0 +1,48 @@
+"""What pluto-api says of itself and of its keys, said by the proxy: these two are never forwarded.
+
+Clients ask for `auth/validate` to see whether their token is good. The upstream's answer would name the owner of the shared
+key, and `/api/health` would cost a call each time that a probe looks.
+"""
+
+import msgspec
+from aiohttp import web
+
+from proxy.service.tenancy import VALIDATE_TARGET, Tenancy
+from proxy.web.accounting.context import RequestContext
+from proxy.web.gate.access_headers import AccessHeaders
+from proxy.web.reading.targets import Target
+
+VALIDATE_PATH = VALIDATE_TARGET
+HEALTH_PATH = "/api/health"
+_NO_STORE = {"Cache-Control": "no-store"}
+
+
+class Identity:
+    """The two pages."""
+
+    def __init__(self, tenancy: Tenancy, access_headers: AccessHeaders, *, wait_s: float) -> None:
+        """`wait_s`: for how many seconds a request waits until the upstream was asked for the organization."""
+        self._tenancy = tenancy
+        self._access_headers = access_headers
+        self._wait_s = wait_s
+
+    async def validate(self, context: RequestContext, _target: Target) -> web.Response:
+        """Return the response to somebody whose token is good, or who needs none.
+
+        The texts are empty as long as nobody has told whose data the proxy reads: the token is good all the same.
+        """
+        tenant = self._tenancy.current()
+        if tenant.organization is None or not tenant.organization.slug:
+            await tenant.told(within_s=self._wait_s)
+        said = tenant.organization
+        organization = {"id": "", "slug": ""} if said is None else {"id": said.id, "slug": said.slug}
+        body = msgspec.json.encode({"valid": True, "organization": organization})
+        response = web.Response(body=body, content_type="application/json", headers=_NO_STORE)
+        self._access_headers.add(response, context.request)
+        return response
+
+    async def health(self, context: RequestContext, _target: Target) -> web.Response:
+        """Return the response to whoever asks whether the process lives."""
+        response = web.Response(text="OK", headers=_NO_STORE)
+        self._access_headers.add(response, context.request)
+        return response
