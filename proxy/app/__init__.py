@@ -28,6 +28,7 @@ from proxy.service.reader import Reader
 from proxy.service.series import open_series
 from proxy.service.statuses import Statuses
 from proxy.service.tenancy import Sleep, Tenancy
+from proxy.service.view import open_view
 from proxy.store.memory import MemoryStore
 from proxy.store.sqlite import SqliteStore
 from proxy.store.tiers import TieredStore
@@ -156,8 +157,25 @@ async def open_parts(
             negative_s=config.freshness.negative_s,
         )
         scopes = Scopes(tenancy, owners)
+        view = open_view(
+            clock,
+            series_bytes=config.series.memory_bytes,
+            scopes=scopes,
+            reader=reader,
+            computer=series.computer,
+            shelves=shelves,
+            lifetimes=lifetimes,
+            tenancy=tenancy,
+            purges=purges,
+        )
         purging = Purging(
-            purges=purges, store=store, shelves=shelves, fetcher=fetching.fetcher, memo=fetching.memo, scopes=scopes
+            purges=purges,
+            store=store,
+            shelves=shelves,
+            fetcher=fetching.fetcher,
+            memo=fetching.memo,
+            scopes=scopes,
+            pyramids=view.pyramids,
         )
         web = open_web(
             config,
@@ -169,6 +187,7 @@ async def open_parts(
             memory=store.memory,
             lifetimes=lifetimes,
             answerer=Answerer(scopes=scopes, reader=reader, encoder=fetching.encoder, purges=purges),
+            viewer=view.viewer,
             purging=purging,
             sections=(
                 upstream_section(upstream, turnstile),
@@ -181,6 +200,7 @@ async def open_parts(
             counts={
                 "purges": lambda: purges.count,
                 "series_bytes": lambda: shelves.size_bytes,
+                "view_bytes": lambda: view.pyramids.size_bytes,
                 "runs_refreshing": lambda: series.deltas.in_flight,
             },
         )

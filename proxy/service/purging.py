@@ -11,6 +11,7 @@ from proxy.service.access.scopes import Scopes
 from proxy.service.fetching.fetcher import Fetcher
 from proxy.service.fetching.memo import Memo
 from proxy.service.knowledge.shelves import Shelves
+from proxy.service.view.pyramids import Pyramids
 from proxy.store.tiers import TieredStore
 
 
@@ -30,7 +31,15 @@ class Purging:
     """Carries out purges."""
 
     def __init__(
-        self, *, purges: Purges, store: TieredStore, shelves: Shelves, fetcher: Fetcher, memo: Memo, scopes: Scopes
+        self,
+        *,
+        purges: Purges,
+        store: TieredStore,
+        shelves: Shelves,
+        fetcher: Fetcher,
+        memo: Memo,
+        scopes: Scopes,
+        pyramids: Pyramids,
     ) -> None:
         self.purges = purges
         self._store = store
@@ -38,6 +47,7 @@ class Purging:
         self._fetcher = fetcher
         self._memo = memo
         self._scopes = scopes
+        self._pyramids = pyramids
 
     async def purge(self, purge: Purge) -> Purged:
         """Carry out a purge of what was asked for until now (its `at_s`)."""
@@ -45,6 +55,7 @@ class Purging:
         self._fetcher.purge(purge)
         self._memo.purge(purge)
         self._scopes.purge()
+        self._pyramids.purge(purge)
         series = self._shelves.purge(purge)
         answers, on_disk = await self._store.purge(purge)
         return Purged(answers=answers, series=series, on_disk=on_disk)

@@ -11,6 +11,7 @@ from proxy.service.answering import Answerer
 from proxy.service.lifetimes.run_lifetimes import RunLifetimes
 from proxy.service.purging import Purging
 from proxy.service.tenancy import Tenancy
+from proxy.service.view.viewing import Viewer
 from proxy.store.memory import MemoryStore
 from proxy.telemetry import Telemetry
 from proxy.web.accounting.accounting import Accounting
@@ -30,6 +31,8 @@ from proxy.web.pages.metrics import expose_clients
 from proxy.web.pages.openapi import PATH as OPENAPI_PATH
 from proxy.web.pages.openapi import OpenApi
 from proxy.web.pages.page import Page
+from proxy.web.pages.view.series import PATH as SERIES_PATH
+from proxy.web.pages.view.series import SeriesPage
 from proxy.web.questions import Questions
 from proxy.web.reading.demands import DemandReader
 from proxy.web.reading.queries import QueryReader
@@ -76,6 +79,7 @@ def open_web(
     memory: MemoryStore,
     lifetimes: RunLifetimes,
     answerer: Answerer,
+    viewer: Viewer,
     purging: Purging,
     sections: Sequence[Section],
     counts: Mapping[str, Callable[[], int]],
@@ -104,12 +108,22 @@ def open_web(
         fast=fast,
     )
     openapi = OpenApi(routes, gate.access_headers, tokens=tokens is not None)
+    series = SeriesPage(
+        viewer=viewer,
+        guard=gate.guard,
+        limits=gate.limits,
+        access_headers=gate.access_headers,
+        deadline_s=config.upstream.deadline_s,
+    )
     router = Router(
         hosts=gate.hosts,
         cors=gate.cors,
         health=health,
         admin=Admin(guard=gate.guard, health=health, usage=usage, purging=purging, clock=clock, counts=counts),
-        pages={OPENAPI_PATH: Page(name="openapi", respond=openapi.respond)},
+        pages={
+            OPENAPI_PATH: Page(name="openapi", respond=openapi.respond),
+            SERIES_PATH: Page(name="view_series", respond=series.respond),
+        },
         questions=_open_questions(config, gate, table_of_routes, unknown, responder),
     )
     handler = Handler(guard=gate.guard, seen=seen, router=router, accounting=accounting, access_headers=gate.access_headers)

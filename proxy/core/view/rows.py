@@ -1,0 +1,96 @@
+"""Rows read for what a chart needs of them: steps, values and times."""
+
+import math
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from operator import attrgetter
+
+import msgspec
+
+from proxy.core.lone_surrogates import read_json
+
+_FLAGGED = {"NaN": math.nan, "Inf": math.inf, "-Inf": -math.inf}
+_MOST_STEP = 2**63 - 1
+
+
+class _Row(msgspec.Struct, gc=False):
+    value: float | None = None
+    flag: str = msgspec.field(default="", name="valueFlag")
+    time: object = None
+
+
+class _Stepped(_Row, gc=False):
+    step: int | str = 0
+
+
+class _Body(msgspec.Struct):
+    metrics: list[_Stepped]
+
+
+_rows = msgspec.json.Decoder(list[_Row])
+_body = msgspec.json.Decoder(_Body)
+_value, _flag, _time = attrgetter("value"), attrgetter("flag"), attrgetter("time")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rows:
+    """Rows in the order of their steps.
+
+    `values`: NaN and infinities stand for themselves. `times`: as the rows have them. `finite`: whether all values are.
+    """
+
+    steps: "array[int]"
+    values: list[float]
+    times: list[object]
+    finite: bool
+
+    def time_s(self, number: int) -> float:
+        """Return the time of a row as seconds since the epoch, NaN where it cannot be read."""
+        return seconds(self.times[number])
+
+
+def read_rows(head: bytes, texts: Sequence[bytes], steps: "array[int]") -> Rows:
+    """Read rows, at least one: their bytes without the `head` that they have in common, and their steps."""
+    # The head is `{`, the names and a comma, or nothing.
+    opening = b"{" if head else b""
+    return _of(_rows.decode(b"[" + opening + (b"," + opening).join(texts) + b"]"), steps)
+
+
+def read_body(body: bytes) -> Rows:
+    """Read an answer about one metric. Raises ValueError where it is not of the documented shape."""
+    try:
+        rows = read_json(_body, body).metrics
+        told = [int(row.step) for row in rows]
+    except (msgspec.DecodeError, RecursionError) as exc:
+        raise ValueError(f"a row does not have the documented shape: {exc}") from None
+    if told != sorted(told):
+        order = sorted(range(len(told)), key=told.__getitem__)
+        rows, told = [rows[number] for number in order], sorted(told)
+    return _of(rows, array("q", [max(-_MOST_STEP, min(step, _MOST_STEP)) for step in told]))
+
+
+def seconds(told: object) -> float:
+    """Return a row's time as seconds since the epoch, NaN where it cannot be read. A time without a zone is UTC."""
+    if not isinstance(told, str):
+        return math.nan
+    try:
+        time = datetime.fromisoformat(told)
+    except ValueError:
+        return math.nan
+    return (time if time.tzinfo is not None else time.replace(tzinfo=UTC)).timestamp()
+
+
+def _of(rows: Sequence[_Row], steps: "array[int]") -> Rows:
+    values = list(map(_value, rows))
+    odd = any(map(_flag, rows)) or None in values
+    if odd:
+        values = list(map(_odd_value, rows))
+    return Rows(steps, values, list(map(_time, rows)), not odd)
+
+
+def _odd_value(row: _Row) -> float:
+    if row.value is None:
+        return math.nan
+    return _FLAGGED.get(row.flag, row.value)
