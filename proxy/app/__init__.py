@@ -48,6 +48,7 @@ from proxy.web.pages.metrics import (
     expose_store,
     expose_tokens,
     expose_upstream,
+    expose_view,
 )
 from proxy.web.pages.sections import (
     log_section,
@@ -200,7 +201,6 @@ async def open_parts(
             counts={
                 "purges": lambda: purges.count,
                 "series_bytes": lambda: shelves.size_bytes,
-                "view_bytes": lambda: view.pyramids.size_bytes,
                 "runs_refreshing": lambda: series.deltas.in_flight,
             },
         )
@@ -209,6 +209,7 @@ async def open_parts(
         expose_upstream(telemetry, fetching.fetcher, upstream, turnstile)
         expose_series(telemetry, series.computer, series.deltas, series.loader, series.rotation)
         expose_knowledge(telemetry, shelves, series.learner)
+        expose_view(telemetry, view.pyramids)
         expose_proof(telemetry, proof.checks, proof.prover)
         expose_statuses(telemetry, statuses)
         expose_store(telemetry, store.memory, store.disk)
