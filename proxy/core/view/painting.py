@@ -9,7 +9,7 @@ from proxy.core.pieces import Work
 from proxy.core.series.extents import Extent, window_of
 from proxy.core.view.blocks import OPEN_ROWS, Block
 from proxy.core.view.buckets import Buckets, borders, reduced
-from proxy.core.view.rows import Rows, read_rows
+from proxy.core.view.rows import Rows, read_block
 from proxy.core.view.smoothing import NOTHING, Smoothed, State, smoothed, states
 from proxy.core.view.summaries import Summary, place_at, summarised
 
@@ -105,7 +105,7 @@ class Painter:
         for block in parts:
             rows = None
             if self.needs_rows(block):
-                rows = read_rows(extent.head, extent.rows[block.begin : block.end], extent.steps[block.begin : block.end])
+                rows = read_block(extent, block.begin, block.end)
                 self._learn(block, rows)
             self._paint(block, rows)
             yield None
@@ -137,9 +137,8 @@ class Painter:
         new = reduced(rows, begin - block.begin, end - block.begin, self._shift)
         self._buckets.extend(new, 0, len(new))
         if self._view.constant:
-            every = states(rows, self._view.constant)
-            ends = borders(rows.steps, begin - block.begin, end - block.begin, self._shift)
-            self._smooth(before, [every[after - 1] for _, after in ends])
+            ends = [after for _, after in borders(rows.steps, begin - block.begin, end - block.begin, self._shift)]
+            self._smooth(before, states(rows, ends, self._view.constant))
 
     def _ends_of(self, summary: Summary, course: Smoothed, count: int) -> list[State]:
         """Return a block's states at the ends of the buckets that it is in. `count`: how many buckets there were before."""
@@ -167,6 +166,6 @@ def painting(rows: Rows, view: View) -> Work[Painted]:
         yield None
     course: array[float] | None = None
     if view.constant:
-        every = states(rows, view.constant)
-        course = array("d", [every[after - 1].value for _, after in borders(rows.steps, begin, end, shift)])
+        ends = [after for _, after in borders(rows.steps, begin, end, shift)]
+        course = array("d", [state.value for state in states(rows, ends, view.constant)])
     return Painted(buckets=buckets, smoothed=course, rows=end - begin, width=1 << shift)

@@ -1,6 +1,7 @@
 """Rows read for what a chart needs of them: steps, values and times."""
 
 import math
+import re
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,8 +11,13 @@ from operator import attrgetter
 import msgspec
 
 from proxy.core.lone_surrogates import read_json
+from proxy.core.series.chunks import Chunk, Field
+from proxy.core.series.extents import Extent
+from proxy.core.series.long_rows import LongRows
 
 _FLAGGED = {"NaN": math.nan, "Inf": math.inf, "-Inf": -math.inf}
+# Rows as they are documented, without their names.
+_LAYOUT = re.compile(rb'"value":([^"]+),"valueFlag":"([^"]*)","time":"([^"]*)","step":"?[^"]+"?\}')
 _MOST_STEP = 2**63 - 1
 
 
@@ -30,6 +36,8 @@ class _Body(msgspec.Struct):
 
 
 _rows = msgspec.json.Decoder(list[_Row])
+_numbers = msgspec.json.Decoder(list[float])
+_texts = msgspec.json.Decoder(list[str])
 _body = msgspec.json.Decoder(_Body)
 _value, _flag, _time = attrgetter("value"), attrgetter("flag"), attrgetter("time")
 
@@ -43,12 +51,33 @@ class Rows:
 
     steps: "array[int]"
     values: list[float]
-    times: list[object]
+    times: Sequence[object]
     finite: bool
 
     def time_s(self, number: int) -> float:
         """Return the time of a row as seconds since the epoch, NaN where it cannot be read."""
         return seconds(self.times[number])
+
+
+def read_block(extent: Extent, begin: int, end: int) -> Rows:
+    """Read rows `begin` to `end`, exclusive, of an extent: a block of it. Raises ChunkAbsentError."""
+    steps = extent.steps[begin:end]
+    if isinstance(extent.rows, LongRows):
+        part = next(extent.rows.parts.within(begin, end))[0]
+        if isinstance(part, Chunk) and (fields := part.fields(_LAYOUT)) is not None:
+            return _of_columns(fields, steps)
+    return read_rows(extent.head, extent.rows[begin:end], steps)
+
+
+def _of_columns(fields: Sequence[Field], steps: "array[int]") -> Rows:
+    """Read rows from what stands in their fields: that takes a third of the time."""
+    values, flags, times = fields
+    numbers = _numbers.decode(b"[" + values.joined(b",") + b"]")
+    finite = flags.column is None and not flags.before
+    if not finite:
+        told = _texts.decode(b'["' + flags.joined(b'","') + b'"]')
+        numbers = [_FLAGGED.get(flag, number) for flag, number in zip(told, numbers, strict=True)]
+    return Rows(steps, numbers, _texts.decode(b'["' + times.joined(b'","') + b'"]'), finite)
 
 
 def read_rows(head: bytes, texts: Sequence[bytes], steps: "array[int]") -> Rows:

@@ -9,10 +9,10 @@ The sums themselves are not kept: that of values near the greatest double would 
 by a few units in the last place of the largest value, as with any other order of additions.
 """
 
-import math
 from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import exp, isfinite, nan
 from typing import NamedTuple
 
 from proxy.core.view.buckets import borders
@@ -29,13 +29,13 @@ class State(NamedTuple):
     @property
     def value(self) -> float:
         """The mean, NaN where no row has a finite value."""
-        return self.mean if self.weight else math.nan
+        return self.mean if self.weight else nan
 
     def then(self, other: "State", constant: float) -> "State":
         """Return the state after the rows of another one, which follow those of this one."""
         if not other.weight or not self.weight:
             return other if other.weight else self
-        before = self.weight * math.exp((self.step - other.step) / constant)
+        before = self.weight * exp((self.step - other.step) / constant)
         weight = before + other.weight
         return State(self.mean * (before / weight) + other.mean * (other.weight / weight), weight, other.step)
 
@@ -63,37 +63,34 @@ class Smoothed:
 
 def smoothed(rows: Rows, shift: int, constant: float) -> Smoothed:
     """Return the states of rows at the ends of buckets of 2^shift steps. `constant`: the time constant in steps, above 0."""
-    every = states(rows, constant)
-    ends = [after - 1 for _, after in borders(rows.steps, 0, len(rows.steps), shift)]
+    every = states(rows, [after for _, after in borders(rows.steps, 0, len(rows.steps), shift)], constant)
     return Smoothed(
-        means=array("d", [every[end].mean for end in ends]),
-        weights=array("d", [every[end].weight for end in ends]),
-        steps=array("q", [every[end].step for end in ends]),
+        means=array("d", [state.mean for state in every]),
+        weights=array("d", [state.weight for state in every]),
+        steps=array("q", [state.step for state in every]),
     )
 
 
-def states(rows: Rows, constant: float) -> list[State]:
-    """Return the state after each row, of rows alone. `constant`: the time constant in steps, above 0."""
+def states(rows: Rows, ends: Iterable[int], constant: float) -> list[State]:
+    """Return the states before some rows, in their order, of the rows before these alone. `constant`: as for `smoothed`."""
+    found = []
     mean, weight, last = NOTHING
-    usual = 0
-    factor = 1.0
-    found: list[State] = []
-    for step, value in _finite_or_not(rows):
-        if value is not None:
+    usual, factor, begin = 0, 1.0, 0
+    for end in ends:
+        for step, value in _finite(rows, begin, end):
             if step - last != usual:
                 usual = step - last
-                factor = math.exp(-usual / constant)
+                factor = exp(-usual / constant)
             kept = weight * factor
             weight = kept + 1.0
             mean = mean * (kept / weight) + value / weight
             last = step
         found.append(State(mean, weight, last))
+        begin = end
     return found
 
 
-def _finite_or_not(rows: Rows) -> Iterable[tuple[int, float | None]]:
-    """Return the step of each row, and its value if that is finite."""
-    if rows.finite:
-        return zip(rows.steps, rows.values, strict=True)
-    values = (value if math.isfinite(value) else None for value in rows.values)
-    return zip(rows.steps, values, strict=True)
+def _finite(rows: Rows, begin: int, end: int) -> Iterable[tuple[int, float]]:
+    """Return the steps and values of those of some rows that have finite ones."""
+    pairs = zip(rows.steps[begin:end], rows.values[begin:end], strict=True)
+    return pairs if rows.finite else [pair for pair in pairs if isfinite(pair[1])]

@@ -1,5 +1,7 @@
 """Extents made of rows as the upstream would send them."""
 
+from dataclasses import replace
+
 from proxy.core.series.answers import split
 from proxy.core.series.compacting import ChunkSizes, compacted
 from proxy.core.series.evicting import chunks_of, without_chunks
@@ -14,8 +16,9 @@ SIZES = ChunkSizes(rows=5, open_rows=4)
 
 def extents_of(rows: list[OracleRow], sizes: ChunkSizes | None = SIZES) -> Extents:
     """Return the extents of a series with these rows, in chunks unless `sizes` is None."""
-    body = next(permitted(rows, asked_of(SERIES.query.values)))
-    whole = split(body, SERIES, sent_at_s=1000, overlap_s=0)
+    asked = replace(SERIES, limit=max(SERIES.limit, 2 * len(rows)))
+    body = next(permitted(rows, asked_of({"logName": "a", "limit": asked.limit})))
+    whole = replace(split(body, asked, sent_at_s=1000, overlap_s=0), question=SERIES)
     return whole if sizes is None else compacted(whole, sizes)
 
 
