@@ -164,6 +164,7 @@ async def open_parts(
             scopes=scopes,
             reader=reader,
             computer=series.computer,
+            loader=series.loader,
             shelves=shelves,
             lifetimes=lifetimes,
             tenancy=tenancy,
@@ -231,6 +232,7 @@ async def open_parts(
             proof=proof,
             series=series,
             reader=reader,
+            view=view,
             purging=purging,
             web=web,
         )

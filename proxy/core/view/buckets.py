@@ -67,14 +67,16 @@ class Buckets:
 
         Both have at most that width.
         """
-        while begin < end:
-            step = other.step[begin] >> shift << shift
-            if len(self) and self.step[-1] == step:
-                self._merge(other, begin)
+        columns = [(getattr(self, column), getattr(other, column)) for column in COLUMNS]
+        last = self.step[-1] if len(self) else None
+        for number in range(begin, end):
+            step = other.step[number] >> shift << shift
+            if step == last:
+                self._merge(other, number)
             else:
-                self._append(other, begin, begin + 1)
-                self.step[-1] = step
-            begin += 1
+                for mine, more in columns:
+                    mine.append(more[number])
+                self.step[-1] = last = step
 
     def extend(self, other: "Buckets", begin: int, end: int) -> None:
         """Add buckets `begin` to `end`, exclusive, of the same width, that follow these ones.
@@ -84,9 +86,6 @@ class Buckets:
         if begin < end and len(self) and self.step[-1] == other.step[begin]:
             self._merge(other, begin)
             begin += 1
-        self._append(other, begin, end)
-
-    def _append(self, other: "Buckets", begin: int, end: int) -> None:
         for column in COLUMNS:
             getattr(self, column).extend(getattr(other, column)[begin:end])
 
@@ -100,12 +99,16 @@ class Buckets:
             self.mean[-1] = _between(self.least[-1], mean, self.greatest[-1])
             self.last[-1] = other.last[number]
         elif more:
-            for column in (self.least, self.greatest, self.mean, self.first, self.last):
-                column.pop()
-            for name in ("least", "greatest", "mean", "first", "last"):
-                getattr(self, name).append(getattr(other, name)[number])
-        for name in ("count", "nan", "inf", "neg_inf"):
-            getattr(self, name)[-1] += getattr(other, name)[number]
+            for column, theirs in zip(self._finite_columns, other._finite_columns, strict=True):  # noqa: SLF001
+                column[-1] = theirs[number]
+        self.count[-1] += other.count[number]
+        self.nan[-1] += other.nan[number]
+        self.inf[-1] += other.inf[number]
+        self.neg_inf[-1] += other.neg_inf[number]
+
+    @property
+    def _finite_columns(self) -> "tuple[array[float], ...]":
+        return self.least, self.greatest, self.mean, self.first, self.last
 
     def _finite(self, number: int) -> int:
         return self.count[number] - self.nan[number] - self.inf[number] - self.neg_inf[number]
@@ -130,7 +133,7 @@ class Buckets:
             self.first.append(values[0])
             self.last.append(values[-1])
         else:
-            for column in (self.least, self.greatest, self.mean, self.first, self.last):
+            for column in self._finite_columns:
                 column.append(math.nan)
 
     def put_each(self, rows: Rows, begin: int, end: int) -> None:
@@ -144,7 +147,7 @@ class Buckets:
         self.neg_inf.extend([value == -math.inf for value in values])
         if not rows.finite:
             values = [value if math.isfinite(value) else math.nan for value in values]
-        for column in (self.least, self.greatest, self.mean, self.first, self.last):
+        for column in self._finite_columns:
             column.extend(values)
 
 

@@ -61,12 +61,11 @@ class Rows:
 
 def read_block(extent: Extent, begin: int, end: int) -> Rows:
     """Read rows `begin` to `end`, exclusive, of an extent: a block of it. Raises ChunkAbsentError."""
-    steps = extent.steps[begin:end]
     if isinstance(extent.rows, LongRows):
-        part = next(extent.rows.parts.within(begin, end))[0]
+        part, first, last = next(extent.rows.parts.within(begin, end))
         if isinstance(part, Chunk) and (fields := part.fields(_LAYOUT)) is not None:
-            return _of_columns(fields, steps)
-    return read_rows(extent.head, extent.rows[begin:end], steps)
+            return _of_columns(fields, part.steps(first, last))
+    return read_rows(extent.head, extent.rows[begin:end], extent.steps[begin:end])
 
 
 def _of_columns(fields: Sequence[Field], steps: "array[int]") -> Rows:

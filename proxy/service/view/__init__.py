@@ -14,6 +14,7 @@ from proxy.service.knowledge.shelves import Shelves
 from proxy.service.lifetimes.run_lifetimes import RunLifetimes
 from proxy.service.reader import Reader
 from proxy.service.series.computer import Computer
+from proxy.service.series.loading import Loader
 from proxy.service.tenancy import Tenancy
 from proxy.service.view.obtaining import Obtainer
 from proxy.service.view.painting import SeriesPainter
@@ -39,6 +40,7 @@ def open_view(
     scopes: Scopes,
     reader: Reader,
     computer: Computer,
+    loader: Loader,
     shelves: Shelves,
     lifetimes: RunLifetimes,
     tenancy: Tenancy,
@@ -51,6 +53,7 @@ def open_view(
             scopes=scopes,
             reader=reader,
             computer=computer,
+            loader=loader,
             shelves=shelves,
             lifetimes=lifetimes,
             tenancy=tenancy,

@@ -2,7 +2,8 @@
 
 How old what is known may be is not decided here. One row of the series is asked for like by any client. That answer is served,
 refreshed or asked for, as its age and the upstream's state demand, and what is known is as new as that answer then. Where
-nothing whole is known, or nothing as new, all of the series is asked for.
+nothing whole is known, or nothing as new, all of the series is asked for. If that brings a sample, and it is wanted again, the
+series is loaded.
 """
 
 from collections.abc import Callable
@@ -16,10 +17,12 @@ from proxy.core.series.metrics_query import MetricsQuery
 from proxy.core.series.recipes import Recipe
 from proxy.service.access.scopes import Scopes
 from proxy.service.answer import Answer
+from proxy.service.fetching.need import Need
 from proxy.service.knowledge.shelves import Shelves
 from proxy.service.lifetimes.run_lifetimes import RunLifetimes
 from proxy.service.reader import Reader
 from proxy.service.series.computer import Computer
+from proxy.service.series.loading import Loader
 from proxy.service.tenancy import Tenancy, Tenant
 
 
@@ -60,6 +63,7 @@ class Obtainer:
         scopes: Scopes,
         reader: Reader,
         computer: Computer,
+        loader: Loader,
         shelves: Shelves,
         lifetimes: RunLifetimes,
         tenancy: Tenancy,
@@ -68,6 +72,7 @@ class Obtainer:
         self._scopes = scopes
         self._reader = reader
         self._computer = computer
+        self._loader = loader
         self._shelves = shelves
         self._lifetimes = lifetimes
         self._tenancy = tenancy
@@ -85,6 +90,9 @@ class Obtainer:
                     return whole
         told = await self._read(query, requester)
         whole = None if series is None else self._whole(told, series)
+        if series is not None and whole is None and told.entry.status == 200:
+            need = Need(not_before_s=self._clock.now_s(), persist=True, landings=0, client=requester.client)
+            self._loader.want(told.tenant, series, need)
         return whole or Sample(entry=told.entry)
 
     async def _read(self, query: Query, requester: Requester) -> Answer:

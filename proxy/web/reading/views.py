@@ -9,9 +9,8 @@ from dataclasses import dataclass
 
 from proxy.core.question.form import shown, split_query
 from proxy.core.question.parameters import Choice, Kind, Schema, Text, WholeNumber
-from proxy.core.question.query import Query, question
-from proxy.core.question.routes import MAX_LIMIT, METRICS
-from proxy.core.series.metrics_query import FIRST_INEXACT
+from proxy.core.question.query import Query
+from proxy.core.series.metrics_query import FIRST_INEXACT, MetricsQuery
 from proxy.core.view.painting import View
 from proxy.errors import BadQuery, Fault
 from proxy.service.view.viewing import Wanted
@@ -171,4 +170,4 @@ class Reading:
 
 
 def _all_of(project: str, run: str, metric: str) -> Query:
-    return question(METRICS, {"runId": run, "projectName": project, "logName": metric, "limit": str(MAX_LIMIT)})
+    return MetricsQuery(run=run, project=project, name=metric, group=None, limit=1, first=0, last=None).in_full.query

@@ -14,10 +14,10 @@ from proxy.core.view import blocks as blocks_module
 from proxy.core.view import summaries
 from proxy.core.view.blocks import blocks
 from proxy.core.view.painting import Painted, Painter, Pyramid, View
-from tests.core.view import oracle
-from tests.core.view.oracle import Point
+from tests.support import view_oracle as oracle
 from tests.support.oracle import OracleRow
 from tests.support.oracle_upstream import row
+from tests.support.view_oracle import Point
 
 _FLAGS = {"nan": "NaN", "inf": "Inf", "-inf": "-Inf"}
 _VALUES = st.one_of(

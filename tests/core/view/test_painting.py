@@ -12,12 +12,12 @@ from proxy.core.series.compacting import ChunkSizes
 from proxy.core.view.blocks import blocks
 from proxy.core.view.painting import Painter, Pyramid, View, painting
 from proxy.core.view.rows import read_body
-from tests.core.view import oracle
 from tests.core.view.extents import SIZES, evicted, extent_of, extents_of
-from tests.core.view.oracle import Point
 from tests.core.view.paints import check, painted, pyramid, rows_of, series, small, told, views
+from tests.support import view_oracle as oracle
 from tests.support.oracle import permitted
 from tests.support.oracle_upstream import asked_of
+from tests.support.view_oracle import Point
 
 ALL = View(first=0, last=None, points=10, constant=0.0)
 
