@@ -31,12 +31,12 @@ from proxy.web.pages.metrics import expose_clients
 from proxy.web.pages.openapi import PATH as OPENAPI_PATH
 from proxy.web.pages.openapi import OpenApi
 from proxy.web.pages.page import Page
-from proxy.web.pages.view.series import PATH as SERIES_PATH
 from proxy.web.pages.view.series import SeriesPage
 from proxy.web.questions import Questions
 from proxy.web.reading.demands import DemandReader
 from proxy.web.reading.queries import QueryReader
 from proxy.web.reading.unknown import UnknownParameters
+from proxy.web.reading.views import VIEW_PATH
 from proxy.web.responder import Responder
 from proxy.web.router import Router
 from proxy.web.shortcut.fast import FastPath
@@ -122,7 +122,7 @@ def open_web(
         admin=Admin(guard=gate.guard, health=health, usage=usage, purging=purging, clock=clock, counts=counts),
         pages={
             OPENAPI_PATH: Page(name="openapi", respond=openapi.respond),
-            SERIES_PATH: Page(name="view_series", respond=series.respond),
+            VIEW_PATH: Page(name="view_series", respond=series.respond),
         },
         questions=_open_questions(config, gate, table_of_routes, unknown, responder),
     )

@@ -15,6 +15,7 @@ from proxy.core.view.painting import View
 from proxy.errors import BadQuery, Fault
 from proxy.service.view.viewing import Wanted
 
+VIEW_PATH = "/view/series"
 MOST_NAMED, MOST_SERIES = 200, 400
 # So many buckets of all series together: each takes some 200 bytes in the answer.
 MOST_BUCKETS = 1_000_000
@@ -47,6 +48,7 @@ SERIES: Mapping[str, Kind] = {
     "metric": Text(empty_is_unset=True),
 }
 """Which series are meant. A request names one project, and `run` and `metric` once or more often."""
+SEVERAL = ("run", "metric")
 FORM: Mapping[str, Kind] = {
     "stepMin": _STEP,
     "stepMax": _STEP,

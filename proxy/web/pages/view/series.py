@@ -22,7 +22,6 @@ from proxy.web.reading.views import ViewQuery, read_view
 from proxy.web.reply.response import CACHE_CONTROL, BodyResponse
 from proxy.web.reply.views import csv_of, json_of
 
-PATH = "/view/series"
 # Compressing more than this goes to a thread.
 _INLINE_BYTES = 16_384
 _CONTENT = {
