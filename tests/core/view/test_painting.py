@@ -98,3 +98,13 @@ def test_buckets_are_no_wider_than_they_must_be(rows: int) -> None:
     found = painted(extent_of(rows_of(points), None), ALL).painted
     assert found.width == oracle.width_of(points, 10)
     assert len(found.buckets) <= 11
+
+
+def test_what_holding_it_costs() -> None:
+    """Some bytes a row, of summaries and of smoothed courses."""
+    points = [Point(step, step / 7) for step in range(20_000)]
+    known = extent_of(rows_of(points), ChunkSizes())
+    painter = painted(known, replace(ALL, constant=5.0))
+    held = pyramid(painter)
+    plain = pyramid(painted(known, ALL))
+    assert 2 * len(points) < plain.size_bytes < held.size_bytes < 6 * len(points)
