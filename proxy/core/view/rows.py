@@ -11,6 +11,7 @@ from operator import attrgetter
 import msgspec
 
 from proxy.core.lone_surrogates import read_json
+from proxy.core.pieces import Work, pieces
 from proxy.core.series.chunks import Chunk, Field
 from proxy.core.series.extents import Extent
 from proxy.core.series.long_rows import LongRows
@@ -86,10 +87,13 @@ def read_rows(head: bytes, texts: Sequence[bytes], steps: "array[int]") -> Rows:
     return _of(_rows.decode(b"[" + opening + (b"," + opening).join(texts) + b"]"), steps)
 
 
-def read_body(body: bytes) -> Rows:
-    """Read an answer about one metric. Raises ValueError where it is not of the documented shape."""
+def reading_body(body: bytes) -> Work[Rows]:
+    """Read an answer about one metric, with breaks. Raises ValueError where it is not of the documented shape."""
+    rows: list[_Stepped] = []
     try:
-        rows = read_json(_body, body).metrics
+        for piece in pieces(body):
+            rows += read_json(_body, piece).metrics
+            yield None
         told = [int(row.step) for row in rows]
     except (msgspec.DecodeError, RecursionError) as exc:
         raise ValueError(f"a row does not have the documented shape: {exc}") from None

@@ -9,7 +9,7 @@ from proxy.core.freshness.purge import Purges
 from proxy.core.question.query import Query
 from proxy.core.series.recipes import recipe_of
 from proxy.core.view.painting import Painted, View, painting
-from proxy.core.view.rows import read_body
+from proxy.core.view.rows import reading_body
 from proxy.core.view.version import NO_ROWS
 from proxy.errors import ProxyError, UpstreamBadAnswer, UpstreamError, UpstreamFailed
 from proxy.service.access.scopes import Scopes
@@ -144,7 +144,7 @@ class Viewer:
         if entry.status != 200:
             raise UpstreamFailed(f"pluto-api refused the query ({entry.status})", upstream_status=entry.status)
         try:
-            rows = read_body(entry.body)
+            rows = await in_slices(reading_body(entry.body))
         except ValueError as exc:
             raise UpstreamBadAnswer(str(exc)) from None
         if not rows.steps:

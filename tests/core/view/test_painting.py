@@ -11,7 +11,7 @@ from proxy.core.series.chunks import ChunkAbsentError
 from proxy.core.series.compacting import ChunkSizes
 from proxy.core.view.blocks import blocks
 from proxy.core.view.painting import Painter, Pyramid, View, painting
-from proxy.core.view.rows import read_body
+from proxy.core.view.rows import reading_body
 from tests.core.view.extents import SIZES, evicted, extent_of, extents_of
 from tests.core.view.paints import check, painted, pyramid, rows_of, series, small, told, views
 from tests.support import view_oracle as oracle
@@ -64,7 +64,7 @@ def test_a_sample_is_reduced_alike(data: st.DataObject, points: list[Point]) -> 
     """Of rows that are no extent, as the upstream sends them."""
     view = data.draw(views(points))
     body = next(permitted(rows_of(points), asked_of({"limit": "10000"})))
-    found = finished(painting(read_body(body), view))
+    found = finished(painting(finished(reading_body(body)), view))
     # What is smoothed is the sample.
     check(found, points, view)
 

@@ -5,10 +5,11 @@ from array import array
 
 import pytest
 
+from proxy.core.pieces import finished
 from proxy.core.series.chunks import ChunkAbsentError, chunk_of
 from proxy.core.series.compacting import ChunkSizes
 from proxy.core.series.long_rows import LongRows
-from proxy.core.view.rows import Rows, read_block, read_body, read_rows, seconds
+from proxy.core.view.rows import Rows, read_block, read_rows, reading_body, seconds
 from tests.core.view.extents import SIZES, evicted, extent_of, extents_of
 from tests.support.oracle import OracleRow, permitted
 from tests.support.oracle_upstream import asked_of, row
@@ -90,16 +91,16 @@ def test_a_sample() -> None:
         row("a", -(10**30), value=4),
     ]
     texts = [one.text.encode() for one in rows] + [b'{"step":8,"value":null}']
-    found = read_body(b'{"metrics":[' + b",".join(texts) + b"]}")
+    found = finished(reading_body(b'{"metrics":[' + b",".join(texts) + b"]}"))
     assert found.steps.tolist() == [1 - 2**63, 3, 7, 8, 2**63 - 1]
     assert found.values[:3] == [4, 1, 1]
     assert math.isnan(found.values[3])
     assert not found.finite
-    assert read_body(next(permitted([], asked_of({})))).values == []
+    assert finished(reading_body(next(permitted([], asked_of({}))))).values == []
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b'{"metrics":[1]}', b'{"metrics":[{"step":"x"}]}', b'{"metrics":[{"step":1.5}]}'])
 def test_what_is_no_sample(body: bytes) -> None:
     """It is refused."""
     with pytest.raises(ValueError, match=r"."):
-        read_body(body)
+        finished(reading_body(body))
