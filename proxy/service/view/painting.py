@@ -1,5 +1,6 @@
 """The view of one series painted: only blocks of which nothing was made yet, or only parts are seen, have their rows read."""
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,8 @@ from proxy.slices import in_slices
 
 # So many blocks at most are read from disk at once: memory may be short.
 _AT_ONCE = 16
+# So many series have rows read from disk at once.
+_READERS = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +33,8 @@ class SeriesPainter:
     def __init__(self, *, shelves: Shelves, pyramids: Pyramids) -> None:
         self._shelves = shelves
         self._pyramids = pyramids
+        # The disk answers one after the other: who waits too long for it would take rows for lost.
+        self._turns = asyncio.Semaphore(_READERS)
 
     async def paint(self, whole: Whole, view: View) -> Portrait | None:
         """Return the view of a series with rows; None where rows were lost or forgotten meanwhile."""
@@ -53,7 +58,8 @@ class SeriesPainter:
     async def _bring(self, whole: Whole, window: Extents, extent: Extent, some: Sequence[Block]) -> Extents | None:
         """Return the window with the rows of some blocks in memory, None where they are lost."""
         first, last = extent.steps[some[0].begin], extent.steps[some[-1].end - 1]
-        return await self._shelves.present(whole.tenant, window, first, last)
+        async with self._turns:
+            return await self._shelves.present(whole.tenant, window, first, last)
 
 
 def _groups(painter: Painter, parts: Sequence[Block]) -> Iterator[tuple[Sequence[Block], bool]]:
