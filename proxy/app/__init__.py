@@ -30,6 +30,7 @@ from proxy.service.reader import Reader
 from proxy.service.series import open_series
 from proxy.service.statuses import Statuses
 from proxy.service.tenancy import Sleep, Tenancy
+from proxy.service.view import open_view
 from proxy.store.memory import MemoryStore
 from proxy.store.sqlite import SqliteStore
 from proxy.store.tiers import TieredStore
@@ -50,6 +51,7 @@ from proxy.web.pages.metrics import (
     expose_store,
     expose_tokens,
     expose_upstream,
+    expose_view,
 )
 from proxy.web.pages.sections import (
     log_section,
@@ -160,6 +162,18 @@ async def open_parts(
         )
         scopes, key_orders = Scopes(tenancy, owners), KeyOrders()
         organizations = Organizations(tenancy, wait_s=config.upstream.deadline_s)
+        view = open_view(
+            clock,
+            series_bytes=config.series.memory_bytes,
+            scopes=scopes,
+            reader=reader,
+            computer=series.computer,
+            loader=series.loader,
+            shelves=shelves,
+            lifetimes=lifetimes,
+            tenancy=tenancy,
+            purges=purges,
+        )
         purging = Purging(
             purges=purges,
             store=store,
@@ -168,6 +182,7 @@ async def open_parts(
             memo=fetching.memo,
             scopes=scopes,
             key_orders=key_orders,
+            pyramids=view.pyramids,
         )
         web = open_web(
             config,
@@ -186,6 +201,7 @@ async def open_parts(
                 encoder=fetching.encoder,
                 purges=purges,
             ),
+            viewer=view.viewer,
             purging=purging,
             sections=(
                 upstream_section(upstream, turnstile),
@@ -206,6 +222,7 @@ async def open_parts(
         expose_upstream(telemetry, fetching.fetcher, upstream, turnstile)
         expose_series(telemetry, series.computer, series.deltas, series.loader, series.rotation)
         expose_knowledge(telemetry, shelves, series.learner)
+        expose_view(telemetry, view.pyramids)
         expose_proof(telemetry, proof.checks, proof.prover)
         expose_statuses(telemetry, statuses)
         expose_store(telemetry, store.memory, store.disk)
@@ -227,6 +244,7 @@ async def open_parts(
             proof=proof,
             series=series,
             reader=reader,
+            view=view,
             purging=purging,
             web=web,
         )

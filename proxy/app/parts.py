@@ -13,6 +13,7 @@ from proxy.service.reader import Reader
 from proxy.service.series import SeriesRoom
 from proxy.service.statuses import Statuses
 from proxy.service.tenancy import Tenancy
+from proxy.service.view import ViewRoom
 from proxy.store.tiers import TieredStore
 from proxy.upstream.client import Upstream
 from proxy.upstream.turnstile import Turnstile
@@ -36,5 +37,6 @@ class Parts:
     proof: ProofRoom
     series: SeriesRoom
     reader: Reader
+    view: ViewRoom
     purging: Purging
     web: Web

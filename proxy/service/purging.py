@@ -12,6 +12,7 @@ from proxy.service.fetching.fetcher import Fetcher
 from proxy.service.fetching.memo import Memo
 from proxy.service.key_orders import KeyOrders
 from proxy.service.knowledge.shelves import Shelves
+from proxy.service.view.pyramids import Pyramids
 from proxy.store.tiers import TieredStore
 
 
@@ -40,6 +41,7 @@ class Purging:
         memo: Memo,
         scopes: Scopes,
         key_orders: KeyOrders,
+        pyramids: Pyramids,
     ) -> None:
         self.purges = purges
         self._store = store
@@ -48,6 +50,7 @@ class Purging:
         self._memo = memo
         self._scopes = scopes
         self._key_orders = key_orders
+        self._pyramids = pyramids
 
     async def purge(self, purge: Purge) -> Purged:
         """Carry out a purge of what was asked for until now (its `at_s`)."""
@@ -56,6 +59,7 @@ class Purging:
         self._memo.purge(purge)
         self._scopes.purge()
         self._key_orders.purge()
+        self._pyramids.purge(purge)
         series = self._shelves.purge(purge)
         answers, on_disk = await self._store.purge(purge)
         return Purged(answers=answers, series=series, on_disk=on_disk)

@@ -11,6 +11,7 @@ from proxy.service.answering import Answerer
 from proxy.service.lifetimes.run_lifetimes import RunLifetimes
 from proxy.service.purging import Purging
 from proxy.service.tenancy import Tenancy
+from proxy.service.view.viewing import Viewer
 from proxy.store.memory import MemoryStore
 from proxy.telemetry import Telemetry
 from proxy.web.accounting.accounting import Accounting
@@ -31,10 +32,12 @@ from proxy.web.pages.metrics import expose_clients
 from proxy.web.pages.openapi import PATH as OPENAPI_PATH
 from proxy.web.pages.openapi import OpenApi
 from proxy.web.pages.page import Page
+from proxy.web.pages.view.series import SeriesPage
 from proxy.web.questions import Questions
 from proxy.web.reading.demands import DemandReader
 from proxy.web.reading.queries import QueryReader
 from proxy.web.reading.unknown import UnknownParameters
+from proxy.web.reading.views import VIEW_PATH
 from proxy.web.responder import Responder
 from proxy.web.router import Router
 from proxy.web.shortcut.fast import FastPath
@@ -77,6 +80,7 @@ def open_web(
     memory: MemoryStore,
     lifetimes: RunLifetimes,
     answerer: Answerer,
+    viewer: Viewer,
     purging: Purging,
     sections: Sequence[Section],
     counts: Mapping[str, Callable[[], int]],
@@ -106,6 +110,13 @@ def open_web(
     )
     openapi = OpenApi(routes, gate.access_headers, tokens=tokens is not None)
     identity = Identity(tenancy, gate.access_headers, wait_s=config.freshness.stale_wait_s)
+    series = SeriesPage(
+        viewer=viewer,
+        guard=gate.guard,
+        limits=gate.limits,
+        access_headers=gate.access_headers,
+        deadline_s=config.upstream.deadline_s,
+    )
     router = Router(
         hosts=gate.hosts,
         cors=gate.cors,
@@ -115,6 +126,7 @@ def open_web(
             OPENAPI_PATH: Page(name="openapi", respond=openapi.respond),
             VALIDATE_PATH: Page(name="auth_validate", respond=identity.validate),
             HEALTH_PATH: Page(name="api_health", respond=identity.health, is_public=True),
+            VIEW_PATH: Page(name="view_series", respond=series.respond),
         },
         questions=_open_questions(config, gate, table_of_routes, unknown, responder),
     )

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
-from tests.bench import growth, herd, hits, large, memory, misses, points, series, start, stays
+from tests.bench import growth, herd, hits, large, memory, misses, points, series, start, stays, view
 from tests.bench.exchange import UnexpectedError
 from tests.bench.machine import describe
 from tests.bench.processes import pinned, placement
@@ -27,6 +27,7 @@ SCENARIOS: dict[str, Callable[[World], Awaitable[Section]]] = {
     "replay": contest.measure,
     "stays": stays.measure,
     "growth": growth.measure,
+    "view": view.measure,
 }
 FULL = Plan()
 QUICK = Plan(
@@ -45,6 +46,8 @@ QUICK = Plan(
     lengths=(1_000, 10_000),
     load_s=5,
     looks=5,
+    charted=10,
+    charted_rows=20_000,
 )
 _FILES = 4096
 

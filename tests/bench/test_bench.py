@@ -38,6 +38,8 @@ TINY = Plan(
     lengths=(1_000, 2_000),
     load_s=5,
     looks=3,
+    charted=2,
+    charted_rows=3_000,
     fronts=("pluto-proxy",),
 )
 SMALL_CASE = Case(points=20, coding=Coding.IDENTITY)
@@ -51,7 +53,7 @@ async def bare(tmp_path: Path) -> AsyncIterator[Server]:
 
 async def test_every_scenario_tells_what_it_found(capsys: pytest.CaptureFixture[str]) -> None:
     """All tables are printed with their bounds below the machine's kind; had anything been unexpected, it would have raised."""
-    hits, misses, herd, memory, large, points, start, series, replay, stays, growth = sections = await command.run(
+    hits, misses, herd, memory, large, points, start, series, replay, stays, growth, view = sections = await command.run(
         TINY, list(command.SCENARIOS)
     )
     assert len(hits.rows) == 2 * len(cases(TINY))
@@ -74,6 +76,8 @@ async def test_every_scenario_tells_what_it_found(capsys: pytest.CaptureFixture[
     assert len(stays.rows) == 7
     assert [row[0] for row in growth.rows] == ["1,000", "2,000"]
     assert not any("not kept" in row[1] for row in growth.rows)
+    assert len(view.rows) == 12
+    assert len(view.bounds) == 4
     assert all(len(row) == len(section.columns) for section in sections for row in section.rows)
     printed = capsys.readouterr().out
     assert printed.startswith("- machine: ")

@@ -50,6 +50,9 @@ class Plan:
     """Rows of the series that grows; each has `load_s` to be loaded, and then `looks` windows of it are asked."""
     load_s: float = 60.0
     looks: int = 50
+    charted: int = 200
+    """Runs in one chart, each with `charted_rows` rows."""
+    charted_rows: int = 100_000
     fronts: tuple[str, ...] = ("nothing", "nginx", "Varnish", "pluto-proxy")
 
 

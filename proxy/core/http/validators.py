@@ -29,6 +29,11 @@ def matched(if_none_match: str, entry: Entry, sent: Coding) -> Coding | None:
     return next((coding for coding in (sent, *Coding) if _opaque(entry, coding) in tags), None)
 
 
+def is_named(if_none_match: str, tag: str) -> bool:
+    """Tell whether a client holds the representation with an opaque tag (weak comparison)."""
+    return if_none_match.strip() == "*" or tag in _tags(if_none_match)
+
+
 def _opaque(entry: Entry, coding: Coding) -> str:
     return entry.digest if coding is Coding.IDENTITY else f"{entry.digest}-{coding}"
 

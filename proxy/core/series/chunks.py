@@ -12,7 +12,10 @@ A usual row of 90 bytes takes about 32. On disk, where whole chunks are read, th
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
+from re import Pattern
+from struct import unpack
 
 import msgspec
 from msgspec.structs import replace as changed
@@ -24,6 +27,8 @@ from proxy.core.pieces import Work, finished
 _FILLING = b"\0"
 # A column whose places would take more than this many times what is in them has no places.
 _MOST_FILLING = 2
+# Where a template has the place of a column.
+_PLACE = b"%b"
 # There is a break after so many rows: to cut them up, or put them together again, takes about 0.5 ms.
 AT_ONCE = 256
 # What a chunk costs beside its columns and steps.
@@ -32,6 +37,31 @@ _CHUNK_BYTES = 800
 
 class ChunkAbsentError(Exception):
     """The rows of a chunk are on disk alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """What stands in one place of each of `count` rows: `before`, what is in a column (None: nothing), `after`.
+
+    `width`: as in `_Rows`.
+    """
+
+    count: int
+    before: bytes
+    column: bytes | None
+    width: int
+    after: bytes
+
+    def joined(self, separator: bytes) -> bytes:
+        """Return what stands there in all rows, with a separator in between."""
+        between = self.after + separator + self.before
+        if self.column is None:
+            return separator.join([self.before] * self.count)
+        if not self.width:
+            return self.before + self.column.replace(_FILLING, between) + self.after
+        places = unpack(f"{self.width}s" * self.count, self.column)
+        # All that fills the places is at their ends.
+        return (self.before + between.join(places) + self.after).replace(_FILLING, b"")
 
 
 class _Rows(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -57,6 +87,14 @@ class _Rows(msgspec.Struct, frozen=True, gc=False, array_like=True):
             for column, width in zip(self.columns, self.widths, strict=True)
         ]
         return [template % values for values in zip(*columns, strict=True)]
+
+    def field(self, begin: int, end: int, count: int) -> Field:
+        """Return what stands in each of `count` rows where the template, in which nothing is escaped, has these bytes."""
+        before, place, after = self.template[begin:end].partition(_PLACE)
+        if not place:
+            return Field(count, before, None, 0, b"")
+        number = self.template.count(_PLACE, 0, begin)
+        return Field(count, before, self.columns[number], self.widths[number], after)
 
 
 class _Stored(msgspec.Struct, frozen=True, array_like=True):
@@ -94,6 +132,20 @@ class Chunk(msgspec.Struct, frozen=True, gc=False, kw_only=True, eq=False):
         if self.rows is None:
             raise ChunkAbsentError
         return self.rows.texts(first, end, every)
+
+    def fields(self, layout: Pattern[bytes]) -> list[Field] | None:
+        """Return what stands where the groups of a pattern match all rows; None where that cannot be told.
+
+        The pattern is matched with what the rows have in common, in which `%b` stands for what they don't. A group is for what
+        is between two quotation marks, or a part of that. Raises ChunkAbsentError.
+        """
+        rows = self.rows
+        if rows is None:
+            raise ChunkAbsentError
+        found = layout.fullmatch(rows.template)
+        if found is None or b"%%" in rows.template:
+            return None
+        return [rows.field(*found.span(number), self.count) for number in range(1, layout.groups + 1)]
 
     def steps(self, first: int, end: int) -> "array[int]":
         """Return the steps of the rows from number `first` to `end`, exclusive."""

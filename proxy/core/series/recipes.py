@@ -11,6 +11,8 @@ from proxy.core.series.sampling import sampled, stride
 
 # There is a break after so many rows, about 0.5 ms of work.
 _MOST_AT_ONCE = 5_000
+# So few rows at most are read one by one, each from its chunk.
+_FEW = 4
 _CERTAIN = frozenset({Known.ALL, Known.NONE})
 
 
@@ -47,6 +49,16 @@ class Recipe:
         """Whether the limit leaves rows out."""
         windows = (window_of(extent.steps, self.query.first, self.query.last) for extent in self.chosen)
         return any(end - begin > self.query.limit for begin, end in windows)
+
+    @property
+    def read(self) -> list[tuple[int, int | None]]:
+        """The windows of steps, inclusive, whose rows are read. A few rows of one series are read one by one."""
+        if len(self.chosen) == 1 and self.query.limit <= _FEW and not self.grouped:
+            steps = self.chosen[0].steps
+            first, last = window_of(steps, self.query.first, self.query.last)
+            found = [steps[first + place] for place in sampled(last - first, self.query.limit)]
+            return [(step, step) for step in found]
+        return [(self.query.first, self.query.last)]
 
 
 def answer(extents: Extents, query: MetricsQuery) -> Computed | None:

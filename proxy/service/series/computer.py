@@ -132,11 +132,12 @@ class Computer:
             self._checks.suspect(question, computed.body, recipe.source.question)
 
     async def _ready(self, tenant: Tenant, recipe: Recipe) -> Recipe | None:
-        """Return a recipe with all its rows in memory, None where some are lost."""
-        first, last = recipe.query.first, recipe.query.last
+        """Return a recipe with all rows that it reads in memory, None where some are lost."""
         if not any(isinstance(extent.rows, LongRows) for extent in recipe.chosen):
             return recipe
-        window = await self._shelves.present(tenant, recipe.source, first, last)
-        if window is None:
-            return None
+        window = recipe.source
+        for first, last in recipe.read:
+            if (brought := await self._shelves.present(tenant, window, first, last)) is None:
+                return None
+            window = brought
         return recipe if window is recipe.source else recipe_of(window, recipe.query)

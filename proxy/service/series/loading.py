@@ -43,6 +43,8 @@ _MEASURED_S = 3600.0
 _MOST_OVERLAP = 0.75
 # An interrupted load has this share of an answer's rows asked for again: its check needs a large answer that has just come.
 _AGAIN_SHARE = 4
+# A series that somebody wants to see all of is loaded once that was wanted so often within SEEN_S.
+_WANTED = 2
 _log = structlog.get_logger()
 
 
@@ -74,6 +76,8 @@ class Loader:
         self._rewrite_check_s = rewrite_check_s
         # By series: when questions about it were asked as they came (monotonic clock), and what each cost.
         self._asked: TTLCache[MetricsQuery, deque[tuple[float, int]]] = self._cache(SEEN_S)
+        # How often somebody wanted to see all of a series.
+        self._wanted: TTLCache[MetricsQuery, int] = self._cache(SEEN_S)
         self._tried: TTLCache[MetricsQuery, None] = self._cache(_AGAIN_S)
         self._too_fast: TTLCache[MetricsQuery, None] = self._cache(_MEASURED_S)
         self._paused: TTLCache[MetricsQuery, None] = self._cache(_PAUSE_S)
@@ -94,10 +98,18 @@ class Loader:
         series = question.in_full
         if question.name is None or series in self._tried or series in self._too_fast:
             return
-        marks = self._marks(tenant, series)
-        # The least that there can be; the first window tells how many there are.
-        rows = 0 if marks is None else self._measured.get(series, int(len(marks.steps) * min(2, marks.apart)))
+        rows = self._rows_of(tenant, series)
         self._note_cost(series, self._call_cost_rows + min(question.limit, rows or question.limit))
+        self._begin_if_it_pays(tenant, series, need)
+
+    def want(self, tenant: Tenant, series: MetricsQuery, need: Need) -> None:
+        """Note that somebody wants to see all rows of a series; who does so again goes on looking at it, and it is loaded."""
+        self._wanted[series] = self._wanted.get(series, 0) + 1
+        if series not in self._tried and series not in self._too_fast:
+            self._begin_if_it_pays(tenant, series, need)
+
+    def _begin_if_it_pays(self, tenant: Tenant, series: MetricsQuery, need: Need) -> None:
+        marks, rows = self._marks(tenant, series), self._rows_of(tenant, series)
         if self._running is not None or series in self._paused or rows > self._max_rows:
             return
         if marks is None:
@@ -105,6 +117,11 @@ class Loader:
                 self._begin(self._guarded(series, self._survey(tenant, series, need)))
         elif self._pays(tenant, series, max(0, rows - _rows(self._left_behind(series, self._shelves.peek(tenant, series))))):
             self._begin(self._guarded(series, self._load(tenant, series, marks, need)))
+
+    def _rows_of(self, tenant: Tenant, series: MetricsQuery) -> int:
+        """Return the least that a series can have, or how many rows it has, where the first window of a load has told that."""
+        marks = self._marks(tenant, series)
+        return 0 if marks is None else self._measured.get(series, int(len(marks.steps) * min(2, marks.apart)))
 
     async def aclose(self) -> None:
         """End what is under way."""
@@ -124,6 +141,8 @@ class Loader:
         self._asked[series] = asked
 
     def _pays(self, tenant: Tenant, series: MetricsQuery, rows: int) -> bool:
+        if self._wanted.get(series, 0) >= _WANTED:
+            return True
         now_s, prices = self._clock.monotonic_s(), Prices(call_cost_rows=self._call_cost_rows, limit=series.limit)
         asked = [(now_s - at_s, cost) for at_s, cost in self._asked.get(series, ())]
         # A lifetime of 0 is no span of time: then a question may be asked as often as once a second.
@@ -156,7 +175,7 @@ class Loader:
         if series in self._surveyed or self._shelves.known(tenant, series).windows:
             return False
         prices = Prices(call_cost_rows=self._call_cost_rows, limit=series.limit)
-        return pays(prices.load(series.limit), [(0.0, cost) for _, cost in self._asked[series]], prices, every_s=None)
+        return pays(prices.load(series.limit), [(0.0, cost) for _, cost in self._asked.get(series, ())], prices, every_s=None)
 
     async def _survey(self, tenant: Tenant, series: MetricsQuery, need: Need) -> None:
         self._surveyed[series] = None

@@ -69,7 +69,7 @@ class Widener:
         empty = known.is_empty and self._computer.known_now(wanted).is_empty
         alone = empty and self._policy.is_promising(metrics.in_full, metrics)
         wider = metrics.in_full if alone else self._policy.choose(metrics)
-        if wider != wider.densest:
+        if wider != wider.densest or (wider == metrics and self._is_hopeless(metrics)):
             return None
         if wider.name is not None and self._policy.is_first_look(metrics) and not self._evidence.is_cheap(wider):
             return None  # a series that is asked for only once isn't worth a proof
@@ -81,6 +81,8 @@ class Widener:
         fetched, collapsed = await self._fetcher.fetch(wanted.tenant, wanted.query, need)
         if fetched.entry.status == 200 and (entry := await self._keep_and_compute(wanted, wanted.metrics, fetched)) is not None:
             return ObtainedAnswer(fetched=replace(fetched, entry=entry, stored=True), collapsed=collapsed)
+        if fetched.entry.status == 200:
+            self._note_useless(wanted.metrics, wanted.metrics, fetched.entry)
         if fetched.stored and wanted.need.persist:
             stored = self._encoder.keep(fetched.tenant, wanted.query.target, fetched.entry, wanted.query.keeping)
             fetched = replace(fetched, stored=stored)
@@ -113,9 +115,20 @@ class Widener:
         if entry is not None:
             made = Made.SERIES if wider == wider.in_full else Made.WINDOW
             return ObtainedAnswer(fetched=replace(fetched, entry=entry, stored=True), collapsed=collapsed, made=made)
-        if self._computer.may_compute_from(fetched.entry) and self._policy.is_promising(wider, wanted.metrics):
-            self._policy.note_useless_for(wider, wanted.metrics)
+        self._note_useless(wider, wanted.metrics, fetched.entry)
         return None
+
+    def _is_hopeless(self, metrics: MetricsQuery) -> bool:
+        """Tell whether a question about one series in full is known to have no answer that others can be computed from.
+
+        Then it is asked as it came, and counted like any other: perhaps it pays to load the series.
+        """
+        return metrics.name is not None and not self._policy.is_promising(metrics, metrics)
+
+    def _note_useless(self, wider: MetricsQuery, metrics: MetricsQuery, entry: Entry) -> None:
+        """Note that the answer to a wider question didn't tell that to a question, unless that may be otherwise next time."""
+        if self._computer.may_compute_from(entry) and self._policy.is_promising(wider, metrics):
+            self._policy.note_useless_for(wider, metrics)
 
     def _note_failure(self, wider: MetricsQuery, error: UpstreamError | None) -> None:
         if error is None or isinstance(error, AnswerTooLarge):

@@ -17,6 +17,7 @@ from proxy.service.series.deltas import Deltas
 from proxy.service.series.loading import Loader
 from proxy.service.series.rotation import Rotation
 from proxy.service.statuses import Statuses
+from proxy.service.view.pyramids import Pyramids
 from proxy.store.memory import MemoryStore
 from proxy.store.sqlite import SqliteStore
 from proxy.telemetry import Telemetry
@@ -85,6 +86,11 @@ def expose_knowledge(telemetry: Telemetry, shelves: Shelves, learner: Learner) -
     gauge("series_bytes", "What complete series take in memory", lambda: shelves.size_bytes)
     count("series_delta_rows_saved", "Rows that calls for what is new didn't ask for again", lambda: learner.rows_saved)
     count("series_delta_misfits", "Times that what was new did not fit what was known", lambda: learner.misfits)
+
+
+def expose_view(telemetry: Telemetry, pyramids: Pyramids) -> None:
+    """Show what charts are made of."""
+    telemetry.add_gauge("view_bytes", "What is kept in memory for charts", lambda: pyramids.size_bytes)
 
 
 def expose_proof(telemetry: Telemetry, checks: Checks, prover: Prover) -> None:

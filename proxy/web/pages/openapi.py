@@ -37,6 +37,7 @@ from proxy.web.accounting.context import RequestContext
 from proxy.web.gate.access_headers import AccessHeaders
 from proxy.web.pages.identity import HEALTH_PATH, VALIDATE_PATH
 from proxy.web.reading.targets import Target
+from proxy.web.reading.views import FORM, MOST_NAMED, POINTS, SERIES, SEVERAL, VIEW_PATH
 from proxy.web.reply.problem import CONTENT_TYPE
 from proxy.web.reply.response import CACHE_CONTROL
 
@@ -106,7 +107,7 @@ def _document(routes: Iterable[Route], *, tokens: bool) -> bytes:
                 "version": __version__,
                 "description": "A caching proxy in front of pluto-api that only reads. HEAD works wherever GET does.",
             },
-            "paths": {**paths, **_own_paths(tokens=tokens)},
+            "paths": {**paths, VIEW_PATH: {"get": _view()}, **_own_paths(tokens=tokens)},
             "components": {**schemas, "securitySchemes": _TOKEN} if tokens else schemas,
             **({"security": _NEEDED} if tokens else {}),
         }
@@ -127,6 +128,31 @@ def _operation(route: Route) -> dict[str, object]:
                 "description": "What pluto-api answered, byte for byte",
                 "headers": headers,
                 "content": {"application/json": {"schema": {"type": "object"}}},
+            },
+            "304": {"description": "If-None-Match names what the client has already"},
+            **{status: {"$ref": f"#/components/responses/{status}"} for status in _error_responses()},
+        },
+    }
+
+
+def _view() -> dict[str, object]:
+    """Return what is said of views: docs/view.md has the rest."""
+    defaults: dict[str, object] = {"points": POINTS, "smooth": 0, "format": "json"}
+    parameters: list[dict[str, object]] = []
+    for name, kind in {**SERIES, **FORM}.items():
+        schema = dict(kind.schema) | ({"default": defaults[name]} if name in defaults else {})
+        if name in SEVERAL:
+            schema = {"type": "array", "items": schema, "minItems": 1, "maxItems": MOST_NAMED}
+        parameters.append({"name": name, "in": "query", "required": name in SERIES, "schema": schema})
+    content = {form: {"schema": {"type": kind}} for form, kind in (("application/json", "object"), ("text/csv", "string"))}
+    return {
+        "operationId": "view_series",
+        "summary": "Series reduced to buckets of steps, for charts: count, least, greatest, mean, first and last value of each",
+        "parameters": parameters,
+        "responses": {
+            "200": {
+                "description": "An entry for each run and metric, which says whether it is of all rows",
+                "content": content,
             },
             "304": {"description": "If-None-Match names what the client has already"},
             **{status: {"$ref": f"#/components/responses/{status}"} for status in _error_responses()},

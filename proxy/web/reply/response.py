@@ -19,7 +19,7 @@ CACHE_CONTROL = "private, no-cache"
 _SHOWN_NAMES = 5
 
 
-class _Response(web.Response):
+class BodyResponse(web.Response):
     """Releases its body once written: the server holds a response until its connection's next request, perhaps for hours."""
 
     async def write_eof(self, data: bytes = b"") -> None:
@@ -54,7 +54,7 @@ def respond(found: Represented, query: Query, if_none_match: str | None) -> web.
     headers["Content-Type"] = "application/json"
     if coding is not Coding.IDENTITY:
         headers["Content-Encoding"] = coding
-    return _Response(status=answer.entry.status, body=found.body, headers=headers)
+    return BodyResponse(status=answer.entry.status, body=found.body, headers=headers)
 
 
 def _with_unknown(outcome: Outcome, query: Query) -> Outcome:

@@ -1,0 +1,1 @@
+"""What the proxy's own charts ask for, beside the read API."""
