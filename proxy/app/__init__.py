@@ -30,6 +30,8 @@ from proxy.service.reader import Reader
 from proxy.service.series import open_series
 from proxy.service.statuses import Statuses
 from proxy.service.tenancy import Sleep, Tenancy
+from proxy.service.watching.looking import SeriesReader
+from proxy.service.watching.watching import Watching
 from proxy.store.memory import MemoryStore
 from proxy.store.sqlite import SqliteStore
 from proxy.store.tiers import TieredStore
@@ -169,6 +171,23 @@ async def open_parts(
             scopes=scopes,
             key_orders=key_orders,
         )
+        watching = Watching(
+            reader=SeriesReader(
+                reader=reader,
+                computer=series.computer,
+                shelves=shelves,
+                tenancy=tenancy,
+                lifetimes=lifetimes,
+                clock=clock,
+            ),
+            shelves=shelves,
+            tenancy=tenancy,
+            purges=purges,
+            upstream=upstream,
+            clock=clock,
+        )
+        stack.push_async_callback(watching.aclose)
+        stack.push_async_callback(end_task, asyncio.create_task(watching.run(), name="watching.run"))
         web = open_web(
             config,
             clock,
@@ -186,6 +205,7 @@ async def open_parts(
                 encoder=fetching.encoder,
                 purges=purges,
             ),
+            watching=watching,
             purging=purging,
             sections=(
                 upstream_section(upstream, turnstile),
@@ -228,6 +248,7 @@ async def open_parts(
             series=series,
             reader=reader,
             purging=purging,
+            watching=watching,
             web=web,
         )
 

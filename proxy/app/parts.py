@@ -13,6 +13,7 @@ from proxy.service.reader import Reader
 from proxy.service.series import SeriesRoom
 from proxy.service.statuses import Statuses
 from proxy.service.tenancy import Tenancy
+from proxy.service.watching.watching import Watching
 from proxy.store.tiers import TieredStore
 from proxy.upstream.client import Upstream
 from proxy.upstream.turnstile import Turnstile
@@ -37,4 +38,5 @@ class Parts:
     series: SeriesRoom
     reader: Reader
     purging: Purging
+    watching: Watching
     web: Web

@@ -11,6 +11,7 @@ from proxy.service.answering import Answerer
 from proxy.service.lifetimes.run_lifetimes import RunLifetimes
 from proxy.service.purging import Purging
 from proxy.service.tenancy import Tenancy
+from proxy.service.watching.watching import Watching
 from proxy.store.memory import MemoryStore
 from proxy.telemetry import Telemetry
 from proxy.web.accounting.accounting import Accounting
@@ -31,6 +32,9 @@ from proxy.web.pages.metrics import expose_clients
 from proxy.web.pages.openapi import PATH as OPENAPI_PATH
 from proxy.web.pages.openapi import OpenApi
 from proxy.web.pages.page import Page
+from proxy.web.pages.view.events import PATH as EVENTS_PATH
+from proxy.web.pages.view.events import Events
+from proxy.web.pages.view.streams import Streams
 from proxy.web.questions import Questions
 from proxy.web.reading.demands import DemandReader
 from proxy.web.reading.queries import QueryReader
@@ -53,6 +57,7 @@ class Web:
     fast: FastPath
     seen: SeenRequests
     summary: AnswerSummary
+    streams: Streams
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +82,7 @@ def open_web(
     memory: MemoryStore,
     lifetimes: RunLifetimes,
     answerer: Answerer,
+    watching: Watching,
     purging: Purging,
     sections: Sequence[Section],
     counts: Mapping[str, Callable[[], int]],
@@ -104,6 +110,17 @@ def open_web(
         accounting=accounting,
         fast=fast,
     )
+    streams = Streams(limits=gate.limits, intake=intake, telemetry=telemetry)
+    events = Events(
+        watching=watching,
+        streams=streams,
+        answerer=answerer,
+        guard=gate.guard,
+        limits=gate.limits,
+        access_headers=gate.access_headers,
+        clock=clock,
+        deadline_s=config.upstream.deadline_s,
+    )
     openapi = OpenApi(routes, gate.access_headers, tokens=tokens is not None)
     identity = Identity(tenancy, gate.access_headers, wait_s=config.freshness.stale_wait_s)
     router = Router(
@@ -115,6 +132,7 @@ def open_web(
             OPENAPI_PATH: Page(name="openapi", respond=openapi.respond),
             VALIDATE_PATH: Page(name="auth_validate", respond=identity.validate),
             HEALTH_PATH: Page(name="api_health", respond=identity.health, is_public=True),
+            EVENTS_PATH: Page(name="events", respond=events.respond),
         },
         questions=_open_questions(config, gate, table_of_routes, unknown, responder),
     )
@@ -128,6 +146,7 @@ def open_web(
         fast=fast,
         seen=seen,
         summary=summary,
+        streams=streams,
     )
 
 

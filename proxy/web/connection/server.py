@@ -208,7 +208,7 @@ class _Connection(web.RequestHandler):
             return
         now_s = asyncio.get_running_loop().time()
         unread_bytes = transport.get_write_buffer_size()
-        if unread_bytes != self._unread_bytes or (self._answering and not unread_bytes):
+        if unread_bytes != self._unread_bytes or ((self._answering or self._writing) and not unread_bytes):
             self._unread_bytes, self.since_s = unread_bytes, now_s
         if now_s - self.since_s >= self._crowd.idle_timeout_s:
             transport.abort()

@@ -1,0 +1,1 @@
+"""The pages under `/view/`, which charts are drawn from."""
