@@ -9,6 +9,8 @@ from typing import Any
 import aiohttp
 import msgspec
 
+from tests.support.world import World
+
 EVENTS = "/view/events"
 
 
@@ -33,7 +35,7 @@ class Listener:
 
     response: aiohttp.ClientResponse
     last_id: str | None = None
-    patience_s: float = 10.0
+    patience_s: float = 5.0
     seen: list[Event] = field(default_factory=list)
 
     async def next(self) -> Event:
@@ -84,3 +86,14 @@ async def listening(url: str, target: str, *, last_id: str | None = None, **head
     ):
         assert response.status == 200, await response.text()
         yield Listener(response=response)
+
+
+async def looked(running: World, *, seconds: float = 0.0) -> None:
+    """Let time pass, and everything be read that is due then."""
+    running.advance(seconds)
+    await running.parts.watching.look()
+    await running.parts.watching.settled()
+    await running.settled()
+    # What a refresh brought that nobody waited for.
+    await running.parts.watching.look()
+    await running.parts.watching.settled()

@@ -18,7 +18,7 @@ from proxy.web.pages.view.streams import Streams
 from proxy.web.reply.server_sent import HEARTBEAT, event
 
 # How often, in seconds, it is looked whether the token is still good. Its file is looked at as often (`service.access.tokens`).
-_LOOK_S = 0.25
+LOOK_S = 0.25
 HEARTBEAT_S = 15.0
 _log = structlog.get_logger()
 
@@ -98,7 +98,7 @@ class EventStream(web.StreamResponse):
                 if events:
                     await self.write(b"".join(events))
                     told_s = self._clock.monotonic_s()
-            await subscription.wait(_LOOK_S)
+            await subscription.wait(LOOK_S)
         await self.write(self._event("ended", _problem(end)))
         return end.code
 
