@@ -20,6 +20,7 @@ from proxy.service.access.tokens import Tokens
 from proxy.service.answering import Answerer
 from proxy.service.executor import Executor
 from proxy.service.fetching import open_fetching
+from proxy.service.history import open_history
 from proxy.service.key_orders import KeyOrders
 from proxy.service.knowledge.shelves import Shelves
 from proxy.service.lifetimes import make_known_runs, make_lifetimes
@@ -30,8 +31,7 @@ from proxy.service.reader import Reader
 from proxy.service.series import open_series
 from proxy.service.statuses import Statuses
 from proxy.service.tenancy import Sleep, Tenancy
-from proxy.service.watching.looking import SeriesReader
-from proxy.service.watching.watching import Watching
+from proxy.service.watching import open_watching
 from proxy.store.memory import MemoryStore
 from proxy.store.sqlite import SqliteStore
 from proxy.store.tiers import TieredStore
@@ -171,23 +171,30 @@ async def open_parts(
             scopes=scopes,
             key_orders=key_orders,
         )
-        watching = Watching(
-            reader=SeriesReader(
-                reader=reader,
-                computer=series.computer,
-                shelves=shelves,
-                tenancy=tenancy,
-                lifetimes=lifetimes,
-                clock=clock,
-            ),
+        watching = open_watching(
+            stack,
+            clock,
+            reader=reader,
+            computer=series.computer,
             shelves=shelves,
             tenancy=tenancy,
+            lifetimes=lifetimes,
             purges=purges,
             upstream=upstream,
-            clock=clock,
         )
-        stack.push_async_callback(watching.aclose)
-        stack.push_async_callback(end_task, asyncio.create_task(watching.run(), name="watching.run"))
+        history = await open_history(
+            stack,
+            clock,
+            telemetry=telemetry,
+            fetcher=fetching.fetcher,
+            statuses=statuses,
+            upstream=upstream,
+            turnstile=turnstile,
+            store=store,
+            shelves=shelves,
+            checks=proof.checks,
+            watching=watching,
+        )
         web = open_web(
             config,
             clock,
@@ -206,6 +213,7 @@ async def open_parts(
                 purges=purges,
             ),
             watching=watching,
+            history=history,
             purging=purging,
             sections=(
                 upstream_section(upstream, turnstile),
@@ -249,6 +257,7 @@ async def open_parts(
             reader=reader,
             purging=purging,
             watching=watching,
+            history=history,
             web=web,
         )
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from proxy.clock import Clock
 from proxy.config import Config
 from proxy.service.fetching import FetchingRoom
+from proxy.service.history.recorder import History
 from proxy.service.knowledge.shelves import Shelves
 from proxy.service.lifetimes.run_lifetimes import RunLifetimes
 from proxy.service.proof import ProofRoom
@@ -39,4 +40,5 @@ class Parts:
     reader: Reader
     purging: Purging
     watching: Watching
+    history: History
     web: Web

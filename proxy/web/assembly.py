@@ -8,6 +8,7 @@ from proxy.config import Config
 from proxy.core.question.route import Route, RouteTable
 from proxy.service.access.tokens import Tokens
 from proxy.service.answering import Answerer
+from proxy.service.history.recorder import History
 from proxy.service.lifetimes.run_lifetimes import RunLifetimes
 from proxy.service.purging import Purging
 from proxy.service.tenancy import Tenancy
@@ -15,6 +16,7 @@ from proxy.service.watching.watching import Watching
 from proxy.store.memory import MemoryStore
 from proxy.telemetry import Telemetry
 from proxy.web.accounting.accounting import Accounting
+from proxy.web.accounting.busiest import Busiest
 from proxy.web.accounting.ids import RequestIds
 from proxy.web.accounting.summary import AnswerSummary
 from proxy.web.connection.server import Server
@@ -83,6 +85,7 @@ def open_web(
     lifetimes: RunLifetimes,
     answerer: Answerer,
     watching: Watching,
+    history: History,
     purging: Purging,
     sections: Sequence[Section],
     counts: Mapping[str, Callable[[], int]],
@@ -93,8 +96,8 @@ def open_web(
     `/admin/state` says of them besides, by name. The caller has to run the summary.
     """
     gate, unknown, summary = _open_gate(config, tokens, clock), UnknownParameters(), AnswerSummary(clock)
-    ids, usage = RequestIds(), telemetry.usage
-    accounting = Accounting(clock=clock, ids=ids, telemetry=telemetry, usage=usage, summary=summary)
+    ids, usage, busiest = RequestIds(), telemetry.usage, Busiest(clock)
+    accounting = Accounting(clock=clock, ids=ids, telemetry=telemetry, usage=usage, summary=summary, busiest=busiest)
     fast = FastPath(memory=memory, tenancy=tenancy, lifetimes=lifetimes, limits=gate.limits, accounting=accounting, clock=clock)
     seen = SeenRequests(guard=gate.guard, fast=fast, ids=ids)
     intake = Intake(seen)
@@ -127,7 +130,16 @@ def open_web(
         hosts=gate.hosts,
         cors=gate.cors,
         health=health,
-        admin=Admin(guard=gate.guard, health=health, usage=usage, purging=purging, clock=clock, counts=counts),
+        admin=Admin(
+            guard=gate.guard,
+            health=health,
+            usage=usage,
+            busiest=busiest,
+            history=history,
+            purging=purging,
+            clock=clock,
+            counts=counts,
+        ),
         pages={
             OPENAPI_PATH: Page(name="openapi", respond=openapi.respond),
             VALIDATE_PATH: Page(name="auth_validate", respond=identity.validate),

@@ -23,6 +23,7 @@ from proxy.service.watching.troubles import Trouble, trouble_of_condition
 from proxy.service.watching.values import UNREAD, Series, SeriesState
 from proxy.service.watching.watched_series import WatchedSeries
 from proxy.slices import in_slices
+from proxy.tasks import end_tasks
 from proxy.upstream.client import Upstream
 
 # How often, in seconds, it is looked which series are due, and what other requests have brought.
@@ -66,6 +67,11 @@ class Watching:
     def number(self) -> int:
         """The number of the last change."""
         return self._number
+
+    @property
+    def clients(self) -> int:
+        """How many clients watch something."""
+        return len(self._subscriptions)
 
     @property
     def series(self) -> int:
@@ -131,9 +137,7 @@ class Watching:
 
     async def aclose(self) -> None:
         """End what is under way."""
-        for task in self._reading:
-            task.cancel()
-        await self.settled()
+        await end_tasks(self._reading)
 
     def _end(self, subscription: Subscription) -> None:
         del self._subscriptions[subscription]
