@@ -73,17 +73,14 @@ class SeriesReader:
     async def read(self, series: Series, *, client: str) -> Look:
         """Read a series, asking the upstream in a client's turn where need be. Raises ProxyError."""
         tenant = self._tenancy.current()
-        recipe = await self._load(tenant, series)
-        query = series.query if recipe is None else replace(series.question, limit=1).query
-        answer = await self._answer(tenant, query, client)
-        recipe = await self._load(tenant, series)
-        if recipe is None and query != series.query:
-            # All of it was forgotten meanwhile.
-            query = series.query
+        if await self._load(tenant, series) is not None:
+            query = replace(series.question, limit=1).query
             answer = await self._answer(tenant, query, client)
-        wait_s, trouble = self._wait_s(query, answer), trouble_of_answer(answer)
-        found = _sampled(answer.entry) if recipe is None else _in_full(recipe)
-        return replace(found, wait_s=wait_s, trouble=trouble)
+            if (recipe := self._whole(series, answer)) is not None:
+                return self._look(_in_full(recipe), query, answer)
+        answer = await self._answer(tenant, series.query, client)
+        recipe = self._whole(series, answer)
+        return self._look(_sampled(answer.entry) if recipe is None else _in_full(recipe), series.query, answer)
 
     def peek(self, series: Series, before: Extent | None) -> Look | None:
         """Return what memory knows of a series; None where that isn't all rows, or the same as `before`.
@@ -106,6 +103,15 @@ class SeriesReader:
             known = known_series(question, loaded, changes=self._shelves.changes)
         return known.newest
 
+    def _whole(self, series: Series, answer: Answer) -> Recipe | None:
+        """Return how to compute the series from what is known, if that is all of it, and as new as an answer about it."""
+        recipe = self._shelves.known(answer.tenant, series.question).newest
+        return None if recipe is None or recipe.tail_asked_s < answer.entry.sent_at_s else recipe
+
+    def _look(self, found: Look, query: Query, answer: Answer) -> Look:
+        """Return what was found, with what an answer tells of its age."""
+        return replace(found, wait_s=self._wait_s(query, answer), trouble=trouble_of_answer(answer))
+
     async def _answer(self, tenant: Tenant, query: Query, client: str) -> Answer:
         fresh_s = self._lifetimes.of(query, tenant).fresh_s
         return await self._reader.read(query, Demand(max_age_s=max(fresh_s, SOONEST_S)), client=client)
@@ -119,7 +125,7 @@ class SeriesReader:
 
 def _in_full(recipe: Recipe) -> Look:
     extent = recipe.chosen[0] if recipe.chosen else None
-    version = NO_ROWS if extent is None or not extent.rows else version_of(extent)
+    version = NO_ROWS if extent is None or recipe.through is None else version_of(extent)
     return Look(version=version, through=recipe.through, extent=extent)
 
 
@@ -127,4 +133,6 @@ def _sampled(entry: Entry) -> Look:
     if entry.status != 200:
         return Look(version=f"{entry.status}-{entry.digest}", through=None, extent=None)
     steps = _STEP.findall(entry.body, max(0, len(entry.body) - _LAST_ROW_BYTES))
-    return Look(version=entry.digest, through=int(steps[-1]) if steps else None, extent=None)
+    if not steps:
+        return Look(version=NO_ROWS, through=None, extent=None)
+    return Look(version=entry.digest, through=int(steps[-1]), extent=None)
