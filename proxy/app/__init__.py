@@ -230,7 +230,8 @@ async def open_parts(
             },
         )
         summing = asyncio.create_task(web.summary.run(), name="summary.run")
-        stack.push_async_callback(end_tasks, [summing])
+        turning = asyncio.create_task(web.busiest.run(), name="busiest.run")
+        stack.push_async_callback(end_tasks, [summing, turning])
         expose_upstream(telemetry, fetching.fetcher, upstream, turnstile)
         expose_series(telemetry, series.computer, series.deltas, series.loader, series.rotation)
         expose_knowledge(telemetry, shelves, series.learner)

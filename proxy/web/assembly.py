@@ -60,6 +60,7 @@ class Web:
     seen: SeenRequests
     summary: AnswerSummary
     streams: Streams
+    busiest: Busiest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,10 +94,10 @@ def open_web(
     """Put the room together.
 
     `tokens` is None where none are needed. `sections` are what `/readyz` says of the other rooms; `counts` are what
-    `/admin/state` says of them besides, by name. The caller has to run the summary.
+    `/admin/state` says of them besides, by name. The caller has to run the summary and `busiest`.
     """
     gate, unknown, summary = _open_gate(config, tokens, clock), UnknownParameters(), AnswerSummary(clock)
-    ids, usage, busiest = RequestIds(), telemetry.usage, Busiest(clock)
+    ids, usage, busiest = RequestIds(), telemetry.usage, Busiest()
     accounting = Accounting(clock=clock, ids=ids, telemetry=telemetry, usage=usage, summary=summary, busiest=busiest)
     fast = FastPath(memory=memory, tenancy=tenancy, lifetimes=lifetimes, limits=gate.limits, accounting=accounting, clock=clock)
     seen = SeenRequests(guard=gate.guard, fast=fast, ids=ids)
@@ -159,6 +160,7 @@ def open_web(
         seen=seen,
         summary=summary,
         streams=streams,
+        busiest=busiest,
     )
 
 
