@@ -19,3 +19,7 @@ def version_of(extent: Extent) -> str:
 def version_of_blocks(head: bytes, parts: Iterable[Block]) -> str:
     """Return the version of rows by their blocks; `head` is what all rows begin with."""
     return digest_of(b"\0".join([head, *(part.name.encode() for part in parts)]))
+
+
+NO_ROWS = version_of_blocks(b"", ())
+"""The version of a series that has no rows."""

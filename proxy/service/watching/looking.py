@@ -15,7 +15,7 @@ from proxy.core.question.query import Query
 from proxy.core.series.extents import Extent
 from proxy.core.series.known_series import known_series
 from proxy.core.series.recipes import Recipe
-from proxy.core.view.version import version_of
+from proxy.core.view.version import NO_ROWS, version_of
 from proxy.service.answer import Answer
 from proxy.service.knowledge.shelves import Shelves
 from proxy.service.lifetimes.run_lifetimes import RunLifetimes
@@ -27,11 +27,12 @@ from proxy.service.watching.values import Series
 
 # A series is read no more often than that, whatever the lifetimes are.
 SOONEST_S = 1.0
+# What a refresh brings that is under way is noticed, or found that much later.
+_REFRESHED_S = 5.0
 # The last row of an answer is no longer than that.
 _LAST_ROW_BYTES = 4_000
 # No text in JSON holds this: a quotation mark in a text has a backslash before it.
 _STEP = re.compile(rb'"step":"?(\d+)')
-NO_ROWS = "empty"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +121,8 @@ class SeriesReader:
         lifetimes = self._lifetimes.of(query, answer.tenant)
         if answer.entry.status != 200:
             return max(SOONEST_S, lifetimes.negative_s)
-        return max(SOONEST_S, -stale_s(answer.entry, self._clock.now_s(), lifetimes))
+        fresh_s = -stale_s(answer.entry, self._clock.now_s(), lifetimes)
+        return max(SOONEST_S, fresh_s if fresh_s > 0 else min(lifetimes.fresh_s, _REFRESHED_S))
 
 
 def _in_full(recipe: Recipe) -> Look:

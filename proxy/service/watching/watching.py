@@ -56,6 +56,8 @@ class Watching:
         self._subscriptions: dict[Subscription, None] = {}
         self._left: LRUCache[Series, SeriesState] = LRUCache(_MOST_LEFT)
         self._reading: set[asyncio.Task[None]] = set()
+        # Those that could not be read, or only stale, at the last time.
+        self._troubled: set[Series] = set()
         self._anybody = asyncio.Event()
         self._number = 0
         self._namespace = ""
@@ -89,8 +91,8 @@ class Watching:
             if (watched := self._watched.get(one)) is None:
                 watched = self._watched[one] = WatchedSeries(one, self._left.pop(one, UNREAD))
             watched.add(subscription)
-        self._begin_due()
         try:
+            self._begin_due()
             yield subscription
         finally:
             self._end(subscription)
@@ -109,8 +111,9 @@ class Watching:
         """Return what keeps a subscription's series from being up to date, None where nothing does."""
         if self._condition is not None:
             return self._condition
-        troubles = (self._watched[series].trouble for series in subscription.series)
-        return next((trouble for trouble in troubles if trouble is not None), None)
+        if not self._troubled:
+            return None
+        return next((self._watched[series].trouble for series in subscription.series if series in self._troubled), None)
 
     async def run(self) -> None:
         """Look round as long as anybody watches, until cancelled."""
@@ -146,6 +149,7 @@ class Watching:
             watched.remove(subscription)
             if not watched.is_watched:
                 self._left[series] = self._watched.pop(series).state
+                self._troubled.discard(series)
         if not self._subscriptions:
             self._anybody.clear()
 
@@ -198,17 +202,19 @@ class Watching:
             look = await self._reader.read(watched.series, client=client)
         except ProxyError as exc:
             watched.note_failure(exc, now_s=self._clock.monotonic_s())
-            return
         except Exception:  # noqa: BLE001 -- nobody waits for it who could tell
             _log.exception("watching.read_crashed")
             watched.note_failure(None, now_s=self._clock.monotonic_s())
-            return
-        if self._purges.count != purges_before:
-            watched.read_soon()  # it may tell what was purged meanwhile
-            return
-        at_s, now_s = self._clock.now_s(), self._clock.monotonic_s()
-        if watched.note_look(look, at_s=at_s, now_s=now_s, number=self._number + 1):
-            self._number += 1
+        else:
+            if self._purges.count == purges_before:
+                at_s, now_s = self._clock.now_s(), self._clock.monotonic_s()
+                self._number += watched.note_look(look, at_s=at_s, now_s=now_s, number=self._number + 1)
+            else:
+                watched.read_soon()  # it may tell what was purged meanwhile
+        if watched.trouble is None:
+            self._troubled.discard(watched.series)
+        elif watched.is_watched:
+            self._troubled.add(watched.series)
 
     def _next(self) -> int:
         self._number += 1
