@@ -1,5 +1,6 @@
 """The history: what a point holds, and that it outlives the process."""
 
+import asyncio
 from pathlib import Path
 
 import msgspec
@@ -7,13 +8,14 @@ import pytest
 
 from proxy.core.freshness.entry import Entry, digest_of
 from proxy.service.history.point import Point
-from proxy.service.history.recorder import EVERY_S, KEPT_S, KEY, NAMESPACE
+from proxy.service.history.recorder import EVERY_S, KEPT_S, KEY, NAMESPACE, History
 from proxy.standin.faults import Fault, FaultKind
+from proxy.tasks import end_tasks
 from tests.support.event_streams import listening, watching
 from tests.support.live_runs import PROMPT, begin
 from tests.support.oracle_upstream import series_world, target
 from tests.support.tokens import purge
-from tests.support.world import METRICS, QUESTION, World, world
+from tests.support.world import METRICS, QUESTION, World, until, world
 
 
 def record(running: World, *, times: int = 1) -> Point:
@@ -146,3 +148,23 @@ async def test_without_a_file_it_goes_on(tmp_path: Path) -> None:
         point = record(running, times=7)
         assert not point.disk_ok
         assert len(running.parts.history.since(0)) == 7
+
+
+async def test_it_records_by_itself_and_survives_faults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A point that can't be made is logged, and the next one is."""
+    async with world(tmp_path) as running:
+        monkeypatch.setattr("proxy.service.history.recorder.EVERY_S", 0)
+        failed = asyncio.Event()
+
+        def fail(*_: object) -> Point:
+            failed.set()
+            raise RuntimeError("a fault")
+
+        recording = asyncio.create_task(running.parts.history.run())
+        with monkeypatch.context() as patch:
+            patch.setattr(History, "_point", fail)
+            await until(failed)
+        async with asyncio.timeout(10):
+            while not running.parts.history.since(0):  # noqa: ASYNC110 -- no event tells it
+                await asyncio.sleep(0)
+        await end_tasks([recording])

@@ -191,3 +191,19 @@ async def test_another_organizations_key(tmp_path: Path) -> None:
             after = running.parts.watching.states(subscription)[0][1]
             assert after.through is None
             assert after.number > before.number
+
+
+async def test_answers_that_are_stale_because_the_upstream_fails_are_trouble(tmp_path: Path) -> None:
+    """By the code of what failed; a refresh that is under way is none."""
+    async with world(tmp_path) as running:
+        with running.parts.watching.watch([USUAL], client="c") as subscription:
+            await looked(running)
+            running.standin.faults.add(Fault(kind=FaultKind.STATUS, status=500, times=None))
+            await looked(running, seconds=6)
+            trouble = running.parts.watching.trouble(subscription)
+            assert trouble is not None
+            assert trouble.code in {"upstream-failed", "upstream-busy"}
+            running.standin.faults.clear()
+            for _ in range(3):
+                await looked(running, seconds=61)
+            assert running.parts.watching.trouble(subscription) is None
