@@ -35,10 +35,11 @@ test: $(VENV)/dev.stamp ## install what the tests need and run every test
 bench: $(VENV)/dev.stamp ## measure side by side against a bare handler, nginx and Varnish
 	$(BIN)/python -m tests.bench
 
-soak: $(VENV)/dev.stamp ## hold the budget (2 minutes), live runs (10 minutes), a long series (7 minutes) and the series engine (200,000 answers) to their promises
+soak: $(VENV)/dev.stamp ## hold the budget (2 minutes), live runs (10 minutes), a long series (7 minutes), event streams (11 minutes) and the series engine (200,000 answers) to their promises
 	$(BIN)/python -m tests.soak
 	$(BIN)/python -m tests.soak.live
 	$(BIN)/python -m tests.soak.long
+	$(BIN)/python -m tests.soak.events
 	$(BIN)/python -m tests.series_model --answers 200000
 
 check: lint types imports coverage ## what CI runs: lint, types, import contract, tests with coverage

@@ -17,6 +17,7 @@
     │   └── WrongHost               421  a Host that nobody allowed (DNS rebinding)
     ├── ClientLimited               503  a client that asks too often or too much at once; carries when to ask again
     │   └── TooManyRequests         429  the same, where that status is configured
+    ├── Draining                    503  the process is ending
     ├── NothingStored               504  only-if-cached, and nothing usable is stored
     └── UpstreamError                    the upstream was, or would have been, asked
         ├── UpstreamFailed          502  no connection, a cut answer, a status of 500 and above
@@ -212,6 +213,14 @@ class TooManyRequests(ClientLimited):
     """The same, where access.client_limit_status says so."""
 
     status = 429
+
+
+class Draining(ProxyError):
+    """The process is ending, and finishes only what is under way."""
+
+    code = "draining"
+    status = 503
+    title = "The proxy is ending"
 
 
 class NothingStored(ProxyError):

@@ -7,7 +7,7 @@ there are as many as its operator makes. No run, project, metric name or client 
 import platform
 from bisect import bisect_left
 from collections import Counter as Counts
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from itertools import accumulate
@@ -29,10 +29,10 @@ from proxy import __version__
 
 # The times at which counters began would double what is scraped, and nobody needs them.
 disable_created_metrics()  # type: ignore[no-untyped-call]  # the library has no types there
-_FAST_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25)
+REQUEST_BOUNDS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25)
 # The upper bounds of the buckets, as the exposition names them.
-_BOUNDS = (*(str(float(bound)) for bound in _FAST_S), "+Inf")
-_SLOW_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25)
+_BOUNDS = (*(str(float(bound)) for bound in REQUEST_BOUNDS_S), "+Inf")
+CALL_BOUNDS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25)
 
 # So many names of tokens are counted apart while the process runs; others are counted together.
 _MOST_TOKENS = 1_000
@@ -99,7 +99,7 @@ class Usage(Collector):
 class _Tally:
     """Requests with one route and outcome: how many there are in each bucket of durations, and their seconds together."""
 
-    counts: list[int] = field(default_factory=lambda: [0] * (len(_FAST_S) + 1))
+    counts: list[int] = field(default_factory=lambda: [0] * (len(REQUEST_BOUNDS_S) + 1))
     seconds: float = 0.0
 
 
@@ -113,8 +113,17 @@ class _Requests(Collector):
         tally = self._tallies.get((route, outcome))
         if tally is None:
             tally = self._tallies.setdefault((route, outcome), _Tally())
-        tally.counts[bisect_left(_FAST_S, duration_s)] += 1
+        tally.counts[bisect_left(REQUEST_BOUNDS_S, duration_s)] += 1
         tally.seconds += duration_s
+
+    def by_outcome(self, timed: Collection[str]) -> tuple[Counts[str], list[int]]:
+        """Return how many requests there were by outcome; and of those in `timed`, how many in each bucket of durations."""
+        outcomes, durations = Counts[str](), [0] * (len(REQUEST_BOUNDS_S) + 1)
+        for (_, outcome), tally in self._tallies.items():
+            outcomes[outcome] += sum(tally.counts)
+            if outcome in timed:
+                durations = [one + other for one, other in zip(durations, tally.counts, strict=True)]
+        return outcomes, durations
 
     def collect(self) -> Iterator[Metric]:
         """See Collector."""
@@ -147,13 +156,13 @@ class Telemetry:
             registry=registry,
         )
         self._upstream_durations = Histogram(
-            "pluto_proxy_upstream_duration_seconds", "Time of a call to the upstream", buckets=_SLOW_S, registry=registry
+            "pluto_proxy_upstream_duration_seconds", "Time of a call to the upstream", buckets=CALL_BOUNDS_S, registry=registry
         )
         self._waits = Histogram(
             "pluto_proxy_budget_wait_seconds",
             "Time that a call waited for its turn",
             ["priority"],
-            buckets=_FAST_S,
+            buckets=REQUEST_BOUNDS_S,
             registry=registry,
         )
         Gauge("pluto_proxy_build_info", "Always 1", ["version", "python"], registry=registry).labels(
@@ -161,6 +170,10 @@ class Telemetry:
         ).set(1)
         self._read_late = _ReadLate()
         registry.register(self._read_late)
+        self.calls_by_result: Counts[str] = Counts()
+        """Calls to the upstream by their status or, where there was none, by the error's code."""
+        self.call_durations = [0] * (len(CALL_BOUNDS_S) + 1)
+        """How many calls took how long: a count for each of CALL_BOUNDS_S, and one for those beyond."""
         self.usage = Usage()
         registry.register(self.usage)
         ProcessCollector(registry=registry)
@@ -178,12 +191,21 @@ class Telemetry:
         """Count a request that got an error, by the error's code."""
         self._requests.count(route, code, duration_s)
 
+    def requests_by_outcome(self, timed: Collection[str]) -> tuple[Counts[str], list[int]]:
+        """Return how many requests there were by outcome; and of those in `timed`, how many took how long.
+
+        That is a count for each of REQUEST_BOUNDS_S, and one for those beyond.
+        """
+        return self._requests.by_outcome(timed)
+
     def observe_wait(self, priority: str, wait_s: float) -> None:
         """Observe the seconds that a call to the upstream waited for its turn, by its priority."""
         self._waits.labels(priority).observe(wait_s)
 
     def count_call(self, status: str, duration_s: float) -> None:
         """Count a call to the upstream, by its status or, where there was none, by the error's code."""
+        self.calls_by_result[status] += 1
+        self.call_durations[bisect_left(CALL_BOUNDS_S, duration_s)] += 1
         self._upstream.labels(status).inc()
         self._upstream_durations.observe(duration_s)
         self.usage.note_call()

@@ -20,6 +20,7 @@ from proxy.service.access.tokens import Tokens
 from proxy.service.answering import Answerer
 from proxy.service.executor import Executor
 from proxy.service.fetching import open_fetching
+from proxy.service.history import open_history
 from proxy.service.key_orders import KeyOrders
 from proxy.service.knowledge.shelves import Shelves
 from proxy.service.lifetimes import make_known_runs, make_lifetimes
@@ -31,6 +32,7 @@ from proxy.service.series import open_series
 from proxy.service.statuses import Statuses
 from proxy.service.tenancy import Sleep, Tenancy
 from proxy.service.view import open_view
+from proxy.service.watching import open_watching
 from proxy.store.memory import MemoryStore
 from proxy.store.sqlite import SqliteStore
 from proxy.store.tiers import TieredStore
@@ -184,6 +186,30 @@ async def open_parts(
             key_orders=key_orders,
             pyramids=view.pyramids,
         )
+        watching = open_watching(
+            stack,
+            clock,
+            reader=reader,
+            computer=series.computer,
+            shelves=shelves,
+            tenancy=tenancy,
+            lifetimes=lifetimes,
+            purges=purges,
+            upstream=upstream,
+        )
+        history = await open_history(
+            stack,
+            clock,
+            telemetry=telemetry,
+            fetcher=fetching.fetcher,
+            statuses=statuses,
+            upstream=upstream,
+            turnstile=turnstile,
+            store=store,
+            shelves=shelves,
+            checks=proof.checks,
+            watching=watching,
+        )
         web = open_web(
             config,
             clock,
@@ -202,6 +228,8 @@ async def open_parts(
                 purges=purges,
             ),
             viewer=view.viewer,
+            watching=watching,
+            history=history,
             purging=purging,
             sections=(
                 upstream_section(upstream, turnstile),
@@ -218,7 +246,8 @@ async def open_parts(
             },
         )
         summing = asyncio.create_task(web.summary.run(), name="summary.run")
-        stack.push_async_callback(end_tasks, [summing])
+        turning = asyncio.create_task(web.busiest.run(), name="busiest.run")
+        stack.push_async_callback(end_tasks, [summing, turning])
         expose_upstream(telemetry, fetching.fetcher, upstream, turnstile)
         expose_series(telemetry, series.computer, series.deltas, series.loader, series.rotation)
         expose_knowledge(telemetry, shelves, series.learner)
@@ -246,6 +275,8 @@ async def open_parts(
             reader=reader,
             view=view,
             purging=purging,
+            watching=watching,
+            history=history,
             web=web,
         )
 

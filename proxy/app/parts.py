@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from proxy.clock import Clock
 from proxy.config import Config
 from proxy.service.fetching import FetchingRoom
+from proxy.service.history.recorder import History
 from proxy.service.knowledge.shelves import Shelves
 from proxy.service.lifetimes.run_lifetimes import RunLifetimes
 from proxy.service.proof import ProofRoom
@@ -14,6 +15,7 @@ from proxy.service.series import SeriesRoom
 from proxy.service.statuses import Statuses
 from proxy.service.tenancy import Tenancy
 from proxy.service.view import ViewRoom
+from proxy.service.watching.watching import Watching
 from proxy.store.tiers import TieredStore
 from proxy.upstream.client import Upstream
 from proxy.upstream.turnstile import Turnstile
@@ -39,4 +41,6 @@ class Parts:
     reader: Reader
     view: ViewRoom
     purging: Purging
+    watching: Watching
+    history: History
     web: Web

@@ -8,13 +8,16 @@ from proxy.config import Config
 from proxy.core.question.route import Route, RouteTable
 from proxy.service.access.tokens import Tokens
 from proxy.service.answering import Answerer
+from proxy.service.history.recorder import History
 from proxy.service.lifetimes.run_lifetimes import RunLifetimes
 from proxy.service.purging import Purging
 from proxy.service.tenancy import Tenancy
 from proxy.service.view.viewing import Viewer
+from proxy.service.watching.watching import Watching
 from proxy.store.memory import MemoryStore
 from proxy.telemetry import Telemetry
 from proxy.web.accounting.accounting import Accounting
+from proxy.web.accounting.busiest import Busiest
 from proxy.web.accounting.ids import RequestIds
 from proxy.web.accounting.summary import AnswerSummary
 from proxy.web.connection.server import Server
@@ -32,7 +35,10 @@ from proxy.web.pages.metrics import expose_clients
 from proxy.web.pages.openapi import PATH as OPENAPI_PATH
 from proxy.web.pages.openapi import OpenApi
 from proxy.web.pages.page import Page
+from proxy.web.pages.view.events import PATH as EVENTS_PATH
+from proxy.web.pages.view.events import Events
 from proxy.web.pages.view.series import SeriesPage
+from proxy.web.pages.view.streams import Streams
 from proxy.web.questions import Questions
 from proxy.web.reading.demands import DemandReader
 from proxy.web.reading.queries import QueryReader
@@ -56,6 +62,8 @@ class Web:
     fast: FastPath
     seen: SeenRequests
     summary: AnswerSummary
+    streams: Streams
+    busiest: Busiest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +89,8 @@ def open_web(
     lifetimes: RunLifetimes,
     answerer: Answerer,
     viewer: Viewer,
+    watching: Watching,
+    history: History,
     purging: Purging,
     sections: Sequence[Section],
     counts: Mapping[str, Callable[[], int]],
@@ -88,11 +98,11 @@ def open_web(
     """Put the room together.
 
     `tokens` is None where none are needed. `sections` are what `/readyz` says of the other rooms; `counts` are what
-    `/admin/state` says of them besides, by name. The caller has to run the summary.
+    `/admin/state` says of them besides, by name. The caller has to run the summary and `busiest`.
     """
     gate, unknown, summary = _open_gate(config, tokens, clock), UnknownParameters(), AnswerSummary(clock)
-    ids, usage = RequestIds(), telemetry.usage
-    accounting = Accounting(clock=clock, ids=ids, telemetry=telemetry, usage=usage, summary=summary)
+    ids, usage, busiest = RequestIds(), telemetry.usage, Busiest()
+    accounting = Accounting(clock=clock, ids=ids, telemetry=telemetry, usage=usage, summary=summary, busiest=busiest)
     fast = FastPath(memory=memory, tenancy=tenancy, lifetimes=lifetimes, limits=gate.limits, accounting=accounting, clock=clock)
     seen = SeenRequests(guard=gate.guard, fast=fast, ids=ids)
     intake = Intake(seen)
@@ -108,6 +118,17 @@ def open_web(
         accounting=accounting,
         fast=fast,
     )
+    streams = Streams(limits=gate.limits, intake=intake, telemetry=telemetry)
+    events = Events(
+        watching=watching,
+        streams=streams,
+        answerer=answerer,
+        guard=gate.guard,
+        limits=gate.limits,
+        access_headers=gate.access_headers,
+        clock=clock,
+        deadline_s=config.upstream.deadline_s,
+    )
     openapi = OpenApi(routes, gate.access_headers, tokens=tokens is not None)
     identity = Identity(tenancy, gate.access_headers, wait_s=config.freshness.stale_wait_s)
     series = SeriesPage(
@@ -121,12 +142,22 @@ def open_web(
         hosts=gate.hosts,
         cors=gate.cors,
         health=health,
-        admin=Admin(guard=gate.guard, health=health, usage=usage, purging=purging, clock=clock, counts=counts),
+        admin=Admin(
+            guard=gate.guard,
+            health=health,
+            usage=usage,
+            busiest=busiest,
+            history=history,
+            purging=purging,
+            clock=clock,
+            counts=counts,
+        ),
         pages={
             OPENAPI_PATH: Page(name="openapi", respond=openapi.respond),
             VALIDATE_PATH: Page(name="auth_validate", respond=identity.validate),
             HEALTH_PATH: Page(name="api_health", respond=identity.health, is_public=True),
             VIEW_PATH: Page(name="view_series", respond=series.respond),
+            EVENTS_PATH: Page(name="events", respond=events.respond),
         },
         questions=_open_questions(config, gate, table_of_routes, unknown, responder),
     )
@@ -140,6 +171,8 @@ def open_web(
         fast=fast,
         seen=seen,
         summary=summary,
+        streams=streams,
+        busiest=busiest,
     )
 
 

@@ -1,5 +1,7 @@
 """How many requests came in, and whether the process takes more or only finishes."""
 
+from collections.abc import Callable
+
 from proxy.web.shortcut.seen import SeenRequests
 
 
@@ -9,6 +11,7 @@ class Intake:
     def __init__(self, seen: SeenRequests) -> None:
         self._seen = seen
         self.draining = False
+        self._to_end: list[Callable[[], None]] = []
 
     @property
     def requests(self) -> int:
@@ -18,3 +21,9 @@ class Intake:
     def drain(self) -> None:
         """Note that the process was told to end and only finishes the requests under way."""
         self.draining = True
+        for end in self._to_end:
+            end()
+
+    def when_draining(self, end: Callable[[], None]) -> None:
+        """Have `end` called when the process is told to end: by what would go on for as long as its client does."""
+        self._to_end.append(end)

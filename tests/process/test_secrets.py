@@ -136,7 +136,15 @@ async def test_tokens_and_presigned_addresses_show_nowhere(tmp_path: Path, log_f
                     assert "X-Amz-Signature=" in await response.text()
                     seen.append(str(response.headers))
             standin.faults.add(Fault(kind=FaultKind.CUT_BODY, path=files.partition("?")[0], times=None))
-            for path in (f"{files}&logName=x", "/admin/state", "/admin/usage", "/metrics", "/readyz?verbose", "/openapi.json"):
+            for path in (
+                f"{files}&logName=x",
+                "/admin/state",
+                "/admin/usage",
+                "/admin/history",
+                "/metrics",
+                "/readyz?verbose",
+                "/openapi.json",
+            ):
                 async with session.get(running.url + path, headers=root) as response:
                     seen += [str(response.headers), await response.text()]
             async with session.post(f"{running.url}/admin/purge", json={"everything": True}, headers=root) as response:

@@ -1,7 +1,7 @@
 """The tokens that are good now: read from their file, and read again when it changes.
 
 A revoked token must stop working within a second, on connections that stay open too. So every request is judged by the tokens
-held here, and the file is looked at once a second as long as there are requests. A file that becomes unusable while the proxy
+held here, and the file is looked at twice a second as long as there are requests. A file that becomes unusable while the proxy
 runs changes nothing: the last good tokens stay, since letting everybody in would be worse and shutting everybody out no better.
 """
 
@@ -17,7 +17,7 @@ from proxy.errors import ConfigError, TokenFileError
 from proxy.store.token_file import Token, read_tokens
 
 # How long a change of the file may go unnoticed, seconds.
-PERIOD_S = 1.0
+PERIOD_S = 0.5
 _log = structlog.get_logger()
 
 

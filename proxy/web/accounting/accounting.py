@@ -12,6 +12,7 @@ from proxy.core.question.query import Query
 from proxy.errors import ProxyError
 from proxy.service.answer import Answer
 from proxy.telemetry import Telemetry, Usage, caused_by
+from proxy.web.accounting.busiest import Busiest
 from proxy.web.accounting.context import RequestContext
 from proxy.web.accounting.ids import RequestIds
 from proxy.web.accounting.summary import AnswerSummary, is_ordinary
@@ -23,12 +24,15 @@ _log = structlog.get_logger()
 class Accounting:
     """Accounts for each request once: as a hit of the shortcut, as unreadable, or from `begin` to `end`."""
 
-    def __init__(self, *, clock: Clock, ids: RequestIds, telemetry: Telemetry, usage: Usage, summary: AnswerSummary) -> None:
+    def __init__(
+        self, *, clock: Clock, ids: RequestIds, telemetry: Telemetry, usage: Usage, summary: AnswerSummary, busiest: Busiest
+    ) -> None:
         self._clock = clock
         self._ids = ids
         self._telemetry = telemetry
         self._usage = usage
         self._summary = summary
+        self._busiest = busiest
 
     def begin(self, request: web.BaseRequest, visit: Visit) -> RequestContext:
         """Return the context of a request. Calls to the upstream that the current task makes are its token's from now on."""
@@ -41,6 +45,7 @@ class Accounting:
         """Count an answer. Ordinary answers are summed up in the log, others have a line each."""
         outcome, duration_s = answer.outcome, self._duration_s(context)
         context.ended(outcome.kind)
+        self._busiest.note(query.target)
         self._telemetry.count_answer(context.route, outcome.kind, duration_s, stale=outcome.stale, not_modified=not_modified)
         if is_ordinary(outcome, answer.entry.status):
             self._summary.note(outcome.kind, duration_s, answer.age_s, not_modified=not_modified)
@@ -69,9 +74,10 @@ class Accounting:
         body_bytes = 0 if empty else response.content_length or 0
         self._usage.note(context.visit.grant.name, context.outcome, body_bytes)
 
-    def hit(self, route: str, visit: Visit, *, duration_s: float, age_s: float, body_bytes: int, not_modified: bool) -> None:
+    def hit(self, query: Query, visit: Visit, *, duration_s: float, age_s: float, body_bytes: int, not_modified: bool) -> None:
         """Count a hit that the shortcut answered: `answered` and `end` in one."""
-        self._telemetry.count_answer(route, "hit", duration_s, stale=None, not_modified=not_modified)
+        self._busiest.note(query.target)
+        self._telemetry.count_answer(query.route.name, "hit", duration_s, stale=None, not_modified=not_modified)
         self._usage.note(visit.grant.name, "hit", body_bytes)
         self._summary.note("hit", duration_s, age_s, not_modified=not_modified)
 

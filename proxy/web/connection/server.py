@@ -17,6 +17,7 @@ from proxy.web.connection.half_closed import HalfClosed
 from proxy.web.connection.head_sizes import HeadLimit
 from proxy.web.handler import Handler
 from proxy.web.intake import Intake
+from proxy.web.pages.view.event_stream import EventStream
 from proxy.web.reply.problem import problem
 from proxy.web.shortcut.seen import SeenRequests
 
@@ -89,7 +90,7 @@ class _Connection(web.RequestHandler):
         self._descriptor = -1
         self._answered = self._answered_before = 0
         self._knows_interim = True
-        self._writing = False
+        self._writing = self._endless = False
         self._half_closed: HalfClosed | None = None
         self.since_s = 0.0
         """When the client last sent, or read, something (the event loop's clock)."""
@@ -144,6 +145,8 @@ class _Connection(web.RequestHandler):
         transport = self.transport
         if transport is None or not self._is_asked or not self._head_limit.is_bodied:
             return False
+        if self._endless:
+            return False  # to wait until such an answer is complete would be to wait for the client itself
         self._answered_before = self._answered
         self._half_closed = HalfClosed(transport, self._waits)
         return True
@@ -169,9 +172,11 @@ class _Connection(web.RequestHandler):
         That is so only while each request comes in one piece, by itself: after anything else nobody but the parser knows where
         a request begins.
         """
-        self._writing = True
+        self._writing, self._endless = True, isinstance(resp, EventStream)
+        if self._endless and self._half_closed is not None and self.transport is not None:
+            self.transport.abort()
         finished = await super().finish_response(request, resp, start_time)
-        self._writing = False
+        self._writing = self._endless = False
         self._answered += 1
         if self._half_closed is not None and not self._is_asked:
             self.close()
@@ -208,7 +213,7 @@ class _Connection(web.RequestHandler):
             return
         now_s = asyncio.get_running_loop().time()
         unread_bytes = transport.get_write_buffer_size()
-        if unread_bytes != self._unread_bytes or (self._answering and not unread_bytes):
+        if unread_bytes != self._unread_bytes or ((self._answering or self._writing) and not unread_bytes):
             self._unread_bytes, self.since_s = unread_bytes, now_s
         if now_s - self.since_s >= self._crowd.idle_timeout_s:
             transport.abort()

@@ -13,7 +13,7 @@ class AccessHeaders:
         self._cors = cors
         self._by_token = by_token
 
-    def add(self, response: web.Response, request: web.BaseRequest, *, to_pages: bool = True) -> None:
+    def add(self, response: web.StreamResponse, request: web.BaseRequest, *, to_pages: bool = True) -> None:
         """Add the fields to the response to a request; without those for pages where it isn't meant for any (`to_pages`)."""
         if self._by_token:
             add_vary(response.headers, "Authorization")

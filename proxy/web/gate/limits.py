@@ -112,9 +112,13 @@ class ClientLimits:
         if not self._under_way.get(client, True):
             del self._under_way[client]
 
-    def _refuse(self, policy: str, retry_after_s: float) -> ClientLimited:
+    def refusal(self, detail: str, *, policy: str, retry_after_s: float) -> ClientLimited:
+        """Return the error for a client over a limit, with the status that is configured, and count it."""
         self.refused += 1
-        return self._error(
+        return self._error(detail, policy=policy, retry_after_s=retry_after_s)
+
+    def _refuse(self, policy: str, retry_after_s: float) -> ClientLimited:
+        return self.refusal(
             f"this client asks for more than the proxy's operator allows it ({policy}); it would have waited too long",
             policy=policy,
             retry_after_s=retry_after_s,

@@ -5,6 +5,7 @@ headers, may not send what takes a preflight, and nothing is changed but by a PO
 """
 
 import asyncio
+import math
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from urllib.parse import parse_qsl, urlsplit
@@ -16,11 +17,13 @@ from aiohttp import web
 from proxy.clock import Clock
 from proxy.core.freshness.purge import Purge
 from proxy.core.lone_surrogates import STAND_IN, read_json
-from proxy.core.question.form import shown
+from proxy.core.question.form import shown, split_query
 from proxy.core.question.routes import METRICS
 from proxy.errors import BadQuery, BadRequest, Fault, MethodNotAllowed, NotFound, NotJson, OriginRefused
+from proxy.service.history.recorder import EVERY_S, History
 from proxy.service.purging import Purging
 from proxy.telemetry import Usage
+from proxy.web.accounting.busiest import Busiest
 from proxy.web.accounting.context import RequestContext
 from proxy.web.gate.guard import Guard
 from proxy.web.pages.health import Health
@@ -31,6 +34,7 @@ _MOST_BYTES = 65_536
 _BODY_S = 10.0
 _RUN = METRICS.parameters[0].kind
 _LONGEST = 1_000
+_MOST_QUESTIONS = 20
 # Returns the document of a page, from the query of the request.
 _Page = Callable[[RequestContext, str], Awaitable[dict[str, object]]]
 _object = msgspec.json.Decoder(dict[str, object])
@@ -46,6 +50,8 @@ class Admin:
         guard: Guard,
         health: Health,
         usage: Usage,
+        busiest: Busiest,
+        history: History,
         purging: Purging,
         clock: Clock,
         counts: Mapping[str, Callable[[], int]],
@@ -54,12 +60,15 @@ class Admin:
         self._guard = guard
         self._health = health
         self._token_usage = usage
+        self._busiest = busiest
+        self._points = history
         self._purging = purging
         self._clock = clock
         self._counts = counts
         self._pages: Mapping[str, tuple[tuple[str, ...], _Page]] = {
             "/admin/state": (("GET", "HEAD"), self._state),
             "/admin/usage": (("GET", "HEAD"), self._usage),
+            "/admin/history": (("GET", "HEAD"), self._history),
             "/admin/purge": (("POST",), self._purge),
         }
 
@@ -91,7 +100,11 @@ class Admin:
             }
             for name, used in sorted(self._token_usage.by_token.items())
         ]
-        return {"tokens": tokens}
+        questions = [{"question": target, "requests": count} for target, count in self._busiest.top(_MOST_QUESTIONS)]
+        return {"tokens": tokens, "questions": questions}
+
+    async def _history(self, _context: RequestContext, query: str) -> dict[str, object]:
+        return {"every_s": EVERY_S, "points": self._points.since(_since_s(query))}
 
     async def _purge(self, context: RequestContext, query: str) -> dict[str, object]:
         request, visit = context.request, context.visit
@@ -108,6 +121,21 @@ class Admin:
             **result,
         )
         return {"purged": named or "everything", **result}
+
+
+def _since_s(query: str) -> float:
+    """Return the wall time after which points are asked for; minus infinity where all are. Raises BadQuery."""
+    given = split_query(query)
+    faults = [Fault(parameter=shown(name), message="not known here") for name, _ in given if name != "since"]
+    try:
+        moments = [float(text) for name, text in given if name == "since"]
+    except ValueError:
+        moments = [math.nan]
+    if len(moments) > 1 or not all(map(math.isfinite, moments)):
+        faults.append(Fault(parameter="since", message="must be given once at most: seconds since the epoch"))
+    if faults:
+        raise BadQuery(tuple(faults))
+    return moments[0] if moments else -math.inf
 
 
 def _read_purge(body: Mapping[str, object], query: str, *, at_s: float) -> Purge:

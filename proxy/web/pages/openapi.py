@@ -36,6 +36,7 @@ from proxy.errors import (
 from proxy.web.accounting.context import RequestContext
 from proxy.web.gate.access_headers import AccessHeaders
 from proxy.web.pages.identity import HEALTH_PATH, VALIDATE_PATH
+from proxy.web.pages.view.events import PATH as EVENTS_PATH
 from proxy.web.reading.targets import Target
 from proxy.web.reading.views import FORM, MOST_NAMED, POINTS, SERIES, SEVERAL, VIEW_PATH
 from proxy.web.reply.problem import CONTENT_TYPE
@@ -196,6 +197,7 @@ def _own_paths(*, tokens: bool) -> dict[str, object]:
         PATH: "this document",
         VALIDATE_PATH: "whether the token is good, and whose data the proxy reads, as pluto-api says of its keys",
         HEALTH_PATH: "200 while the process lives, as pluto-api's own",
+        EVENTS_PATH: "Server-Sent Events that tell which series of a `project`, of its `run`s and `metric`s, have new rows",
     }
     # With `?verbose` it is needed for this one.
     open_: dict[str, Sequence[Schema]] = {"/livez": [], HEALTH_PATH: [], "/readyz": [{}, *_NEEDED]} if tokens else {}

@@ -113,7 +113,7 @@ class FastPath:
         age, ttl = int(age_s(entry, now_s)), math.floor(-stale_s(entry, now_s, lifetimes))
         varying = f"Age: {age}\r\nCache-Status: {NAME}; hit; ttl={ttl}\r\nX-Request-ID: {request_id}\r\n"
         self._accounting.hit(
-            hit.query.route.name,
+            hit.query,
             visit,
             duration_s=self._clock.monotonic_s() - started_s,
             age_s=age,

@@ -1,0 +1,87 @@
+"""`/view/events`: one connection that tells a client which of the series that it watches have new rows."""
+
+from secrets import token_hex
+
+from aiohttp import web
+
+from proxy.clock import Clock
+from proxy.core.freshness.entry import digest_of
+from proxy.service.answering import Answerer
+from proxy.service.watching.watching import Watching
+from proxy.web.accounting.context import RequestContext
+from proxy.web.gate.access_headers import AccessHeaders
+from proxy.web.gate.guard import Guard
+from proxy.web.gate.limits import ClientLimits, client_of
+from proxy.web.pages.view.event_stream import EventStream, Watch
+from proxy.web.pages.view.streams import Streams
+from proxy.web.reading.targets import Target
+from proxy.web.reading.watch_lists import read_watch_list
+from proxy.web.reply.response import CACHE_CONTROL
+from proxy.web.reply.server_sent import CONTENT_TYPE
+
+PATH = "/view/events"
+
+
+class Events:
+    """Opens event streams."""
+
+    def __init__(
+        self,
+        *,
+        watching: Watching,
+        streams: Streams,
+        answerer: Answerer,
+        guard: Guard,
+        limits: ClientLimits,
+        access_headers: AccessHeaders,
+        clock: Clock,
+        deadline_s: float,
+    ) -> None:
+        """`deadline_s`: seconds until which a client's turn must have come."""
+        self._watching = watching
+        self._streams = streams
+        self._answerer = answerer
+        self._guard = guard
+        self._limits = limits
+        self._access_headers = access_headers
+        self._clock = clock
+        self._deadline_s = deadline_s
+        # Another process has other numbers.
+        self._boot = token_hex(4)
+
+    async def respond(self, context: RequestContext, target: Target) -> web.StreamResponse:
+        """Return a response whose body is the stream. Raises ProxyError."""
+        request, visit = context.request, context.visit
+        client = client_of(request, visit)
+        # The turn is held while the request is judged, not while the stream goes on.
+        async with self._limits.admitted(client, deadline_s=context.started_s + self._deadline_s):
+            visit = self._guard.judge_again(request, visit)
+            series = read_watch_list(target.query)
+            for one in series:
+                await self._answerer.admit(visit.grant, one.query, client=client)
+        self._streams.check(client)
+        stem = f"{self._boot}{digest_of(target.query.encode())[:8]}"
+        watch = Watch(
+            series=series,
+            client=client,
+            stem=stem,
+            since=_since(request.headers.get("Last-Event-ID", ""), stem),
+            visit=visit,
+            request_id=context.request_id,
+        )
+        response = EventStream(
+            request, watch, watching=self._watching, streams=self._streams, guard=self._guard, clock=self._clock
+        )
+        response.headers["Content-Type"] = CONTENT_TYPE
+        response.headers["Cache-Control"] = CACHE_CONTROL
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        # Balancers that collect answers would keep events to themselves.
+        response.headers["X-Accel-Buffering"] = "no"
+        self._access_headers.add(response, request)
+        return response
+
+
+def _since(last_id: str, stem: str) -> int | None:
+    """Return the number of the last change that a client was told of; None where it is to be told of everything."""
+    given, _, number = last_id.rpartition("-")
+    return int(number) if given == stem and number.isascii() and number.isdigit() and len(number) < 19 else None
