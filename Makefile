@@ -16,7 +16,7 @@ LOCKED := install --no-deps --require-hashes
 fits = @said=$$($(2) $(BIN)/python -m pip --disable-pip-version-check check 2>&1) || { printf '%s\n' "$$said" \
 	"make: what is installed in $(1) doesn't fit together; try again after make clean" >&2; exit 1; }
 
-.PHONY: python run demo test bench soak check lint types imports deployment coverage covered format lock clean
+.PHONY: python run demo test bench soak check lint types imports deployment manifests coverage covered format lock clean
 .DEFAULT_GOAL := help
 
 .PHONY: help
@@ -53,8 +53,11 @@ types: $(VENV)/dev.stamp
 imports: $(VENV)/dev.stamp
 	$(BIN)/lint-imports
 
-deployment: $(VENV)/deployment.stamp ## have the files in deploy/ checked by the programs that read them
+deployment: $(VENV)/dev.stamp $(VENV)/deployment.stamp ## have the files in deploy/ checked by the programs that read them
 	@deploy/check
+
+manifests: $(VENV)/dev.stamp $(VENV)/deployment.stamp ## write deploy/kubernetes afresh, from the chart
+	PYTHONPATH=$(VENV)/deployment $(BIN)/python -m tests.deployment.chart manifests > deploy/kubernetes/pluto-proxy.yaml
 
 coverage: $(VENV)/dev.stamp
 	$(BIN)/coverage erase
@@ -115,7 +118,7 @@ $(VENV)/dev.stamp: requirements-dev.lock requirements-client.lock requirements-p
 	$(call fits,$(VENV)/client,PYTHONPATH=$(VENV)/client)
 	@touch $@
 
-$(VENV)/deployment.stamp: requirements-deployment.lock $(VENV)/run.stamp
+$(VENV)/deployment.stamp: requirements-deployment.lock | python
 	@echo "installing what checks the deployment files (about 150 MB)"
 	@rm -rf $(VENV)/deployment
 	$(call pip,$(LOCKED) --no-compile --target $(VENV)/deployment -r requirements-deployment.lock)

@@ -10,12 +10,11 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from proxy.config import Config, load
 from proxy.standin import Standin, StandinConfig
+from tests.deployment import DEPLOY, ROOT
 from tests.support.processes import proxy_process
 from tests.support.tokens import ALL, bearer, token, write
 from tests.support.world import KEY
 
-ROOT = Path(__file__).parents[2]
-DEPLOY = ROOT / "deploy"
 RULES = DEPLOY / "prometheus" / "rules"
 FILES = sorted(path for path in DEPLOY.rglob("*") if path.is_file())
 PAGES = [*FILES, ROOT / "docs" / "alerts.md"]
