@@ -19,7 +19,7 @@ RULES = DEPLOY / "prometheus" / "rules"
 FILES = sorted(path for path in DEPLOY.rglob("*") if path.is_file())
 PAGES = [*FILES, ROOT / "docs" / "alerts.md"]
 # What an address may lead to: the proxy, and what is the reader's own. (The first is the name of a dialect.)
-HOSTS = re.compile(r"json-schema\.org|127\.0\.0\.1|HOST|pluto_proxy|pluto-proxy|[a-z.-]+\.example\.com")
+HOSTS = re.compile(r"json-schema\.org|127\.0\.0\.1|HOST|pluto_proxy|pluto-proxy|[a-z.-]+\.(svc|example\.com)")
 
 
 def named(pattern: str, files: Sequence[Path] = FILES) -> Iterator[tuple[str, str]]:
