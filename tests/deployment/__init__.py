@@ -1,6 +1,6 @@
 """The files in `deploy/`: what they name exists (`test_names`), and what they start starts.
 
-`deploy/check` has the programs that they are for look at them. It asks these, some of which need what `make deployment` installs:
+`deploy/check` has the programs that they are for look at them. It asks these, which need what `make deployment` installs:
 
 | module | what it looks at |
 |---|---|

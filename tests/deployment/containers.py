@@ -20,7 +20,8 @@ import aiohttp
 import yaml
 
 from tests.deployment import DEPLOY
-from tests.support.processes import proxy_process, run
+from tests.support.processes import proxy_process
+from tests.support.tokens import token, write
 from tests.support.world import KEY
 
 DATA, SECRET, SECRETS, CONFIG = "/var/lib/pluto-proxy", "/run/pluto-proxy", "/run/secrets", "/etc/pluto-proxy"
@@ -98,26 +99,27 @@ def placed(container: Container, folder: Path) -> Container:
     )
 
 
-async def make_token(container: Container) -> None:
+def make_token(container: Container) -> None:
     """Make a token, as whoever runs the proxy does, if it takes tokens."""
     if TOKENS not in container.variables:
         return
     path = Path(container.variables[TOKENS])
-    made = path.parents[1] / "made" / "tokens.json" if container.given_tokens else path
-    status, _, said = await run("token", "add", "somebody", **{**container.variables, TOKENS: str(made)})
-    assert status == 0, said
-    if container.given_tokens:
-        inner = path.parent / "..inner" / path.name
-        inner.write_bytes(made.read_bytes())
-        inner.chmod(0o440)
-        path.symlink_to(f"..inner/{path.name}")
+    if not container.given_tokens:
+        write(path, token("somebody"))
+        return
+    made = path.parents[1] / "made" / "tokens.json"
+    write(made, token("somebody"))
+    inner = path.parent / "..inner" / path.name
+    inner.write_bytes(made.read_bytes())
+    inner.chmod(0o440)
+    path.symlink_to(f"..inner/{path.name}")
 
 
 async def start(container: Container) -> None:
     """Start the proxy in a folder and look whether it answers by the names that it has, and uses its cache file."""
     with TemporaryDirectory() as name:
         there = placed(container, Path(name))
-        await make_token(there)
+        make_token(there)
         hosts = ["localhost", *filter(None, there.variables.get("PLUTO_PROXY_SERVER__ALLOWED_HOSTS", "").split(","))]
         async with proxy_process(*there.arguments, **there.variables) as proxy, aiohttp.ClientSession() as session:
             address = proxy.url.replace("0.0.0.0", "127.0.0.1")  # noqa: S104 -- what it says it listens on
