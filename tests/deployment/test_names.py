@@ -1,13 +1,15 @@
 """What the deployment files name exists: metrics, settings, alerts; and they name no package registry."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import aiohttp
 import pytest
+from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
+from proxy import errors
 from proxy.config import Config, load
 from proxy.standin import Standin, StandinConfig
 from tests.deployment import DEPLOY, ROOT
@@ -29,8 +31,8 @@ def named(pattern: str, files: Sequence[Path] = FILES) -> Iterator[tuple[str, st
             yield found.group(1), path.name
 
 
-async def metric_names(folder: Path) -> set[str]:
-    """Return the names of all series that a proxy process with tokens shows, each histogram's three among them."""
+async def metrics(folder: Path) -> list[Metric]:
+    """Return the metrics that a proxy process with tokens shows."""
     write(folder / "access" / "tokens.json", token("all"))
     async with (
         Standin(StandinConfig()).serve() as upstream,
@@ -44,21 +46,46 @@ async def metric_names(folder: Path) -> set[str]:
         session.get(f"{proxy.url}/metrics") as response,
     ):
         assert response.status == 200
-        exposition = await response.text()
+        return list(text_string_to_metric_families(await response.text()))
+
+
+def series_names(families: Iterable[Metric]) -> set[str]:
+    """Return the names of all series, each histogram's three among them. (What has no labels' values yet has no samples.)"""
     names = set()
-    for family in text_string_to_metric_families(exposition):
+    for family in families:
         ends = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count")}.get(family.type, ("",))
         names |= {family.name + end for end in ends}
     return names
 
 
 async def test_metrics(tmp_path: Path) -> None:
-    """Every metric in a rule, a board or a page exists."""
-    there = await metric_names(tmp_path)
+    """Every metric in a rule, a board or a page exists, and so do the states and the like that rules ask for."""
+    families = await metrics(tmp_path)
+    there = series_names(families)
     assert {"pluto_proxy_requests_total", "pluto_proxy_request_duration_seconds_bucket", "process_open_fds"} <= there
     used = {*named(r"\b((?:pluto_proxy|process|python)_[a-z0-9_]+)\b(?!\.\.\.)", PAGES)}
     assert len({name for name, _ in used}) > 40
     assert {(name, file) for name, file in used if name not in there} == set()
+    samples = {(sample.name, *pair) for family in families for sample in family.samples for pair in sample.labels.items()}
+    asked = re.findall(r'\b(pluto_proxy_\w+)\{(\w+)="([^"]+)"\}', "".join(path.read_text() for path in RULES.glob("*.yml")))
+    assert len(asked) > 3
+    assert {matcher for matcher in asked if matcher[1] != "outcome"} <= samples
+
+
+def test_outcomes() -> None:
+    """What rules take for an outcome is one; what they count as failed is every code of 500 and more but two.
+
+    A client over its limits has an alert of its own, and one that says only-if-cached asked for its 504.
+    """
+    kinds = [part for part in vars(errors).values() if isinstance(part, type) and issubclass(part, errors.ProxyError)]
+    codes = {kind.code: kind.status for kind in kinds}
+    text = "".join(path.read_text() for path in RULES.glob("*.yml"))
+    words = {word for found in re.findall(r'outcome=~?"([^"]+)"', text) for word in found.split("|")}
+    known = {"hit", "stale", "series", "collapsed", *codes}
+    assert {word for word in words if not any(re.fullmatch(word, outcome) for outcome in known)} == set()
+    [failed] = [found for found in re.findall(r'outcome=~"([^"]+)"', text) if "internal" in found]
+    failing = {code for code, status in codes.items() if status >= 500} - {"client-limited", "nothing-stored"}
+    assert {code for code in codes if re.fullmatch(failed, code)} == failing
 
 
 def test_recorded_names() -> None:
