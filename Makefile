@@ -16,7 +16,7 @@ LOCKED := install --no-deps --require-hashes
 fits = @said=$$($(2) $(BIN)/python -m pip --disable-pip-version-check check 2>&1) || { printf '%s\n' "$$said" \
 	"make: what is installed in $(1) doesn't fit together; try again after make clean" >&2; exit 1; }
 
-.PHONY: python run demo test bench soak check lint types imports coverage covered format lock clean
+.PHONY: python run demo test bench soak check lint types imports deployment manifests coverage covered format lock clean
 .DEFAULT_GOAL := help
 
 .PHONY: help
@@ -42,7 +42,7 @@ soak: $(VENV)/dev.stamp ## hold the budget (2 minutes), live runs (10 minutes), 
 	$(BIN)/python -m tests.soak.events
 	$(BIN)/python -m tests.series_model --answers 200000
 
-check: lint types imports coverage ## what CI runs: lint, types, import contract, tests with coverage
+check: lint types imports deployment coverage ## what CI runs: lint, types, import contract, deployment files, tests with coverage
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
@@ -53,6 +53,12 @@ types: $(VENV)/dev.stamp
 
 imports: $(VENV)/dev.stamp
 	$(BIN)/lint-imports
+
+deployment: $(VENV)/dev.stamp $(VENV)/deployment.stamp ## have the files in deploy/ checked by the programs that read them
+	@deploy/check
+
+manifests: $(VENV)/dev.stamp $(VENV)/deployment.stamp ## write deploy/kubernetes afresh, from the chart
+	PYTHONPATH=$(VENV)/deployment $(BIN)/python -m tests.deployment.chart manifests > deploy/kubernetes/pluto-proxy.yaml
 
 coverage: $(VENV)/dev.stamp
 	$(BIN)/coverage erase
@@ -76,6 +82,7 @@ lock: ## resolve the dependencies afresh into the lock files (needs uv on the PA
 	$(COMPILE) --group build pyproject.toml -o requirements.lock
 	$(COMPILE) -c requirements.lock --group build --group dev pyproject.toml -o requirements-dev.lock
 	$(COMPILE) --group client -o requirements-client.lock
+	$(COMPILE) --group deployment -o requirements-deployment.lock
 	$(COMPILE) --group oldest-pip -o requirements-pip.lock
 
 clean: ## remove everything that make has made
@@ -110,4 +117,10 @@ $(VENV)/dev.stamp: requirements-dev.lock requirements-client.lock requirements-p
 	$(call pip,$(LOCKED) --target $(VENV)/oldest-pip -r requirements-pip.lock)
 	$(call fits,$(VENV))
 	$(call fits,$(VENV)/client,PYTHONPATH=$(VENV)/client)
+	@touch $@
+
+$(VENV)/deployment.stamp: requirements-deployment.lock | python
+	@echo "installing what checks the deployment files (about 150 MB)"
+	@rm -rf $(VENV)/deployment
+	$(call pip,$(LOCKED) --no-compile --target $(VENV)/deployment -r requirements-deployment.lock)
 	@touch $@
