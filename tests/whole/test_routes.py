@@ -114,7 +114,16 @@ async def test_the_document_names_every_row(tmp_path: Path) -> None:
         document = reply.json
         # Without tokens nothing is said of them.
         assert "security" not in reply.body.decode().lower()
-        own = {"/livez", "/readyz", "/metrics", "/openapi.json", "/api/runs/auth/validate", "/api/health", "/view/events"}
+        own = {
+            "/livez",
+            "/readyz",
+            "/metrics",
+            "/openapi.json",
+            "/api/runs/auth/validate",
+            "/api/health",
+            "/view/series",
+            "/view/events",
+        }
         assert set(document["paths"]) == {route.path for route in ROUTES} | own
         for path in document["paths"].values():
             for answer in path["get"]["responses"].values():
