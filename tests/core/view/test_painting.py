@@ -1,5 +1,6 @@
 """Views against an oracle: exact, the same however the rows are held, and the same as the series grows."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -108,3 +109,27 @@ def test_what_holding_it_costs() -> None:
     held = pyramid(painter)
     plain = pyramid(painted(known, ALL))
     assert 2 * len(points) < plain.size_bytes < held.size_bytes < 6 * len(points)
+
+
+@pytest.mark.parametrize("constant", [0.0, 2.0])
+@pytest.mark.parametrize(
+    "values",
+    [
+        [1.7e308] * 20,
+        [1.7e308, -1.7e308] * 10,
+        [math.nan, 1.0] * 10,
+        [math.nan] * 10 + [5.0] * 10,
+        [5.0] * 10 + [math.inf] * 10,
+        [0.1] * 20,
+    ],
+    ids=["no sum", "no difference", "gaps", "late", "ended", "alike"],
+)
+def test_awkward_values(values: list[float], constant: float) -> None:
+    """Sums beyond any double, and buckets without a finite value before or after others."""
+    points = [Point(step, value) for step, value in enumerate(values)]
+    view = View(first=0, last=None, points=3, constant=constant)
+    with small():
+        known = extent_of(rows_of(points))
+        first = painted(known, view)
+        check(first.painted, points, view)
+        assert told(painted(known, view, pyramid(first)).painted) == told(first.painted)
