@@ -7,6 +7,7 @@ from aiohttp import web
 from proxy.clock import Clock
 from proxy.core.freshness.entry import digest_of
 from proxy.service.answering import Answerer
+from proxy.service.watching.values import Series
 from proxy.service.watching.watching import Watching
 from proxy.web.accounting.context import RequestContext
 from proxy.web.gate.access_headers import AccessHeaders
@@ -15,7 +16,7 @@ from proxy.web.gate.limits import ClientLimits, client_of
 from proxy.web.pages.view.event_stream import EventStream, Watch
 from proxy.web.pages.view.streams import Streams
 from proxy.web.reading.targets import Target
-from proxy.web.reading.watch_lists import read_watch_list
+from proxy.web.reading.views import SERIES, Reading, read_names
 from proxy.web.reply.response import CACHE_CONTROL
 from proxy.web.reply.server_sent import CONTENT_TYPE
 
@@ -56,7 +57,7 @@ class Events:
         # The turn is held while the request is judged, not while the stream goes on.
         async with self._limits.admitted(client, deadline_s=context.started_s + self._deadline_s):
             visit = self._guard.judge_again(request, visit)
-            series = read_watch_list(target.query)
+            series = _watch_list(target.query)
             for one in series:
                 await self._answerer.admit(visit.grant, one.query, client=client)
         self._streams.check(client)
@@ -79,6 +80,14 @@ class Events:
         response.headers["X-Accel-Buffering"] = "no"
         self._access_headers.add(response, request)
         return response
+
+
+def _watch_list(raw: str) -> tuple[Series, ...]:
+    """Return the series that a raw query names, run by run, each once. Raises BadQuery."""
+    reading = Reading(raw, SERIES)
+    named = read_names(reading)
+    reading.check()
+    return tuple(Series(project=named.project, run=run, metric=metric) for run in named.runs for metric in named.metrics)
 
 
 def _since(last_id: str, stem: str) -> int | None:
