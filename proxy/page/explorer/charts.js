@@ -2,7 +2,6 @@
 
 import { el, eachFrame, fill } from "../base/dom.js";
 import { shownName } from "../pure/formats.js";
-import { keyText } from "../pure/requests.js";
 import { Card } from "./card.js";
 import { Live } from "./live.js";
 import { Loader } from "./loader.js";
@@ -49,7 +48,6 @@ export class Charts {
   /** @param {View} view */
   show(view) {
     const keys = view.runs.flatMap((run) => view.metrics.map((metric) => ({ run, metric })));
-    this.slots.assign(view.overlay ? keys.map(keyText) : view.runs);
     const wanted = view.overlay && view.metrics.length ? [view.metrics] : view.metrics.map((metric) => [metric]);
     this.#arrange(keys.length ? wanted : []);
     const [first] = this.#cards.values();

@@ -2,6 +2,7 @@
 
 import { el, fill } from "../base/dom.js";
 import { Slots } from "../pure/colours.js";
+import { keyText } from "../pure/requests.js";
 import { Charts } from "./charts.js";
 import { Metrics } from "./metrics.js";
 import { Projects } from "./projects.js";
@@ -55,6 +56,7 @@ export class Explorer {
 
   /** @param {View} view */
   #opened(view) {
+    this.#colour(view);
     this.runs.open(view);
     this.metrics.open(view);
     this.charts.show(view);
@@ -72,9 +74,16 @@ export class Explorer {
       this.#opened(view);
       return;
     }
+    this.#colour(view);
     this.runs.show(view);
     this.metrics.show(view);
     this.charts.show(view);
+  }
+
+  /** Runs have colours; or, where one chart has several metrics, each series has its own. @param {View} view */
+  #colour(view) {
+    const series = () => view.runs.flatMap((run) => view.metrics.map((metric) => keyText({ run, metric })));
+    this.slots.assign(view.overlay ? series() : view.runs);
   }
 
   /** Somebody who opens a project sees something at once: its latest runs and a metric or two. */

@@ -76,7 +76,8 @@ export function nearestRow(xs, x) {
 }
 
 /**
- * Return the row of a series to show for `x` on the axis: the bucket that `x` lies in, else the nearest.
+ * Return the row of a series to show for `x` on the axis: the bucket that `x` lies in, else the nearest. It is -1 before the first
+ * bucket and after the last one: there the series has nothing to say.
  * @param {Series} series
  * @param {"step" | "time"} axis
  * @param {number} x
@@ -84,10 +85,12 @@ export function nearestRow(xs, x) {
 export function rowAt(series, axis, x) {
   const xs = xsOf(series.columns, axis);
   const near = nearestRow(xs, x);
-  const start = near < 0 ? null : xs[near];
-  const before = start !== null && start !== undefined && start > x && near > 0 ? xs[near - 1] : null;
-  if (axis === "step" && typeof before === "number" && x < before + series.width) return near - 1;
-  return near;
+  const at = xs[near];
+  if (typeof at !== "number") return -1;
+  const reach = axis === "step" ? series.width : 0;
+  if ((near === 0 && x < at) || (near === xs.length - 1 && x > at && x >= at + reach)) return -1;
+  const before = at > x ? xs[near - 1] : null;
+  return typeof before === "number" && x < before + reach ? near - 1 : near;
 }
 
 /**

@@ -65,7 +65,8 @@ function stepsOf(all) {
 function agesOf(all, nowS) {
   const newest = all.flatMap(({ asked_at_s: at }) => (at === null ? [] : [nowS - at]));
   if (!newest.length) return "of unknown age";
-  return `${formatAge(Math.max(...newest))} old`;
+  const [least, most] = [formatAge(Math.min(...newest)), formatAge(Math.max(...newest))];
+  return least === most ? `${most} old` : `${least} to ${most} old`;
 }
 
 /** @param {Series[]} all */
