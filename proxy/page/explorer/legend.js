@@ -65,7 +65,7 @@ export class Legend {
     const swatch = el("span", { class: "swatch" });
     const label = el("bdi");
     const cells = Array.from({ length: 4 }, () => el("td"));
-    const name = el("th", { attributes: { scope: "row" } }, swatch, el("span", { class: "name" }, label));
+    const name = el("th", { attributes: { scope: "row" } }, el("div", { class: "who" }, swatch, el("span", { class: "name" }, label)));
     const row = el("tr", { on: { mouseenter: () => this.onPoint(place) } }, name, ...cells);
     return { row, cells, swatch, label };
   }

@@ -20,7 +20,7 @@ export function describe(slots, nowS) {
   const parts = [];
   const say = (/** @type {string} */ text, /** @type {"plain" | "warning"} */ tone = "plain") => parts.push({ text, tone });
   if (waiting) say(`${formatCount(waiting)} of ${counted(slots.length, "series", "series")} on the way`);
-  if (complete.length) say(`${ofAll(complete, all, "complete")} through step ${stepsOf(complete)}`);
+  if (complete.length) say(`${ofAll(complete, all, "complete")} through ${stepsOf(complete)}`);
   if (sampled.length) {
     say(`${ofAll(sampled, all, "sampled")}: ${counted(rowsOf(sampled), "row")} of more, spikes may be missing`, "warning");
   }
@@ -54,8 +54,8 @@ function rowsOf(all) {
 function stepsOf(all) {
   const steps = all.flatMap(({ through }) => (through === null ? [] : [through]));
   const [low, high] = [Math.min(...steps), Math.max(...steps)];
-  if (!steps.length) return "–";
-  return low === high ? formatCount(low) : `${formatCount(low)} to ${formatCount(high)}`;
+  if (!steps.length) return "no step";
+  return low === high ? `step ${formatCount(low)}` : `steps ${formatCount(low)} to ${formatCount(high)}`;
 }
 
 /**
