@@ -23,6 +23,6 @@ export function usageTable(tokens) {
 /** @param {Record<string, number>} outcomes */
 function fromHere(outcomes) {
   const of = (/** @type {string} */ name) => outcomes[name] ?? 0;
-  const [hits, others] = [of("hit") + of("stale") + of("not_modified"), of("miss") + of("collapsed")];
+  const [hits, others] = [of("hit") + of("series") + of("stale"), of("miss") + of("collapsed")];
   return hits + others ? formatShare(hits / (hits + others)) : "–";
 }
