@@ -90,7 +90,9 @@ def pattern(tmp_path_factory: pytest.TempPathFactory) -> Clone:
     here, beside = ({name for name, _ in pins((ROOT / lock).read_text())} for lock in LOCKS[1:3])
     for name in LOCKS:
         lock = (ROOT / name).read_text()
-        (clone.root / name).write_text(release(lock, clone.wheels, asking=ASKING, unused={"mypy", "playwright", "ruff"} | (beside - here)))
+        (clone.root / name).write_text(
+            release(lock, clone.wheels, asking=ASKING, unused={"mypy", "playwright", "ruff"} | (beside - here))
+        )
     return clone
 
 

@@ -123,6 +123,8 @@ export class Plot {
     });
     this.#chart = new uPlot(options, data, this.#frame);
     this.#chart.over.append(this.#tip.root);
+    // For who looks with the browser's tools: what is drawn, and of which series.
+    Object.assign(this.root, { drawn: { chart: this.#chart, slots: () => this.slots } });
   }
 
   #size() {
