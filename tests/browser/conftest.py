@@ -27,7 +27,7 @@ def _there_is_a_browser() -> None:
 
 @pytest.fixture
 async def visit() -> AsyncIterator[Callable[..., Awaitable[Visitor]]]:
-    """Return what opens a page in a browser of its own. In the end no page may have broken the page's policy, or asked others."""
+    """Return what opens a page in a browser of its own. In the end none may have broken its policy or asked others."""
     async with async_playwright() as playwright:
         # As root Chromium has no sandbox; a container's shared memory is too small for it.
         arguments = ["--no-sandbox", "--disable-dev-shm-usage"]
