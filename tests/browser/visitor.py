@@ -46,16 +46,17 @@ _COLOURED = """
 """
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(kw_only=True)  # Playwright puts attributes of its own on those who listen
 class Visitor:
-    """A page, what it has asked for, and what went wrong in it. `expected`: parts of what may be said on the console."""
+    """A page, what it has asked for, and what went wrong in it. `expected`: parts of what may be said on the console,
+    such as that these tests read pixels."""
 
     context: BrowserContext
     page: Page
     url: str
     requests: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
-    expected: list[str] = field(default_factory=list)
+    expected: list[str] = field(default_factory=lambda: ["willReadFrequently"])
 
     @classmethod
     async def of(cls, context: BrowserContext, url: str) -> Self:

@@ -4,7 +4,7 @@ import test from "node:test";
 
 import { firstChoice } from "../../proxy/page/pure/choices.js";
 import { EventReader, backoff } from "../../proxy/page/pure/eventstream.js";
-import { PLANS, columnsOf, hitShare, total } from "../../proxy/page/pure/history.js";
+import { PLANS, columnsOf, enriched, hitShare, total } from "../../proxy/page/pure/history.js";
 import { RUNS_A_REQUEST, batchesOf, keyText, seriesQuery } from "../../proxy/page/pure/requests.js";
 import { curlOf, pandasOf, plutoOf, pythonQuote, shellQuote } from "../../proxy/page/pure/snippets.js";
 import { matching, metricsBelow, treeOf } from "../../proxy/page/pure/tree.js";
@@ -86,11 +86,13 @@ test("who opens a project sees what is running, by what tells most", () => {
 test("counts of an interval become rates, and a time without points is a gap", () => {
   const [answers] = PLANS;
   assert.ok(answers);
-  const points = [{ at_s: 10, hits: 20 }, { at_s: 20, hits: 30, misses: 5 }, { at_s: 90, hits: 0, misses: 5 }];
+  const points = [{ at_s: 10, hits: 20 }, { at_s: 20, hits: 30, misses: 5 }, { at_s: 90, hits: 0, misses: 3, collapsed: 2 }].map(enriched);
   const { lines, data } = columnsOf(answers, points, 10);
-  assert.deepEqual(lines.map(({ field }) => field), ["hits", "misses"]);
+  assert.deepEqual(lines.map(({ field }) => field), ["hits", "asked"]);
   assert.deepEqual(data, [[10, 20, 30, 90], [2, 3, null, 0], [null, 0.5, null, 0.5]]);
   assert.equal(total(points, "hits"), 50);
   assert.equal(hitShare(points), 50 / 60);
   assert.equal(hitShare([]), null);
+  const tables = enriched({ at_s: 1, calls_by_result: { 200: 5, 304: 1, 500: 2, "upstream-timeout": 1 }, waiting: { person: 2, refresh: 3 }, p50_ms: 12 });
+  assert.deepEqual([tables["failed"], tables["in_line"], tables["p50_s"], tables["p99_s"]], [3, 5, 0.012, null]);
 });

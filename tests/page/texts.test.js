@@ -40,7 +40,8 @@ test("colours differ among neighbours and stay with who stays", () => {
 test("a table opens in a spreadsheet as text", () => {
   assert.equal(cell("=1+1"), "'=1+1");
   assert.equal(cell('a"b,c'), '"a""b,c"');
-  const text = csvOf([{ run: "1", metric: "@x", label: "", series: seriesOf([[0, 1.5], [2, null]]) }, { run: "2", metric: "m", label: "", series: undefined }], false);
+  const there = { run: "1", metric: "@x", label: "", series: seriesOf([[0, 1.5], [2, null]]) };
+  const text = csvOf([there, { run: "2", metric: "m", label: "", series: undefined }], false);
   assert.deepEqual(text.split("\r\n"), [
     "run,metric,step,time,count,min,max,mean,first,last,nan,inf,neg_inf",
     "1,'@x,0,0,1,1.5,1.5,1.5,1.5,1.5,0,0,0",

@@ -30,7 +30,12 @@ export class Metrics {
   });
   #tree = el("div", { class: "rows tree", attributes: { role: "group", "aria-label": "Metrics" } });
   #count = el("span", { class: "count" });
-  #none = el("button", { class: "quiet link", text: "Clear", attributes: { type: "button" }, on: { click: () => this.#put([]) } });
+  #none = el("button", {
+    class: "quiet link",
+    text: "Clear",
+    attributes: { type: "button", "aria-label": "Clear metrics" },
+    on: { click: () => this.#put([]) },
+  });
   root = el(
     "section",
     { class: "panel" },

@@ -39,7 +39,7 @@ export class Runs {
   #list = el("ul", { class: "rows runs", attributes: { "aria-label": "Runs" } });
   #count = el("span", { class: "count" });
   #more = el("button", { class: "more", text: "More", attributes: { type: "button", hidden: true }, on: { click: () => void this.#load(true) } });
-  #none = el("button", { class: "quiet link", text: "Clear", attributes: { type: "button" }, on: { click: () => this.#clear() } });
+  #none = el("button", { class: "quiet link", text: "Clear", attributes: { type: "button", "aria-label": "Clear runs" }, on: { click: () => this.#clear() } });
   #again = el("button", { class: "quiet link", text: "Reload", attributes: { type: "button" }, on: { click: () => void this.#load() } });
   root = el(
     "section",

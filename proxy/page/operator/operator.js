@@ -2,10 +2,11 @@
 
 import { ApiError, isAbort } from "../base/api.js";
 import { el, fill } from "../base/dom.js";
+import { enriched } from "../pure/history.js";
 import { Plots } from "./plots.js";
 import { PurgeForm } from "./purge.js";
 import { tiles } from "./tiles.js";
-import { usageTable } from "./usage.js";
+import { questionTable, usageTable } from "./usage.js";
 
 /** @typedef {import("../main.js").App} App */
 /** @typedef {import("../pure/history.js").Point} Point */
@@ -21,7 +22,7 @@ export class Operator {
   #timer;
   #tiles = el("div", { class: "tiles" });
   #troubles = el("div", { class: "troubles" });
-  #usage = el("div");
+  #usage = el("div", { class: "tables" });
   #managing = el("div", { class: "managing" });
   #shownAdmin = /** @type {boolean | null} */ (null);
 
@@ -67,7 +68,7 @@ export class Operator {
         api.get("/admin/usage", signal),
         api.get("/admin/history", signal).catch(unlessMissing),
       ]);
-      return { state, usage, history, admin: true };
+      return { state, usage, history: { ...history, points: history.points.map(enriched) }, admin: true };
     } catch (error) {
       if (!(error instanceof ApiError) || error.status !== 403) throw error;
       const state = await api.get("/readyz?verbose", signal);
@@ -80,7 +81,7 @@ export class Operator {
     fill(this.#troubles, ...state.troubles.map((/** @type {string} */ text) => el("p", { class: "trouble", text })));
     fill(this.#tiles, ...tiles(state, history.points));
     this.plots.show(history);
-    fill(this.#usage, ...(admin ? [usageTable(usage.tokens)] : []));
+    fill(this.#usage, ...(admin ? [usageTable(usage.tokens), questionTable(usage.questions ?? [])] : []));
     if (this.#shownAdmin === admin) return;
     this.#shownAdmin = admin;
     fill(this.#managing, admin ? new PurgeForm(this.app).root : el("p", { class: "empty no-admin", text: NO_ADMIN }));

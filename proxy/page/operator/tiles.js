@@ -23,7 +23,7 @@ function ofTheHour(points) {
   const stale = total(points, "stale");
   const found = [
     tile("Answered from here", share === null ? "–" : formatShare(share), "of the last hour's answers"),
-    tile("Upstream calls saved", formatCount(total(points, "saved")), `${formatCount(total(points, "calls"))} made in the last hour`),
+    tile("Upstream calls saved", formatCount(total(points, "calls_saved")), `${formatCount(total(points, "calls"))} made in the last hour`),
   ];
   if (typeof last["p50_s"] === "number" || typeof last["p99_s"] === "number") {
     const [half, most] = [last["p50_s"], last["p99_s"]].map((value) => (typeof value === "number" ? formatDuration(value) : "–"));

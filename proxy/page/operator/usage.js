@@ -6,6 +6,7 @@ import { formatBytes, formatCount, formatShare, shownName } from "../pure/format
 /** @typedef {{token: string | null, requests: number, outcomes: Record<string, number>, upstream_calls: number, body_bytes: number}} Used */
 
 const MOST = 20;
+const MOST_QUESTIONS = 10;
 
 /** @param {Used[]} tokens */
 export function usageTable(tokens) {
@@ -18,6 +19,18 @@ export function usageTable(tokens) {
   });
   const table = el("table", { class: "usage" }, el("thead", {}, el("tr", {}, ...heads)), el("tbody", {}, ...rows));
   return el("section", { class: "card" }, el("header", {}, el("h3", { text: "Busiest tokens since the start" })), table);
+}
+
+/** @param {{question: string, requests: number}[]} questions the busiest first */
+export function questionTable(questions) {
+  if (!questions.length) return null;
+  const heads = ["Question", "Requests"].map((text) => el("th", { text, attributes: { scope: "col" } }));
+  const rows = questions.slice(0, MOST_QUESTIONS).map(({ question, requests }) => {
+    const name = el("th", { attributes: { scope: "row", title: shownName(question) } }, el("bdi", { class: "mono", text: shownName(question) }));
+    return el("tr", {}, name, el("td", { text: formatCount(requests) }));
+  });
+  const table = el("table", { class: "usage questions" }, el("thead", {}, el("tr", {}, ...heads)), el("tbody", {}, ...rows));
+  return el("section", { class: "card" }, el("header", {}, el("h3", { text: "Busiest questions" })), table);
 }
 
 /** @param {Record<string, number>} outcomes */

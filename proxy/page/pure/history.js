@@ -10,9 +10,10 @@ export const PLANS = /** @type {Plan[]} */ ([
     title: "Answers a second",
     unit: "rate",
     lines: [
-      { field: "hits", label: "from the store" },
+      { field: "hits", label: "stored" },
+      { field: "computed", label: "computed" },
       { field: "stale", label: "stale" },
-      { field: "misses", label: "asked for" },
+      { field: "asked", label: "asked for" },
       { field: "errors", label: "errors" },
     ],
   },
@@ -21,8 +22,8 @@ export const PLANS = /** @type {Plan[]} */ ([
     unit: "rate",
     lines: [
       { field: "calls", label: "made" },
-      { field: "saved", label: "saved" },
-      { field: "call_errors", label: "failed" },
+      { field: "calls_saved", label: "saved" },
+      { field: "failed", label: "failed" },
     ],
   },
   {
@@ -31,15 +32,24 @@ export const PLANS = /** @type {Plan[]} */ ([
     lines: [
       { field: "p50_s", label: "half within" },
       { field: "p99_s", label: "99 % within" },
+      { field: "call_p50_s", label: "half of the calls" },
     ],
   },
   {
     title: "The upstream's budget",
     unit: "count",
     lines: [
-      { field: "tokens", label: "calls at once left" },
+      { field: "budget", label: "left at once" },
       { field: "rate_per_s", label: "calls a second" },
-      { field: "waiting", label: "in line" },
+      { field: "in_line", label: "in line" },
+    ],
+  },
+  {
+    title: "Who listens",
+    unit: "count",
+    lines: [
+      { field: "streams", label: "event streams" },
+      { field: "watched", label: "series watched" },
     ],
   },
   {
@@ -52,6 +62,30 @@ export const PLANS = /** @type {Plan[]} */ ([
     ],
   },
 ]);
+
+const SUCCESS = /^[23]\d\d$/;
+
+/**
+ * Add to a point what is drawn and not in it as such: sums over its tables, and seconds.
+ * @param {Point} point
+ * @returns {Point}
+ */
+export function enriched(point) {
+  const number = (/** @type {string} */ field) => (typeof point[field] === "number" ? Number(point[field]) : null);
+  const seconds = (/** @type {string} */ field) => (number(field) === null ? null : Number(point[field]) / 1000);
+  const results = Object.entries(/** @type {Record<string, number>} */ (point["calls_by_result"] ?? {}));
+  const waiting = Object.values(/** @type {Record<string, number>} */ (point["waiting"] ?? {}));
+  const misses = number("misses");
+  return {
+    ...point,
+    asked: misses === null ? null : misses + (number("collapsed") ?? 0),
+    failed: results.filter(([result]) => !SUCCESS.test(result)).reduce((sum, [, count]) => sum + count, 0),
+    in_line: waiting.reduce((sum, count) => sum + count, 0),
+    p50_s: seconds("p50_ms"),
+    p99_s: seconds("p99_ms"),
+    call_p50_s: seconds("call_p50_ms"),
+  };
+}
 
 /**
  * Return a plan's columns for uPlot: the moments, and a column for each line that any point knows of.
@@ -96,7 +130,8 @@ export function total(points, field) {
  * @param {Point[]} points
  */
 export function hitShare(points) {
-  const [hits, stale, misses] = [total(points, "hits"), total(points, "stale"), total(points, "misses")];
-  const all = hits + stale + misses;
-  return all ? (hits + stale) / all : null;
+  const [own, asked] = [["hits", "computed", "stale"], ["misses", "collapsed"]].map((fields) =>
+    fields.reduce((sum, field) => sum + total(points, field), 0),
+  );
+  return own || asked ? Number(own) / (Number(own) + Number(asked)) : null;
 }
