@@ -190,7 +190,7 @@ async def test_purging_asks_back(serve: Serve, visit: Visit) -> None:
 
 async def test_a_warm_page_asks_nothing_upstream(serve: Serve, visit: Visit) -> None:
     """Who opens a link that somebody looked at a moment ago costs no call."""
-    running = await serve(standin_with("loss"), freshness__running_s=3600, freshness__lifetimes__list_s=3600)
+    running = await serve(standin_with("loss"), freshness__running_s=3600, lifetimes__list_s=3600)
     visitor = await visit(running.url, address(project="demo", runs=7, metric="loss"))
     await visitor.settled()
     await running.settled()

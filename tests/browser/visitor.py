@@ -97,7 +97,7 @@ class Visitor:
 
     async def settled(self) -> None:
         """Wait until every chart has all its series."""
-        await self.page.wait_for_selector(".plot")
+        await self.page.wait_for_selector(".charts[aria-busy=false] .plot")
         await self.page.wait_for_function(
             "() => [...document.querySelectorAll('.plot')].every((plot) => plot.drawn?.slots().every(({ series }) => series))"
         )

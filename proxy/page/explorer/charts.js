@@ -39,6 +39,7 @@ export class Charts {
       for (const key of keys) this.#changed.add(key.slice(key.indexOf("\n") + 1));
       this.#draw();
     };
+    this.loader.onBusy = (busy) => this.root.setAttribute("aria-busy", String(busy));
     this.live.onChanges = (changes) => this.loader.changed(changes);
     this.live.onFine = () => this.loader.retry();
     this.unwatch = app.theme.watch(() => this.redraw());

@@ -41,6 +41,8 @@ export class Loader {
   #whole = new Map();
   /** What a zoom shows. @type {Map<string, Series>} */
   #fine = new Map();
+  /** What was shown before the view changed, until there is better. @type {Map<string, Series>} */
+  #previous = new Map();
   /** Under which conditions each was asked for. @type {WeakMap<Series, string>} */
   #askedWith = new WeakMap();
   /** @type {Map<string, Key>} */
@@ -78,12 +80,15 @@ export class Loader {
       this.#abort = new AbortController();
       this.#asked.clear();
       this.#running = 0;
+      this.#previous = before?.project === next.project ? new Map([...this.#previous, ...this.#whole, ...this.#fine]) : new Map();
       if (before?.project !== next.project) this.#whole.clear();
       this.#fine.clear();
     }
     this.#conditions = next;
     this.#wanted = new Map(keys.map((key) => [keyText(key), key]));
-    for (const map of [this.#whole, this.#fine]) for (const key of map.keys()) if (!this.#wanted.has(key)) map.delete(key);
+    for (const map of [this.#whole, this.#fine, this.#previous]) {
+      for (const key of map.keys()) if (!this.#wanted.has(key)) map.delete(key);
+    }
     this.#next();
   }
 
@@ -93,7 +98,7 @@ export class Loader {
    */
   find(key) {
     const text = keyText(key);
-    return this.#fine.get(text) ?? this.#whole.get(text);
+    return this.#fine.get(text) ?? this.#whole.get(text) ?? this.#previous.get(text);
   }
 
   /**
