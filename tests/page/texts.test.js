@@ -3,7 +3,7 @@ import test from "node:test";
 
 import { Slots, colourOf } from "../../proxy/page/pure/colours.js";
 import { cell, csvOf } from "../../proxy/page/pure/csv.js";
-import { formatAge, formatBytes, formatDuration, formatShare, formatValue, shownName } from "../../proxy/page/pure/formats.js";
+import { formatAge, formatBytes, formatDuration, formatShare, formatValue, shownName, timeLabels } from "../../proxy/page/pure/formats.js";
 import { failureOf, noticeOf } from "../../proxy/page/pure/problems.js";
 import { describe } from "../../proxy/page/pure/words.js";
 import { seriesOf } from "./series.js";
@@ -21,6 +21,14 @@ test("ages, durations, sizes and shares", () => {
   assert.deepEqual([0.0012, 0.05, 0.5, 3.21, 300].map(formatDuration), ["1.2 ms", "50 ms", "500 ms", "3.2 s", "5 min"]);
   assert.deepEqual([12, 1500, 2_500_000].map(formatBytes), ["12 B", "1.5 kB", "2.5 MB"]);
   assert.deepEqual([0, 0.05, 0.5, 0.9999, 1].map(formatShare), ["0 %", "5.0 %", "50 %", "99.9 %", "100 %"]);
+});
+
+test("moments on an axis are told from each other, and another day is named", () => {
+  const at = new Date(2026, 0, 31, 23, 59, 0).getTime() / 1000;
+  assert.deepEqual(timeLabels([at, at + 60], 60), ["23:59", "02-01"]);
+  assert.deepEqual(timeLabels([at, at + 30], 30), ["23:59:00", "23:59:30"]);
+  assert.deepEqual(timeLabels([at, at + 0.5], 0.5), ["23:59:00.000", "23:59:00.500"]);
+  assert.deepEqual(timeLabels([at, at + 86_400], 86_400), ["2026-01-31", "2026-02-01"]);
 });
 
 test("what hides in names is shown", () => {

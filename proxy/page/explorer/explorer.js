@@ -34,7 +34,15 @@ export class Explorer {
     this.#untouched = view.runs.length === 0 && view.metrics.length === 0;
     const side = el("aside", { class: "side", attributes: { "aria-label": "What is shown" } });
     side.append(this.projects.root, this.runs.root, this.metrics.root);
-    fill(root, el("div", { class: "explorer" }, side, el("div", { class: "stage" }, this.toolbar.root, this.charts.root)));
+    // On a narrow screen what is chosen would push the charts off it.
+    side.classList.toggle("folded", view.runs.length > 0 && view.metrics.length > 0);
+    const unfold = el("button", {
+      class: "unfold",
+      text: "Project, runs and metrics",
+      attributes: { type: "button", "aria-expanded": String(!side.classList.contains("folded")) },
+      on: { click: () => unfold.setAttribute("aria-expanded", String(!side.classList.toggle("folded"))) },
+    });
+    fill(root, el("div", { class: "explorer" }, unfold, side, el("div", { class: "stage" }, this.toolbar.root, this.charts.root)));
     this.runs.onListed = () => this.#chooseFirst();
     this.metrics.onListed = () => this.#chooseFirst();
     this.runs.onNamed = () => this.charts.renamed();

@@ -1,6 +1,6 @@
 /** How uPlot is to draw a chart. */
 
-import { formatValue } from "../pure/formats.js";
+import { formatValue, timeLabels } from "../pure/formats.js";
 
 /** @typedef {import("../types.d.ts").View} View */
 /** @typedef {import("../types.d.ts").Slot} Slot */
@@ -109,9 +109,17 @@ function axesOf(view) {
     ticks: { stroke: colour("--grid"), width: 1, size: 4 },
   };
   return [
-    { ...common, size: 28, gap: 4, ...(view.x === "step" ? { values: stepLabels, incrs: wholeSteps() } : {}) },
+    { ...common, size: 28, gap: 4, ...(view.x === "step" ? { values: stepLabels, incrs: wholeSteps() } : { values: momentLabels }) },
     { ...common, gap: 4, values: valueLabels, size: roomForLabels },
   ];
+}
+
+/**
+ * @param {Chart} _chart
+ * @param {number[]} ticks
+ */
+export function momentLabels(_chart, ticks) {
+  return timeLabels(ticks, (ticks[1] ?? 0) - (ticks[0] ?? 0) || 1);
 }
 
 /**

@@ -1,6 +1,7 @@
 /** The last hour as small plots. */
 
 import { el, fill } from "../base/dom.js";
+import { momentLabels } from "../explorer/options.js";
 import { colourOf } from "../pure/colours.js";
 import { formatBytes, formatDuration, formatMoment, formatValue } from "../pure/formats.js";
 import { PLANS, columnsOf } from "../pure/history.js";
@@ -107,13 +108,13 @@ class SmallPlot {
         width: this.#frame.clientWidth || 300,
         height: HEIGHT_PX,
         legend: { show: false },
-        padding: [8, 14, 0, 0],
+        padding: [8, 22, 0, 0],
         scales: {
           x: { time: true, range: () => [this.#nowS - HOUR_S, this.#nowS] },
           y: { range: (_chart, _low, high) => [0, high > 0 ? high * 1.1 : 1] },
         },
         axes: [
-          { ...common, size: 24, gap: 3 },
+          { ...common, size: 24, gap: 3, values: momentLabels },
           { ...common, size: 58, gap: 4, values: labels },
         ],
         series: [{}, ...lines.map((_, place) => ({ stroke: colourOf(place, dark), width: 1.5, points: { show: false } }))],

@@ -19,13 +19,13 @@ export function tiles(state, points) {
 function ofTheHour(points) {
   if (!points.length) return [];
   const share = hitShare(points);
-  const last = points.at(-1) ?? {};
+  const last = points.findLast((point) => typeof point["p50_s"] === "number") ?? {};
   const stale = total(points, "stale");
   const found = [
     tile("Answered from here", share === null ? "–" : formatShare(share), "of the last hour's answers"),
     tile("Upstream calls saved", formatCount(total(points, "calls_saved")), `${formatCount(total(points, "calls"))} made in the last hour`),
   ];
-  if (typeof last["p50_s"] === "number" || typeof last["p99_s"] === "number") {
+  if (typeof last["p50_s"] === "number") {
     const [half, most] = [last["p50_s"], last["p99_s"]].map((value) => (typeof value === "number" ? formatDuration(value) : "–"));
     found.push(tile("Half answered within", half ?? "–", `99 % within ${most}`));
   }
@@ -37,7 +37,7 @@ function upstreamTile({ upstream }) {
   const words = /** @type {Record<string, string>} */ ({ open: "Answering", closed: "Answering", cooling: "Resting", probing: "Being tried" });
   const { condition, state, cooldown_remaining_s: rest, calls, retries, unreachable } = upstream;
   const text = unreachable ? "Unreachable" : (words[state] ?? state);
-  const told = rest > 0 ? `asked again in ${formatDuration(rest)}` : `${counted(calls, "call")}, ${counted(retries, "retry", "retries")} since the start`;
+  const told = rest > 0 ? `asked again in ${formatDuration(rest)}` : `${counted(calls, "call")} since the start, ${formatCount(retries)} again`;
   return tile("Pluto", text, told, unreachable || state !== "closed" || condition !== "open" ? "bad" : "good");
 }
 

@@ -54,6 +54,7 @@ export function formatBytes(bytes) {
 
 /** @param {number} seconds how long something takes */
 export function formatDuration(seconds) {
+  if (seconds === 0) return "0 s";
   if (seconds < 0.0995) return `${(seconds * 1000).toFixed(seconds < 0.00995 ? 1 : 0)} ms`;
   if (seconds < 1) return `${Math.round(seconds * 1000)} ms`;
   return seconds < 100 ? `${seconds.toFixed(1)} s` : formatAge(seconds);
@@ -76,6 +77,22 @@ export function formatMoment(atS) {
   const two = (/** @type {number} */ part) => String(part).padStart(2, "0");
   const date = `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())}`;
   return `${date} ${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}`;
+}
+
+/**
+ * Labels for an axis of time: as much of each moment as tells it from its neighbours, and the date where another day begins.
+ * @param {number[]} ticks moments in seconds since 1970
+ * @param {number} apart how far they are from each other, in seconds
+ */
+export function timeLabels(ticks, apart) {
+  return ticks.map((tick, place) => {
+    const [date = "", clock = ""] = formatMoment(tick).split(" ");
+    const fraction = (((tick % 1) + 1) % 1).toFixed(3).slice(1);
+    const time = apart >= 60 ? clock.slice(0, 5) : apart >= 1 ? clock : clock + fraction;
+    if (apart >= 86_400) return date;
+    const before = ticks[place - 1];
+    return before === undefined || formatMoment(before).startsWith(date) ? time : date.slice(5);
+  });
 }
 
 /**

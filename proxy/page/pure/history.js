@@ -13,7 +13,7 @@ export const PLANS = /** @type {Plan[]} */ ([
       { field: "hits", label: "stored" },
       { field: "computed", label: "computed" },
       { field: "stale", label: "stale" },
-      { field: "asked", label: "asked for" },
+      { field: "asked", label: "asked" },
       { field: "errors", label: "errors" },
     ],
   },
@@ -32,7 +32,7 @@ export const PLANS = /** @type {Plan[]} */ ([
     lines: [
       { field: "p50_s", label: "half within" },
       { field: "p99_s", label: "99 % within" },
-      { field: "call_p50_s", label: "half of the calls" },
+      { field: "call_p50_s", label: "half of calls" },
     ],
   },
   {
@@ -56,8 +56,8 @@ export const PLANS = /** @type {Plan[]} */ ([
     title: "Held",
     unit: "bytes",
     lines: [
-      { field: "memory_bytes", label: "answers in memory" },
-      { field: "series_bytes", label: "series in memory" },
+      { field: "memory_bytes", label: "answers" },
+      { field: "series_bytes", label: "series" },
       { field: "disk_bytes", label: "on disk" },
     ],
   },

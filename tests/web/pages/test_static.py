@@ -4,6 +4,7 @@ import gzip
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from proxy.web.pages.static import DRAWING, FOLDER, open_page
 from tests.support.tokens import guarded
@@ -101,14 +102,14 @@ async def test_who_may_have_it(tmp_path: Path) -> None:
         assert (await running.get("/")).status == 200
         assert (await running.get("/", Host="evil.example")).status == 421
         assert (await running.get("/", method="POST")).status == 405
-    async with world(tmp_path / "networks", access__networks='["203.0.113.0/24"]') as running:
+    async with world(tmp_path / "networks", access__networks="203.0.113.0/24") as running:
         assert (await running.get("/")).status == 403
 
 
-def test_without_what_it_draws_with(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_what_it_draws_with(tmp_path: Path) -> None:
     """No page is served, and one line says so, and what to do."""
     (tmp_path / "index.html").write_text("<p>")
-    assert open_page(tmp_path) == {}
-    said = capsys.readouterr()
-    [line] = [line for line in (said.out + said.err).splitlines() if line]
-    assert "make page" in line
+    with capture_logs() as lines:
+        assert open_page(tmp_path) == {}
+    [line] = lines
+    assert "make page" in line["detail"]
