@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# `must`: the page's tests in a browser may not be left out.
+BROWSER :=
 # What is put before the tests: `make coverage` and CI measure them in passing.
 UNDER :=
 # Two tests a core at a time: they wait about as long as they compute. (They start many processes, which find bytecode.)
@@ -12,25 +14,34 @@ WORKERS = $(shell echo $$((2 * $$(nproc 2>/dev/null || getconf _NPROCESSORS_ONLN
 pip = @said=$$($(BIN)/python -m pip --disable-pip-version-check --no-input --quiet $(1) 2>&1) || { printf '%s\n' "$$said" >&2; exit 1; }
 # Nothing is resolved: the lock files name all there is to install, and a newer release of something changes nothing.
 LOCKED := install --no-deps --require-hashes
+# Node from PyPI, where the machine has none; that this fails is told by what needs it.
+NODE_THERE = $(BIN)/python tools/page.py have || [ -d proxy/page/vendor ] || $(BIN)/python -m pip --disable-pip-version-check --no-input \
+	--quiet $(LOCKED) --target $(VENV)/node -r requirements-node.lock >/dev/null 2>&1 || true
 # Whether the lock files do name all. What an earlier lock left behind may be in the way.
 fits = @said=$$($(2) $(BIN)/python -m pip --disable-pip-version-check check 2>&1) || { printf '%s\n' "$$said" \
 	"make: what is installed in $(1) doesn't fit together; try again after make clean" >&2; exit 1; }
 
-.PHONY: python run demo test bench soak check lint types imports deployment manifests coverage covered format lock clean
+.PHONY: python run demo page test bench soak check lint types imports deployment manifests coverage covered format lock clean
 .DEFAULT_GOAL := help
 
 .PHONY: help
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 16
 
-run: $(VENV)/run.stamp ## serve on 127.0.0.1:8787 (needs PLUTO_API_KEY or PLUTO_API_KEY_FILE)
+run: $(VENV)/run.stamp page ## serve on 127.0.0.1:8787 (needs PLUTO_API_KEY or PLUTO_API_KEY_FILE)
 	@exec $(BIN)/pluto-proxy serve
 
-demo: $(VENV)/run.stamp ## a stand-in upstream with growing runs, and the proxy in front of it; no key needed
+demo: $(VENV)/run.stamp page ## a stand-in upstream with growing runs, and the proxy in front of it; no key needed
 	@exec $(BIN)/pluto-proxy demo
 
-test: $(VENV)/dev.stamp ## install what the tests need and run every test
-	PYTHONDONTWRITEBYTECODE= $(UNDER) $(BIN)/pytest --numprocesses=$(WORKERS) --dist=worksteal
+page: $(VENV)/run.stamp ## fetch what the page at / draws with; without it everything else is served
+	@$(NODE_THERE)
+	@$(BIN)/python tools/page.py fetch $(if $(BROWSER),--must)
+
+# With BROWSER=must what the page's tests need has to be there; else they are left out where it isn't.
+test: $(VENV)/dev.stamp page ## install what the tests need and run every test
+	@command -v chromium >/dev/null || echo "make: the page isn't tested in a browser; for that, on Debian: apt-get install chromium" >&2
+	PYTHONDONTWRITEBYTECODE= BROWSER=$(BROWSER) $(UNDER) $(BIN)/pytest --numprocesses=$(WORKERS) --dist=worksteal
 
 bench: $(VENV)/dev.stamp ## measure side by side against a bare handler, nginx and Varnish
 	$(BIN)/python -m tests.bench
@@ -44,12 +55,14 @@ soak: $(VENV)/dev.stamp ## hold the budget (2 minutes), live runs (10 minutes), 
 
 check: lint types imports deployment coverage ## what CI runs: lint, types, import contract, deployment files, tests with coverage
 
-lint: $(VENV)/dev.stamp
+lint: $(VENV)/dev.stamp $(VENV)/npm.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/python tools/page.py node node_modules/eslint/bin/eslint.js --max-warnings=0 .
 
-types: $(VENV)/dev.stamp
+types: $(VENV)/dev.stamp $(VENV)/npm.stamp
 	$(BIN)/mypy
+	$(BIN)/python tools/page.py node node_modules/typescript/bin/tsc
 
 imports: $(VENV)/dev.stamp
 	$(BIN)/lint-imports
@@ -78,15 +91,23 @@ format: $(VENV)/dev.stamp ## let ruff lay out the code
 COMPILE := uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-strip-extras \
 	--custom-compile-command 'make lock' --no-emit-index-url --no-emit-find-links --quiet
 
-lock: ## resolve the dependencies afresh into the lock files (needs uv on the PATH)
+# Where a package's authors take donations is nothing to be locked.
+WITHOUT_ADDRESSES := const fs = require("fs"); const lock = JSON.parse(fs.readFileSync("package-lock.json")); \
+	for (const one of Object.values(lock.packages)) delete one.funding; \
+	fs.writeFileSync("package-lock.json", JSON.stringify(lock, null, 2) + "\n")
+
+lock: $(VENV)/run.stamp ## resolve the dependencies afresh into the lock files (needs uv on the PATH)
 	$(COMPILE) --group build pyproject.toml -o requirements.lock
 	$(COMPILE) -c requirements.lock --group build --group dev pyproject.toml -o requirements-dev.lock
 	$(COMPILE) --group client -o requirements-client.lock
 	$(COMPILE) --group deployment -o requirements-deployment.lock
 	$(COMPILE) --group oldest-pip -o requirements-pip.lock
+	$(COMPILE) --group node -o requirements-node.lock
+	rm -f package-lock.json && $(BIN)/python tools/page.py npm install --package-lock-only --loglevel=error
+	$(BIN)/python tools/page.py node -e '$(WITHOUT_ADDRESSES)'
 
 clean: ## remove everything that make has made
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage .coverage.*
+	rm -rf $(VENV) node_modules proxy/page/vendor .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage .coverage.*
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -123,4 +144,10 @@ $(VENV)/deployment.stamp: requirements-deployment.lock | python
 	@echo "installing what checks the deployment files (about 150 MB)"
 	@rm -rf $(VENV)/deployment
 	$(call pip,$(LOCKED) --no-compile --target $(VENV)/deployment -r requirements-deployment.lock)
+	@touch $@
+
+$(VENV)/npm.stamp: package.json package-lock.json $(VENV)/run.stamp
+	@$(NODE_THERE)
+	@echo "installing what package-lock.json names, for lint and types"
+	@$(BIN)/python tools/page.py npm ci --ignore-scripts --loglevel=error --silent
 	@touch $@

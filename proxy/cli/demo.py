@@ -17,6 +17,8 @@ from proxy.standin.auth import DEFAULT_KEYS
 _GUIDE = """\
 pluto-proxy demo: runs 1001 and 1002 of the project "demo" grow by a row a second, run 2001 has ended.
 
+The page at http://{listen}/ shows them as live charts, and what the proxy does. Or ask for yourself:
+
   curl -i 'http://{listen}/api/runs/metrics?runId=1001&projectName=demo&logName=train/loss&limit=5'
 
 Send it twice within 5 seconds, then with other limits or a stepMin, and look at Cache-Status and Age. At the second request

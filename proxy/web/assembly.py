@@ -35,6 +35,7 @@ from proxy.web.pages.metrics import expose_clients
 from proxy.web.pages.openapi import PATH as OPENAPI_PATH
 from proxy.web.pages.openapi import OpenApi
 from proxy.web.pages.page import Page
+from proxy.web.pages.static import open_page
 from proxy.web.pages.view.events import PATH as EVENTS_PATH
 from proxy.web.pages.view.events import Events
 from proxy.web.pages.view.series import SeriesPage
@@ -158,6 +159,7 @@ def open_web(
             HEALTH_PATH: Page(name="api_health", respond=identity.health, is_public=True),
             VIEW_PATH: Page(name="view_series", respond=series.respond),
             EVENTS_PATH: Page(name="events", respond=events.respond),
+            **open_page(),
         },
         questions=_open_questions(config, gate, table_of_routes, unknown, responder),
     )

