@@ -285,6 +285,14 @@ class UpstreamBusy(UpstreamError):
         self.retry_after_s = retry_after_s
 
 
+class Offline(UpstreamError):
+    """Only the upstream could tell, and it is never asked (upstream.offline)."""
+
+    code = "offline"
+    status = 504
+    title = "Not stored, and the proxy is offline"
+
+
 class UpstreamTimeout(UpstreamError):
     """No complete answer within upstream.deadline_s, or no connection within upstream.connect_timeout_s."""
 

@@ -16,6 +16,7 @@ from proxy.cli.token import add_parser, run_token
 from proxy.config import LoadedConfig, load
 from proxy.errors import ConfigError, StoreError, TokenFileError
 
+_OFFLINE = {"PLUTO_PROXY_UPSTREAM__OFFLINE": "true"}
 FAILED = 1
 BAD_CONFIGURATION = 2
 # These commands decide themselves what signals do.
@@ -43,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             case "token":
                 return run_token(arguments, load(arguments.config, os.environ).config)
             case _:
-                return _serve(load(arguments.config, os.environ))
+                return _serve(load(arguments.config, {**os.environ, **(_OFFLINE if arguments.offline else {})}))
     except ConfigError as exc:
         return _fail(exc.faults, BAD_CONFIGURATION)
     except (StoreError, TokenFileError, OSError) as exc:
@@ -60,6 +61,12 @@ def _parser() -> argparse.ArgumentParser:
     }.items():
         command = commands.add_parser(name, help=help_text, description=help_text)
         command.add_argument("--config", type=Path, metavar="FILE", help="a TOML file, such as config/pluto-proxy.toml")
+        if name == "serve":
+            command.add_argument(
+                "--offline",
+                action="store_true",
+                help="answer from the cache file, however old, and never ask pluto-api; needs no key",
+            )
     add_parser(commands)
     help_text = "a stand-in upstream with growing runs and the proxy in front of it; needs no key"
     demo = commands.add_parser("demo", help=help_text, description=help_text)
@@ -68,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _serve(loaded: LoadedConfig) -> int:
-    if loaded.key is None:
+    if loaded.key is None and not loaded.config.upstream.offline:
         raise ConfigError([NO_KEY])
     supervisor = Supervisor(os.environ, os.getpid())
     return run_server(loaded.config, loaded.key, supervisor, ignored=loaded.ignored)
