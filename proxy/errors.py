@@ -320,6 +320,10 @@ class ConfigError(Exception):
         self.faults = faults
 
 
+class CommandError(Exception):
+    """A command that cannot do what it was asked for; the message is one line that says what is wrong."""
+
+
 class TokenFileError(Exception):
     """The file with the tokens cannot be read or written; the message names it and says what to do."""
 
