@@ -464,3 +464,10 @@ async def test_doctor_looks_at_the_certificate(tmp_path: Path, age: str) -> None
     else:
         assert status == 1
         assert "has expired" in lines["pluto-api"]
+
+
+async def test_serving_loads_nothing_that_draws() -> None:
+    """What draws takes time and memory: the commands that need it load it."""
+    program = "import sys, proxy.__main__, proxy.cli.serve; sys.exit(not {'rich', 'shtab'}.isdisjoint(sys.modules))"
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", program, cwd=ROOT)
+    assert await process.wait() == 0
