@@ -90,9 +90,14 @@ async def open_parts(
     async with AsyncExitStack() as stack:
         # A call may be under way until its deadline, and its answer is worked on for some time more.
         purges = Purges(keep_s=KEEP_S + config.upstream.deadline_s)
-        # Where the upstream is never asked, an entry from the future is better than none: this machine's clock may be wrong.
-        ahead_s = math.inf if config.upstream.offline else AHEAD_S
-        disk = SqliteStore(config.cache.path, max_bytes=config.cache.max_bytes, clock=clock, purges=purges, ahead_s=ahead_s)
+        disk = SqliteStore(
+            config.cache.path,
+            max_bytes=config.cache.max_bytes,
+            clock=clock,
+            purges=purges,
+            # Where the upstream is never asked, an entry from the future is better than none: this clock may be wrong.
+            ahead_s=math.inf if config.upstream.offline else AHEAD_S,
+        )
         await disk.open()
         stack.push_async_callback(disk.aclose)
         store = TieredStore(MemoryStore(config.cache.memory_bytes, purges), disk)
