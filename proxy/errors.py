@@ -285,6 +285,14 @@ class UpstreamBusy(UpstreamError):
         self.retry_after_s = retry_after_s
 
 
+class Offline(UpstreamError):
+    """Only the upstream could tell, and it is never asked (upstream.offline)."""
+
+    code = "offline"
+    status = 504
+    title = "Not stored, and the proxy is offline"
+
+
 class UpstreamTimeout(UpstreamError):
     """No complete answer within upstream.deadline_s, or no connection within upstream.connect_timeout_s."""
 
@@ -310,6 +318,10 @@ class ConfigError(Exception):
     def __init__(self, faults: list[str]) -> None:
         super().__init__("\n".join(faults))
         self.faults = faults
+
+
+class CommandError(Exception):
+    """A command that cannot do what it was asked for; the message is one line that says what is wrong."""
 
 
 class TokenFileError(Exception):

@@ -1,6 +1,7 @@
 """Assembly and lifecycle: all parts are made here, opened in this order, and closed in reverse."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -35,6 +36,7 @@ from proxy.service.view import open_view
 from proxy.service.watching import open_watching
 from proxy.store.memory import MemoryStore
 from proxy.store.sqlite import SqliteStore
+from proxy.store.sqlite.store import AHEAD_S
 from proxy.store.tiers import TieredStore
 from proxy.tasks import end_tasks
 from proxy.telemetry import Telemetry
@@ -68,7 +70,7 @@ from proxy.web.pages.sections import (
 @asynccontextmanager
 async def open_parts(
     config: Config,
-    key: KeySource,
+    key: KeySource | None,
     *,
     routes: Sequence[Route] = ROUTES,
     clock: Clock | None = None,
@@ -79,8 +81,8 @@ async def open_parts(
     """Open everything that answering takes, and close it at the end.
 
     Raises ConfigError where the key, the token file or upstream.ca_file cannot be used, StoreError where the cache file must
-    not be used. `routes`, `clock`, `sleep` and `limits` are for tests, which set the time themselves, and what was seen of the
-    upstream's limits. `lines` writes the log, None where somebody else does.
+    not be used. `key` may be None with upstream.offline. `routes`, `clock`, `sleep` and `limits` are for tests, which set the
+    time themselves, and what was seen of the upstream's limits. `lines` writes the log, None where somebody else does.
     """
     credential, clock = Credential(key), clock or SystemClock()
     tokens = None if config.access.tokens_file is None else Tokens(config.access.tokens_file, clock)
@@ -88,7 +90,14 @@ async def open_parts(
     async with AsyncExitStack() as stack:
         # A call may be under way until its deadline, and its answer is worked on for some time more.
         purges = Purges(keep_s=KEEP_S + config.upstream.deadline_s)
-        disk = SqliteStore(config.cache.path, max_bytes=config.cache.max_bytes, clock=clock, purges=purges)
+        disk = SqliteStore(
+            config.cache.path,
+            max_bytes=config.cache.max_bytes,
+            clock=clock,
+            purges=purges,
+            # Where the upstream is never asked, an entry from the future is better than none: this clock may be wrong.
+            ahead_s=math.inf if config.upstream.offline else AHEAD_S,
+        )
         await disk.open()
         stack.push_async_callback(disk.aclose)
         store = TieredStore(MemoryStore(config.cache.memory_bytes, purges), disk)
@@ -104,7 +113,14 @@ async def open_parts(
         )
         shelves = Shelves(store, clock, purges, memory_bytes=config.series.memory_bytes, overlap_s=config.series.overlap_s)
         stack.push_async_callback(shelves.settled)
-        tenancy = Tenancy(upstream, store, label=config.cache.label, sleep=sleep, renamed=shelves.rename)
+        tenancy = Tenancy(
+            upstream,
+            store,
+            label=config.cache.label,
+            offline=config.upstream.offline,
+            sleep=sleep,
+            renamed=shelves.rename,
+        )
         stack.push_async_callback(tenancy.aclose)
         await tenancy.open()
         known_runs = make_known_runs(config, clock)

@@ -2,20 +2,24 @@
 
 import sys
 
+from proxy.cli.output import write_json
 from proxy.clock import SystemClock
 from proxy.config import LoadedConfig
-from proxy.config.render import render
+from proxy.config.render import as_document, render
 from proxy.service.access.tokens import Tokens
 from proxy.upstream.credential import Credential
 from proxy.upstream.tls import ssl_context
 
 
-def run_check(loaded: LoadedConfig) -> int:
+def run_check(loaded: LoadedConfig, *, as_json: bool = False) -> int:
     """Print the configuration and return 0. Raises ConfigError or TokenFileError if a file that it names cannot be used."""
     if loaded.key is not None:
         Credential(loaded.key)
     if loaded.config.access.tokens_file is not None:
         Tokens(loaded.config.access.tokens_file, SystemClock())
     ssl_context(loaded.config.upstream.ca_file)
-    sys.stdout.buffer.write(render(loaded).encode(errors="backslashreplace"))
+    if as_json:
+        write_json(as_document(loaded))
+    else:
+        sys.stdout.buffer.write(render(loaded).encode(errors="backslashreplace"))
     return 0

@@ -1,24 +1,23 @@
 """The command line: its arguments are parsed, and one command is run. Only here is the environment read."""
 
 import argparse
+import asyncio
+import gc
 import os
 import sys
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 
-from proxy import __version__
-from proxy.cli.check import run_check
+from proxy.cli.arguments import make_parser
 from proxy.cli.descriptors import open_standard_streams
-from proxy.cli.serve import run_server
+from proxy.cli.output import plain
 from proxy.cli.signals import release
-from proxy.cli.supervisor import Supervisor
-from proxy.cli.token import add_parser, run_token
 from proxy.config import LoadedConfig, load
-from proxy.errors import ConfigError, StoreError, TokenFileError
+from proxy.errors import CommandError, ConfigError, StoreError, TokenFileError
 
+_OFFLINE = {"PLUTO_PROXY_UPSTREAM__OFFLINE": "true"}
 FAILED = 1
 BAD_CONFIGURATION = 2
-# These commands decide themselves what signals do.
+# These commands decide themselves what signals do, and when garbage is looked for.
 _SERVING = frozenset({"serve", "demo"})
 NO_KEY = (
     "no key for pluto-api: set PLUTO_API_KEY, or PLUTO_API_KEY_FILE to a file that holds it; "
@@ -29,46 +28,86 @@ NO_KEY = (
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status: 0, 1 if it failed, 2 if the configuration or command line is faulty."""
     open_standard_streams()
-    arguments = _parser().parse_args(argv)
+    arguments = make_parser().parse_args(argv)
     if arguments.command not in _SERVING:
         release()
+        gc.enable()
     try:
-        match arguments.command:
-            case "demo":
-                from proxy.cli.demo import run_demo  # noqa: PLC0415 -- importing the stand-in takes a tenth of the start
-
-                return run_demo(arguments.listen)
-            case "check":
-                return run_check(load(arguments.config, os.environ))
-            case "token":
-                return run_token(arguments, load(arguments.config, os.environ).config)
-            case _:
-                return _serve(load(arguments.config, os.environ))
+        return _run(arguments, os.environ)
     except ConfigError as exc:
         return _fail(exc.faults, BAD_CONFIGURATION)
-    except (StoreError, TokenFileError, OSError) as exc:
+    except BrokenPipeError:
+        # Whoever read it has enough (`| head`). What is left in Python's buffer must not fail once more at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except (CommandError, StoreError, TokenFileError, OSError) as exc:
         return _fail([str(exc)], FAILED)
+    except KeyboardInterrupt:
+        return _fail(["stopped"], FAILED)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="pluto-proxy", description="A caching proxy in front of pluto-api.")
-    parser.add_argument("--version", action="version", version=f"pluto-proxy {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, help_text in {
-        "serve": "serve, with the key from PLUTO_API_KEY or PLUTO_API_KEY_FILE",
-        "check": "validate the configuration and print it, secrets as ***",
-    }.items():
-        command = commands.add_parser(name, help=help_text, description=help_text)
-        command.add_argument("--config", type=Path, metavar="FILE", help="a TOML file, such as config/pluto-proxy.toml")
-    add_parser(commands)
-    help_text = "a stand-in upstream with growing runs and the proxy in front of it; needs no key"
-    demo = commands.add_parser("demo", help=help_text, description=help_text)
-    demo.add_argument("--listen", default="127.0.0.1:8787", metavar="HOST:PORT", help="where the proxy listens (%(default)s)")
-    return parser
+# Each command's modules are imported when it is run: those of the others would take a good part of the time that one takes.
+def _run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    match arguments.command:
+        case "demo":
+            from proxy.cli.demo import run_demo  # noqa: PLC0415
+
+            return run_demo(arguments.listen)
+        case "completion":
+            from proxy.cli.completion import run_completion  # noqa: PLC0415
+
+            return run_completion(arguments.shell)
+        case "check":
+            from proxy.cli.check import run_check  # noqa: PLC0415
+
+            return run_check(load(arguments.config, environ), as_json=arguments.json)
+        case "token":
+            from proxy.cli.token import run_token  # noqa: PLC0415
+
+            return run_token(arguments, load(arguments.config, environ).config)
+        case "serve":
+            return _serve(load(arguments.config, {**environ, **(_OFFLINE if arguments.offline else {})}))
+        case "doctor":
+            from proxy.cli.doctor import run_doctor  # noqa: PLC0415
+
+            return run_doctor(arguments, environ)
+        case "cache":
+            from proxy.cli.cache import run_cache  # noqa: PLC0415
+
+            return run_cache(arguments, environ, load(arguments.config, environ).config)
+        case _:
+            return _ask(arguments, environ)
+
+
+def _ask(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    """Run one of the commands that only ask a running proxy."""
+    from proxy.cli.running import place_of  # noqa: PLC0415
+
+    place = place_of(arguments.url, arguments.token_file, environ, load(arguments.config, environ).config)
+    match arguments.command:
+        case "status":
+            from proxy.cli.status import is_live, show_status  # noqa: PLC0415
+
+            live = is_live(once=arguments.once, as_json=arguments.json)
+            try:
+                return asyncio.run(show_status(place, live=live, as_json=arguments.json, every_s=arguments.every))
+            except KeyboardInterrupt:
+                return 0  # that is how the view is ended
+        case "query":
+            from proxy.cli.query import run_query  # noqa: PLC0415
+
+            return asyncio.run(run_query(place, arguments))
+        case _:
+            from proxy.cli.warm import run_warm  # noqa: PLC0415
+
+            return run_warm(place, arguments)
 
 
 def _serve(loaded: LoadedConfig) -> int:
-    if loaded.key is None:
+    from proxy.cli.serve import run_server  # noqa: PLC0415
+    from proxy.cli.supervisor import Supervisor  # noqa: PLC0415
+
+    if loaded.key is None and not loaded.config.upstream.offline:
         raise ConfigError([NO_KEY])
     supervisor = Supervisor(os.environ, os.getpid())
     return run_server(loaded.config, loaded.key, supervisor, ignored=loaded.ignored)
@@ -76,5 +115,5 @@ def _serve(loaded: LoadedConfig) -> int:
 
 def _fail(messages: Sequence[str], status: int) -> int:
     for message in messages:
-        sys.stderr.write(f"pluto-proxy: {message}\n")
+        sys.stderr.write(f"pluto-proxy: {plain(message)}\n")
     return status

@@ -26,7 +26,7 @@ DRAIN_MARGIN_S = 5.0
 _log = structlog.get_logger()
 
 
-def run_server(config: Config, key: KeySource, supervisor: Supervisor, *, ignored: Sequence[str] = ()) -> int:
+def run_server(config: Config, key: KeySource | None, supervisor: Supervisor, *, ignored: Sequence[str] = ()) -> int:
     """Serve until SIGTERM or SIGINT. Return the exit status.
 
     `ignored`: names of variables that set a proxy for other programs. Only the names are logged, since the values can hold a
@@ -44,7 +44,7 @@ def run_server(config: Config, key: KeySource, supervisor: Supervisor, *, ignore
     return 0
 
 
-async def serve(config: Config, key: KeySource, lines: Lines, supervisor: Supervisor = NOBODY) -> None:
+async def serve(config: Config, key: KeySource | None, lines: Lines, supervisor: Supervisor = NOBODY) -> None:
     """Serve until SIGTERM or SIGINT. Return when the requests under way have been answered.
 
     A second signal ends the process at once. `lines` is the log's writer, whose state the metrics and `/readyz` show.

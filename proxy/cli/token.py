@@ -8,6 +8,7 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+from proxy.cli.output import write, write_json
 from proxy.config import Config
 from proxy.core.access.grants import digest_of_token
 from proxy.errors import ConfigError, TokenFileError
@@ -31,7 +32,9 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         dest="action", required=True, metavar="ACTION"
     )
     help_text = "make a token and print it, this once; only its hash is kept"
-    add = actions.add_parser("add", help=help_text, description=help_text)
+    add = actions.add_parser(
+        "add", help=help_text, description=help_text, epilog="example: pluto-proxy token add grafana --project demo"
+    )
     add.add_argument("name", type=_name, metavar="NAME", help="what the log and `list` call it")
     add.add_argument(
         "--project", action="append", default=[], type=_project, metavar="P", help="see this project only; may be repeated"
@@ -44,12 +47,15 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     )
     add.add_argument("--admin", action="store_true", help="may manage the proxy; sees every project")
     help_text = "list the tokens by name, with what they may see and until when"
-    listed = actions.add_parser("list", help=help_text, description=help_text)
+    listed = actions.add_parser("list", help=help_text, description=help_text, epilog="example: pluto-proxy token list --json")
     help_text = "revoke a token; it is refused within a second"
-    revoke = actions.add_parser("revoke", help=help_text, description=help_text)
+    revoke = actions.add_parser(
+        "revoke", help=help_text, description=help_text, epilog="example: pluto-proxy token revoke grafana"
+    )
     revoke.add_argument("name", metavar="NAME", help="as `list` shows it")
     for action in (add, listed, revoke):
         action.add_argument("--config", type=Path, metavar="FILE", help="a TOML file, such as config/pluto-proxy.toml")
+        action.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run_token(arguments: argparse.Namespace, config: Config) -> int:
@@ -62,6 +68,10 @@ def run_token(arguments: argparse.Namespace, config: Config) -> int:
             _add(path, arguments)
         case "revoke":
             _revoke(path, arguments.name)
+            if arguments.json:
+                write_json({"revoked": arguments.name})
+        case _ if arguments.json:
+            write_json({"tokens": [_document(token) for token in read_tokens(path)]})
         case _:
             _list(read_tokens(path))
     return 0
@@ -88,9 +98,22 @@ def _add(path: Path, arguments: argparse.Namespace) -> None:
         return [*tokens, token]
 
     edit_tokens(path, with_it, create=True)
-    sys.stdout.write(f"{secret}\n")
-    sys.stdout.flush()
+    if arguments.json:
+        write_json({"token": secret, **_document(token)})
+    else:
+        write(secret)
     sys.stderr.write(f"pluto-proxy: {_described(token)}. It is shown this once: {path} has only its hash.\n")
+
+
+def _document(token: Token) -> dict[str, object]:
+    """Return what is told of a token: neither it nor its hash."""
+    return {
+        "name": token.name,
+        "projects": token.projects,
+        "admin": token.admin,
+        "created_at_s": token.created_at_s,
+        "expires_at_s": token.expires_at_s,
+    }
 
 
 def _revoke(path: Path, name: str) -> None:

@@ -26,6 +26,8 @@ SHORT = {
     "PLUTO_PROXY_UPSTREAM": ("upstream", "url"),
     "PLUTO_PROXY_CACHE": ("cache", "path"),
 }
+# Where commands find a running proxy, and what they send to it: no settings of a proxy.
+URL_VARIABLE, TOKEN_VARIABLE = "PLUTO_PROXY_URL", "PLUTO_PROXY_TOKEN"
 # Kubernetes sets these variables in every container if there is a Service whose name begins with pluto-proxy.
 _SERVICE_LINK = re.compile(r"PLUTO_PROXY_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)")
 _SECTIONS = Config.model_fields
@@ -107,7 +109,7 @@ def _read_file(path: Path | None, faults: list[str]) -> tuple[_Values, _Sources]
 def _read_environment(environ: Mapping[str, str], values: _Values, sources: _Sources, faults: list[str]) -> None:
     for name in sorted(environ):
         text = environ[name].strip()
-        if not name.startswith(PREFIX) or _is_service_link(name, text):
+        if not name.startswith(PREFIX) or name in {URL_VARIABLE, TOKEN_VARIABLE} or _is_service_link(name, text):
             continue
         section, key = SHORT.get(name) or _section_and_key(name)
         if section not in _SECTIONS or key not in _keys(section):

@@ -179,6 +179,7 @@ class UpstreamSettings(_Section):
     """How pluto-api is reached, and how much it is asked."""
 
     url: Annotated[str, AfterValidator(_upstream_url)] = "https://pluto-api.trainy.ai"
+    offline: bool = False
     deadline_s: PositiveSeconds = 25.0
     connect_timeout_s: PositiveSeconds = 5.0
     stall_s: PositiveSeconds = 5.0

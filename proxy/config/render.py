@@ -1,4 +1,7 @@
-"""The effective configuration as TOML, for `pluto-proxy check`: each value and where it was set. Secrets are shown as ***."""
+"""The effective configuration for `pluto-proxy check`, as TOML or for programs: each value and where it was set.
+
+Secrets are shown as ***.
+"""
 
 import json
 from pathlib import Path
@@ -20,6 +23,16 @@ def render(loaded: LoadedConfig) -> str:
     return "\n".join(lines) + "\n"
 
 
+def as_document(loaded: LoadedConfig) -> dict[str, object]:
+    """Return the same for programs: each setting's value, and the sources of those that are not defaults."""
+    values = {
+        section: {key: _plain(value) for key, value in getattr(loaded.config, section)}
+        for section in type(loaded.config).model_fields
+    }
+    sources = {f"{section}.{key}": source for (section, key), source in loaded.sources.items()}
+    return {"key": None if loaded.key is None else "***", "settings": values, "sources": sources, "ignored": [*loaded.ignored]}
+
+
 def _key_line(key: KeySource | None) -> str:
     if key is None:
         return "# shared key: not set; `serve` needs PLUTO_API_KEY or PLUTO_API_KEY_FILE"
@@ -28,4 +41,8 @@ def _key_line(key: KeySource | None) -> str:
 
 def _toml(value: object) -> str:
     # JSON's strings, numbers, booleans and arrays are valid TOML.
-    return json.dumps(str(value) if isinstance(value, Path | ForwardProxy) else value, ensure_ascii=False)
+    return json.dumps(_plain(value), ensure_ascii=False)
+
+
+def _plain(value: object) -> object:
+    return str(value) if isinstance(value, Path | ForwardProxy) else value

@@ -10,14 +10,14 @@ from proxy.core.freshness.entry import Entry
 from proxy.core.freshness.outcome import REVALIDATING, Made
 from proxy.core.freshness.plan import Condition, Plan
 from proxy.core.freshness.verdict import Verdict
-from proxy.errors import NothingStored, UpstreamError
+from proxy.errors import NothingStored, Offline, UpstreamError
 from proxy.service.answer import Answer, forwarded, hit
 from proxy.service.fetching.memo import Failure
 from proxy.service.lifetimes.run_lifetimes import RunLifetimes
 from proxy.service.series.asking import Asker
 from proxy.service.series.refreshing import Refresher
 from proxy.service.series.wanted import WantedAnswer
-from proxy.upstream.client import Upstream
+from proxy.upstream.client import NEVER_ASKED, Upstream
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +56,8 @@ class Executor:
     async def carry_out(self, plan: Plan, wanted: WantedAnswer, in_hand: InHand, failed: Failure | None) -> Answer:
         """Return the answer that a plan leads to. `failed`: the failure of the upstream that is remembered for the query.
 
-        Raises UpstreamError where the upstream fails and nothing usable is in hand, NothingStored for `Plan.UNUSABLE`.
+        Raises UpstreamError where the upstream fails and nothing usable is in hand, NothingStored or Offline for
+        `Plan.UNUSABLE`.
         """
         match plan:
             case Plan.SERVE:
@@ -64,7 +65,7 @@ class Executor:
             case Plan.SERVE_AND_REFRESH:
                 return self._serve_and_refresh(wanted, in_hand, REVALIDATING)
             case Plan.SERVE_STALE:
-                return self._serve(wanted, in_hand, stale=failed.error.code if failed is not None else "cool-down")
+                return self._serve(wanted, in_hand, stale=self._reason(failed))
             case Plan.FETCH_BRIEFLY:
                 # With an answer in hand the call goes as a refresh. If its turn comes too late anyway, nobody waits for it.
                 if self._upstream.wait_s(Priority.REFRESH) > self._stale_wait_s:
@@ -73,9 +74,21 @@ class Executor:
             case Plan.FETCH:
                 return await self._fetch(wanted, in_hand.verdict)
             case Plan.UNUSABLE:
+                if self._is_offline:
+                    raise Offline(NEVER_ASKED)
                 raise NothingStored("nothing usable is stored, and the request says only-if-cached")
             case _:
                 assert_never(plan)
+
+    @property
+    def _is_offline(self) -> bool:
+        return self._upstream.condition() is Condition.OFFLINE
+
+    def _reason(self, failed: Failure | None) -> str:
+        """Return why a stale answer is served without asking."""
+        if self._is_offline:
+            return Condition.OFFLINE.value
+        return "cool-down" if failed is None else failed.error.code
 
     def _serve(self, wanted: WantedAnswer, in_hand: InHand, *, stale: str | None = None) -> Answer:
         if in_hand.entry is None:

@@ -1,6 +1,9 @@
 """One query answered: look up, judge, decide; the plan is carried out by `service.executor`."""
 
+import asyncio
+
 from proxy.clock import Clock
+from proxy.core.budget.line import Priority
 from proxy.core.freshness.directives import NO_DEMAND, Demand
 from proxy.core.freshness.entry import Entry
 from proxy.core.freshness.plan import Condition, Plan, decide
@@ -16,6 +19,7 @@ from proxy.service.lookup import Found, Lookup
 from proxy.service.series.wanted import WantedAnswer, WantedSeries
 from proxy.service.tenancy import Tenancy, Tenant
 from proxy.upstream.client import Upstream
+from proxy.upstream.turnstile import too_busy
 
 
 class Reader:
@@ -77,12 +81,24 @@ class Reader:
             persist=not demand.no_store,
             landings=found.landings,
             client=client,
-            urgent=plan is Plan.FETCH,
+            urgent=plan is Plan.FETCH and not demand.in_background,
+            prefetch=demand.in_background,
             refreshed_s=0.0 if entry is None else entry.sent_at_s,
             deadline_s=deadline_s,
         )
         wanted = self._wanted(tenant, query, need, found, in_full=demand.max_age_s <= 0)
-        return await self._executor.carry_out(plan, wanted, InHand(entry=entry, made=found.made, verdict=verdict), failed)
+        in_hand = InHand(entry=entry, made=found.made, verdict=verdict)
+        if demand.in_background:
+            return await self._in_background(plan, wanted, in_hand, failed)
+        return await self._executor.carry_out(plan, wanted, in_hand, failed)
+
+    async def _in_background(self, plan: Plan, wanted: WantedAnswer, in_hand: InHand, failed: Failure | None) -> Answer:
+        """Carry out a plan whose calls have no deadline of their own: others may always go first. Raises UpstreamBusy then."""
+        try:
+            async with asyncio.timeout(max(0.0, wanted.need.deadline_s - self._clock.monotonic_s())):
+                return await self._executor.carry_out(plan, wanted, in_hand, failed)
+        except TimeoutError:
+            raise too_busy(self._upstream.wait_s(Priority.PREFETCH)) from None
 
     def _wanted(self, tenant: Tenant, query: Query, need: Need, found: Found, *, in_full: bool) -> WantedAnswer:
         """Return what is wanted of the upstream, as much as `found` tells of it."""

@@ -6,7 +6,7 @@ entries. A rotated key of the same organization keeps the cache; another organiz
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Annotated, Protocol
 
@@ -14,12 +14,13 @@ import msgspec
 import structlog
 
 from proxy.core.budget.line import Priority
-from proxy.core.freshness.namespace import fingerprint_namespace, organization_namespace
+from proxy.core.freshness.namespace import fingerprint_namespace, offline_namespace, organization_in, organization_namespace
 from proxy.core.lone_surrogates import STAND_IN, read_json
-from proxy.errors import UpstreamError
+from proxy.errors import ConfigError, UpstreamError
 from proxy.store.tiers import TieredStore
 from proxy.tasks import end_tasks
 from proxy.upstream.client import Upstream
+from proxy.upstream.credential import KEYLESS
 from proxy.upstream.reply import Reply
 
 VALIDATE_TARGET = "/api/runs/auth/validate"
@@ -43,7 +44,7 @@ _validated = msgspec.json.Decoder(_Validated)
 _object = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
-def _organization_of(body: bytes) -> Organization:
+def organization_of_answer(body: bytes) -> Organization:
     """Return the organization. Raises ValueError unless the body says that the key is valid and whose it is."""
     try:
         said = read_json(_validated, body)
@@ -91,6 +92,12 @@ class Tenant:
         self.namespace = namespace
         self.organization = organization
 
+    def settle(self, namespace: str) -> None:
+        """Use a namespace that the disk names: the organization is known by it, or not at all."""
+        self.namespace = namespace
+        found = organization_in(namespace)
+        self.organization = None if found is None else Organization(id=found)
+
     def note_told(self) -> None:
         """Note that the upstream was asked for the organization, whether it told it or not."""
         self._told.set()
@@ -118,18 +125,23 @@ class Tenancy:
         store: TieredStore,
         *,
         label: str,
+        offline: bool = False,
         sleep: Sleep = asyncio.sleep,
         renamed: Callable[[str, str], None] = lambda _old, _new: None,
     ) -> None:
-        """`renamed` is called with the old namespace and the new one when what is stored moves from one to the other."""
+        """`offline`: the upstream is never asked, and the cache file alone tells whose answers are served.
+
+        `renamed` is called with the old namespace and the new one when what is stored moves from one to the other.
+        """
         self._upstream = upstream
         self._store = store
         self._label = label
+        self._offline = offline
         self._sleep = sleep
         self._renamed = renamed
         self._tenants: dict[str, Tenant] = {}
         # By fingerprint: the task that reads a key's organization from the disk, also once it is done.
-        self._recalling: dict[str, asyncio.Task[None]] = {}
+        self._recalling: dict[str, asyncio.Task[bool]] = {}
         self._tenant: Tenant | None = None
         self._finding: asyncio.Task[None] | None = None
 
@@ -145,8 +157,16 @@ class Tenancy:
         return self._tenants.get(fingerprint) or self.current()
 
     async def open(self) -> None:
-        """Begin with the key in use now. Return once the disk was asked for its organization."""
-        await asyncio.shield(self._recalling[self.current().fingerprint])
+        """Begin with the key in use now. Return once the disk was asked for its organization.
+
+        Raises ConfigError where the upstream is never asked, and the disk doesn't tell whose answers to serve.
+        """
+        found = await asyncio.shield(self._recalling[self.current().fingerprint])
+        if self._offline and not found and self._store.disk.health is None:
+            try:
+                self._namespace_of(self.current(), await self._store.namespaces())
+            except ValueError as exc:
+                raise ConfigError([f"upstream.offline: {self._store.disk.path}: {exc}"]) from None
 
     async def settled(self) -> None:
         """Wait until the upstream has said whose the key in use is."""
@@ -170,15 +190,34 @@ class Tenancy:
         self._finding = loop.create_task(self._find_organization(tenant), name="tenancy.find")
         return tenant
 
-    async def _recall(self, tenant: Tenant) -> None:
+    async def _recall(self, tenant: Tenant) -> bool:
+        """Read a tenant's namespace from the disk. Return whether the disk tells it."""
         organization = await self._store.organization_of(self._upstream.url, tenant.fingerprint)
         if organization is not None:
             await self._adopt(tenant, Organization(id=organization))
+        elif self._offline:
+            try:
+                namespace = self._namespace_of(tenant, await self._store.namespaces())
+            except ValueError:
+                return False
+            tenant.settle(namespace)
+        return organization is not None or self._offline
+
+    def _namespace_of(self, tenant: Tenant, names: Sequence[str]) -> str:
+        """Return which of the disk's namespaces a tenant has. Raises ValueError where that can't be told."""
+        fingerprint = None if tenant.fingerprint == KEYLESS.fingerprint else tenant.fingerprint
+        return offline_namespace(names, self._upstream.url, self._label, fingerprint)
 
     async def _find_organization(self, tenant: Tenant) -> None:
         """Find out a tenant's organization: from the disk first, then from the upstream, which is asked until it answers."""
-        await self._recalling[tenant.fingerprint]
-        while self._upstream.key().fingerprint == tenant.fingerprint:
+        found = await self._recalling[tenant.fingerprint]
+        if self._offline:
+            tenant.note_told()  # nobody will tell more
+        while self._offline and not found:
+            # The disk may have been at fault.
+            await self._sleep(RETRY_S)
+            found = await self._recall(tenant)
+        while not self._offline and self._upstream.key().fingerprint == tenant.fingerprint:
             organization = await self._ask_organization(tenant)
             if organization is not None:
                 await self._adopt(tenant, organization)
@@ -193,7 +232,7 @@ class Tenancy:
         ticket = self._upstream.ticket(Priority.REFRESH)
         try:
             reply: Reply[object] = await self._upstream.get(VALIDATE_TARGET, ticket, _check)
-            organization = _organization_of(reply.body)
+            organization = organization_of_answer(reply.body)
         except (UpstreamError, ValueError) as exc:
             _log.warning("organization.not_found", reason=str(exc), retry_s=RETRY_S)
             return None

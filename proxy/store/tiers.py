@@ -1,5 +1,7 @@
 """Memory in front of the SQLite file, as one store."""
 
+from collections.abc import Sequence
+
 from proxy.core.freshness.entry import Entry
 from proxy.core.freshness.purge import Purge
 from proxy.core.question.keeping import Keeping
@@ -48,6 +50,10 @@ class TieredStore:
     async def organization_of(self, upstream: str, fingerprint: str) -> str | None:
         """Return the organization that the file has for a key's fingerprint, or None."""
         return await self.disk.organization_of(upstream, fingerprint)
+
+    async def namespaces(self) -> Sequence[str]:
+        """Return the namespaces that the file has entries of; none where it cannot be read."""
+        return await self.disk.namespaces()
 
     async def adopt(
         self, upstream: str, fingerprint: str, organization: str, *, old_namespace: str, new_namespace: str

@@ -17,6 +17,7 @@ from proxy.core.pieces import Work, pieces
 from proxy.errors import (
     AnswerTooLarge,
     KeyRefused,
+    Offline,
     UpstreamBadAnswer,
     UpstreamBusy,
     UpstreamError,
@@ -40,6 +41,7 @@ _LARGE_BYTES = 2**20
 _JITTER_S = (0.05, 0.25)
 # If waiting in the line left a call less than this part of the deadline, its timeout says nothing about the upstream.
 _FAIR_SHARE = 0.5
+NEVER_ASKED = "this is not stored, and pluto-api is never asked: the proxy is offline (upstream.offline)"
 Check = Callable[[bytes], int | None]
 """Returns how many elements a body's list has, None where it is no list; raises ValueError for a body of another shape."""
 Target = str | Callable[[Key], str]
@@ -111,6 +113,8 @@ class Upstream:
 
     def condition(self) -> Condition:
         """Say whether a call could succeed now."""
+        if self._settings.offline:
+            return Condition.OFFLINE
         if self._refusal.is_refused(self.key().fingerprint):
             return Condition.KEY_REFUSED
         return Condition.RESTING if self._turnstile.resting else Condition.OPEN
@@ -153,8 +157,11 @@ class Upstream:
         Waits for the budget, and tries again after a failure that may be over the next moment, all within the ticket's
         deadline. `bounds` limit the answer beside upstream.max_body_bytes. `parser` reads the body; `check` reads it if there
         is no parser or the parser raises ValueError. `refuses_by_500`: a 500 in the upstream's own form is held neither against
-        the upstream nor for it, since it may be about the query. Raises UpstreamError.
+        the upstream nor for it, since it may be about the query. Raises UpstreamError: Offline at once where upstream.offline
+        is set.
         """
+        if self._settings.offline:
+            raise Offline(NEVER_ASKED)
         max_bytes = int(self._settings.max_body_bytes)
         bounds = Bounds(bytes=max_bytes) if bounds is None else replace(bounds, bytes=min(bounds.bytes, max_bytes))
         while True:

@@ -23,17 +23,25 @@ class Key:
     fingerprint: str
 
 
+# No key has this fingerprint: those of keys are hexadecimal digits.
+KEYLESS = Key(secret="", fingerprint="no-key")
+
+
 class Credential:
-    """Has the shared key that is in use.
+    """Has the shared key that is in use, KEYLESS where there is none.
 
     The constructor raises ConfigError if the source holds no usable key. If the file becomes unreadable or empty later, for
     example half-way through a rotation, that is logged and the last good key stays.
     """
 
-    def __init__(self, source: KeySource) -> None:
-        self._path = source.path
+    def __init__(self, source: KeySource | None) -> None:
+        """`source` is None where the upstream is never asked, and no key tells whose answers are served."""
+        self._path = None if source is None else source.path
         self._state = self._file_state()
-        self._key = _key_from(source.value or "", "PLUTO_API_KEY") if self._path is None else _read_file(self._path)
+        if source is None:
+            self._key = KEYLESS
+        else:
+            self._key = _key_from(source.value or "", "PLUTO_API_KEY") if self._path is None else _read_file(self._path)
 
     def current(self) -> Key:
         """Return the key. Reads its file again if the file has changed, which costs one `stat` for each call."""

@@ -67,7 +67,7 @@ class Watch:
             file.write(f"{gap.ended_s} {gap.lasted_s} {gap.without_cpu_s}\n")
 
 
-async def watched(config: Config, key: KeySource, lines: Lines, supervisor: Supervisor = NOBODY) -> None:
+async def watched(config: Config, key: KeySource | None, lines: Lines, supervisor: Supervisor = NOBODY) -> None:
     """Serve, and look at the event loop meanwhile, whatever kind it is of."""
     Watch(Path(os.environ["BENCH_GAPS"]))
     await _serve(config, key, lines, supervisor)

@@ -256,3 +256,25 @@ async def test_the_demo_runs(tmp_path: Path) -> None:
             assert second.headers["Cache-Status"].startswith("pluto-proxy; hit")
         assert await running.terminate() == 0
     assert not any(tmp_path.iterdir())
+
+
+async def test_serving_offline(tmp_path: Path) -> None:
+    """Without a key, from the file that a proxy with one has filled; a file with nothing of the upstream is told at once."""
+    standin = Standin()
+    cache = str(tmp_path / "c" / "c.sqlite")
+    async with standin.serve() as upstream, aiohttp.ClientSession() as session:
+        settings = {"PLUTO_PROXY_UPSTREAM": upstream, "PLUTO_PROXY_CACHE": cache}
+        async with proxy_process(PLUTO_API_KEY=KEY, **settings) as running:
+            async with session.get(running.url + QUESTION) as response:
+                stored = await response.read()
+            assert await running.terminate() == 0
+        calls = sum(standin.counters.by_path.values())
+        async with proxy_process("serve", "--offline", **settings) as running:
+            async with session.get(running.url + QUESTION) as response:
+                assert (response.status, await response.read()) == (200, stored)
+            async with session.get(running.url + QUESTION + "1") as response:
+                assert (response.status, (await response.json(content_type=None))["code"]) == (504, "offline")
+        assert sum(standin.counters.by_path.values()) == calls
+    status, output, errors = await run("serve", "--offline", PLUTO_PROXY_CACHE=cache, PLUTO_PROXY_LISTEN="127.0.0.1:0")
+    assert (status, output) == (2, "")
+    assert errors.splitlines()[-1].startswith(f"pluto-proxy: upstream.offline: {cache}: the cache file has nothing of")

@@ -173,6 +173,7 @@ async def world(
     clock: ManualClock | None = None,
     system_clock: Clock | None = None,
     key: KeySource | None = None,
+    keyless: bool = False,
     sleep: Sleep = asyncio.sleep,
     upstream: str | None = None,
     routes: Sequence[Route] = ROUTES,
@@ -201,7 +202,7 @@ async def world(
         parts = await stack.enter_async_context(
             open_parts(
                 config,
-                key or KeySource(value=KEY),
+                None if keyless else key or KeySource(value=KEY),
                 routes=routes,
                 clock=system_clock or clock,
                 sleep=sleep,

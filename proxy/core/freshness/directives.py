@@ -1,4 +1,4 @@
-"""What a request's `Cache-Control` demands (RFC 9111 section 5.2.1). The proxy's own limits bound all of it."""
+"""What a request's `Cache-Control` (RFC 9111 section 5.2.1) and `Priority` demand. The proxy's own limits bound all of it."""
 
 import math
 from dataclasses import dataclass
@@ -9,12 +9,14 @@ class Demand:
     """What one request demands.
 
     `max_age_s`: the greatest age in seconds that it accepts, infinite without a demand. `no_store`: the answer must not be
-    written to disk. `only_if_cached`: the upstream must not be asked.
+    written to disk. `only_if_cached`: the upstream must not be asked. `in_background`: nobody waits for the answer, so that a
+    call for it gives way to all others.
     """
 
     max_age_s: float = math.inf
     no_store: bool = False
     only_if_cached: bool = False
+    in_background: bool = False
 
 
 NO_DEMAND = Demand()
@@ -40,6 +42,11 @@ def read_demand(cache_control: str, pragma: str, *, fresh_s: float, floor_s: flo
         no_store="no-store" in said,
         only_if_cached="only-if-cached" in said,
     )
+
+
+def is_in_background(priority: str) -> bool:
+    """Tell whether a request's Priority has the urgency that is for background tasks (RFC 9218 section 4.1): 7."""
+    return _directives(priority).get("u") == "7"
 
 
 def _directives(text: str) -> dict[str, str]:

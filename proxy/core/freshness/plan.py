@@ -16,6 +16,8 @@ class Condition(Enum):
     RESTING = "resting"
     """The upstream is in a cool-down, or the last fetch of this question failed a moment ago."""
     KEY_REFUSED = "key-refused"
+    OFFLINE = "offline"
+    """The upstream is never asked (upstream.offline)."""
 
 
 class Plan(Enum):
@@ -24,13 +26,13 @@ class Plan(Enum):
     SERVE = "serve"
     SERVE_AND_REFRESH = "serve-and-refresh"
     SERVE_STALE = "serve-stale"
-    """Serve the stale entry at once, since the upstream has just failed or is in a cool-down."""
+    """Serve the stale entry at once, since the upstream has just failed, is in a cool-down, or is never asked."""
     FETCH_BRIEFLY = "fetch-briefly"
     """Fetch; serve the stored entry if the fetch fails or takes longer than freshness.stale_wait_s."""
     FETCH = "fetch"
     """Fetch; there is no entry to fall back on."""
     UNUSABLE = "unusable"
-    """Nothing usable is stored, and the request forbids asking the upstream: 504 (RFC 9111 section 5.2.1.7)."""
+    """Nothing usable is stored, and the request (RFC 9111 section 5.2.1.7) or the configuration forbids asking: 504."""
 
 
 def decide(verdict: Verdict | None, *, satisfied: bool, only_if_cached: bool, condition: Condition) -> Plan:
@@ -39,6 +41,8 @@ def decide(verdict: Verdict | None, *, satisfied: bool, only_if_cached: bool, co
     `verdict`: that on the stored entry, None where nothing is stored. `satisfied`: whether the entry is as new as the request
     demands. `only_if_cached`: whether the request forbids asking the upstream.
     """
+    if condition is Condition.OFFLINE:
+        return _decide_offline(verdict, satisfied=satisfied)
     if condition is Condition.KEY_REFUSED:
         # Whoever revoked the key may have meant to end all reading. So nothing stale is served; fresh entries are.
         return Plan.SERVE if verdict is Verdict.FRESH else _ask(only_if_cached)
@@ -49,6 +53,13 @@ def decide(verdict: Verdict | None, *, satisfied: bool, only_if_cached: bool, co
             return _decide_usable(verdict, satisfied=satisfied, only_if_cached=only_if_cached, condition=condition)
         case _:
             assert_never(verdict)
+
+
+def _decide_offline(verdict: Verdict | None, *, satisfied: bool) -> Plan:
+    """Whatever is stored is served: there will be nothing better."""
+    if verdict is None:
+        return Plan.UNUSABLE
+    return Plan.SERVE if verdict is Verdict.FRESH and satisfied else Plan.SERVE_STALE
 
 
 def _decide_usable(verdict: Verdict, *, satisfied: bool, only_if_cached: bool, condition: Condition) -> Plan:

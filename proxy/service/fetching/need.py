@@ -60,7 +60,8 @@ class Need:
     - `landings`: how many flights had ended (`Fetcher.landings`) when the caller looked into the store.
     - `client`: in whose turn the call waits.
     - `urgent`: whether the caller has nothing in hand.
-    - `prefetch`: whether nobody has asked for it yet, so that the call gives way to all others. `urgent` counts for more.
+    - `prefetch`: whether nobody waits for it, or only a client who lets others go first: the call gives way to all others.
+      `urgent` counts for more.
     - `refreshed_s`: when what the caller has in hand was fetched (wall time).
     - `deadline_s`: until when a caller with nothing in hand waits (monotonic clock), however many calls it takes.
     - `bounds`: how much an answer may hold, where that is less than usual.

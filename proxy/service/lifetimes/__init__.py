@@ -5,6 +5,7 @@ again) and `sightings` (since when series have been seen to stand still). Nothin
 note here what they learn.
 """
 
+import math
 from collections.abc import Sequence
 
 from proxy.clock import Clock
@@ -30,12 +31,12 @@ def make_known_runs(config: Config, clock: Clock) -> KnownRuns:
 
 
 def make_lifetimes(config: Config, routes: Sequence[Route], known: KnownRuns, clock: Clock) -> RunLifetimes:
-    """Make what says how long answers live."""
-    freshness = config.freshness
+    """Make what says how long answers live: for good, stale, where the upstream is never asked."""
+    freshness, for_good = config.freshness, math.inf if config.upstream.offline else 0.0
     general = Lifetimes(
         fresh_s=freshness.running_s,
         stale_while_revalidate_s=freshness.stale_while_revalidate_s,
-        stale_if_error_s=freshness.stale_if_error_s,
+        stale_if_error_s=max(freshness.stale_if_error_s, for_good),
         negative_s=freshness.negative_s,
         rewrite_check_s=config.series.rewrite_check_s,
         scant_s=freshness.running_s,
@@ -43,4 +44,5 @@ def make_lifetimes(config: Config, routes: Sequence[Route], known: KnownRuns, cl
     configured = config.lifetimes.model_dump()
     own = {route.name: configured.get(f"{route.name}_s", route.fresh_s) for route in routes}
     table = LifetimeTable(general, routes, own, moving_s=config.lifetimes.moving_s)
-    return RunLifetimes(table, known, Sightings(clock), clock, stale_if_error_ended_s=freshness.stale_if_error_ended_s)
+    ended_s = max(freshness.stale_if_error_ended_s, for_good)
+    return RunLifetimes(table, known, Sightings(clock), clock, stale_if_error_ended_s=ended_s)

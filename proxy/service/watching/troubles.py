@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from proxy.core.freshness.plan import Condition
-from proxy.errors import AnswerTooLarge, KeyRefused, UpstreamBusy, UpstreamError
+from proxy.errors import AnswerTooLarge, KeyRefused, Offline, UpstreamBusy, UpstreamError
 from proxy.service.answer import Answer
 
 _RESTING = "pluto-api is left alone for a while, since it failed or refused: what is shown is what was known before"
@@ -22,10 +22,19 @@ class Trouble:
     detail: str
 
 
+_IS_OFFLINE = Trouble(
+    code=Offline.code,
+    title="The proxy is offline",
+    detail="pluto-api is never asked: what is shown is what was stored before",
+)
+
+
 def trouble_of_condition(condition: Condition) -> Trouble | None:
     """Return what is wrong with the upstream for everybody, None where nothing is."""
     if condition is Condition.OPEN:
         return None
+    if condition is Condition.OFFLINE:
+        return _IS_OFFLINE
     if condition is Condition.KEY_REFUSED:
         return Trouble(code=KeyRefused.code, title=KeyRefused.title, detail=_REFUSED)
     return Trouble(code=UpstreamBusy.code, title=UpstreamBusy.title, detail=_RESTING)
@@ -43,4 +52,6 @@ def trouble_of_answer(answer: Answer) -> Trouble | None:
     stale = answer.outcome.stale
     if stale is None or stale in _WAITING:
         return None
+    if stale == Condition.OFFLINE.value:
+        return _IS_OFFLINE
     return Trouble(code=stale, title=UpstreamError.title, detail=_FAILING)

@@ -91,6 +91,11 @@ class Database:
             return None
         return str(rows[0][0])
 
+    async def namespaces(self) -> list[str]:
+        """Return the namespaces that have entries."""
+        rows = await run(self._reader, schema.SELECT_USED_NAMESPACES)
+        return [name.decode(errors="replace") for (name,) in rows if isinstance(name, bytes)]
+
     async def entries(self) -> int:
         """Count the entries (about 1 ms for 100,000)."""
         [(count,)] = await run(self._writer, "SELECT count(*) FROM entries")

@@ -57,6 +57,9 @@ SELECT_ENTRY = """
 # They are read as bytes: invalid text would break off the statement, and a connection with a broken-off statement doesn't see
 # what is written later.
 SELECT_NAMESPACES = "SELECT id, CAST(name AS BLOB) FROM namespaces INDEXED BY sqlite_autoindex_namespaces_1"
+SELECT_USED_NAMESPACES = """
+    SELECT CAST(name AS BLOB) FROM namespaces WHERE EXISTS (SELECT 1 FROM entries WHERE namespace_id = namespaces.id)
+"""
 # Parameters: the namespace's id and the key after which to go on, and how many rows.
 SELECT_KEYS = """
     SELECT namespace_id, CAST(key AS BLOB) FROM entries INDEXED BY sqlite_autoindex_entries_1

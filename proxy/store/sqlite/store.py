@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
 
 import structlog
@@ -54,12 +55,15 @@ class SqliteStore:
         read_timeout_s: float = READ_TIMEOUT_S,
         lock_timeout_s: float = LOCK_TIMEOUT_S,
         pending_bytes: int = PENDING_BYTES,
+        ahead_s: float = AHEAD_S,
     ) -> None:
+        """`ahead_s`: an entry that is further ahead of the clock is deleted."""
         self.path = path.absolute()
         self.counters = StoreCounters()
         self._clock = clock
         self._purges = purges or Purges()
         self._read_timeout_s = read_timeout_s
+        self._ahead_s = ahead_s
         self._backlog = Backlog(pending_bytes)
         self._keeper = Keeper(
             self.path,
@@ -154,6 +158,18 @@ class SqliteStore:
             self._note_read_failure(database, exc)
             return None
 
+    async def namespaces(self) -> Sequence[str]:
+        """Return the namespaces that the file has entries of; none where it cannot be read. Never raises."""
+        database = self._keeper.database
+        if database is None:
+            return ()
+        try:
+            async with asyncio.timeout(self._read_timeout_s):
+                return await database.namespaces()
+        except Exception as exc:  # noqa: BLE001 - the contract: any fault whatever is nothing
+            self._note_read_failure(database, exc)
+            return ()
+
     async def adopt(
         self, upstream: str, fingerprint: str, organization: str, *, old_namespace: str, new_namespace: str
     ) -> None:
@@ -218,7 +234,7 @@ class SqliteStore:
             return None
         entry_id, row = found
         try:
-            codec.verify(row, not_after_s=self._clock.now_s() + AHEAD_S)
+            codec.verify(row, not_after_s=self._clock.now_s() + self._ahead_s)
             large = row.body_bytes > codec.LARGE_BYTES
             entry = await asyncio.to_thread(codec.entry_of, row) if large else codec.entry_of(row)
         except codec.DamagedRowError as exc:

@@ -41,6 +41,8 @@ def upstream_section(upstream: Upstream, turnstile: Turnstile) -> Section:
                 yield "pluto-api refuses the shared key: only what is fresh is served"
             case Condition.RESTING:
                 yield f"pluto-api is left alone for another {turnstile.remaining_s:.0f} s"
+            case Condition.OFFLINE:
+                yield "offline: pluto-api is never asked, and what is stored is served however old it is"
             case Condition.OPEN:
                 pass
         if upstream.unreachable is not None:

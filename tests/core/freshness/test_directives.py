@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from proxy.core.freshness.directives import NO_DEMAND, Demand, read_demand
+from proxy.core.freshness.directives import NO_DEMAND, Demand, is_in_background, read_demand
 
 
 def read(cache_control: str, pragma: str = "", *, floor_s: float = 0.0) -> Demand:
@@ -60,3 +60,21 @@ def test_flags() -> None:
     assert read("no-store").no_store
     assert read("only-if-cached").only_if_cached
     assert read("") is NO_DEMAND
+
+
+@pytest.mark.parametrize(
+    ("priority", "expected"),
+    [
+        ("u=7", True),
+        ("i, u=7", True),
+        (" U=7 ,i", True),
+        ("u=6", False),
+        ("", False),
+        ("u=77", False),
+        ("i", False),
+        ("u", False),
+    ],
+)
+def test_requests_that_nobody_waits_for(priority: str, expected: bool) -> None:
+    """Those of the least urgency there is."""
+    assert is_in_background(priority) is expected

@@ -8,7 +8,7 @@ from proxy.core.freshness.plan import Condition, Plan, decide
 from proxy.core.freshness.verdict import Verdict
 
 FRESH, REVALIDATE, ON_ERROR, EXPIRED = Verdict
-OPEN, RESTING, REFUSED = Condition
+OPEN, RESTING, REFUSED, OFFLINE = Condition
 
 
 @pytest.mark.parametrize(
@@ -35,6 +35,12 @@ OPEN, RESTING, REFUSED = Condition
         (ON_ERROR, OPEN, False, Plan.FETCH_BRIEFLY),
         (ON_ERROR, RESTING, True, Plan.SERVE_STALE),
         (ON_ERROR, REFUSED, True, Plan.FETCH),
+        (None, OFFLINE, False, Plan.UNUSABLE),
+        (FRESH, OFFLINE, True, Plan.SERVE),
+        (FRESH, OFFLINE, False, Plan.SERVE_STALE),
+        (REVALIDATE, OFFLINE, True, Plan.SERVE_STALE),
+        (ON_ERROR, OFFLINE, True, Plan.SERVE_STALE),
+        (EXPIRED, OFFLINE, True, Plan.SERVE_STALE),
     ],
 )
 def test_decide(verdict: Verdict | None, condition: Condition, satisfied: bool, plan: Plan) -> None:

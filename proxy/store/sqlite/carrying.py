@@ -1,0 +1,210 @@
+"""A cache file carried to another machine: a copy of it is written while the proxy runs, and taken in where none does.
+
+A file from elsewhere is not used as it is. Its rows are verified and written into a new file, which so has this store's own
+tables and nothing else. Everything here blocks: it is for the command line.
+"""
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from proxy.errors import StoreError
+from proxy.store.sqlite import codec, files, schema
+
+Progress = Callable[[int, int], None]
+"""Called with how many entries are done, and how many there are."""
+_AT_A_TIME = 200
+_WAIT_S = 5.0
+_SELECT_LISTED = """
+    SELECT n.name, e.key, e.sent_at_s, e.body_bytes, e.blob_bytes, e.used_at_s
+    FROM entries AS e JOIN namespaces AS n ON n.id = e.namespace_id
+    WHERE takes(e.key, ?, ?, ?) ORDER BY e.used_at_s DESC, e.id
+"""
+_SELECT_ALL = """
+    SELECT n.name, e.key, e.sent_at_s, e.digest, e.body_bytes, b.blob, e.blob_hash, e.seal, e.used_at_s
+    FROM entries AS e JOIN namespaces AS n ON n.id = e.namespace_id JOIN bodies AS b ON b.id = e.id
+    ORDER BY e.id
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """An entry as a list shows it. `key` is the canonical question, or the name of what answers are computed from."""
+
+    namespace: str
+    key: str
+    sent_at_s: float
+    body_bytes: int
+    blob_bytes: int
+    used_at_s: float
+
+
+def list_entries(path: Path, *, project: str | None, run: str | None, metric: str | None) -> Iterator[Listed]:
+    """Yield what a cache file holds, the last used first; what belongs to a project, run and metric where they are named.
+
+    Raises StoreError.
+    """
+    with _reading(path) as connection:
+        connection.create_function("takes", 4, schema.takes, deterministic=True)
+        for row in connection.execute(_SELECT_LISTED, (project, run, metric)):
+            namespace, key, sent_at_s, body_bytes, blob_bytes, used_at_s = row
+            yield Listed(
+                namespace=str(namespace),
+                key=str(key),
+                sent_at_s=float(sent_at_s),
+                body_bytes=int(body_bytes),
+                blob_bytes=int(blob_bytes),
+                used_at_s=float(used_at_s),
+            )
+
+
+def export_file(path: Path, target: Path) -> None:
+    """Write a copy of a cache file, of one moment, while it may be in use. It has nothing of what was deleted.
+
+    Its mode is 0600. Raises StoreError where there is something at `target`, and where the file cannot be read.
+    """
+    if os.path.lexists(target):
+        raise StoreError(f"{target} is there already")
+    part = _part_of(target)
+    with _new(part):
+        with _reading(path) as connection:
+            connection.execute("VACUUM INTO ?", (str(part),))
+        _move(part, target)
+
+
+def import_file(source: Path, path: Path, *, now_s: float, max_bytes: int, replace: bool, progress: Progress) -> int:
+    """Make the cache file at `path` of the rows of another one. Return how many entries it has.
+
+    No proxy may have the file at `path` in use. With `replace` the file that is there is set aside. Raises StoreError where
+    `source` is no sound cache file of this version, and where there is a file at `path` that isn't to be replaced.
+    """
+    _check_source(source)
+    files.prepare_directory(path.parent)
+    lock = files.FileLock(path)
+    try:
+        lock.acquire()
+    except StoreError:
+        raise StoreError(f"{path} is in use: end the pluto-proxy that has it, or set cache.path to another file") from None
+    try:
+        there = any(os.path.lexists(f"{path}{suffix}") for suffix in ("", *files.COMPANIONS))
+        if there and not replace:
+            raise StoreError(f"there is a cache file at {path}: --replace sets it aside")
+        part = _part_of(path)
+        with _new(part):
+            entries = _copy_rows(source, part, progress)
+            if there:
+                files.set_aside(path, now_s=now_s, max_bytes=max_bytes)
+            _move(part, path)
+    except files.TooManySetAsideError as exc:
+        raise StoreError(str(exc)) from None
+    finally:
+        lock.release()
+    return entries
+
+
+def _check_source(source: Path) -> None:
+    try:
+        reason = schema.reason_against(source)
+        empty = source.stat().st_size == 0
+    except OSError as exc:
+        raise StoreError(f"{source} cannot be read: {exc.strerror}") from None
+    if reason is not None or empty:
+        raise StoreError(f"{source} cannot be taken in: {reason or 'it is empty'}")
+
+
+def _copy_rows(source: Path, part: Path, progress: Progress) -> int:
+    """Verify the rows of a file and write them into a new one. Return how many entries there are."""
+    with _reading(source, mode="ro") as reader, contextlib.closing(sqlite3.connect(part, isolation_level=None)) as writer:
+        for statement in ("PRAGMA auto_vacuum = INCREMENTAL", "BEGIN IMMEDIATE", *schema.TABLES):
+            writer.execute(statement)
+        [(total,)] = reader.execute("SELECT count(*) FROM entries")
+        rows = reader.execute(_SELECT_ALL)
+        done = 0
+        while found := rows.fetchmany(_AT_A_TIME):
+            for row in found:
+                _copy_row(writer, row)
+            done += len(found)
+            progress(done, int(total))
+        if done != total:
+            raise StoreError(f"{source} is damaged: {total - done} of its {total} entries have no body")
+        _copy_organizations(reader, writer)
+        writer.execute("COMMIT")
+    return done
+
+
+def _copy_row(writer: sqlite3.Connection, columns: Sequence[object]) -> None:
+    """Write a row that is what was put. Raises StoreError where it isn't."""
+    namespace, key, sent_at_s, digest, body_bytes, blob, blob_hash, seal, used_at_s = columns
+    if (
+        not isinstance(blob, bytes)
+        or seal != codec.seal_of(namespace, key, sent_at_s, digest, body_bytes, blob_hash)
+        or codec.hash_of(blob) != blob_hash
+    ):
+        raise StoreError(f"it is damaged: the entry {key!a:.100} does not match its checksum")
+    writer.execute(schema.PUT_NAMESPACE, (namespace,))
+    entry = (namespace, key, sent_at_s, digest, body_bytes, len(blob), blob_hash, seal, used_at_s)
+    writer.execute(schema.PUT_ENTRY, entry)
+    writer.execute(schema.PUT_BODY, (blob, namespace, key, seal))
+
+
+def _copy_organizations(reader: sqlite3.Connection, writer: sqlite3.Connection) -> None:
+    """Copy which organization each key's fingerprint belongs to. A row that doesn't match its checksum tells nothing."""
+    for upstream, fingerprint, organization, seal in reader.execute("SELECT * FROM organizations"):
+        if seal == codec.seal_of(upstream, fingerprint, organization):
+            writer.execute(schema.PUT_ORGANIZATION, (upstream, fingerprint, organization, seal))
+
+
+@contextlib.contextmanager
+def _reading(path: Path, *, mode: str = "rw") -> Iterator[sqlite3.Connection]:
+    """Open a cache file for reading. Raises StoreError for whatever is wrong with it.
+
+    `mode` is SQLite's: rw for a file that may be in use, since a reader may have to make the write-ahead log's index.
+    """
+    try:
+        if (reason := schema.reason_against(path)) is not None:
+            raise StoreError(f"{path} cannot be read: {reason}")
+        uri = f"{path.absolute().as_uri()}?mode={mode}"
+        with contextlib.closing(sqlite3.connect(uri, uri=True, isolation_level=None, timeout=_WAIT_S)) as connection:
+            for pragma in ("trusted_schema = OFF", "cell_size_check = ON", "temp_store = MEMORY"):
+                connection.execute(f"PRAGMA {pragma}")
+            yield connection
+    except FileNotFoundError:
+        raise StoreError(f"there is no cache file at {path}") from None
+    except OSError as exc:
+        raise StoreError(f"{path} cannot be read: {exc.strerror}") from None
+    except sqlite3.Error as exc:
+        raise StoreError(f"{path}: {exc}") from None
+
+
+@contextlib.contextmanager
+def _new(part: Path) -> Iterator[None]:
+    """Make an empty file with mode 0600 that is removed if what follows fails. Raises StoreError."""
+    try:
+        os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_RDWR | os.O_CLOEXEC, 0o600))
+    except FileExistsError:
+        raise StoreError(f"{part} lies there: another copy is being written, or one was cut short; remove it then") from None
+    except OSError as exc:
+        raise StoreError(f"{part} cannot be written: {exc.strerror}") from None
+    try:
+        yield
+    except BaseException:
+        for suffix in ("", *files.COMPANIONS):
+            Path(f"{part}{suffix}").unlink(missing_ok=True)
+        raise
+
+
+def _part_of(target: Path) -> Path:
+    return target.with_name(f"{target.name}.part")
+
+
+def _move(part: Path, target: Path) -> None:
+    """Give a finished file its name, once it is on the disk. Raises StoreError."""
+    try:
+        with part.open("rb") as file:
+            os.fsync(file.fileno())
+        part.rename(target)
+    except OSError as exc:
+        raise StoreError(f"{target} cannot be written: {exc.strerror}") from None
