@@ -100,20 +100,21 @@ class Loader:
             return
         rows = self._rows_of(tenant, series)
         self._note_cost(series, self._call_cost_rows + min(question.limit, rows or question.limit))
-        self._begin_if_it_pays(tenant, series, need)
+        # Whoever asks about all of it has been told what a survey would tell.
+        self._begin_if_it_pays(tenant, series, need, may_survey=question.densest != series)
 
     def want(self, tenant: Tenant, series: MetricsQuery, need: Need) -> None:
         """Note that somebody wants to see all rows of a series; who does so again goes on looking at it, and it is loaded."""
         self._wanted[series] = self._wanted.get(series, 0) + 1
         if series not in self._tried and series not in self._too_fast:
-            self._begin_if_it_pays(tenant, series, need)
+            self._begin_if_it_pays(tenant, series, need, may_survey=False)
 
-    def _begin_if_it_pays(self, tenant: Tenant, series: MetricsQuery, need: Need) -> None:
+    def _begin_if_it_pays(self, tenant: Tenant, series: MetricsQuery, need: Need, *, may_survey: bool) -> None:
         marks, rows = self._marks(tenant, series), self._rows_of(tenant, series)
         if self._running is not None or series in self._paused or rows > self._max_rows:
             return
         if marks is None:
-            if self._deserves_survey(tenant, series):
+            if may_survey and self._deserves_survey(tenant, series):
                 self._begin(self._guarded(series, self._survey(tenant, series, need)))
         elif self._pays(tenant, series, max(0, rows - _rows(self._left_behind(series, self._shelves.peek(tenant, series))))):
             self._begin(self._guarded(series, self._load(tenant, series, marks, need)))
