@@ -51,7 +51,7 @@ async def test_what_is_remembered() -> None:
 
 async def test_orders_of_tiny_answers_stay_within_the_bound() -> None:
     """Whoever asks for the same in ever other orders has no more remembered than anybody: an order costs memory, too."""
-    orders, rng = KeyOrders(most_bytes=300_000), Random(5)
+    orders, rng = KeyOrders(most_bytes=300_000), Random(5)  # noqa: S311 -- no secret
     names = [f"metric-{number:040}" for number in range(200)]
     tracemalloc.start()
     try:
