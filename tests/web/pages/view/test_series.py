@@ -157,6 +157,24 @@ async def test_a_token_that_is_revoked_meanwhile(tmp_path: Path) -> None:
         assert (await viewing).status == 401
 
 
+async def test_a_token_that_is_revoked_while_it_is_laid_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It gets nothing any more: what is large takes seconds."""
+    path = tmp_path / "tokens"
+    upstream = HeldUpstream(clock=ManualClock())
+    upstream.log("loss", range(5))
+    write(path, token("team", projects=["p"]))
+    async with upstream.serve() as url, proxied(tmp_path, upstream, url, access__tokens_file=path) as running:
+
+        async def revoked_meanwhile(work: Any) -> Any:
+            body = await in_slices(work)
+            write(tokens_file(running), token("all"))
+            running.advance(5)
+            return body
+
+        monkeypatch.setattr(series_page, "in_slices", revoked_meanwhile)
+        assert (await running.get(f"{VIEW}&metric=loss", **bearer(TEAM))).status == 401
+
+
 async def test_a_purge_while_it_is_laid_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What goes out was asked for after the purge."""
     async with series_world(tmp_path) as (running, upstream):
