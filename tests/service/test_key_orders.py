@@ -1,5 +1,9 @@
 """Answers in the order of keys that a client asked: bodies that were made are remembered within bounds."""
 
+import gc
+import tracemalloc
+from random import Random
+
 from proxy.core.freshness.entry import Entry, digest_of
 from proxy.core.freshness.outcome import Outcome
 from proxy.core.question.query import Query, read_query
@@ -34,10 +38,30 @@ async def test_only_what_has_another_order_changes() -> None:
 
 async def test_what_is_remembered() -> None:
     """The same body for the next who asks, until a purge or too many of them; a body that is too large isn't kept."""
-    orders = KeyOrders(most_bytes=2 * len(BODY))
+    orders = KeyOrders(most_bytes=2_000)
     first = await orders.arrange(query("a", "b"), answer(BODY))
     assert (await orders.arrange(query("a", "b"), answer(BODY))).entry.body is first.entry.body
     orders.purge()
     assert (await orders.arrange(query("a", "b"), answer(BODY))).entry.body is not first.entry.body
-    large = BODY.replace(b"1", b"1" * 100)
-    assert (await orders.arrange(query("a", "b"), answer(large))).entry.body == BACK.replace(b"1", b"1" * 100)
+    before = orders.size_bytes
+    large = BODY.replace(b"1", b"1" * 2_000)
+    assert (await orders.arrange(query("a", "b"), answer(large))).entry.body == BACK.replace(b"1", b"1" * 2_000)
+    assert orders.size_bytes == before > 0
+
+
+async def test_orders_of_tiny_answers_stay_within_the_bound() -> None:
+    """Whoever asks for the same in ever other orders has no more remembered than anybody: an order costs memory, too."""
+    orders, rng = KeyOrders(most_bytes=300_000), Random(5)  # noqa: S311 -- no secret
+    names = [f"metric-{number:040}" for number in range(200)]
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        for _ in range(200):
+            await orders.arrange(query(*rng.sample(names, len(names))), answer(b"{}"))
+        gc.collect()
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert 0 < orders.size_bytes <= 300_000
+    # Remembered by the bodies' bytes alone, these took over 4 MB.
+    assert after - before < 1_500_000

@@ -110,6 +110,8 @@ class KnownRuns:
         self._ramp = ramp
         self._projects: LRUCache[RunKey, _ProjectLists] = LRUCache(_MOST_LISTED, getsizeof=lambda lists: len(lists.running) + 1)
         self._runs: LRUCache[RunKey, _KnownRun] = LRUCache(_MOST_RUNS)
+        self.changes = 0
+        """How often what is known of the status of any run has changed."""
 
     def run(self, key: RunKey) -> _KnownRun:
         """Return what is known of a run. From now on its project's lists are searched for it."""
@@ -183,7 +185,7 @@ class KnownRuns:
         if run is None or run.details_asked_s > asked_s:
             return
         if run.ended is not None:
-            run.note_changed(self._clock.now_s())
+            self._note_changed(run)
         run.ended, run.is_known, run.last_listed_s = None, True, asked_s
         run.active_s = max(run.active_s, asked_s)
         run.again_s, run.wait_s = -math.inf, 0.0
@@ -194,13 +196,17 @@ class KnownRuns:
         if run.last_listed_s >= asked_s:
             return
         if run.is_known and run.ended != ended:
-            run.note_changed(self._clock.now_s())
+            self._note_changed(run)
         run.ended, run.is_known, run.details_asked_s = ended, True, asked_s
         if ended is None:
             run.wait_s = min(max(self.status_s, 2 * run.wait_s), max(self.status_s, _LONGEST_WAIT_S))
             run.again_s = self._clock.monotonic_s() + run.wait_s
         else:
             run.wait_s = 0.0
+
+    def _note_changed(self, run: _KnownRun) -> None:
+        run.note_changed(self._clock.now_s())
+        self.changes += 1
 
     def note_no_details(self, key: RunKey) -> None:
         """Note that a run's status could not be learned."""

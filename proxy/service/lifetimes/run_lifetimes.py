@@ -62,6 +62,16 @@ class RunLifetimes:
             fresh_s = min(fresh_s, known_status.fresh_s or 0.0)
         return usual.ended(fresh_s, stale_if_error_s=self._stale_if_error_ended_s)
 
+    @property
+    def status_changes(self) -> int:
+        """How often what is known of the status of any run has changed."""
+        return self._known.changes
+
+    def status_changes_of(self, question: MetricsQuery, tenant: Tenant) -> int:
+        """Return how often what is known of the status of a question's run has changed: its lifetimes are others then."""
+        key = RunKey(tenant.namespace, question.project, question.run)
+        return self._known.known_status(key, stood_s=0.0).changes
+
     def judge(self, entry: Entry, query: Query, tenant: Tenant) -> Verdict:
         """Say what may be done with the entry of a query now."""
         return judge(entry, self._clock.now_s(), self.of(query, tenant))

@@ -91,6 +91,10 @@ class Viewer:
         requester.granted()
         return seen
 
+    def stands(self, seen: Sequence[Seen]) -> bool:
+        """Tell whether nothing of what was seen has been purged since."""
+        return not any(map(self._was_purged, seen))
+
     async def _all(self, wanted: Sequence[Wanted], view: View, requester: Requester) -> list[Seen]:
         turns = asyncio.Semaphore(_AT_ONCE)
 

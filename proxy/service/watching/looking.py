@@ -41,6 +41,7 @@ class Look:
 
     - `version` and `through` as in `SeriesState`. `extent`: the rows, where all of them are known.
     - `wait_s`: for how many seconds there will be nothing new.
+    - `status_changes`: how often what is known of the run's status had changed then (`RunLifetimes`).
     - `trouble`: why what was found is staler than it should be.
     """
 
@@ -48,6 +49,7 @@ class Look:
     through: int | None
     extent: Extent | None
     wait_s: float = SOONEST_S
+    status_changes: int = 0
     trouble: Trouble | None = None
 
 
@@ -78,10 +80,11 @@ class SeriesReader:
             query = replace(series.question, limit=1).query
             answer = await self._answer(tenant, query, client)
             if (recipe := self._whole(series, answer)) is not None:
-                return self._look(_in_full(recipe), query, answer)
+                return self._look(series, _in_full(recipe), query, answer)
         answer = await self._answer(tenant, series.query, client)
         recipe = self._whole(series, answer)
-        return self._look(_sampled(answer.entry) if recipe is None else _in_full(recipe), series.query, answer)
+        found = _sampled(answer.entry) if recipe is None else _in_full(recipe)
+        return self._look(series, found, series.query, answer)
 
     def peek(self, series: Series, before: Extent | None) -> Look | None:
         """Return what memory knows of a series; None where that isn't all rows, or the same as `before`.
@@ -92,6 +95,15 @@ class SeriesReader:
         if recipe is None or (before is not None and any(extent is before for extent in recipe.chosen)):
             return None
         return _in_full(recipe)
+
+    @property
+    def status_changes(self) -> int:
+        """How often what is known of the status of any run has changed."""
+        return self._lifetimes.status_changes
+
+    def status_changes_of(self, series: Series) -> int:
+        """Return how often what is known of the status of a series' run has changed."""
+        return self._lifetimes.status_changes_of(series.question, self._tenancy.current())
 
     async def _load(self, tenant: Tenant, series: Series) -> Recipe | None:
         """Return how to compute the series from what is known, None where it isn't known in full, or may not be computed."""
@@ -109,9 +121,10 @@ class SeriesReader:
         recipe = self._shelves.known(answer.tenant, series.question).newest
         return None if recipe is None or recipe.tail_asked_s < answer.entry.sent_at_s else recipe
 
-    def _look(self, found: Look, query: Query, answer: Answer) -> Look:
+    def _look(self, series: Series, found: Look, query: Query, answer: Answer) -> Look:
         """Return what was found, with what an answer tells of its age."""
-        return replace(found, wait_s=self._wait_s(query, answer), trouble=trouble_of_answer(answer))
+        changes = self._lifetimes.status_changes_of(series.question, answer.tenant)
+        return replace(found, wait_s=self._wait_s(query, answer), status_changes=changes, trouble=trouble_of_answer(answer))
 
     async def _answer(self, tenant: Tenant, query: Query, client: str) -> Answer:
         fresh_s = self._lifetimes.of(query, tenant).fresh_s

@@ -28,6 +28,7 @@ class WatchedSeries:
         """When the state was last found out (wall time)."""
         self.trouble: Trouble | None = None
         """Why it couldn't be read, or only stale, at the last time."""
+        self._status_changes = 0
         self._due_s = -math.inf
         self._failures = 0
         self._reading: asyncio.Task[None] | None = None
@@ -71,6 +72,12 @@ class WatchedSeries:
         """Have it read at the next look."""
         self._due_s = -math.inf
 
+    def note_status(self, changes: int) -> None:
+        """Note how often what is known of its run's status has changed: how long it can wait was said of another one."""
+        if changes != self._status_changes:
+            self._status_changes = changes
+            self.read_soon()
+
     def note_look(self, look: Look, *, at_s: float, now_s: float, number: int) -> bool:
         """Note what was found by reading. Return whether the series has changed, which `number` is given to.
 
@@ -78,6 +85,7 @@ class WatchedSeries:
         """
         self._failures = self._failures + 1 if look.trouble is not None else 0
         self._due_s = now_s + max(look.wait_s, self._pause_s())
+        self._status_changes = look.status_changes
         self._set_trouble(look.trouble)
         return self.note_rows(look, at_s=at_s, number=number)
 

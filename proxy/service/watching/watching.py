@@ -5,8 +5,9 @@ it: a series that nobody has watched meanwhile is read again, and compared with 
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from weakref import WeakValueDictionary
 
 import structlog
 from cachetools import LRUCache
@@ -17,7 +18,7 @@ from proxy.core.pieces import Work
 from proxy.errors import ProxyError
 from proxy.service.knowledge.shelves import Shelves
 from proxy.service.tenancy import Tenancy
-from proxy.service.watching.looking import SeriesReader
+from proxy.service.watching.looking import Look, SeriesReader
 from proxy.service.watching.subscription import Subscription
 from proxy.service.watching.troubles import Trouble, trouble_of_condition
 from proxy.service.watching.values import UNREAD, Series, SeriesState
@@ -30,6 +31,8 @@ from proxy.upstream.client import Upstream
 LOOK_S = 0.5
 # Of so many series the states are remembered when nobody watches them any more.
 _MOST_LEFT = 10_000
+# So many series are read at once in the turn of one client.
+MOST_AT_ONCE = 8
 _log = structlog.get_logger()
 
 
@@ -60,8 +63,11 @@ class Watching:
         self._troubled: set[Series] = set()
         self._anybody = asyncio.Event()
         self._number = 0
-        self._namespace = ""
+        self._turns: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
+        self._fingerprint = ""
+        self._ground: tuple[str, float] = "", 0.0
         self._changes_seen = -1
+        self._statuses_seen = 0
         self._purges_seen = 0
         self._condition: Trouble | None = None
 
@@ -131,6 +137,9 @@ class Watching:
         if self._changes_seen != self._shelves.changes:
             self._changes_seen = self._shelves.changes
             await in_slices(self._peeking())
+        if self._statuses_seen != self._reader.status_changes:
+            self._statuses_seen = self._reader.status_changes
+            await in_slices(self._noting_statuses())
         self._begin_due()
 
     async def settled(self) -> None:
@@ -160,18 +169,32 @@ class Watching:
             self._condition = condition
             for subscription in self._subscriptions:
                 subscription.wake()
-        if (namespace := self._tenancy.current().namespace) != self._namespace:
-            self._namespace = namespace
+        tenant = self._tenancy.current()
+        if tenant.fingerprint != self._fingerprint:
+            # Another key may see other data: what the one before saw is nobody's to be told any more.
+            self._fingerprint = tenant.fingerprint
+            self._take_back(self._watched.values())
+        if (ground := self._ground_now()) != self._ground:
+            self._ground = ground
             self._left.clear()
             for watched in self._watched.values():
                 watched.read_soon()
         if self._purges.count != self._purges_seen:
             self._purges_seen = self._purges.count
-            self._left.clear()
-            for watched in self._watched.values():
-                known = watched.state.version is not None
-                if known and self._purges.was_purged(watched.series.query.target, watched.looked_s):
-                    watched.note_purge(f"purged-{self._purges_seen}", self._next())
+            was_purged = self._purges.was_purged
+            self._take_back([one for one in self._watched.values() if was_purged(one.series.query.target, one.looked_s)])
+
+    def _take_back(self, some: Iterable[WatchedSeries]) -> None:
+        """Tell that what is known of some series holds no longer, and remember nothing of those that nobody watches."""
+        self._left.clear()
+        for watched in some:
+            if watched.state.version is not None:
+                number = self._next()
+                watched.note_purge(f"purged-{number}", number)
+
+    def _ground_now(self) -> tuple[str, float]:
+        """Return what all that is known stands on: whose data it is, and since when the upstream's rule is believed in."""
+        return self._tenancy.current().namespace, self._shelves.forgotten_s
 
     def _peeking(self) -> Work[None]:
         """Compare what memory knows of each series with what it was at the last look, with breaks."""
@@ -179,6 +202,12 @@ class Watching:
             look = self._reader.peek(watched.series, watched.extent)
             if look is not None and watched.note_rows(look, at_s=self._clock.now_s(), number=self._number + 1):
                 self._number += 1
+            yield None
+
+    def _noting_statuses(self) -> Work[None]:
+        """Have those series read soon whose runs have ended, or go on again, with breaks."""
+        for watched in list(self._watched.values()):
+            watched.note_status(self._reader.status_changes_of(watched.series))
             yield None
 
     def _begin_due(self) -> None:
@@ -197,24 +226,31 @@ class Watching:
         task.add_done_callback(self._reading.discard)
 
     async def _read(self, watched: WatchedSeries, client: str) -> None:
-        purges_before = self._purges.count
+        before = self._purges.count, self._ground_now()
         try:
-            look = await self._reader.read(watched.series, client=client)
+            look = await self._look_at(watched.series, client)
         except ProxyError as exc:
             watched.note_failure(exc, now_s=self._clock.monotonic_s())
         except Exception:  # noqa: BLE001 -- nobody waits for it who could tell
             _log.exception("watching.read_crashed")
             watched.note_failure(None, now_s=self._clock.monotonic_s())
         else:
-            if self._purges.count == purges_before:
+            if before == (self._purges.count, self._ground_now()):
                 at_s, now_s = self._clock.now_s(), self._clock.monotonic_s()
                 self._number += watched.note_look(look, at_s=at_s, now_s=now_s, number=self._number + 1)
             else:
-                watched.read_soon()  # it may tell what was purged meanwhile
+                watched.read_soon()  # it may tell what was purged meanwhile, or what the key before saw
         if watched.trouble is None:
             self._troubled.discard(watched.series)
         elif watched.is_watched:
             self._troubled.add(watched.series)
+
+    async def _look_at(self, series: Series, client: str) -> Look:
+        turns = self._turns.setdefault(client, asyncio.Semaphore(MOST_AT_ONCE))
+        async with turns:
+            # Reading what is fresh asks nobody, and lets nobody else have a turn on the event loop.
+            await asyncio.sleep(0)
+            return await self._reader.read(series, client=client)
 
     def _next(self) -> int:
         self._number += 1

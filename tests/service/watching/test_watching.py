@@ -1,6 +1,7 @@
 """One watcher for each series: when it reads, and what disturbs it."""
 
 import asyncio
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +9,12 @@ import pytest
 
 from proxy.config import KeySource
 from proxy.service.reader import Reader
+from proxy.service.watching.looking import SeriesReader
 from proxy.service.watching.values import Series
-from proxy.service.watching.watching import LOOK_S, Watching
+from proxy.service.watching.watching import LOOK_S, MOST_AT_ONCE, Watching
 from proxy.standin.faults import Fault, FaultKind
 from tests.support.event_streams import looked
-from tests.support.live_runs import PROMPT, begin, live
+from tests.support.live_runs import PROMPT, WHOLE, WIDE, begin, live
 from tests.support.oracle_upstream import HeldUpstream, proxied
 from tests.support.tokens import purge
 from tests.support.world import METRICS, ManualClock, World, until, world
@@ -45,6 +47,28 @@ async def test_an_ended_series_is_read_ever_less(tmp_path: Path) -> None:
             for _ in range(400):
                 await looked(running, seconds=3)
             assert upstream.metrics_calls < 10
+
+
+async def test_a_run_that_goes_on_again(tmp_path: Path) -> None:
+    """It is read once anybody has learned of it, not when answers about a run that has ended would be stale."""
+    async with live(tmp_path) as (running, upstream):
+        begin(upstream)
+        upstream.say_status("COMPLETED", at_s=running.clock.now_s() - 3600)
+        with running.parts.watching.watch([LOSS], client="c") as subscription:
+            for _ in range(400):
+                await looked(running, seconds=3)
+            upstream.asked.clear()
+            for _ in range(40):
+                await looked(running, seconds=6)
+                if upstream.metrics_calls:
+                    break
+            assert upstream.metrics_calls
+            upstream.say_status("RUNNING")
+            upstream.log("loss", [100])
+            running.advance(61)
+            await running.parts.statuses.learn(running.parts.tenancy.current(), "2", "p")
+            await looked(running, seconds=1)
+            assert running.parts.watching.states(subscription)[0][1].through == 100
 
 
 async def test_it_looks_by_itself_while_anybody_watches(tmp_path: Path) -> None:
@@ -191,6 +215,82 @@ async def test_another_organizations_key(tmp_path: Path) -> None:
             after = running.parts.watching.states(subscription)[0][1]
             assert after.through is None
             assert after.number > before.number
+
+
+async def test_a_key_that_changes_while_it_is_read(tmp_path: Path) -> None:
+    """What the key before saw is told to nobody any more, neither what was known nor what comes in then."""
+    path = tmp_path / "key"
+    path.write_text("mlps_A")
+    upstream = HeldUpstream(clock=ManualClock())
+    async with upstream.serve() as url, proxied(tmp_path, upstream, url, key=KeySource(path=path), **PROMPT) as running:
+        begin(upstream)
+        watching = running.parts.watching
+        with watching.watch([LOSS], client="c") as subscription:
+            await looked(running)
+            upstream.holds = lambda target: target.startswith(METRICS)
+            upstream.log("loss", [100])
+            running.advance(6)
+            await watching.look()
+            await until(upstream.arrived)
+            path.write_text("mlps_B")
+            running.advance(5)
+            await running.get("/api/runs/projects")
+            with watching.watch([LOSS], client="d") as other:
+                ((_, state),) = watching.states(other)
+                assert state.through is None
+                assert (state.version or "").startswith("purged-")
+                upstream.gate.set()
+                await watching.settled()
+                assert [state.through for _, state in watching.states(subscription)] == [None]
+                await running.parts.tenancy.settled()
+                await looked(running)
+                ((_, after),) = watching.states(other)
+                assert after.through is None
+                assert not (after.version or "").startswith("purged-")
+
+
+async def test_a_rule_that_is_found_broken(tmp_path: Path) -> None:
+    """What was computed by it isn't vouched for: the series is read at once, however long it was to be left alone."""
+    async with live(tmp_path) as (running, upstream):
+        begin(upstream)
+        upstream.say_status("COMPLETED", at_s=running.clock.now_s() - 3600)
+        with running.parts.watching.watch([LOSS], client="c") as subscription:
+            for _ in range(200):
+                await looked(running, seconds=3)
+            running.advance(1)
+            running.parts.shelves.close()
+            running.advance(1)
+            upstream.asked.clear()
+            await looked(running)
+            assert WIDE in upstream.asked
+            assert running.parts.watching.states(subscription)[0][1].through == 99
+
+
+async def test_one_client_has_few_read_at_once(tmp_path: Path) -> None:
+    """Those that need nothing of the upstream leave others their turns on the event loop, too."""
+    async with live(tmp_path) as (running, upstream):
+        names = [f"m{number}" for number in range(10 * MOST_AT_ONCE)]
+        for name in names:
+            begin(upstream, name)
+        for _ in range(2):
+            await running.get(WHOLE)
+        await running.settled()
+        watching, turns, read = running.parts.watching, Counter[int](), SeriesReader.read
+        turn = 0
+
+        async def counted(*given: Any, **named: Any) -> Any:
+            turns[turn] += 1
+            return await read(*given, **named)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(SeriesReader, "read", counted)
+            with watching.watch([Series(project="p", run="1", metric=name) for name in names], client="c"):
+                settling = asyncio.create_task(watching.settled())
+                while not settling.done():
+                    turn += 1
+                    await asyncio.sleep(0)
+        assert turns.total() == len(names)
+        assert max(turns.values()) <= 2 * MOST_AT_ONCE
 
 
 async def test_answers_that_are_stale_because_the_upstream_fails_are_trouble(tmp_path: Path) -> None:

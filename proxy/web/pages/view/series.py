@@ -1,6 +1,7 @@
 """`/view/series`: series as charts draw them."""
 
 import asyncio
+from collections.abc import Sequence
 
 from aiohttp import web
 
@@ -10,7 +11,7 @@ from proxy.core.http.negotiation import acceptable
 from proxy.core.http.validators import is_named
 from proxy.errors import NotAcceptable
 from proxy.service.view.obtaining import Requester
-from proxy.service.view.viewing import Viewer
+from proxy.service.view.viewing import Seen, Viewer
 from proxy.slices import in_slices
 from proxy.web.accounting.context import RequestContext
 from proxy.web.gate.access_headers import AccessHeaders
@@ -64,11 +65,20 @@ class SeriesPage:
             )
             body = await self._body(asked, requester)
             response = await _respond(body, codings[0], asked.form, joined(request.headers, "If-None-Match"))
+            # To lay out and compress a million buckets takes seconds.
+            self._guard.judge_again(request, context.visit)
         self._access_headers.add(response, request)
         return response
 
     async def _body(self, asked: ViewQuery, requester: Requester) -> bytes:
-        seen = await self._viewer.view(asked.wanted, asked.view, requester)
+        while True:
+            seen = await self._viewer.view(asked.wanted, asked.view, requester)
+            body = await self._laid_out(asked, seen)
+            # What was purged while it was laid out is not handed out either.
+            if self._viewer.stands(seen):
+                return body
+
+    async def _laid_out(self, asked: ViewQuery, seen: Sequence[Seen]) -> bytes:
         if asked.form == "json":
             return await in_slices(json_of(seen, asked.view))
         # A file has no place to tell that a series is missing.

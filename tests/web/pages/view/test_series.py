@@ -5,13 +5,16 @@ import csv
 import gzip
 import io
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
 
+import proxy.web.pages.view.series as series_page
+from proxy.slices import in_slices
 from tests.support.oracle_upstream import HeldUpstream, proxied, row, series_world
-from tests.support.tokens import ALL, OURS, TEAM, THEIRS, bearer, guarded, token, tokens_file, write
-from tests.support.views import VIEW, series_of
+from tests.support.tokens import ALL, OURS, TEAM, THEIRS, bearer, guarded, purge, token, tokens_file, write
+from tests.support.views import VIEW, seen, series_of
 from tests.support.world import METRICS, ManualClock, until, world
 
 LOSS = "/view/series?project=demo&run=1&metric=loss"
@@ -152,6 +155,45 @@ async def test_a_token_that_is_revoked_meanwhile(tmp_path: Path) -> None:
         running.advance(5)
         upstream.gate.set()
         assert (await viewing).status == 401
+
+
+async def test_a_token_that_is_revoked_while_it_is_laid_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It gets nothing any more: what is large takes seconds."""
+    path = tmp_path / "tokens"
+    upstream = HeldUpstream(clock=ManualClock())
+    upstream.log("loss", range(5))
+    write(path, token("team", projects=["p"]))
+    async with upstream.serve() as url, proxied(tmp_path, upstream, url, access__tokens_file=path) as running:
+
+        async def revoked_meanwhile(work: Any) -> Any:
+            body = await in_slices(work)
+            write(tokens_file(running), token("all"))
+            running.advance(5)
+            return body
+
+        monkeypatch.setattr(series_page, "in_slices", revoked_meanwhile)
+        assert (await running.get(f"{VIEW}&metric=loss", **bearer(TEAM))).status == 401
+
+
+async def test_a_purge_while_it_is_laid_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What goes out was asked for after the purge."""
+    async with series_world(tmp_path) as (running, upstream):
+        upstream.log("loss", range(10))
+        laid_out = asyncio.Event()
+
+        async def purged_meanwhile(work: Any) -> Any:
+            body = await in_slices(work)
+            if not laid_out.is_set():
+                laid_out.set()
+                upstream.put([row("loss", 3, value=77)])
+                running.advance(1)
+                await purge(running, {"metric": "loss"})
+                running.advance(1)
+            return body
+
+        monkeypatch.setattr(series_page, "in_slices", purged_meanwhile)
+        (told,) = await seen(running)
+        assert max(told["columns"]["max"]) == 77
 
 
 async def test_a_client_is_held_to_its_limits(tmp_path: Path) -> None:
