@@ -74,12 +74,12 @@ class Answerer:
         """Answer a query that was admitted.
 
         `granted` is called once the answer is there. It returns the client's grant, and raises where there is none any more.
-        Raises what
-        `Reader.read` and `Scopes.restrict` raise.
+        Raises what `Reader.read`, `Scopes.restrict` and `Organizations.check` raise.
         """
         while True:
             purges_before = self._purges.count
             read = await self._reader.read(query, wish.demand, client=wish.client, deadline_s=wish.deadline_s)
+            self._organizations.check(query, read.tenant)
             answer = await self._key_orders.arrange(query, self._scopes.restrict(granted(), query, read))
             coding, body = await self._encoder.choose(answer.tenant, query.target, answer.entry, wish.codings)
             # An answer that was purged while it was on its way is not handed out: the query is answered anew.

@@ -78,6 +78,9 @@ def states(rows: Rows, ends: Iterable[int], constant: float) -> list[State]:
     usual, factor, begin = 0, 1.0, 0
     for end in ends:
         for step, value in _finite(rows, begin, end):
+            if not weight:
+                mean, weight, last = value, 1.0, step
+                continue
             if step - last != usual:
                 usual = step - last
                 factor = exp(-usual / constant)

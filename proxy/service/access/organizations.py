@@ -3,7 +3,7 @@
 from proxy.core.question.query import Query
 from proxy.errors import WrongOrganization
 from proxy.service.fetching.addresses import organization_unknown
-from proxy.service.tenancy import Tenancy
+from proxy.service.tenancy import Tenancy, Tenant
 
 
 class Organizations:
@@ -24,6 +24,15 @@ class Organizations:
         tenant = self._tenancy.current()
         if tenant.organization is None:
             await tenant.told(within_s=self._wait_s)
+        self.check(query, tenant)
+
+    def check(self, query: Query, tenant: Tenant) -> None:
+        """Raise as `admit` does where a query may not be answered with a tenant's data.
+
+        While it waited the key may have become another organization's.
+        """
+        if query.route.batch is None:
+            return
         if tenant.organization is None:
             raise organization_unknown()
         if query.organization is not None and query.organization != tenant.organization.id:

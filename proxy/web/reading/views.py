@@ -18,7 +18,7 @@ from proxy.service.view.viewing import Wanted
 VIEW_PATH = "/view/series"
 MOST_NAMED, MOST_SERIES = 200, 400
 # So many buckets of all series together: each takes some 200 bytes in the answer.
-MOST_BUCKETS = 1_000_000
+MOST_BUCKETS = 250_000
 POINTS = 1_000
 _STEP = WholeNumber(minimum=0, maximum=FIRST_INEXACT - 1)
 
