@@ -13,6 +13,11 @@ test("a spike counts for y, though the line doesn't show it", () => {
   assert.deepEqual(boundsOfY([series], { ...PLAIN, band: false }, 0, 200), [1, 1]);
 });
 
+test("the raw line counts for y beside the smoothed one", () => {
+  const series = seriesOf([[0, 1], [1, 5]], { smoothed: [1, 3] });
+  assert.deepEqual(boundsOfY([series], { ...PLAIN, band: false, smooth: 2 }, 0, 1), [1, 5]);
+});
+
 test("y is that of the window, with the bucket that reaches into it", () => {
   const series = seriesOf([[0, 5], [64, 1], [128, 2]], { width: 64 });
   assert.deepEqual(boundsOfY([series], PLAIN, 100, 120), [1, 1]);

@@ -53,13 +53,14 @@ export class Explorer {
   }
 
   async #start() {
-    const projects = await this.projects.load();
     const { store } = this.app;
-    if (this.#closed || projects === null) return;
+    // Who comes by a link needn't wait for the list of projects.
+    if (store.view.project) this.#opened(store.view);
+    const projects = await this.projects.load();
+    if (this.#closed || projects === null || store.view.project) return;
     const [first] = projects;
-    if (!store.view.project && first !== undefined) store.change({ project: first.name }, { step: false });
-    else if (store.view.project) this.#opened(store.view);
-    else this.charts.say("No projects yet", "Pluto knows of none, or your token sees none.");
+    if (first === undefined) this.charts.say("No projects yet", "Pluto knows of none, or your token sees none.");
+    else store.change({ project: first.name }, { step: false });
   }
 
   /** @param {View} view */

@@ -29,7 +29,7 @@ export class Tip {
     const onTheLeft = left > width / 2;
     this.root.style.left = onTheLeft ? "auto" : `${left + AWAY_PX}px`;
     this.root.style.right = onTheLeft ? `${width - left + AWAY_PX}px` : "auto";
-    this.root.style.top = `${Math.max(0, Math.min(top, 120) - 20)}px`;
+    this.root.style.top = `${Math.max(0, Math.min(top, 120) - 60)}px`;
   }
 
   hide() {

@@ -28,7 +28,7 @@ export function boundsOfY(all, view, from, to) {
     xs.forEach((x, row) => {
       if (x === null || x + reach < from || x > to) return;
       if (view.band) [columns.min[row], columns.max[row]].forEach(put);
-      else if (!view.smooth) put(columns[view.line][row]);
+      else put(columns[view.line][row]);
       if (view.smooth) put(columns.smoothed?.[row]);
     });
   }

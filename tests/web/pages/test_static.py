@@ -1,6 +1,7 @@
 """The page's files, as they are served."""
 
 import gzip
+import re
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,13 @@ async def test_every_file_that_is_named_is_there(tmp_path: Path) -> None:
     async with world(tmp_path) as running:
         missing = [name for name in await named(running, "/", set()) if (await running.get(name)).status != 200]
         assert missing == []
+
+
+def test_every_module_is_loaded_at_once() -> None:
+    """The page names all of them, so that the browser needn't find them one after the other."""
+    modules = {f"/page/{path.relative_to(FOLDER).as_posix()}" for path in FOLDER.rglob("*.js") if path.parent.name != "vendor"}
+    text = (FOLDER / "index.html").read_text()
+    assert set(re.findall(r'modulepreload" href="([^"]+)"', text)) == modules - {"/page/main.js"}
 
 
 async def named(running: World, path: str, seen: set[str]) -> set[str]:
