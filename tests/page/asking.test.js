@@ -5,7 +5,7 @@ import test from "node:test";
 import { firstChoice } from "../../proxy/page/pure/choices.js";
 import { EventReader, backoff } from "../../proxy/page/pure/eventstream.js";
 import { PLANS, columnsOf, enriched, hitShare, total } from "../../proxy/page/pure/history.js";
-import { RUNS_A_REQUEST, batchesOf, keyText, seriesQuery } from "../../proxy/page/pure/requests.js";
+import { RUNS_A_REQUEST, batchesOf, keyText, pointsFor, seriesQuery } from "../../proxy/page/pure/requests.js";
 import { curlOf, pandasOf, plutoOf, pythonQuote, shellQuote } from "../../proxy/page/pure/snippets.js";
 import { matching, metricsBelow, treeOf } from "../../proxy/page/pure/tree.js";
 
@@ -41,7 +41,7 @@ test("every series is asked for exactly once, in requests of bounded size", () =
   const asked = batches.flatMap((batch) => batch.runs.flatMap((run) => batch.metrics.map((metric) => keyText({ run, metric }))));
   assert.deepEqual(asked.toSorted(), keys.map(keyText).toSorted());
   for (const batch of batches) {
-    assert.ok(batch.runs.length <= RUNS_A_REQUEST && batch.runs.length * batch.metrics.length <= 400);
+    assert.ok(batch.runs.length <= RUNS_A_REQUEST && batch.runs.length * batch.metrics.length * pointsFor(2000, 8) <= 250_000);
     assert.ok(seriesQuery("p", batch, { points: 1000, smooth: 1, steps: { stepMin: 1, stepMax: 2 } }).length < 8000);
   }
   assert.deepEqual(batchesOf([]), []);

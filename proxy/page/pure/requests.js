@@ -5,7 +5,9 @@
 
 /** A few runs a request, so that the first ones are drawn while the others are on their way. */
 export const RUNS_A_REQUEST = 8;
-const SERIES_A_REQUEST = 400;
+/** All series of a request may have 250,000 buckets together, and each is asked for with up to MOST_POINTS. */
+const SERIES_A_REQUEST = 120;
+const MOST_POINTS = 2000;
 const MOST_METRICS = 40;
 /** Proxies and servers between here and there may refuse longer addresses. */
 const LONGEST_QUERY = 6000;
@@ -96,5 +98,5 @@ export function seriesQuery(project, batch, { points, smooth, steps }) {
  */
 export function pointsFor(width, series) {
   if (series > 50) return 500;
-  return width > 1100 ? 2000 : 1000;
+  return width > 1100 ? MOST_POINTS : 1000;
 }
