@@ -73,11 +73,13 @@ def read_view(raw: str) -> ViewQuery:
     reading = Reading(raw, {**SERIES, **FORM})
     named = read_names(reading)
     first, last = int(reading.value("stepMin") or 0), reading.value("stepMax")
-    points = int(reading.value("points") or POINTS)
+    asked, count = reading.value("points"), max(1, named.count)
+    # Where nobody says how many, so many series have fewer each.
+    points = min(POINTS, MOST_BUCKETS // count) if asked is None else int(asked)
     if last is not None and int(last) < first:
         reading.fault("stepMax", "must not be less than stepMin")
-    if named.count * points > MOST_BUCKETS:
-        reading.fault("points", f"must be at most {MOST_BUCKETS // named.count} for {named.count} series")
+    if count <= MOST_SERIES and count * points > MOST_BUCKETS:
+        reading.fault("points", f"must be at most {MOST_BUCKETS // count} for {count} series")
     reading.check()
     view = View(
         first=first,

@@ -13,7 +13,6 @@ GOOD = "/api/runs/metrics?runId=1&projectName=demo"
 HOST = "Host: 127.0.0.1\r\n"
 REFUSED = {
     "an unknown path": ("GET /api/runs/nothing HTTP/1.1", 404),
-    "the root": ("GET / HTTP/1.1", 404),
     "a writing route read": ("GET /api/runs/create HTTP/1.1", 404),
     "another case": ("GET /api/runs/Metrics?runId=1&projectName=demo HTTP/1.1", 404),
     "an encoded letter": ("GET /api/runs/%6Detrics?runId=1&projectName=demo HTTP/1.1", 404),
@@ -36,8 +35,6 @@ REFUSED = {
     "a fragment behind the host": (f"GET http://127.0.0.1#{GOOD} HTTP/1.1", 400),
     "no port behind the host": (f"GET http://127.0.0.1:x{GOOD} HTTP/1.1", 400),
     "an unknown path in the absolute form": ("GET http://127.0.0.1/api/runs/nothing HTTP/1.1", 404),
-    "nothing but a host": ("GET http://127.0.0.1 HTTP/1.1", 404),
-    "a query behind the host": (f"GET http://127.0.0.1?x={GOOD} HTTP/1.1", 404),
     "an encoded letter in the absolute form": (
         "GET http://127.0.0.1/api/runs/%6Detrics?runId=1&projectName=demo HTTP/1.1",
         404,
@@ -130,3 +127,14 @@ async def test_training_through_the_proxy_is_told_what_to_set(tmp_path: Path) ->
         assert "only reads" in document["error"][:200]
         assert "PLUTO_URL_API" in document["error"][:200]
         assert headers["Allow"] == "GET, HEAD"
+
+
+@pytest.mark.parametrize("target", ["/", "http://127.0.0.1", f"http://127.0.0.1?x={GOOD}"])
+async def test_the_root_asks_nothing(tmp_path: Path, target: str) -> None:
+    """The root is the page, where that is there, in whichever form it is asked for: the upstream hears nothing of it."""
+    async with world(tmp_path) as running:
+        await running.parts.tenancy.settled()
+        before = running.standin.counters.total
+        got, _, _ = await ask(running, f"GET {target} HTTP/1.1\r\n{HOST}\r\n")
+        assert got in {200, 404}
+        assert running.standin.counters.total == before

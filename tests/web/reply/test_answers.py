@@ -113,7 +113,6 @@ async def test_a_missing_run_is_the_upstreams_to_judge(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "target",
     [
-        "/",
         "/api/runs/Metrics",
         "/api/runs/metrics/",
         "/api/runs//metrics",
