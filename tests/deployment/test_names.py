@@ -85,7 +85,12 @@ def test_outcomes() -> None:
     known = {"hit", "stale", "series", "collapsed", *codes}
     assert {word for word in words if not any(re.fullmatch(word, outcome) for outcome in known)} == set()
     [failed] = [found for found in re.findall(r'outcome=~"([^"]+)"', text) if "internal" in found]
-    failing = {code for code, status in codes.items() if status >= 500} - {"client-limited", "nothing-stored", "offline", "draining"}
+    failing = {code for code, status in codes.items() if status >= 500} - {
+        "client-limited",
+        "nothing-stored",
+        "offline",
+        "draining",
+    }
     assert {code for code in codes if re.fullmatch(failed, code)} == failing
 
 
