@@ -4,6 +4,7 @@ Where the series is known in full, the query is a tiny one, whose answer is comp
 that are new of the run, for everybody at once. Elsewhere the query is for as many rows as one answer may have.
 """
 
+import math
 import re
 from dataclasses import dataclass, replace
 
@@ -13,7 +14,6 @@ from proxy.core.freshness.entry import Entry
 from proxy.core.freshness.verdict import stale_s
 from proxy.core.question.query import Query
 from proxy.core.series.extents import Extent
-from proxy.core.series.known_series import known_series
 from proxy.core.series.recipes import Recipe
 from proxy.core.view.version import NO_ROWS, version_of
 from proxy.service.answer import Answer
@@ -109,11 +109,8 @@ class SeriesReader:
         """Return how to compute the series from what is known, None where it isn't known in full, or may not be computed."""
         if self._computer.computable(series.query) is None:
             return None
-        question = series.question
-        known = self._shelves.known(tenant, question)
-        if known.newest is None and self._shelves.missing(tenant, question.selections):
-            loaded = await self._shelves.load(tenant, question.selections)
-            known = known_series(question, loaded, changes=self._shelves.changes)
+        # However old that is: the question that follows sees to its age.
+        known = await self._computer.look_up(tenant, series.question, newer_than_s=-math.inf)
         return known.newest
 
     def _whole(self, series: Series, answer: Answer) -> Recipe | None:
