@@ -98,19 +98,22 @@ class Loader:
         series = question.in_full
         if question.name is None or series in self._tried or series in self._too_fast:
             return
-        rows = self._rows_of(tenant, series)
+        marks = self._marks(tenant, series)
+        rows = self._rows_of(series, marks)
         self._note_cost(series, self._call_cost_rows + min(question.limit, rows or question.limit))
         # Whoever asks about all of it has been told what a survey would tell.
-        self._begin_if_it_pays(tenant, series, need, may_survey=question.densest != series)
+        self._begin_if_it_pays(tenant, series, need, marks, may_survey=question.densest != series)
 
     def want(self, tenant: Tenant, series: MetricsQuery, need: Need) -> None:
         """Note that somebody wants to see all rows of a series; who does so again goes on looking at it, and it is loaded."""
         self._wanted[series] = self._wanted.get(series, 0) + 1
         if series not in self._tried and series not in self._too_fast:
-            self._begin_if_it_pays(tenant, series, need, may_survey=False)
+            self._begin_if_it_pays(tenant, series, need, self._marks(tenant, series), may_survey=False)
 
-    def _begin_if_it_pays(self, tenant: Tenant, series: MetricsQuery, need: Need, *, may_survey: bool) -> None:
-        marks, rows = self._marks(tenant, series), self._rows_of(tenant, series)
+    def _begin_if_it_pays(
+        self, tenant: Tenant, series: MetricsQuery, need: Need, marks: Marks | None, *, may_survey: bool
+    ) -> None:
+        rows = self._rows_of(series, marks)
         if self._running is not None or series in self._paused or rows > self._max_rows:
             return
         if marks is None:
@@ -119,9 +122,8 @@ class Loader:
         elif self._pays(tenant, series, max(0, rows - _rows(self._left_behind(series, self._shelves.peek(tenant, series))))):
             self._begin(self._guarded(series, self._load(tenant, series, marks, need)))
 
-    def _rows_of(self, tenant: Tenant, series: MetricsQuery) -> int:
+    def _rows_of(self, series: MetricsQuery, marks: Marks | None) -> int:
         """Return the least that a series can have, or how many rows it has, where the first window of a load has told that."""
-        marks = self._marks(tenant, series)
         return 0 if marks is None else self._measured.get(series, int(len(marks.steps) * min(2, marks.apart)))
 
     async def aclose(self) -> None:
