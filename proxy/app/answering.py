@@ -1,0 +1,133 @@
+"""What answers: questions, views and events, with who may ask them and what a purge takes away."""
+
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+from proxy.app.foundation import Foundation
+from proxy.clock import Clock
+from proxy.config import Config
+from proxy.service.access.organizations import Organizations
+from proxy.service.access.run_owners import RunOwners
+from proxy.service.access.scopes import Scopes
+from proxy.service.answering import Answerer
+from proxy.service.executor import Executor
+from proxy.service.fetching import FetchingRoom
+from proxy.service.key_orders import KeyOrders
+from proxy.service.lifetimes.run_lifetimes import RunLifetimes
+from proxy.service.lookup import Lookup
+from proxy.service.purging import Purging
+from proxy.service.reader import Reader
+from proxy.service.series import SeriesRoom
+from proxy.service.view import ViewRoom, open_view
+from proxy.service.watching import open_watching
+from proxy.service.watching.watching import Watching
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnsweringRoom:
+    """What the web asks."""
+
+    reader: Reader
+    answerer: Answerer
+    view: ViewRoom
+    watching: Watching
+    purging: Purging
+
+
+def open_answering(
+    stack: AsyncExitStack,
+    config: Config,
+    clock: Clock,
+    *,
+    foundation: Foundation,
+    fetching: FetchingRoom,
+    series: SeriesRoom,
+    lifetimes: RunLifetimes,
+) -> AnsweringRoom:
+    """Make all that answers, from what fetches and what knows series."""
+    store, upstream, shelves = foundation.store, foundation.upstream, foundation.shelves
+    tenancy, purges = foundation.tenancy, foundation.purges
+    reader = _make_reader(config, clock, foundation=foundation, fetching=fetching, series=series, lifetimes=lifetimes)
+    owners = RunOwners(
+        store=store,
+        fetcher=fetching.fetcher,
+        memo=fetching.memo,
+        upstream=upstream,
+        clock=clock,
+        purges=purges,
+        negative_s=config.freshness.negative_s,
+    )
+    scopes, key_orders = Scopes(tenancy, owners), KeyOrders()
+    view = open_view(
+        clock,
+        series_bytes=config.series.memory_bytes,
+        scopes=scopes,
+        reader=reader,
+        computer=series.computer,
+        loader=series.loader,
+        shelves=shelves,
+        lifetimes=lifetimes,
+        tenancy=tenancy,
+        purges=purges,
+    )
+    return AnsweringRoom(
+        reader=reader,
+        answerer=Answerer(
+            scopes=scopes,
+            organizations=Organizations(tenancy, wait_s=config.upstream.deadline_s),
+            reader=reader,
+            key_orders=key_orders,
+            encoder=fetching.encoder,
+            purges=purges,
+        ),
+        view=view,
+        watching=open_watching(
+            stack,
+            clock,
+            reader=reader,
+            computer=series.computer,
+            shelves=shelves,
+            tenancy=tenancy,
+            lifetimes=lifetimes,
+            purges=purges,
+            upstream=upstream,
+        ),
+        purging=Purging(
+            purges=purges,
+            store=store,
+            shelves=shelves,
+            fetcher=fetching.fetcher,
+            memo=fetching.memo,
+            scopes=scopes,
+            key_orders=key_orders,
+            pyramids=view.pyramids,
+        ),
+    )
+
+
+def _make_reader(
+    config: Config,
+    clock: Clock,
+    *,
+    foundation: Foundation,
+    fetching: FetchingRoom,
+    series: SeriesRoom,
+    lifetimes: RunLifetimes,
+) -> Reader:
+    executor = Executor(
+        asker=series.asker,
+        refresher=series.refresher,
+        upstream=foundation.upstream,
+        lifetimes=lifetimes,
+        clock=clock,
+        stale_wait_s=config.freshness.stale_wait_s,
+    )
+    return Reader(
+        lookup=Lookup(foundation.store, fetching.memo, series.computer, fetching.fetcher, clock),
+        executor=executor,
+        upstream=foundation.upstream,
+        tenancy=foundation.tenancy,
+        lifetimes=lifetimes,
+        clock=clock,
+        stale_wait_s=config.freshness.stale_wait_s,
+    )
