@@ -13,7 +13,7 @@ from tests.soak.events.listeners import Client
 from tests.support.event_streams import Event
 
 TINY = replace(
-    command.Plan(), seconds=3, clients=4, runs=2, metrics=2, runs_each=1, alone_s=1, warm_s=1, break_s=1, settling_s=1
+    command.Plan(), seconds=3, clients=4, pages=0, runs=2, metrics=2, runs_each=1, alone_s=1, warm_s=1, break_s=1, settling_s=1
 )
 
 
@@ -89,5 +89,5 @@ def test_a_missed_bound_is_the_exit_status(monkeypatch: pytest.MonkeyPatch, held
         return Section(title="", columns=[], rows=[], bounds=[Bound(promise="", measured="", held=held)])
 
     monkeypatch.setattr(command, "soak", found)
-    assert command.main(["--minutes", "1", "--clients", "7"]) == status
+    assert command.main(["--minutes", "1", "--clients", "7", "--pages", "0"]) == status
     assert plans == [(60, 7)]

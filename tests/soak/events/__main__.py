@@ -19,6 +19,7 @@ from tests.bench.processes import Server, serving
 from tests.bench.report import Section
 from tests.soak.events.judging import BEHIND_S, Memory, Run, judge
 from tests.soak.events.listeners import Chart, Client, Listeners
+from tests.soak.events.pages import CHROMIUM, looking
 from tests.support.world import KEY
 
 _SAMPLE_S = 0.5
@@ -27,10 +28,11 @@ _HISTORY_S = 60.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """How much is watched. Each client watches `charts` charts of some runs, `metrics` of each."""
+    """How much is watched. Each client watches charts of `runs_each` runs, `metrics` of each; `pages` of them are pages."""
 
     seconds: float = 600.0
     clients: int = 50
+    pages: int = 2
     runs: int = 10
     metrics: int = 10
     runs_each: int = 3
@@ -69,8 +71,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.soak.events", description="Watch live charts by event streams.")
     parser.add_argument("--minutes", type=float, default=Plan().seconds / 60, metavar="N", help="default %(default)g")
     parser.add_argument("--clients", type=int, default=Plan().clients, metavar="N", help="default %(default)s")
+    parser.add_argument("--pages", type=int, default=Plan().pages, metavar="N", help="default %(default)s, in Chromium")
     options = parser.parse_args(arguments)
-    plan = replace(Plan(), seconds=options.minutes * 60, clients=options.clients)
+    if options.pages and CHROMIUM is None:
+        parser.error("there is no chromium for the pages (on Debian: apt-get install chromium); --pages 0 goes without")
+    plan = replace(Plan(), seconds=options.minutes * 60, clients=options.clients, pages=options.pages)
     sys.stderr.write(f"{plan.clients} clients listen for {plan.seconds:g} s, after {plan.alone_s:g} s of one alone ...\n")
     section = asyncio.run(soak(plan))
     missed = [bound for bound in section.bounds if not bound.held]
@@ -86,17 +91,20 @@ async def soak(plan: Plan) -> Section:
         alone_per_s, _ = await _measured(pair, alone, plan.alone_s, warm_s=plan.warm_s, settling_s=0)
     async with _servers(plan) as pair:
         clients = [Client(number=number, charts=_charts(plan, pair, number)) for number in range(plan.clients)]
-        listeners = Listeners(pair.proxy.port, clients, project=pair.growth.project, break_s=plan.break_s)
+        pages, others = clients[: plan.pages], clients[plan.pages :]
+        listeners = Listeners(pair.proxy.port, others, project=pair.growth.project, break_s=plan.break_s)
         behind: list[float] = []
         sampling = asyncio.create_task(_sample(clients, pair.growth, behind))
         cpu_s, began_s = pair.proxy.cpu_s(), time.monotonic()
-        calls_per_s, before = await _measured(pair, listeners, plan.seconds, warm_s=plan.warm_s, settling_s=plan.settling_s)
+        async with looking(f"http://127.0.0.1:{pair.proxy.port}", pages, project=pair.growth.project):
+            calls_per_s, before = await _measured(pair, listeners, plan.seconds, warm_s=plan.warm_s, settling_s=plan.settling_s)
         lost = _lost(clients, pair.growth)
         used_s, after = pair.proxy.cpu_s(), await pair.memory()
         sampling.cancel()
+        charts = plan.runs_each * plan.metrics
         return judge(
             Run(
-                title=f"{plan.clients} clients on {plan.runs_each * plan.metrics} live charts each, of {plan.runs} runs",
+                title=f"{plan.clients} clients, {plan.pages} of them pages, on {charts} live charts each, of {plan.runs} runs",
                 alone_per_s=alone_per_s,
                 calls_per_s=calls_per_s,
                 clients=clients,

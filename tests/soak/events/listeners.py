@@ -38,10 +38,15 @@ class Client:
         self.last_id = event.id or self.last_id
         rows = event.data["series"] if event.name == "state" else [event.data] if event.name == "rows" else []
         for row in rows:
-            chart, through = (row["run"], row["metric"]), row["through"]
-            if through is not None:
-                self.backwards += through < self.shown.get(chart, through)
-                self.shown[chart] = through
+            self.reach((row["run"], row["metric"]), row["through"])
+
+    def reach(self, chart: Chart, through: int | None) -> bool:
+        """Note the last step of a chart; None: it has none. Return whether it is another one than before."""
+        if through is None or through == self.shown.get(chart):
+            return False
+        self.backwards += through < self.shown.get(chart, through)
+        self.shown[chart] = through
+        return True
 
 
 class Listeners:
