@@ -7,7 +7,7 @@ import sys
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
-from tests.bench import growth, herd, hits, large, memory, misses, points, series, start, stays, view
+from tests.bench import growth, herd, hits, large, memory, misses, page, points, series, start, stays, view
 from tests.bench.exchange import UnexpectedError
 from tests.bench.machine import describe
 from tests.bench.processes import pinned, placement
@@ -28,6 +28,7 @@ SCENARIOS: dict[str, Callable[[World], Awaitable[Section]]] = {
     "stays": stays.measure,
     "growth": growth.measure,
     "view": view.measure,
+    "page": page.measure,
 }
 FULL = Plan()
 QUICK = Plan(

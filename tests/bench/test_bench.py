@@ -53,7 +53,7 @@ async def bare(tmp_path: Path) -> AsyncIterator[Server]:
 
 async def test_every_scenario_tells_what_it_found(capsys: pytest.CaptureFixture[str]) -> None:
     """All tables are printed with their bounds below the machine's kind; had anything been unexpected, it would have raised."""
-    hits, misses, herd, memory, large, points, start, series, replay, stays, growth, view = sections = await command.run(
+    hits, misses, herd, memory, large, points, start, series, replay, stays, growth, view, page = sections = await command.run(
         TINY, list(command.SCENARIOS)
     )
     assert len(hits.rows) == 2 * len(cases(TINY))
@@ -78,6 +78,7 @@ async def test_every_scenario_tells_what_it_found(capsys: pytest.CaptureFixture[
     assert not any("not kept" in row[1] for row in growth.rows)
     assert len(view.rows) == 12
     assert len(view.bounds) == 4
+    assert [row[0] for row in page.rows] in ([], ["1", "2"])
     assert all(len(row) == len(section.columns) for section in sections for row in section.rows)
     printed = capsys.readouterr().out
     assert printed.startswith("- machine: ")

@@ -11,33 +11,26 @@ import statistics
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from itertools import repeat
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from proxy.app import open_parts
-from proxy.config import KeySource, load
-from proxy.core.series.answers import split
-from proxy.core.series.compacting import compacted
-from proxy.core.series.extents import Extents
-from proxy.core.series.metrics_query import MetricsQuery
+from tests.bench.charted import NAME, body_of, put, settings_of
 from tests.bench.exchange import Asking, UnexpectedError, connected, get
 from tests.bench.growing.origin import PROJECT
-from tests.bench.growing.series import Series, Writing
+from tests.bench.growing.series import Series
 from tests.bench.looking import metrics_of
 from tests.bench.processes import Server, serving
 from tests.bench.report import Bound, Section
-from tests.bench.world import MIB, World
-from tests.support.world import KEY
+from tests.bench.world import World
 
 _MOST_MS = 3_000.0
 _POINTS, _SMOOTH, _SMOOTHED_RUNS, _LIMIT = 1_000, 50, 10, 2_000
 _TOGETHER = 8
 _DEFAULT_MIB, _LARGE_MIB = 256, 2_048
 _COLUMNS = ("asked of", "series", "series.memory_bytes, MiB", "first, ms", "again, ms: median", "body, MB", "bytes a row held")
-_NAME = Series(start_s=0.0, rows=0).name
-_METRICS = f"/api/runs/metrics?runId=1&projectName={PROJECT}&logName={_NAME}&limit={_LIMIT}"
+_METRICS = f"/api/runs/metrics?runId=1&projectName={PROJECT}&logName={NAME}&limit={_LIMIT}"
 # Reads an answer as a client does, and reduces its rows to as many buckets as the view has.
 _NUMPY = """
 import json, sys, time
@@ -70,13 +63,13 @@ async def measure(world: World) -> Section:
     rows: list[list[str]] = []
     bounds: list[Bound] = []
     with TemporaryDirectory(dir=world.folder) as folder:
-        body = _body(series)
+        body = body_of(series)
         (Path(folder) / "rows.json").write_bytes(body)
         arguments = ("tests.bench.same_rows", str(runs), json.dumps(asdict(series)))
         async with serving(world.folder, *arguments, cpu=world.placement.load) as origin:
             for mib in (_LARGE_MIB, _DEFAULT_MIB):
-                settings = _settings(origin, Path(folder) / str(mib), mib)
-                await _put(settings, body, runs)
+                settings = settings_of(origin, Path(folder) / str(mib), mib)
+                await put(settings, body, runs)
                 async with world.another_proxy(origin, **settings) as proxy:
                     cells, held = await _measure(world, proxy, mib, series)
                 rows += cells
@@ -84,41 +77,6 @@ async def measure(world: World) -> Section:
         notes = await _beside_numpy(Path(folder) / "rows.json", series)
     title = f"Views: series of {series.rows:,} rows in {_POINTS:,} buckets at most"
     return Section(title=title, columns=_COLUMNS, rows=rows, bounds=bounds, notes=notes)
-
-
-def _settings(origin: Server, folder: Path, mib: int) -> dict[str, str]:
-    return {
-        "PLUTO_API_KEY": KEY,
-        "PLUTO_PROXY_UPSTREAM": f"http://127.0.0.1:{origin.port}",
-        "PLUTO_PROXY_CACHE": str(folder / "cache.sqlite"),
-        "PLUTO_PROXY_CACHE__MAX_BYTES": str(4_096 * MIB),
-        "PLUTO_PROXY_SERIES__ENABLED": "true",
-        "PLUTO_PROXY_SERIES__SHADOW_S": "0",
-        "PLUTO_PROXY_SERIES__MEMORY_BYTES": str(mib * MIB),
-        "PLUTO_PROXY_FRESHNESS__RUNNING_S": "3600",
-        "PLUTO_PROXY_SERIES__REWRITE_CHECK_S": "3600",
-    }
-
-
-def _body(series: Series) -> bytes:
-    written = Writing(series)
-    texts = (written.text(place, series.start_s) for place in range(series.rows))
-    return ('{"metrics":[' + ",".join(texts) + "]}").encode()
-
-
-async def _put(settings: dict[str, str], body: bytes, runs: int) -> None:
-    """Write the series of all runs into a cache file."""
-    asked = MetricsQuery(run="1", project=PROJECT, name=_NAME, group=None, limit=10**9, first=0, last=None)
-    sent_at_s = time.time()
-    known = compacted(split(body, asked, sent_at_s=sent_at_s))
-    async with open_parts(load(None, settings).config, KeySource(value=KEY)) as parts:
-        await parts.tenancy.settled()
-        for run in range(1, runs + 1):
-            question = replace(asked.in_full, run=str(run))
-            extents = Extents(question=question, by_name=known.by_name, tail_asked_s=sent_at_s, full_asked_s=sent_at_s)
-            parts.shelves.put(parts.tenancy.current(), extents, persist=True, joins=lambda _: False)
-            await parts.shelves.settled()
-            await parts.store.disk.flush()
 
 
 async def _measure(world: World, proxy: Server, mib: int, series: Series) -> tuple[list[list[str]], list[Bound]]:
@@ -162,7 +120,7 @@ async def _measure(world: World, proxy: Server, mib: int, series: Series) -> tup
 
 def _view(*runs: int, smooth: int = 0, points: int = _POINTS) -> str:
     named = "&".join(f"run={run}" for run in runs)
-    return f"/view/series?project={PROJECT}&metric={_NAME}&points={points}&smooth={smooth}&{named}"
+    return f"/view/series?project={PROJECT}&metric={NAME}&points={points}&smooth={smooth}&{named}"
 
 
 async def _ask(proxy: Server, begin: Sequence[str], target: str, rounds: int, *, coding: str) -> _Timed:

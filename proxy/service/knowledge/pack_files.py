@@ -44,6 +44,10 @@ class OnDisk:
     certain: bool
 
 
+class UnreadError(Exception):
+    """The disk could not be read, so that nothing is known of what it has."""
+
+
 class PackFiles:
     """Reads and writes the windows of selections."""
 
@@ -54,17 +58,19 @@ class PackFiles:
 
     async def read(self, namespace: str, selections: Sequence[MetricsQuery]) -> OnDisk:
         """Return what the disk has of some selections. A selection that is damaged or incomplete counts as not there."""
-        keys = [*map(_head_key, selections), _MARK_KEY]
+        keys, unread = [*map(_head_key, selections), _MARK_KEY], self._disk.counters.unread
         *heads, mark = await asyncio.gather(*(self._disk.get(namespace, key) for key in keys))
         windows: dict[MetricsQuery, list[Written]] = {}
         for selection, head in zip(selections, heads, strict=True):
             try:
                 windows[selection] = [] if head is None else await self._windows(namespace, selection, head.body)
+            except UnreadError:
+                windows[selection] = []
             except ValueError as exc:
                 windows[selection] = []
                 _log.info("extents.lost", key=selection.query.target, reason=str(exc))
         forgotten_s = -math.inf if mark is None else mark.sent_at_s
-        return OnDisk(windows=windows, forgotten_s=forgotten_s, certain=self._disk.health is None)
+        return OnDisk(windows=windows, forgotten_s=forgotten_s, certain=self._disk.counters.unread == unread)
 
     async def write(
         self, tenant: Tenant, selection: MetricsQuery, windows: Sequence[Extents], before: Sequence[Written]
@@ -99,12 +105,18 @@ class PackFiles:
         return await in_slices(reading(head, bodies, selection, overlap_s=self._overlap_s))
 
     async def chunks(self, tenant: Tenant, selection: MetricsQuery, digests: Sequence[str]) -> Mapping[str, Chunk]:
-        """Return chunks of a selection by their digests. Raises ValueError where one is no longer there."""
+        """Return chunks of a selection by their digests.
+
+        Raises UnreadError where the disk cannot be read now, ValueError where a chunk is no longer there.
+        """
         bodies = await self._bodies(tenant.namespace, selection, digests)
         return await in_slices(_reading(bodies))
 
     async def _bodies(self, namespace: str, selection: MetricsQuery, digests: Sequence[str]) -> Mapping[str, bytes]:
+        unread = self._disk.counters.unread
         found = await asyncio.gather(*(self._disk.get(namespace, _pack_key(selection, digest)) for digest in digests))
+        if None in found and self._disk.counters.unread != unread:
+            raise UnreadError("the disk cannot be read now")
         bodies: dict[str, bytes] = {}
         for digest, entry in zip(digests, found, strict=True):
             if entry is None:

@@ -24,7 +24,7 @@ from proxy.core.series.joining import merged
 from proxy.core.series.known_series import KnownSeries, known_series
 from proxy.core.series.metrics_query import MetricsQuery
 from proxy.service.knowledge.chunk_uses import ShelfKey
-from proxy.service.knowledge.pack_files import OnDisk, PackFiles
+from proxy.service.knowledge.pack_files import OnDisk, PackFiles, UnreadError
 from proxy.service.knowledge.shelf_memory import Shelf, ShelfMemory
 from proxy.service.tenancy import Tenant
 from proxy.store.tiers import TieredStore
@@ -147,7 +147,7 @@ class Shelves:
     async def present(self, tenant: Tenant, window: Extents, first: int = 0, last: int | None = None) -> Extents | None:
         """Return a window in memory with the rows of some steps, inclusive, which may have to be read from disk.
 
-        None where the disk has lost them; then the window is dropped.
+        None where the disk cannot be read now, and where it has lost them; then the window is dropped.
         """
         selection = window.question.in_full
         key = (tenant.namespace, selection)
@@ -160,6 +160,8 @@ class Shelves:
                 self._bringing[key] = task
             try:
                 found = await asyncio.shield(task)
+            except UnreadError:
+                return None
             except ValueError as exc:
                 if joined:
                     continue  # what somebody else needed is lost

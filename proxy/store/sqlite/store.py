@@ -28,6 +28,8 @@ PENDING_BYTES = 64 * 1024 * 1024
 
 # A read that takes longer counts as a miss: the upstream may well be faster.
 READ_TIMEOUT_S = 0.25
+# One thread reads. What waits for others is not late, so few reads are begun at once: that many keep the thread busy.
+_READS_AT_ONCE = 8
 LOCK_TIMEOUT_S = 1.0
 
 # How far ahead of the clock an entry's `sent_at_s` may be. If it is further ahead, the clock was set back while the proxy was
@@ -74,6 +76,7 @@ class SqliteStore:
             lock_timeout_s=lock_timeout_s,
         )
         self._slow_read: asyncio.Task[None] | None = None
+        self._turns = asyncio.Semaphore(_READS_AT_ONCE)
 
     @property
     def health(self) -> str | None:
@@ -113,7 +116,11 @@ class SqliteStore:
         await self._keeper.start()
 
     async def get(self, namespace: str, key: str) -> Entry | None:
-        """See Store. Takes `read_timeout_s` at most; while an earlier read is stuck, returns at once without reading."""
+        """See Store. Takes `read_timeout_s` at most, once the reads that came before it have come back.
+
+        While a read is stuck, the others return at once without reading. `counters.unread` then tells nothing found from not
+        there.
+        """
         self.counters.reads += 1
         on_its_way = self._backlog.get(namespace, key)
         entry = newest(await self._get_from_file(namespace, key), on_its_way)
@@ -215,17 +222,21 @@ class SqliteStore:
     async def _get_from_file(self, namespace: str, key: str) -> Entry | None:
         database = self._keeper.database
         if database is None:
+            self.counters.unread += 1
             return None
         self._keeper.note_use()
         if not database.may_hold(namespace, key):
             return None
-        if self._slow_read is not None:
-            return None
-        try:
-            return await self._read(database, namespace, key)
-        except Exception as exc:  # noqa: BLE001 - the contract: any fault whatever is a miss
-            self._note_read_failure(database, exc)
-            return None
+        async with self._turns:
+            if self._slow_read is not None:
+                self.counters.unread += 1
+                return None
+            try:
+                return await self._read(database, namespace, key)
+            except Exception as exc:  # noqa: BLE001 - the contract: any fault whatever is a miss
+                self.counters.unread += 1
+                self._note_read_failure(database, exc)
+                return None
 
     async def _read(self, database: Database, namespace: str, key: str) -> Entry | None:
         async with asyncio.timeout(self._read_timeout_s):

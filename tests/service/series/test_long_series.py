@@ -92,6 +92,44 @@ async def test_lost_chunks(tmp_path: Path) -> None:
         await right(running, upstream, "logName=loss&limit=3")
 
 
+async def test_a_disk_that_is_late(tmp_path: Path) -> None:
+    """What cannot be read now is not lost: the series is computed from again as soon as the disk answers."""
+    async with loaded(tmp_path) as (running, upstream):
+        await let_chunks_go(running)
+        disk, begun = running.parts.store.disk, running.parts.series.loader.begun
+        before = known_windows(running)
+
+        async def late(*_: object) -> None:
+            disk.counters.unread += 1
+
+        with patch.object(SqliteStore, "get", late):
+            await right(running, upstream, "logName=loss&limit=4")
+        assert [window.question for window in known_windows(running)] == [window.question for window in before]
+        calls = upstream.metrics_calls
+        await right(running, upstream, "logName=loss&limit=3")
+        assert upstream.metrics_calls == calls
+        assert running.parts.series.loader.begun == begun
+
+
+async def test_what_was_not_read_is_looked_for_again(tmp_path: Path) -> None:
+    """A series that could not be read at its first look after a start is not taken for one that isn't there."""
+    async with loaded(tmp_path) as (running, _):
+        await running.flushed()
+        shelves, tenant = running.parts.shelves, running.parts.tenancy.current()
+        (window,) = known_windows(running)
+        shelves._shelves.clear()
+        selection = window.question.in_full
+        get, disk = SqliteStore.get, running.parts.store.disk
+
+        async def late_for_packs(self: SqliteStore, namespace: str, key: str) -> Any:
+            if await get(self, namespace, key) is not None:
+                disk.counters.unread += 1
+
+        with patch.object(SqliteStore, "get", late_for_packs):
+            assert await shelves.load(tenant, [selection]) == []
+        assert len(await shelves.load(tenant, [selection])) == 1
+
+
 async def test_the_canary_needs_what_has_left_memory(tmp_path: Path) -> None:
     """A check that begins at an answer about the end of a series does not need its middle to be in memory."""
     with patch.object(checks_module, "LEAST_ROWS", 10):

@@ -5,11 +5,13 @@ import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from unittest.mock import patch
 
 import aiosqlite
 import pytest
 
 from proxy.errors import StoreError
+from proxy.store.sqlite import schema
 from tests.store.support import ManualClock, connection_threads, database, entry, opened, reader, same, until, writer
 
 
@@ -50,6 +52,34 @@ async def test_a_slow_read_is_a_miss(path: Path, clock: ManualClock) -> None:
         await until(lambda: store.health is None)
         assert same(await store.get("ns", "key"), put)
         assert store.counters.errors >= 1
+
+
+async def test_what_waits_for_other_reads_is_not_late(path: Path, clock: ManualClock) -> None:
+    """The time counts from when the disk's turn has come: very many reads at once all find what is there.
+
+    All together take twice as long as one may.
+    """
+    async with opened(path, clock, read_timeout_s=0.6) as store:
+        for number in range(60):
+            store.put("ns", str(number), entry(str(number)))
+        await store.flush()
+        await reader(store).create_function("slowly", 1, lambda value: threading.Event().wait(0.02) or value)
+        with patch.object(schema, "SELECT_ENTRY", schema.SELECT_ENTRY.replace("e.sent_at_s", "slowly(e.sent_at_s)")):
+            found = await asyncio.gather(*(store.get("ns", str(number)) for number in range(60)))
+        assert None not in found
+        assert store.counters.unread == 0
+
+
+async def test_not_there_is_told_from_not_read(path: Path, clock: ManualClock) -> None:
+    """What could not be read is counted; what isn't there is not."""
+    async with opened(path, clock, read_timeout_s=0.05) as store:
+        store.put("ns", "key", entry())
+        await store.flush()
+        assert await store.get("ns", "another") is None
+        assert store.counters.unread == 0
+        async with stuck(reader(store)):
+            assert await asyncio.gather(*(store.get("ns", "key") for _ in range(20))) == [None] * 20
+        assert store.counters.unread == 20
 
 
 async def test_what_waits_is_read_from_memory(path: Path, clock: ManualClock) -> None:
