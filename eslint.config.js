@@ -3,7 +3,7 @@ import js from "@eslint/js";
 const browser = [
   "AbortController AbortSignal Blob CSS DOMException Event HTMLElement HTMLInputElement Headers Node Path2D Request ResizeObserver",
   "Response TextDecoderStream URL URLSearchParams addEventListener clearInterval clearTimeout devicePixelRatio document fetch",
-  "getComputedStyle history localStorage location matchMedia navigator requestAnimationFrame sessionStorage setInterval",
+  "getComputedStyle history localStorage location matchMedia navigator performance requestAnimationFrame sessionStorage setInterval",
   "setTimeout uPlot console",
 ]
   .join(" ")

@@ -104,15 +104,15 @@ async def test_a_zoom_asks_for_finer_data(serve: Serve, visit: Visit) -> None:
 
 
 async def test_a_spike_is_visible_at_every_zoom(serve: Serve, visit: Visit) -> None:
-    """One row of 20,000 sticks out: there are pixels of it where it is, in the upper part where nothing else is."""
-    values = [0.5 + step % 7 / 100 for step in range(20_000)]
+    """One row of 100,000 sticks out: there are pixels of it where it is, in the upper part where nothing else is."""
+    values = [0.5 + step % 7 / 100 for step in range(100_000)]
     values[12_345] = 40.0
     running = await serve(standin_with((7, "loss", values)))
     await loaded(running, "runId=7&projectName=demo&logName=loss")
     visitor = await open_chart(visit, running, runs=7, metric="loss")
     chart = visitor.chart()
-    assert "Complete through step 19,999" in await chart.words()
-    for low, high in ((0, 19_999), (10_000, 15_000), (12_000, 12_600), (12_300, 12_400)):
+    assert "Complete through step 99,999" in await chart.words()
+    for low, high in ((0, 99_999), (0, 49_999), (10_000, 15_000), (12_000, 12_600), (12_300, 12_400)):
         await visitor.go(address(project="demo", runs=7, metric="loss", **{"from": low, "to": high}))
         await visitor.settled()
         drawn = await chart.drawn()

@@ -86,18 +86,26 @@ export function quiet(ms, call) {
   };
 }
 
+/** A page that is drawn while more comes rests so many times as long as drawing took. */
+const REST = 3;
+
 /**
- * Call a function at most once a frame.
- * @param {() => void} call
+ * Call a function that draws at most once a frame, and rarely where drawing takes long.
+ * @param {() => void} draw
  */
-export function eachFrame(call) {
+export function paced(draw) {
   let asked = false;
+  let rested = 0;
+  const run = () => {
+    asked = false;
+    const began = performance.now();
+    draw();
+    // What was drawn is painted after this; the next frame waits for it.
+    requestAnimationFrame((now) => (rested = now + REST * (now - began)));
+  };
   return () => {
     if (asked) return;
     asked = true;
-    requestAnimationFrame(() => {
-      asked = false;
-      call();
-    });
+    setTimeout(() => requestAnimationFrame(run), Math.max(0, rested - performance.now()));
   };
 }

@@ -1,6 +1,6 @@
 /** The charts of what is chosen: one for each metric, or one for all. They get their series together. */
 
-import { el, eachFrame, fill } from "../base/dom.js";
+import { el, fill, paced } from "../base/dom.js";
 import { shownName } from "../pure/formats.js";
 import { Card } from "./card.js";
 import { Live } from "./live.js";
@@ -19,7 +19,7 @@ export class Charts {
   /** @type {Map<string, Card>} */
   #cards = new Map();
   #timer;
-  #draw = eachFrame(() => this.#drawAll());
+  #draw = paced(() => this.#drawAll());
   /** @type {Set<string>} metrics of which something came */
   #changed = new Set();
   root = el("div", { class: "charts", attributes: { role: "region", "aria-label": "Charts" } });

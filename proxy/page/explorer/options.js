@@ -65,6 +65,9 @@ function isPointing(type) {
   return type === "mousemove" || type === "mouseleave";
 }
 
+/** Of more lines than this, each is as thin as it can be: others take browsers without a graphics card 20 times as long. */
+const MANY = 50;
+
 /**
  * A line, and with smoothing the raw one behind it.
  * @param {View} view
@@ -72,13 +75,14 @@ function isPointing(type) {
  * @param {number} among how many
  */
 function seriesOf(view, colour, among) {
-  const width = among > 20 ? 1 : 1.5;
+  const hairline = 1 / devicePixelRatio;
+  const width = among > MANY ? hairline : among > 20 ? 1 : 1.5;
   const dots = { show: fewRows, size: 4, width: 0, fill: colour };
   const line = { stroke: colour, width, points: dots };
   if (!view.smooth) return [line];
   return [
     { ...line, width: 1, alpha: 0.35, points: { ...dots, size: 3 } },
-    { ...line, width: width + 0.5, points: { ...dots, show: () => false } },
+    { ...line, width: among > MANY ? hairline : width + 0.5, points: { ...dots, show: () => false } },
   ];
 }
 

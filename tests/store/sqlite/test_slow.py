@@ -70,6 +70,28 @@ async def test_what_waits_for_other_reads_is_not_late(path: Path, clock: ManualC
         assert store.counters.unread == 0
 
 
+def test_a_process_that_is_busy_itself(path: Path, clock: ManualClock) -> None:
+    """Where other work takes the event loop's time, the disk is late only once the loop could have noticed its answer."""
+
+    async def hog() -> None:
+        while True:
+            threading.Event().wait(0.15)
+            await asyncio.sleep(0)
+
+    async def look() -> None:
+        async with opened(path, clock, read_timeout_s=0.1) as store:
+            store.put("ns", "key", entry())
+            await store.flush()
+            hogging = asyncio.create_task(hog())
+            await asyncio.sleep(0)
+            assert await store.get("ns", "key") is not None
+            hogging.cancel()
+
+    # The tests' own loop never lets time pass while it is busy.
+    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+        runner.run(look())
+
+
 async def test_not_there_is_told_from_not_read(path: Path, clock: ManualClock) -> None:
     """What could not be read is counted; what isn't there is not."""
     async with opened(path, clock, read_timeout_s=0.05) as store:
