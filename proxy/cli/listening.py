@@ -46,11 +46,12 @@ def check_exposure(config: Config, sockets: Iterable[socket.socket]) -> None:
 @asynccontextmanager
 async def listening(
     runner: web.ServerRunner, server: Server, config: Config, handed_over: Sequence[socket.socket] = ()
-) -> AsyncIterator[None]:
+) -> AsyncIterator[list[str]]:
     """Let clients connect to sockets that were handed over; where there are none, to all addresses in server.listen.
 
-    At the end the files of Unix sockets that were made here are removed. The sockets are the runner's, and end with it. Raises
-    OSError with a message that says which address cannot be opened, and what may be wrong; none is open then.
+    Yields each one's URL, `unix:/PATH` for a Unix socket. At the end the files of Unix sockets that were made here are removed.
+    The sockets are the runner's, and end with it. Raises OSError with a message that says which address cannot be opened, and
+    what may be wrong; none is open then.
     """
     with ExitStack() as files, ExitStack() as failing:
         sockets = list(handed_over)
@@ -62,9 +63,10 @@ async def listening(
             await server.site(runner, opened, backlog=_BACKLOG).start()
         failing.pop_all()
         scheme = "http" if config.server.tls_cert is None else "https"
-        for opened in sockets:
-            _log.info("server.started", url=_shown(opened, scheme))
-        yield
+        urls = [_shown(opened, scheme) for opened in sockets]
+        for url in urls:
+            _log.info("server.started", url=url)
+        yield urls
 
 
 def _shown(opened: socket.socket, scheme: str) -> str:

@@ -24,6 +24,13 @@ class Validity:
 
 def read_validity(certificate: bytes) -> Validity:
     """Return the dates of a certificate in DER form. Raises ValueError where it is none."""
+    try:
+        return _read(certificate)
+    except ValueError as exc:
+        raise ValueError(f"no certificate in DER form: {exc}") from None
+
+
+def _read(certificate: bytes) -> Validity:
     tag, certificate, _ = _take(certificate)
     signed_tag, signed, _ = _take(certificate)
     fields = list(_parts(signed))
@@ -31,10 +38,10 @@ def read_validity(certificate: bytes) -> Validity:
         del fields[0]
     # The serial number, the signature's algorithm, who issued it, the dates.
     if tag != _SEQUENCE or signed_tag != _SEQUENCE or [tag for tag, _ in fields[:4]] != [_INTEGER, *[_SEQUENCE] * 3]:
-        raise ValueError("no certificate")
+        raise ValueError("its fields are others")
     dates = [_moment_s(tag, text) for tag, text in _parts(fields[3][1])]
     if len(dates) != 2:
-        raise ValueError("a certificate without two dates")
+        raise ValueError("it has more or fewer than two dates")
     return Validity(begin_s=dates[0], end_s=dates[1])
 
 
