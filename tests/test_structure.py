@@ -23,11 +23,14 @@ _SOURCE = Path(proxy.__file__).parent
 _ROOMS = ("app", "cli", "service", "web")
 _AROUND = frozenset({"setattr", "delattr", "vars", "__setattr__", "__delattr__", "__dict__"})
 
-# What is not an object of a room: the interpreter's own streams, and a ticket of `core.budget`.
+# What is not an object of a room: the interpreter's own streams, a ticket of `core.budget`, and a context of the TLS library,
+# which can be set up in no other way.
 _ALLOWED = {
     "cli/descriptors.py: sys.stdout",
     "cli/descriptors.py: sys.stderr",
     "service/fetching/fetcher.py: ticket.deadline_s",
+    "web/encryption/pair.py: context.minimum_version",
+    "web/encryption/pair.py: context.options",
 }
 _EXAMPLE = """
 @dataclass(slots=True)

@@ -26,7 +26,9 @@ from proxy.tasks import end_tasks
 from proxy.telemetry import Telemetry
 from proxy.upstream.credential import Credential
 from proxy.web.assembly import open_web
+from proxy.web.encryption.certificate import Certificate
 from proxy.web.pages.sections import (
+    certificate_section,
     log_section,
     organization_section,
     series_section,
@@ -49,12 +51,14 @@ async def open_parts(
 ) -> AsyncIterator[Parts]:
     """Open everything that answering takes, and close it at the end.
 
-    Raises ConfigError where the key, the token file or upstream.ca_file cannot be used, StoreError where the cache file must
-    not be used. `key` may be None with upstream.offline. `routes`, `clock`, `sleep` and `limits` are for tests, which set the
-    time themselves, and what was seen of the upstream's limits. `lines` writes the log, None where somebody else does.
+    Raises ConfigError where the key, the token file, the certificate or upstream.ca_file cannot be used, StoreError where the
+    cache file must not be used. `key` may be None with upstream.offline. `routes`, `clock`, `sleep` and `limits` are for tests,
+    which set the time themselves, and what was seen of the upstream's limits. `lines` writes the log, None where somebody else
+    does.
     """
     credential, clock = Credential(key), clock or SystemClock()
     tokens = None if config.access.tokens_file is None else Tokens(config.access.tokens_file, clock)
+    certificate = _open_certificate(config, clock)
     telemetry = Telemetry()
     async with AsyncExitStack() as stack:
         base = await open_foundation(stack, config, clock, credential=credential, telemetry=telemetry, sleep=sleep)
@@ -108,6 +112,7 @@ async def open_parts(
             telemetry,
             routes=routes,
             tokens=tokens,
+            certificate=certificate,
             tenancy=tenancy,
             memory=store.memory,
             lifetimes=lifetimes,
@@ -120,6 +125,7 @@ async def open_parts(
                 upstream_section(upstream, turnstile),
                 series_section(series.computer, proof.checks),
                 tokens_section(tokens),
+                certificate_section(certificate),
                 store_section(store.memory, store.disk),
                 log_section(lines),
                 organization_section(tenancy),
@@ -153,5 +159,10 @@ async def open_parts(
             history=history,
             web=web,
         )
-        expose(telemetry, parts, tokens=tokens, lines=lines)
+        expose(telemetry, parts, tokens=tokens, certificate=certificate, lines=lines)
         yield parts
+
+
+def _open_certificate(config: Config, clock: Clock) -> Certificate | None:
+    path, key = config.server.tls_cert, config.server.tls_key
+    return None if path is None or key is None else Certificate(path, key, clock)

@@ -4,7 +4,10 @@ from proxy.app.parts import Parts
 from proxy.log.lines import Lines
 from proxy.service.access.tokens import Tokens
 from proxy.telemetry import Telemetry
+from proxy.web.connection.handshakes import Handshakes
+from proxy.web.encryption.certificate import Certificate
 from proxy.web.pages.metrics import (
+    expose_certificate,
     expose_knowledge,
     expose_log,
     expose_proof,
@@ -17,7 +20,9 @@ from proxy.web.pages.metrics import (
 )
 
 
-def expose(telemetry: Telemetry, parts: Parts, *, tokens: Tokens | None, lines: Lines | None) -> None:
+def expose(
+    telemetry: Telemetry, parts: Parts, *, tokens: Tokens | None, certificate: Certificate | None, lines: Lines | None
+) -> None:
     """Show the metrics of all parts."""
     series = parts.series
     expose_upstream(telemetry, parts.fetching.fetcher, parts.upstream, parts.turnstile)
@@ -29,5 +34,15 @@ def expose(telemetry: Telemetry, parts: Parts, *, tokens: Tokens | None, lines: 
     expose_store(telemetry, parts.store.memory, parts.store.disk)
     if tokens is not None:
         expose_tokens(telemetry, tokens)
+    if certificate is not None and parts.web.server.handshakes is not None:
+        expose_certificate(telemetry, certificate)
+        _expose_handshakes(telemetry, parts.web.server.handshakes)
     if lines is not None:
         expose_log(telemetry, lines)
+
+
+def _expose_handshakes(telemetry: Telemetry, handshakes: Handshakes) -> None:
+    telemetry.add_count("handshakes", "TLS handshakes of clients, by how they ended", lambda: handshakes.done, result="done")
+    telemetry.add_count(
+        "handshakes", "TLS handshakes of clients, by how they ended", lambda: handshakes.failed, result="failed"
+    )

@@ -55,7 +55,15 @@ def _add_json(command: argparse.ArgumentParser) -> None:
 
 def _add_place(command: argparse.ArgumentParser) -> None:
     command.add_argument(
-        "--url", metavar="URL", help="where the proxy is (PLUTO_PROXY_URL); the configuration's server.listen unless it is said"
+        "--url",
+        metavar="URL",
+        help="where the proxy is (PLUTO_PROXY_URL), also unix:/PATH; the configuration's server.listen unless it is said",
+    )
+    command.add_argument(
+        "--ca-file",
+        type=Path,
+        metavar="FILE",
+        help="the certificates of who issued the proxy's; the system's (SSL_CERT_FILE) unless it is said",
     )
     command.add_argument(
         "--token-file",

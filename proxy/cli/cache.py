@@ -10,7 +10,8 @@ from dataclasses import asdict
 from itertools import islice
 
 from proxy.cli.output import Table, note, size, span, write_json, write_table
-from proxy.cli.running import Place, place_of, reaching, told
+from proxy.cli.place import Place, place_of
+from proxy.cli.running import reaching, told
 from proxy.config import Config
 from proxy.errors import CommandError, ConfigError
 from proxy.store.sqlite.carrying import Listed, Progress, export_file, import_file, list_entries
@@ -28,7 +29,7 @@ def run_cache(arguments: argparse.Namespace, environ: Mapping[str, str], config:
         case "import":
             _import(arguments, config)
         case action:
-            place = place_of(arguments.url, arguments.token_file, environ, config)
+            place = place_of(arguments.url, arguments.token_file, environ, config, ca_file=arguments.ca_file)
             asyncio.run(_stats(place, arguments) if action == "stats" else _purge(place, arguments))
     return 0
 

@@ -9,6 +9,7 @@ from proxy.config.render import as_document, render
 from proxy.service.access.tokens import Tokens
 from proxy.upstream.credential import Credential
 from proxy.upstream.tls import ssl_context
+from proxy.web.encryption.pair import read_pair
 
 
 def run_check(loaded: LoadedConfig, *, as_json: bool = False) -> int:
@@ -17,6 +18,9 @@ def run_check(loaded: LoadedConfig, *, as_json: bool = False) -> int:
         Credential(loaded.key)
     if loaded.config.access.tokens_file is not None:
         Tokens(loaded.config.access.tokens_file, SystemClock())
+    server = loaded.config.server
+    if server.tls_cert is not None and server.tls_key is not None:
+        read_pair(server.tls_cert, server.tls_key)
     ssl_context(loaded.config.upstream.ca_file)
     if as_json:
         write_json(as_document(loaded))

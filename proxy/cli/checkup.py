@@ -4,7 +4,6 @@ import os
 import platform
 import resource
 import shutil
-import socket
 import sqlite3
 import stat
 import tempfile
@@ -19,16 +18,15 @@ import aiohttp
 from proxy import __version__
 from proxy.cli.output import size
 from proxy.config import KeySource, LoadedConfig
-from proxy.config.model import Config, is_loopback, split_listen
-from proxy.core.access.networks import in_plain_form
+from proxy.config.model import Config
 from proxy.errors import ConfigError, TokenFileError
 from proxy.store.sqlite.files import COMPANIONS, size_of
 from proxy.store.sqlite.schema import reason_against
 from proxy.store.token_file import read_tokens
 from proxy.upstream.credential import Credential
 
-_OTHERS = stat.S_IRWXO
-_OTHERS_AND_GROUP = stat.S_IRWXG | stat.S_IRWXO
+OTHERS = stat.S_IRWXO
+_OTHERS_AND_GROUP = stat.S_IRWXG | OTHERS
 # Descriptors beside those of connections.
 _OWN_DESCRIPTORS = 64
 
@@ -85,7 +83,7 @@ def check_key(loaded: LoadedConfig) -> Iterator[Finding]:
         return
     yield fine("key", f"from {_source(loaded.key)}, fingerprint {fingerprint[:8]}...")
     if loaded.key.path is not None:
-        yield from _check_mode("key file", loaded.key.path, _OTHERS, "chmod o= ")
+        yield from check_mode("key file", loaded.key.path, OTHERS, "chmod o= ")
 
 
 def _source(key: KeySource) -> str:
@@ -148,7 +146,7 @@ def _check_file(path: Path) -> Iterator[Finding]:
         yield Finding(check="store", state=State.FAULT, text=f"{path} cannot be written", todo=f"chown it to uid {os.getuid()}")
         return
     yield fine("store", f"{path}, {size(_whole_size(path))}")
-    yield from _check_mode("store mode", path, _OTHERS_AND_GROUP, "chmod 600 ")
+    yield from check_mode("store mode", path, _OTHERS_AND_GROUP, "chmod 600 ")
 
 
 def _check_folder(folder: Path) -> Iterator[Finding]:
@@ -157,7 +155,7 @@ def _check_folder(folder: Path) -> Iterator[Finding]:
         text = f"{folder} may be written by others (mode {stat.S_IMODE(mode):04o}): serving refuses it"
         yield Finding(check="store folder", state=State.FAULT, text=text, todo=f"chmod 700 {folder}")
     else:
-        yield from _check_mode("store folder", folder, _OTHERS_AND_GROUP, "chmod 700 ")
+        yield from check_mode("store folder", folder, _OTHERS_AND_GROUP, "chmod 700 ")
 
 
 def _check_space(config: Config, folder: Path) -> Iterator[Finding]:
@@ -178,7 +176,7 @@ def _whole_size(path: Path) -> int:
         return 0
 
 
-def _check_mode(check: str, path: Path, forbidden: int, command: str) -> Iterator[Finding]:
+def check_mode(check: str, path: Path, forbidden: int, command: str) -> Iterator[Finding]:
     """Say whether others may do with a file what only its owner should."""
     try:
         mode = stat.S_IMODE(path.stat().st_mode)
@@ -219,27 +217,6 @@ def check_access(config: Config) -> Iterator[Finding]:
         yield fine("access", f"clients of {len(access.networks)} networks may ask")
     else:
         yield fine("access", "whoever is on this machine may ask")
-
-
-def check_port(config: Config, *, runs: bool) -> Iterator[Finding]:
-    """Say whether the address to listen on is free; `runs`: whether a proxy answers there."""
-    listen = config.server.listen
-    if runs:
-        yield fine("port", f"a pluto-proxy answers at {listen}")
-        return
-    host, port = split_listen(listen)
-    family = socket.AF_INET6 if ":" in in_plain_form(host) else socket.AF_INET
-    try:
-        with socket.socket(family, socket.SOCK_STREAM) as tried:
-            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            tried.bind((in_plain_form(host), port))
-    except (OSError, UnicodeError) as exc:
-        reason = getattr(exc, "strerror", None) or "no host has this name"
-        todo = "set server.listen to a free address of this machine, or end what listens there"
-        yield Finding(check="port", state=State.FAULT, text=f"cannot listen on {listen}: {reason}", todo=todo)
-        return
-    reach = "this machine only" if is_loopback(host) else "other machines, too"
-    yield fine("port", f"{listen} is free; it can be reached from {reach}")
 
 
 def check_descriptors(config: Config) -> Iterator[Finding]:

@@ -81,9 +81,11 @@ def _run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
 
 def _ask(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Run one of the commands that only ask a running proxy."""
-    from proxy.cli.running import place_of  # noqa: PLC0415
+    from proxy.cli.place import place_of  # noqa: PLC0415
 
-    place = place_of(arguments.url, arguments.token_file, environ, load(arguments.config, environ).config)
+    place = place_of(
+        arguments.url, arguments.token_file, environ, load(arguments.config, environ).config, ca_file=arguments.ca_file
+    )
     match arguments.command:
         case "status":
             from proxy.cli.status import is_live, show_status  # noqa: PLC0415

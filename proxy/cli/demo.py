@@ -49,7 +49,7 @@ async def _demo(listen: str, folder: Path, lines: Lines) -> None:
     standin = Standin(StandinConfig(growth=GrowthConfig(live_runs=2, finished_runs=1)))
     async with standin.serve() as upstream:
         config = _config(listen, upstream, folder)
-        sys.stdout.write(_GUIDE.format(listen=config.server.listen, upstream=upstream))
+        sys.stdout.write(_GUIDE.format(listen=config.server.listen[0], upstream=upstream))
         sys.stdout.flush()
         await serve(config, KeySource(value=DEFAULT_KEYS[0].text), lines)
 

@@ -17,17 +17,19 @@ from proxy.cli.checkup import (
     check_access,
     check_descriptors,
     check_key,
-    check_port,
     check_store,
     check_variables,
     check_versions,
     fine,
 )
+from proxy.cli.listening_checkup import check_certificate, check_ports
 from proxy.cli.output import plain, span, write, write_json
-from proxy.cli.running import Place, Reply, place_of, reaching, told, url_of
+from proxy.cli.place import Place, place_of, url_of
+from proxy.cli.running import Reply, reaching, told
 from proxy.clock import SystemClock
 from proxy.config import KeySource, LoadedConfig, load
-from proxy.config.model import Config, UpstreamSettings, is_loopback
+from proxy.config.addresses import is_loopback
+from proxy.config.model import Config, UpstreamSettings
 from proxy.errors import CommandError, ConfigError, KeyRefused, UpstreamError
 from proxy.service.tenancy import VALIDATE_TARGET, organization_of_answer
 from proxy.telemetry import Telemetry
@@ -50,11 +52,11 @@ def run_doctor(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int
     """Print what was found. Return 0, or 1 where there is a fault. Raises ConfigError."""
     loaded = load(arguments.config, environ)
     try:
-        place = place_of(arguments.url, arguments.token_file, environ, loaded.config)
+        place = place_of(arguments.url, arguments.token_file, environ, loaded.config, ca_file=arguments.ca_file)
     except ConfigError:
-        if arguments.url or arguments.token_file:
+        if arguments.url or arguments.token_file or arguments.ca_file:
             raise
-        place = None  # port 0 in the configuration: nobody can say where it listens
+        place = None  # nobody can say where it listens (port 0), or what certificate it shows
     findings = asyncio.run(_examine(loaded, place, as_json=arguments.json))
     if arguments.json:
         write_json([{"check": one.check, "state": one.state, "text": one.text, "todo": one.todo} for one in findings])
@@ -81,7 +83,8 @@ async def _findings(loaded: LoadedConfig, place: Place | None) -> AsyncIterator[
     for found in (
         check_store(config),
         check_access(config),
-        check_port(config, runs=running is not None and _is_ours(place, config)),
+        check_certificate(config),
+        check_ports(config, runs=running is not None and _is_ours(place, config)),
         check_descriptors(config),
     ):
         for finding in found:

@@ -1,17 +1,21 @@
-"""Opening the addresses that clients connect to."""
+"""Opening the addresses that clients connect to: all of them, or none."""
 
+import asyncio
 import errno
-import ipaddress
 import socket
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import ExitStack, asynccontextmanager
+from typing import Any
 
 import structlog
 from aiohttp import web
 
+from proxy.cli.socket_files import open_socket_file
 from proxy.config import Config
-from proxy.config.model import is_loopback, split_listen
-from proxy.core.access.networks import in_plain_form
+from proxy.config.addresses import UNIX, Address, TcpAddress, is_loopback
+from proxy.config.model import ServerSettings
 from proxy.errors import ConfigError
+from proxy.web.connection.server import Server
 
 _BACKLOG = 1024
 _ADVICE = {
@@ -20,6 +24,8 @@ _ADVICE = {
     errno.EADDRNOTAVAIL: "this machine has no such address",
     errno.EAFNOSUPPORT: "this machine has no IPv6; 0.0.0.0 is every address of IPv4",
 }
+# Of a host name's addresses, those of a kind that this machine doesn't have are passed over.
+_OF_ANOTHER_KIND = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
 _log = structlog.get_logger()
 
 
@@ -37,61 +43,88 @@ def check_exposure(config: Config, sockets: Iterable[socket.socket]) -> None:
         raise ConfigError([f"{what}, who would read everything that the shared key can; {advice}"])
 
 
-async def listen_on(runner: web.ServerRunner, config: Config, sockets: Sequence[socket.socket]) -> None:
-    """Let clients connect to sockets that were handed over; where there are none, to server.listen.
+@asynccontextmanager
+async def listening(
+    runner: web.ServerRunner, server: Server, config: Config, handed_over: Sequence[socket.socket] = ()
+) -> AsyncIterator[list[str]]:
+    """Let clients connect to sockets that were handed over; where there are none, to all addresses in server.listen.
 
-    Raises OSError with a message that says what may be wrong.
+    Yields each one's URL, `unix:/PATH` for a Unix socket. At the end the files of Unix sockets that were made here are removed.
+    The sockets are the runner's, and end with it. Raises OSError with a message that says which address cannot be opened, and
+    what may be wrong; none is open then.
     """
-    if not sockets:
-        await listen(runner, *split_listen(config.server.listen))
-        return
-    for opened in sockets:
-        await web.SockSite(runner, opened, backlog=_BACKLOG).start()
-        _log.info("server.started", url=_shown(opened))
+    with ExitStack() as files, ExitStack() as failing:
+        sockets = list(handed_over)
+        for address in () if handed_over else config.server.addresses:
+            for opened in await _open(files, address, config.server):
+                failing.callback(opened.close)
+                sockets.append(opened)
+        for opened in sockets:
+            await server.site(runner, opened, backlog=_BACKLOG).start()
+        failing.pop_all()
+        scheme = "http" if config.server.tls_cert is None else "https"
+        urls = [_shown(opened, scheme) for opened in sockets]
+        for url in urls:
+            _log.info("server.started", url=url)
+        yield urls
 
 
-def _shown(opened: socket.socket) -> str:
+def _shown(opened: socket.socket, scheme: str) -> str:
     name = opened.getsockname()
-    return f"unix:{name}" if opened.family == socket.AF_UNIX else f"http://{_authority(name[0], name[1])}"
+    return f"{UNIX}{name}" if opened.family == socket.AF_UNIX else f"{scheme}://{TcpAddress(host=name[0], port=name[1])}"
 
 
-async def listen(runner: web.ServerRunner, host: str, port: int) -> None:
-    """Let clients connect to an address, or to the addresses of a host name. Port 0 means any free port.
-
-    `::` is every address of IPv6 and IPv4, whatever the system's default is. An IPv4 address in IPv6's form counts as that IPv4
-    address. Raises OSError with a message that says what may be wrong.
-    """
-    host = in_plain_form(host)
+async def _open(files: ExitStack, address: Address, settings: ServerSettings) -> list[socket.socket]:
+    """Open an address, of a host name all that it has; `files` removes the file of a Unix socket."""
     try:
-        await _site(runner, host, port).start()
+        if isinstance(address, TcpAddress):
+            return await _open_tcp(address)
+        file = await open_socket_file(address.path, mode=int(settings.socket_mode, 8), backlog=_BACKLOG)
     except OSError as exc:
-        raise OSError(_failure(host, port, f"{exc.strerror}; {_ADVICE.get(exc.errno or 0, 'is the name right?')}")) from exc
+        advice = _ADVICE.get(exc.errno or 0, "is the name right?") if isinstance(address, TcpAddress) else ""
+        reason = f"{exc.strerror}; {advice}" if advice else exc.strerror
+        raise OSError(f"cannot listen on {address}: {reason}; set server.listen") from exc
     except UnicodeError as exc:
-        raise OSError(_failure(host, port, "no host can have this name")) from exc
-    for address in runner.addresses:
-        _log.info("server.started", url=f"http://{_authority(address[0], address[1])}")
+        raise OSError(f"cannot listen on {address}: no host can have this name; set server.listen") from exc
+    files.callback(file.remove)
+    return [file.socket]
 
 
-def _site(runner: web.ServerRunner, host: str, port: int) -> web.BaseSite:
-    if not _is_every_address(host):
-        return web.TCPSite(runner, host, port, backlog=_BACKLOG)
-    if not socket.has_dualstack_ipv6():
-        raise OSError(errno.EAFNOSUPPORT, "Address family not supported")
-    # Opened by the event loop, it would serve IPv6 alone.
-    opened = socket.create_server((host, port), family=socket.AF_INET6, backlog=_BACKLOG, dualstack_ipv6=True)
-    return web.SockSite(runner, opened, backlog=_BACKLOG)
+async def _open_tcp(address: TcpAddress) -> list[socket.socket]:
+    if address.host == "::":
+        if not socket.has_dualstack_ipv6():
+            raise OSError(errno.EAFNOSUPPORT, "Address family not supported")
+        return [_listen(socket.AF_INET6, ("::", address.port), dual=True)]
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    opened: list[socket.socket] = []
+    missing: OSError | None = None
+    with ExitStack() as failing:
+        for family, place in dict.fromkeys((family, place) for family, _, _, _, place in found):
+            try:
+                opened.append(_listen(family, place))
+                failing.callback(opened[-1].close)
+            except OSError as exc:
+                if exc.errno not in _OF_ANOTHER_KIND:
+                    raise
+                missing = exc
+        if missing is not None and not opened:
+            raise missing
+        failing.pop_all()
+    return opened
 
 
-def _is_every_address(host: str) -> bool:
+def _listen(family: int, place: tuple[Any, ...], *, dual: bool = False) -> socket.socket:
+    """Listen on a place, of IPv6 alone unless both are asked for (`dual`), whatever the system's default is."""
+    opened = socket.socket(family, socket.SOCK_STREAM)
     try:
-        return ipaddress.IPv6Address(host).is_unspecified
-    except ValueError:
-        return False
-
-
-def _failure(host: str, port: int, reason: str) -> str:
-    return f"cannot listen on {_authority(host, port)}: {reason}; set server.listen"
-
-
-def _authority(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(not dual))
+        opened.bind(place)
+        opened.listen(_BACKLOG)
+    except OSError:
+        opened.close()
+        raise
+    opened.setblocking(False)
+    return opened

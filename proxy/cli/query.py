@@ -10,8 +10,9 @@ from urllib.parse import urlencode
 import msgspec
 
 from proxy.cli.output import Table, note, plain, write, write_json, write_table
+from proxy.cli.place import Place
 from proxy.cli.plot import plot
-from proxy.cli.running import Place, Reply, reaching
+from proxy.cli.running import Reply, reaching
 from proxy.core.lone_surrogates import read_json
 from proxy.core.question.routes import METRICS
 from proxy.errors import CommandError

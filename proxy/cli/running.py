@@ -1,12 +1,11 @@
 """A running proxy, as commands ask it: over HTTP, like any other client."""
 
-import ipaddress
 import os
+import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import aiohttp
 import msgspec
@@ -14,22 +13,14 @@ from yarl import URL
 
 from proxy import __version__
 from proxy.cli.output import plain
-from proxy.config.load import TOKEN_VARIABLE, URL_VARIABLE
-from proxy.config.model import Config, split_listen
+from proxy.cli.place import Place
+from proxy.config.addresses import UNIX
+from proxy.config.load import TOKEN_VARIABLE
 from proxy.errors import CommandError, ConfigError
 
 _CONNECT_S, ANSWER_S = 5.0, 60.0
-_LONGEST_TOKEN = 10_000
 _UNAUTHORIZED = f"set {TOKEN_VARIABLE}, or name a file that holds it with --token-file"
 _object = msgspec.json.Decoder(dict[str, object])
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """Where a running proxy is, and the token to send (`""`: none)."""
-
-    url: str
-    token: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,49 +39,13 @@ class Reply:
             raise CommandError("the answer is no JSON object: is it a pluto-proxy that answers there?") from None
 
 
-def place_of(url: str | None, token_file: Path | None, environ: Mapping[str, str], config: Config) -> Place:
-    """Return where to ask: at `url`, or where the environment says, or where the configuration listens.
-
-    Raises ConfigError.
-    """
-    url = url or environ.get(URL_VARIABLE, "").strip() or url_of(config)
-    if not _is_base(url):
-        # What is wrong may be a password in it, which isn't shown.
-        raise ConfigError([f"--url ({URL_VARIABLE}) must be the address of a proxy, such as http://127.0.0.1:8787"])
-    token = environ.get(TOKEN_VARIABLE, "").strip() if token_file is None else _read_token(token_file)
-    if not token.isascii() or not token.isprintable():
-        raise ConfigError(["the token holds something that no token has"])
-    return Place(url=url.rstrip("/"), token=token)
-
-
-def _is_base(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        _ = parts.port
-    except ValueError:
-        return False
-    return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.username is None and not parts.query
-
-
-def url_of(config: Config) -> str:
-    """Return the address at which this machine reaches a proxy with this configuration. Raises ConfigError."""
-    host, port = split_listen(config.server.listen)
-    if not port:
-        raise ConfigError(["server.listen names no port: say where the proxy is with --url"])
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return f"http://{host}:{port}"
-    if address.is_unspecified:
-        host = "127.0.0.1" if address.version == 4 else "::1"
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
 class RunningProxy:
     """Sends requests to a running proxy."""
 
     def __init__(self, place: Place, session: aiohttp.ClientSession) -> None:
         self.url = place.url
+        # Of a Unix socket only the path counts. The host is one that every proxy answers for.
+        self._base = "http://localhost" if place.url.startswith(UNIX) else place.url
         self._session = session
         self._headers = {"Authorization": f"Bearer {place.token}"} if place.token else {}
 
@@ -110,7 +65,7 @@ class RunningProxy:
         return reply
 
     async def _send(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Reply:
-        url = URL(self.url + target, encoded=True)
+        url = URL(self._base + target, encoded=True)
         asking = self._session.request(
             method, url, headers={**self._headers, **headers}, data=body or None, allow_redirects=False
         )
@@ -132,13 +87,33 @@ class RunningProxy:
 async def reaching(place: Place, *, answer_s: float = ANSWER_S) -> AsyncIterator[RunningProxy]:
     """Open the connections to a running proxy. Proxies that the environment names are not used.
 
-    A response must be there within `answer_s` seconds.
+    A response must be there within `answer_s` seconds. Raises ConfigError where the place's `ca_file` cannot be used.
     """
     timeout = aiohttp.ClientTimeout(total=answer_s, sock_connect=_CONNECT_S)
     async with aiohttp.ClientSession(
-        timeout=timeout, trust_env=False, headers={"User-Agent": f"pluto-proxy-cli/{__version__}"}
+        connector=_connector(place),
+        timeout=timeout,
+        trust_env=False,
+        headers={"User-Agent": f"pluto-proxy-cli/{__version__}"},
     ) as session:
         yield RunningProxy(place, session)
+
+
+def _connector(place: Place) -> aiohttp.BaseConnector:
+    if place.url.startswith(UNIX):
+        return aiohttp.UnixConnector(place.url.removeprefix(UNIX))
+    if place.certificate is not None:
+        return aiohttp.TCPConnector(ssl=aiohttp.Fingerprint(place.certificate))
+    return aiohttp.TCPConnector(ssl=_trusting(place.ca_file) if place.url.startswith("https:") else True)
+
+
+def _trusting(ca_file: Path | None) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except ssl.SSLError:
+        raise ConfigError([f"--ca-file: {ca_file} holds no certificates in PEM form, or a damaged one"]) from None
+    except OSError as exc:
+        raise ConfigError([f"--ca-file: {ca_file} cannot be read: {exc.strerror}"]) from None
 
 
 def told(reply: Reply) -> str:
@@ -156,18 +131,17 @@ def told(reply: Reply) -> str:
 
 
 def _reason(exc: Exception) -> str:
-    if isinstance(exc, OSError) and exc.errno is not None and exc.errno > 0:
-        return os.strerror(exc.errno)
-    return plain(str(exc))
-
-
-def _read_token(path: Path) -> str:
-    try:
-        with path.open(encoding="utf-8-sig") as file:
-            text = file.read(_LONGEST_TOKEN + 1).strip()
-    except (OSError, UnicodeDecodeError) as exc:
-        reason = exc.strerror if isinstance(exc, OSError) else "not a text file in UTF-8"
-        raise ConfigError([f"--token-file: {path} cannot be read: {reason}"]) from None
-    if not text or len(text) > _LONGEST_TOKEN:
-        raise ConfigError([f"--token-file: {path} holds no token, or more than one"])
-    return text
+    match exc:
+        case aiohttp.ServerFingerprintMismatch():
+            return "it has another certificate than server.tls_cert"
+        case aiohttp.ClientConnectorCertificateError():
+            why = getattr(exc.certificate_error, "verify_message", "") or "it is for another name"
+            return f"its certificate is not accepted: {plain(why)}; --ca-file names who issued it"
+        case aiohttp.ClientSSLError():
+            return "the TLS handshake failed: is its address http://?"
+        case aiohttp.ServerDisconnectedError():
+            return "it closed the connection: is its address https://?"
+        case OSError(errno=int(code)) if code > 0:
+            return os.strerror(code)
+        case _:
+            return plain(str(exc))

@@ -15,7 +15,7 @@ from proxy import log
 from proxy.app import open_parts
 from proxy.app.parts import Parts
 from proxy.cli.descriptors import fit_connections
-from proxy.cli.listening import check_exposure, listen_on
+from proxy.cli.listening import check_exposure, listening
 from proxy.cli.signals import ignoring_signals
 from proxy.cli.supervisor import NOBODY, Supervisor
 from proxy.config import Config, KeySource
@@ -59,10 +59,10 @@ async def serve(config: Config, key: KeySource | None, lines: Lines, supervisor:
             gc.collect()
             gc.freeze()
             gc.enable()
-            await listen_on(runner, config, sockets)
-            with supervisor.told():
-                await stop.wait()
-            parts.web.intake.drain()
+            async with listening(runner, parts.web.server, config, sockets):
+                with supervisor.told():
+                    await stop.wait()
+                parts.web.intake.drain()
             _log.info("server.draining", in_flight=parts.fetching.fetcher.in_flight)
     _log.info("server.stopped")
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from prometheus_client.parser import text_string_to_metric_families
 
 from proxy.cli.output import plain, size, span, write, write_json
-from proxy.cli.running import Place, RunningProxy, reaching
+from proxy.cli.place import Place
+from proxy.cli.running import RunningProxy, reaching
 from proxy.errors import CommandError
 
 if TYPE_CHECKING:

@@ -18,7 +18,8 @@ from urllib.parse import quote, urlencode
 import msgspec
 
 from proxy.cli.output import note, write_json
-from proxy.cli.running import Place, Reply, RunningProxy, reaching, told
+from proxy.cli.place import Place
+from proxy.cli.running import Reply, RunningProxy, reaching, told
 from proxy.core.lone_surrogates import read_json
 from proxy.core.question.routes import METRICS
 from proxy.errors import CommandError

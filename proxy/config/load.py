@@ -14,9 +14,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from proxy.config.addresses import read_address
 from proxy.config.forward import PROXY_VARIABLES
 from proxy.config.homes import expand_home
-from proxy.config.model import Config, is_loopback, split_listen
+from proxy.config.model import Config
 from proxy.core.access.key import QUOTES, read_key
 from proxy.errors import ConfigError
 
@@ -35,6 +36,8 @@ _SECTIONS = Config.model_fields
 _HOME_FILES = {
     ("cache", "path"): "PLUTO_PROXY_CACHE",
     ("access", "tokens_file"): "PLUTO_PROXY_ACCESS__TOKENS_FILE",
+    ("server", "tls_cert"): "PLUTO_PROXY_SERVER__TLS_CERT",
+    ("server", "tls_key"): "PLUTO_PROXY_SERVER__TLS_KEY",
     ("upstream", "ca_file"): "PLUTO_PROXY_UPSTREAM__CA_FILE",
 }
 _QUOTED = "has quotation marks around its value, which are part of it (docker's --env-file keeps them); leave them out"
@@ -173,23 +176,30 @@ def _source_of(location: tuple[int | str, ...], sources: _Sources) -> str:
 
 
 def _check_exposure(values: _Values, sources: _Sources, faults: list[str]) -> None:
-    """Report listening on an address that others can reach, unless the operator said who may ask, or that everybody may.
+    """Report addresses to listen on that others can reach, unless the operator said who may ask, or that everybody may.
 
     This reads the raw values, so that it is reported even if other values are faulty.
     """
-    listen = values.get("server", {}).get("listen")
-    try:
-        host, _ = split_listen(str(listen if listen is not None else Config().server.listen))
-    except ValueError:
-        return
+    listen = values.get("server", {}).get("listen", Config().server.listen)
     access = values.get("access", {})
     opened = str(access.get("open", False)).lower() in {"true", "1", "yes", "on", "t", "y"}
-    if not is_loopback(host) and not (opened or access.get("tokens_file") or access.get("networks")):
-        faults.append(
-            f"server.listen: {listen} can be reached by others, who would read everything that the shared key can; "
-            "listen on 127.0.0.1, set access.tokens_file or access.networks to say who may, "
-            f"or access.open = true if everybody may{_from(sources.get(('server', 'listen'), ''))}"
-        )
+    if opened or access.get("tokens_file") or access.get("networks"):
+        return
+    texts = [listen] if isinstance(listen, str) else listen if isinstance(listen, list | tuple) else ()
+    faults += [
+        f"server.listen: {text} can be reached by others, who would read everything that the shared key can; "
+        "listen on 127.0.0.1, set access.tokens_file or access.networks to say who may, "
+        f"or access.open = true if everybody may{_from(sources.get(('server', 'listen'), ''))}"
+        for text in texts
+        if _is_reachable(str(text))
+    ]
+
+
+def _is_reachable(text: str) -> bool:
+    try:
+        return not read_address(text).is_local
+    except ValueError:
+        return False  # it is a fault anyhow
 
 
 def _check_homes(values: _Values, environ: Mapping[str, str], sources: _Sources, faults: list[str]) -> None:

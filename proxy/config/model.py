@@ -2,16 +2,16 @@
 
 import ipaddress
 import re
-from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ByteSize, ConfigDict, Field, create_model, model_validator
 
+from proxy.config.addresses import Address, read_addresses
 from proxy.config.forward import ForwardProxy, read_proxy
 from proxy.core.access.key import QUOTES
-from proxy.core.access.networks import in_plain_form, read_network
+from proxy.core.access.networks import UNIX, read_network
 from proxy.core.question.routes import ROUTES
 
 Seconds = Annotated[float, Field(ge=0, le=366 * 86_400)]
@@ -23,35 +23,22 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _LONGEST_LABEL = 63
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _ORIGIN_HOST = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*\.?")
+_MODE = re.compile(r"0?[0-7]{3}")
 _HOST = re.compile(r"[A-Za-z0-9._-]+|\[?[0-9A-Fa-f:.]+\]?")
 
 
-def split_listen(text: str) -> tuple[str, int]:
-    """Split `HOST:PORT`, where an IPv6 address is in brackets. Raises ValueError that says what is expected."""
-    host, colon, port = text.rpartition(":")
-    bracketed = host.startswith("[") and host.endswith("]")
-    if (
-        not colon
-        or not host
-        or not (port.isascii() and port.isdigit())
-        or int(port) > 65_535
-        or (":" in host and not bracketed)
-    ):
-        raise ValueError("must be HOST:PORT, such as 127.0.0.1:8787 or [::1]:8787")
-    return (host[1:-1] if bracketed else host), int(port)
+def _listed(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
 
 
-@lru_cache(maxsize=256)
-def is_loopback(host: str) -> bool:
-    """Tell whether a host name or address can only be reached from this machine. Cached, since each request asks."""
-    try:
-        return ipaddress.ip_address(in_plain_form(host)).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
+def _listen(texts: tuple[str, ...]) -> tuple[str, ...]:
+    read_addresses(texts)
+    return texts
 
 
-def _listen(text: str) -> str:
-    split_listen(text)
+def _mode(text: str) -> str:
+    if not _MODE.fullmatch(text):
+        raise ValueError(f'{text!r} must be three octal digits in quotation marks, such as "0660"')
     return text
 
 
@@ -122,10 +109,12 @@ def _parameter_name(text: str) -> str:
 
 
 def _network(text: str) -> str:
-    return str(read_network(text))
+    return text if text == UNIX else str(read_network(text))
 
 
 def _trusted_proxy(text: str) -> str:
+    if text == UNIX:
+        return text
     network = read_network(text)
     if not network.prefixlen:
         raise ValueError(f"{text!r} is every address: any client could claim to be another one; name the proxies' networks")
@@ -148,12 +137,26 @@ class _Section(BaseModel):
 class ServerSettings(_Section):
     """Where clients reach the proxy."""
 
-    listen: Annotated[str, AfterValidator(_listen)] = "127.0.0.1:8787"
+    listen: Annotated[tuple[str, ...], BeforeValidator(_listed), AfterValidator(_listen)] = ("127.0.0.1:8787",)
+    socket_mode: Annotated[str, AfterValidator(_mode)] = "0660"
+    tls_cert: Annotated[Path, AfterValidator(_file_path)] | None = None
+    tls_key: Annotated[Path, AfterValidator(_file_path)] | None = None
     allowed_hosts: tuple[Annotated[str, AfterValidator(_host)], ...] = ()
     idle_timeout_s: Annotated[float, Field(gt=0, le=86_400)] = 75.0
     max_connections: Annotated[int, Field(ge=1, le=1_000_000)] = 4_096
     max_connections_per_address: Annotated[int, Field(ge=1, le=1_000_000)] = 1_024
     cors_origins: tuple[Annotated[str, AfterValidator(_origin)], ...] = ()
+
+    @model_validator(mode="after")
+    def _check_tls(self) -> "ServerSettings":
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ValueError("tls_cert and tls_key belong together: set both, or neither (they may be one file)")
+        return self
+
+    @property
+    def addresses(self) -> tuple[Address, ...]:
+        """The addresses in `listen`."""
+        return read_addresses(self.listen)
 
 
 class AccessSettings(_Section):

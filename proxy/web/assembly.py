@@ -21,6 +21,7 @@ from proxy.web.accounting.busiest import Busiest
 from proxy.web.accounting.ids import RequestIds
 from proxy.web.accounting.summary import AnswerSummary
 from proxy.web.connection.server import Server
+from proxy.web.encryption.certificate import Certificate
 from proxy.web.gate.access_headers import AccessHeaders
 from proxy.web.gate.cors import Cors
 from proxy.web.gate.guard import Guard
@@ -85,6 +86,7 @@ def open_web(
     *,
     routes: Sequence[Route],
     tokens: Tokens | None,
+    certificate: Certificate | None,
     tenancy: Tenancy,
     memory: MemoryStore,
     lifetimes: RunLifetimes,
@@ -98,8 +100,9 @@ def open_web(
 ) -> Web:
     """Put the room together.
 
-    `tokens` is None where none are needed. `sections` are what `/readyz` says of the other rooms; `counts` are what
-    `/admin/state` says of them besides, by name. The caller has to run the summary and `busiest`.
+    `tokens` is None where none are needed, `certificate` where connections aren't encrypted. `sections` are what `/readyz` says
+    of the other rooms; `counts` are what `/admin/state` says of them besides, by name. The caller has to run the summary and
+    `busiest`.
     """
     gate, unknown, summary = _open_gate(config, tokens, clock), UnknownParameters(), AnswerSummary(clock)
     ids, usage, busiest = RequestIds(), telemetry.usage, Busiest()
@@ -165,7 +168,7 @@ def open_web(
     )
     handler = Handler(guard=gate.guard, seen=seen, router=router, accounting=accounting, access_headers=gate.access_headers)
     return Web(
-        server=Server(config.server, handler=handler, seen=seen, intake=intake, accounting=accounting),
+        server=Server(config.server, handler=handler, seen=seen, intake=intake, accounting=accounting, certificate=certificate),
         intake=intake,
         routes=table_of_routes,
         limits=gate.limits,

@@ -13,10 +13,9 @@ from structlog.testing import capture_logs
 
 from proxy.app import open_parts
 from proxy.app.parts import Parts
-from proxy.cli.listening import listen
+from proxy.cli.listening import listening
 from proxy.cli.serve import running
 from proxy.config import KeySource, load
-from proxy.config.model import split_listen
 from proxy.standin import Row, Standin
 from tests.support.processes import run
 from tests.support.world import KEY, QUESTION
@@ -77,8 +76,11 @@ async def dual(folder: Path, host: str = "[::]", **settings: str) -> AsyncIterat
         if "access__networks" not in settings:
             variables["PLUTO_PROXY_ACCESS__OPEN"] = "true"
         config = load(None, variables).config
-        async with open_parts(config, KeySource(value=KEY)) as parts, running(parts) as runner:
-            await listen(runner, *split_listen(config.server.listen))
+        async with (
+            open_parts(config, KeySource(value=KEY)) as parts,
+            running(parts) as runner,
+            listening(runner, parts.web.server, config),
+        ):
             yield Dual(parts=parts, port=runner.addresses[0][1])
 
 

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from proxy.cli.running import Place, Reply, place_of, told, url_of
+from proxy.cli.place import Place, place_of, url_of
+from proxy.cli.running import Reply, told
 from proxy.config import load
 from proxy.config.model import Config
 from proxy.errors import ConfigError

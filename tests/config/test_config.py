@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from proxy.config import load
+from proxy.config.addresses import TcpAddress, is_loopback, read_address
 from proxy.config.load import KeySource
-from proxy.config.model import Config, is_loopback, split_listen
+from proxy.config.model import Config
 from proxy.config.render import render
 from proxy.errors import ConfigError
 
@@ -21,7 +22,7 @@ def faults(environ: dict[str, str], path: Path | None = None) -> list[str]:
 def test_the_defaults_are_valid() -> None:
     """Nothing has to be set but the key."""
     loaded = load(None, {"HOME": "/", "PATH": "/bin"})
-    assert loaded.config.server.listen == "127.0.0.1:8787"
+    assert loaded.config.server.listen == ("127.0.0.1:8787",)
     assert loaded.key is None
 
 
@@ -371,7 +372,7 @@ def test_what_is_rendered_can_be_loaded(tmp_path: Path) -> None:
 
 def test_listen_addresses() -> None:
     """IPv6 addresses stand in brackets; loopback is told from what others can reach."""
-    assert split_listen("[::1]:80") == ("::1", 80)
+    assert read_address("[::1]:80") == TcpAddress(host="::1", port=80)
     assert [is_loopback(host) for host in ("127.9.9.9", "::1", "localhost", "LOCALHOST", "::ffff:127.0.0.1")] == [True] * 5
     others = ("0.0.0.0", "::", "10.0.0.1", "localhost.example.org", "", "::ffff:10.0.0.1")  # noqa: S104 -- texts, not bound to
     assert [is_loopback(host) for host in others] == [False] * 6

@@ -50,16 +50,25 @@ class Authority:
         self.key = folder / "authority.key"
         self._self_signed(self.key, self.path, "authority", self._config("DNS:none"))
 
+    @property
+    def trusted(self) -> ssl.SSLContext:
+        """What a client takes that believes this authority and no other."""
+        return ssl.create_default_context(cafile=self.path)
+
     def server(self, *, names: str = "DNS:localhost,IP:127.0.0.1", age: str = "now") -> ssl.SSLContext:
         """Return what a server needs that is certified by this authority."""
-        key, request, certificate = (self._folder / f"server.{end}" for end in ("key", "csr", "pem"))
+        return _context(*self.issue(names=names, age=age))
+
+    def issue(self, name: str = "server", *, names: str = "DNS:localhost,IP:127.0.0.1", age: str = "now") -> tuple[Path, Path]:
+        """Return the files of a new certificate, and of its key; those of the one before with the same `name` are replaced."""
+        key, request, certificate = (self._folder / f"{name}.{end}" for end in ("key", "csr", "pem"))
         config = self._config(names)
         self._run("req", "-new", *self._new_key(key), "-subj", "/CN=server", "-config", str(config), "-out", str(request))
         begin, end = _AGES[age]
         issued = ["-in", str(request), "-out", str(certificate), "-startdate", begin, "-enddate", end, "-extensions", "server"]
         signed = ["-cert", str(self.path), "-keyfile", str(self.key), "-config", str(config)]
         self._run("ca", "-batch", "-notext", *issued, *signed)
-        return _context(certificate, key)
+        return certificate, key
 
     def revocations(self) -> bytes:
         """Return the list of what was revoked: no certificate, but PEM all the same."""

@@ -115,7 +115,7 @@ class Watched:
     async def connect(self, sock: socket.socket | None = None, **options: Any) -> Wire:
         if sock is None:
             url = URL(self.running.url)
-            options |= {"host": url.host, "port": url.port}
+            options |= {"host": url.host, "port": url.port, "ssl": self.running.trust}
         reader, writer = await asyncio.open_connection(sock=sock, **options)
         wire = Wire(reader=reader, writer=writer)
         self.wires.append(wire)

@@ -2,6 +2,7 @@
 
 import asyncio
 import atexit
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -17,9 +18,11 @@ from yarl import URL
 
 from proxy.app import open_parts
 from proxy.app.parts import Parts
+from proxy.cli.listening import listening
 from proxy.cli.serve import running
 from proxy.clock import Clock
 from proxy.config import KeySource, load
+from proxy.config.addresses import UNIX
 from proxy.core.proof.limits import Limits
 from proxy.core.proof.sizes import Size
 from proxy.core.question.route import Route
@@ -28,6 +31,7 @@ from proxy.core.series.metrics_query import MetricsQuery
 from proxy.service.tenancy import Sleep
 from proxy.standin import Row, Standin, StandinConfig
 from proxy.standin.auth import DEFAULT_KEYS
+from tests.support.certificates import Authority
 
 KEY = DEFAULT_KEYS[0].text
 METRICS = "/api/runs/metrics"
@@ -92,6 +96,8 @@ class World:
     parts: Parts
     session: aiohttp.ClientSession
     clock: ManualClock
+    trust: ssl.SSLContext | None = None
+    """What a client takes to accept the proxy's certificate, None where it shows none."""
 
     @property
     def metrics_calls(self) -> int:
@@ -178,9 +184,12 @@ async def world(
     upstream: str | None = None,
     routes: Sequence[Route] = ROUTES,
     limits: Limits | None = None,
+    authority: Authority | None = None,
     **settings: object,
 ) -> AsyncIterator[World]:
     """Run a stand-in and a proxy; `settings` are written like `freshness__running_s=1`.
+
+    With an `authority` the proxy is reached by HTTPS. It may listen on a Unix socket.
 
     Unless `limits` are given the upstream is taken to keep to every limit: not every test should count the calls that prove it.
     """
@@ -198,7 +207,11 @@ async def world(
         # Tests of how a question is asked and kept as it is; those of the series turn it on.
         variables.setdefault("PLUTO_PROXY_SERIES__ENABLED", "false")
         variables.setdefault("PLUTO_PROXY_CACHE__PATH", str(folder / "cache" / "cache.sqlite"))
-        config = load(None, {"PLUTO_PROXY_LISTEN": "127.0.0.1:0", "PLUTO_PROXY_UPSTREAM": base, **variables}).config
+        if authority is not None:
+            certificate, private = authority.issue()
+            variables |= {"PLUTO_PROXY_SERVER__TLS_CERT": str(certificate), "PLUTO_PROXY_SERVER__TLS_KEY": str(private)}
+        variables.setdefault("PLUTO_PROXY_SERVER__LISTEN", "127.0.0.1:0")
+        config = load(None, {"PLUTO_PROXY_UPSTREAM": base, **variables}).config
         parts = await stack.enter_async_context(
             open_parts(
                 config,
@@ -210,12 +223,15 @@ async def world(
             )
         )
         runner = await stack.enter_async_context(running(parts))
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        url = (await stack.enter_async_context(listening(runner, parts.web.server, config)))[0]
+        trust = None if authority is None else authority.trusted
+        connector: aiohttp.BaseConnector = aiohttp.TCPConnector(ssl=trust or True)
+        if url.startswith(UNIX):
+            connector, url = aiohttp.UnixConnector(url.removeprefix(UNIX)), "http://localhost"
         session = await stack.enter_async_context(
-            aiohttp.ClientSession(auto_decompress=False, skip_auto_headers=["Accept-Encoding"])
+            aiohttp.ClientSession(connector=connector, auto_decompress=False, skip_auto_headers=["Accept-Encoding"])
         )
-        url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-        yield World(standin=standin, upstream=base, url=url, parts=parts, session=session, clock=clock)
+        yield World(standin=standin, upstream=base, url=url, parts=parts, session=session, clock=clock, trust=trust)
 
 
 @asynccontextmanager

@@ -2,15 +2,22 @@
 
 An IPv4 address in IPv6's form (`::ffff:10.0.0.1`, as on a socket for both) counts as that IPv4 address, also in lists of
 networks.
+
+Who connects to a Unix socket has no address, and is on this machine. All of them count as one client that comes from UNIX,
+which lists of networks can name.
 """
 
 import ipaddress
 import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from typing import Final, Literal
 
+UNIX: Final = "unix"
+"""Where those come from who connect to a Unix socket."""
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+Source = Address | Literal["unix"]
 _MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
 _HOST_BITS = 64
 # Some proxies add the port.
@@ -59,26 +66,30 @@ def client_network(text: str) -> str:
 
 
 class Networks:
-    """A set of networks."""
+    """A set of networks, among which UNIX may be."""
 
     def __init__(self, texts: Iterable[str] = ()) -> None:
-        self._networks = tuple(map(read_network, texts))
+        texts = tuple(texts)
+        self._unix = UNIX in texts
+        self._networks = tuple(read_network(text) for text in texts if text != UNIX)
 
     def __bool__(self) -> bool:
-        return bool(self._networks)
+        return self._unix or bool(self._networks)
 
-    def __contains__(self, address: Address | None) -> bool:
-        return address is not None and any(address in network for network in self._networks)
+    def __contains__(self, source: Source | None) -> bool:
+        if source is None or source == UNIX:
+            return self._unix and source is not None
+        return any(source in network for network in self._networks)
 
 
-def client_address(peer: str, forwarded: Sequence[str], trusted: Networks) -> Address | None:
+def client_address(peer: str, forwarded: Sequence[str], trusted: Networks) -> Source | None:
     """Return the address of the client; None where it cannot be told.
 
-    `peer` is the address at the other end of the connection. `forwarded` are the lines of `X-Forwarded-For`: each proxy
-    appends the address that it was asked from. From the right, each address is believed as long as the one that reported it is
-    trusted; anybody could have written what stands further left.
+    `peer` is the address at the other end of the connection, or UNIX. `forwarded` are the lines of `X-Forwarded-For`: each
+    proxy appends the address that it was asked from. From the right, each address is believed as long as the one that reported
+    it is trusted; anybody could have written what stands further left.
     """
-    address = read_address(peer)
+    address: Source | None = UNIX if peer == UNIX else read_address(peer)
     for hop in reversed([hop for hop in ",".join(forwarded).split(",") if hop.strip()]):
         if address not in trusted:
             return address

@@ -1,6 +1,7 @@
 """The HTTP server: aiohttp's own, without its application and its router. All requests go to one handler, `web.handler`."""
 
 import asyncio
+import socket
 from collections.abc import Awaitable
 
 import structlog
@@ -8,13 +9,15 @@ from aiohttp import HttpVersion11, web
 from aiohttp.http_exceptions import InvalidURLError
 
 from proxy.config.model import ServerSettings
-from proxy.core.access.networks import in_plain_form
 from proxy.core.question.form import shown
 from proxy.errors import BadRequest, ProxyError
 from proxy.web.accounting.accounting import Accounting
-from proxy.web.connection.crowd import Crowd
+from proxy.web.connection.accepting import TlsSite
+from proxy.web.connection.crowd import Crowd, Seat
 from proxy.web.connection.half_closed import HalfClosed
+from proxy.web.connection.handshakes import Handshakes, source_of
 from proxy.web.connection.head_sizes import HeadLimit
+from proxy.web.encryption.certificate import Certificate
 from proxy.web.handler import Handler
 from proxy.web.intake import Intake
 from proxy.web.pages.view.event_stream import EventStream
@@ -32,19 +35,50 @@ class Server(web.Server):
     """Has every request handled, until it is answered or its client goes away."""
 
     def __init__(
-        self, settings: ServerSettings, *, handler: Handler, seen: SeenRequests, intake: Intake, accounting: Accounting
+        self,
+        settings: ServerSettings,
+        *,
+        handler: Handler,
+        seen: SeenRequests,
+        intake: Intake,
+        accounting: Accounting,
+        certificate: Certificate | None,
     ) -> None:
+        """`certificate`: what clients of TCP are shown, None where connections aren't encrypted."""
         super().__init__(_answer, handler_cancellation=True)
         self._crowd = Crowd(settings)
+        self.handshakes = None if certificate is None else Handshakes(certificate, self._crowd, self._connect)
         self._handler = handler
         self._seen = seen
         self._intake = intake
         self._accounting = accounting
 
     def __call__(self) -> web.RequestHandler:
-        """Return the protocol of a new connection. There is no access log: requests that matter have lines of their own."""
+        """Return the protocol of a new connection."""
+        return self._connect()
+
+    def site(self, runner: web.ServerRunner, opened: socket.socket, *, backlog: int) -> web.BaseSite:
+        """Return what lets clients connect to a listening socket. Those of Unix sockets need no TLS: nobody can listen in."""
+        if self.handshakes is None or opened.family == socket.AF_UNIX:
+            return web.SockSite(runner, opened, backlog=backlog)
+        return TlsSite(runner, opened, self.handshakes)
+
+    async def shutdown(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 -- aiohttp's signature
+        """End what has not become a connection yet, and then the connections."""
+        if self.handshakes is not None:
+            await self.handshakes.aclose()
+        await super().shutdown(timeout)
+
+    def _connect(self, seat: Seat | None = None) -> "_Connection":
+        # There is no access log: requests that matter have lines of their own.
         return _Connection(
-            self, self._crowd, handler=self._handler, seen=self._seen, intake=self._intake, accounting=self._accounting
+            self,
+            self._crowd,
+            handler=self._handler,
+            seen=self._seen,
+            intake=self._intake,
+            accounting=self._accounting,
+            seat=seat,
         )
 
 
@@ -59,8 +93,17 @@ class _Connection(web.RequestHandler):
     """A client's connection: aiohttp's own, with the shortcut before its parser, bounds, and the proxy's form of errors."""
 
     def __init__(
-        self, server: Server, crowd: Crowd, *, handler: Handler, seen: SeenRequests, intake: Intake, accounting: Accounting
+        self,
+        server: Server,
+        crowd: Crowd,
+        *,
+        handler: Handler,
+        seen: SeenRequests,
+        intake: Intake,
+        accounting: Accounting,
+        seat: Seat | None,
     ) -> None:
+        """`seat`: its place in the crowd, if it has been counted."""
         super().__init__(
             server,
             loop=asyncio.get_running_loop(),
@@ -79,7 +122,7 @@ class _Connection(web.RequestHandler):
         self._intake = intake
         self._accounting = accounting
         self._address = ""
-        self._counted = False
+        self._seat = seat
         self._timer: asyncio.TimerHandle | None = None
         self._unread_bytes = 0
         # Whether a request came that is being answered.
@@ -87,7 +130,9 @@ class _Connection(web.RequestHandler):
         # All bytes that came since the connection was idle, where they came in one piece and end as one request does.
         self._raw: bytes | None = None
         self._idle = True
-        self._descriptor = -1
+        # What the fast path may write to by itself: none where what is written has to be encrypted.
+        self._descriptor: int | None = None
+        self._encrypted = False
         self._answered = self._answered_before = 0
         self._knows_interim = True
         self._writing = self._endless = False
@@ -97,7 +142,7 @@ class _Connection(web.RequestHandler):
 
     @property
     def peername(self) -> str | None:
-        """The address that the connection comes from, in plain form: it becomes the `remote` of requests."""
+        """The address that the connection comes from, in plain form, or UNIX: it becomes the `remote` of requests."""
         return self._address or None
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -112,10 +157,14 @@ class _Connection(web.RequestHandler):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin, unless there are too many connections."""
         super().connection_made(transport)
-        peer, self._descriptor = transport.get_extra_info("peername"), transport.get_extra_info("socket").fileno()
-        self._address, self._counted = in_plain_form(str(peer[0])) if peer else "", True
+        opened = transport.get_extra_info("socket")
+        self._encrypted = transport.get_extra_info("sslcontext") is not None
+        self._descriptor = None if self._encrypted else opened.fileno()
+        self._address = source_of(opened.family, transport.get_extra_info("peername"))
         self.since_s = asyncio.get_running_loop().time()
-        if self._crowd.enter(self._address):
+        if self._seat is None:
+            self._seat = self._crowd.enter(self._address)
+        if self._seat.granted:
             self._look_again()
         elif self.transport is not None:
             _log.warning("connection.refused", address=self._address)
@@ -140,10 +189,10 @@ class _Connection(web.RequestHandler):
     def eof_received(self) -> bool:  # type: ignore[override]  # aiohttp's returns None, which asyncio takes for False
         """Keep a connection open whose client has ended its side, while anything that it asked is unanswered.
 
-        (aiohttp ends it at once.)
+        (aiohttp ends it at once. So does TLS: there nobody can end their side alone.)
         """
         transport = self.transport
-        if transport is None or not self._is_asked or not self._head_limit.is_bodied:
+        if transport is None or self._encrypted or not self._is_asked or not self._head_limit.is_bodied:
             return False
         if self._endless:
             return False  # to wait until such an answer is complete would be to wait for the client itself
@@ -162,7 +211,7 @@ class _Connection(web.RequestHandler):
         return before == self._answered and not self._writing and self._knows_interim
 
     def _takes_more(self, transport: asyncio.WriteTransport) -> bool:
-        return not (self._intake.draining or transport.get_write_buffer_size() or transport.is_closing())
+        return not (self._intake.draining or transport.is_closing() or transport.get_write_buffer_size())
 
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
@@ -190,9 +239,8 @@ class _Connection(web.RequestHandler):
             self._timer.cancel()
         if self._half_closed is not None:
             self._half_closed.end()
-        if self._counted:
-            self._crowd.leave(self._address)
-            self._counted = False
+        if self._seat is not None:
+            self._seat.leave()
         super().connection_lost(exc)
 
     def resume_writing(self) -> None:

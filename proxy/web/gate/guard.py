@@ -11,7 +11,7 @@ from aiohttp import web
 from proxy.clock import Clock
 from proxy.config.model import AccessSettings
 from proxy.core.access.grants import ANYBODY, Grant, read_bearer
-from proxy.core.access.networks import Address, Networks, client_address, read_address
+from proxy.core.access.networks import UNIX, Networks, Source, client_address, read_address
 from proxy.errors import AdminRefused, BadRequest, NetworkRefused, ScopeRefused, Unauthorized
 from proxy.service.access.tokens import Tokens
 
@@ -27,7 +27,10 @@ _EXPIRED = "the token has expired; the proxy's operator gives out new ones"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Visit:
-    """Who sent a request, from which address (`""` where nobody looked), and why it is refused (None where it isn't)."""
+    """Who sent a request, from which address (`""` where nobody looked), and why it is refused (None where it isn't).
+
+    The address is UNIX for who has connected to a Unix socket.
+    """
 
     grant: Grant = ANYBODY
     address: str = ""
@@ -73,8 +76,8 @@ class Guard:
         if self._looks_at_addresses:
             found = self._address(request)
             if self._networks and found not in self._networks:
-                source = "an address that cannot be told" if found is None else str(found)
-                return Visit(refusal=NetworkRefused(f"the request comes from {source}, which is in none of access.networks"))
+                reason = f"the request comes from {_named(found)}, which is in none of access.networks"
+                return Visit(refusal=NetworkRefused(reason))
             address = "" if found is None else str(found)
         try:
             return Visit(grant=self._grant(request.headers.getall("Authorization", ())), address=address)
@@ -102,8 +105,7 @@ class Guard:
             if not visit.grant.admin or visit.grant.projects is not None:
                 raise AdminRefused("managing the proxy takes a token made with --admin, and without --project")
             return
-        peer = read_address(request.remote or "")
-        if peer is None or not peer.is_loopback or any(map(_tells_of_forwarding, request.headers)):
+        if not _is_here(request.remote or "") or any(map(_tells_of_forwarding, request.headers)):
             raise AdminRefused("without tokens the proxy is managed from its own machine only, and directly")
 
     @property
@@ -131,8 +133,20 @@ class Guard:
             raise Unauthorized(_EXPIRED, given=True)
         return grant
 
-    def _address(self, request: web.BaseRequest) -> Address | None:
+    def _address(self, request: web.BaseRequest) -> Source | None:
         return client_address(request.remote or "", request.headers.getall("X-Forwarded-For", ()), self._trusted)
+
+
+def _named(source: Source | None) -> str:
+    if source is None:
+        return "an address that cannot be told"
+    return "a Unix socket" if source == UNIX else str(source)
+
+
+def _is_here(peer: str) -> bool:
+    """Tell whether a connection comes from this machine."""
+    address = read_address(peer)
+    return peer == UNIX or (address is not None and address.is_loopback)
 
 
 def _tells_of_forwarding(name: str) -> bool:

@@ -6,7 +6,7 @@ rebinding). The browser then names that host, which is neither a loopback name n
 
 from collections.abc import Collection, Sequence
 
-from proxy.config.model import is_loopback
+from proxy.config.addresses import is_loopback
 from proxy.core.question.form import shown
 from proxy.errors import WrongHost
 

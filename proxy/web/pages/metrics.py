@@ -23,6 +23,7 @@ from proxy.store.sqlite import SqliteStore
 from proxy.telemetry import Telemetry
 from proxy.upstream.client import Upstream
 from proxy.upstream.turnstile import Turnstile
+from proxy.web.encryption.certificate import Certificate
 from proxy.web.gate.limits import ClientLimits
 from proxy.web.intake import Intake
 from proxy.web.reading.unknown import UnknownParameters
@@ -131,6 +132,14 @@ def expose_store(telemetry: Telemetry, memory: MemoryStore, disk: SqliteStore) -
 def expose_tokens(telemetry: Telemetry, tokens: Tokens) -> None:
     """Show whether the token file can be used."""
     telemetry.add_gauge("tokens_healthy", "1 while the token file can be used", lambda: tokens.trouble is None)
+
+
+def expose_certificate(telemetry: Telemetry, certificate: Certificate) -> None:
+    """Show how long the certificate that clients are shown is good, and whether its files can be used."""
+    gauge = telemetry.add_gauge
+    ends = "When the certificate that is shown ends, seconds since the epoch"
+    gauge("certificate_expiration_timestamp_seconds", ends, lambda: certificate.validity.end_s)
+    gauge("certificate_healthy", "1 while the certificate's files can be used", lambda: certificate.trouble is None)
 
 
 def expose_log(telemetry: Telemetry, lines: Lines) -> None:

@@ -13,7 +13,11 @@ from proxy.store.memory import MemoryStore
 from proxy.store.sqlite import SqliteStore
 from proxy.upstream.client import Upstream
 from proxy.upstream.turnstile import Turnstile
+from proxy.web.encryption.certificate import Certificate
 from proxy.web.pages.health import Section
+
+_DAY_S = 86_400
+_SOON_S = 7 * _DAY_S
 
 
 def upstream_section(upstream: Upstream, turnstile: Turnstile) -> Section:
@@ -79,6 +83,25 @@ def tokens_section(tokens: Tokens | None) -> Section:
             yield "the token file cannot be used: the tokens that were read last go on being good"
 
     return Section(states={"tokens": lambda: tokens.trouble or "ok"}, troubles=troubles)
+
+
+def certificate_section(certificate: Certificate | None) -> Section:
+    """Return what is said of the certificate that clients are shown (None: connections aren't encrypted)."""
+    if certificate is None:
+        return Section(states={"certificate": lambda: None})
+
+    def state() -> dict[str, object]:
+        return {"files": certificate.trouble or "ok", "remaining_days": round(certificate.remaining_s / _DAY_S, 2)}
+
+    def troubles() -> Iterator[str]:
+        if certificate.trouble is not None:
+            yield "the certificate's files cannot be used: the certificate that was read last goes on being shown"
+        if certificate.remaining_s < 0:
+            yield "the certificate has expired: clients refuse it"
+        elif certificate.remaining_s < _SOON_S:
+            yield f"the certificate is good for {certificate.remaining_s / _DAY_S:.1f} more days only"
+
+    return Section(states={"certificate": state}, troubles=troubles)
 
 
 def store_section(memory: MemoryStore, disk: SqliteStore) -> Section:

@@ -11,7 +11,7 @@ from aiohttp import hdrs, web
 from proxy.core.question.form import shown
 from proxy.errors import BadRequest, WrongHost
 
-_SCHEMES = ("http://", "https://")
+_SCHEMES = ("http", "https")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,13 +32,16 @@ def read_target(request: web.BaseRequest) -> Target:
     raw = request.raw_path
     if not raw.isascii():
         raise BadRequest("the request target holds raw bytes beyond ASCII; percent-encode them (RFC 3986 section 2)")
-    scheme = next((scheme for scheme in _SCHEMES if raw[: len(scheme)].lower() == scheme), None)
-    if scheme is None:
+    scheme, separator, rest = raw.partition("://")
+    if not separator or scheme.lower() not in _SCHEMES:
         path, _, query = raw.partition("?")
         return Target(path=path, query=query, hosts=request.headers.getall(hdrs.HOST, []))
-    if scheme != _SCHEMES[0]:
-        raise WrongHost("the request names an https:// target, and came by a connection that isn't encrypted; ask for http://")
-    rest, _, query = raw[len(scheme) :].partition("?")
+    if scheme.lower() != request.scheme:
+        came = "encrypted" if request.secure else "not encrypted"
+        raise WrongHost(
+            f"the request names an {scheme.lower()}:// target, and came by a connection that is {came}; ask for {request.scheme}://"
+        )
+    rest, _, query = rest.partition("?")
     authority, slash, path = rest.partition("/")
     if "@" in authority:
         raise BadRequest(f"the request target names a user before its host, {shown(authority.rpartition('@')[2])!r}")

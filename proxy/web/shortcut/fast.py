@@ -178,8 +178,10 @@ def _text(request: web.BaseRequest, visit: Visit) -> RequestText | None:
     """
     if request.version != HttpVersion11 or not request.keep_alive or request.body_exists:
         return None
-    getall = request.headers.getall
-    return (request.raw_path, request.method, visit.grant.visibility, *[tuple(getall(name, ())) for name in _FIELDS])
+    getall, target = request.headers.getall, request.raw_path
+    if not target.startswith("/"):
+        target = f"{request.scheme} {target}"  # one that names a scheme must name that of the connection
+    return (target, request.method, visit.grant.visibility, *[tuple(getall(name, ())) for name in _FIELDS])
 
 
 def _length(text: RequestText) -> int:

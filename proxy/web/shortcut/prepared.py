@@ -25,12 +25,16 @@ class Prepared(NamedTuple):
         """Whether a transport may be given all of it at once."""
         return len(self.body) <= CHUNK_BYTES
 
-    def write(self, transport: asyncio.WriteTransport, descriptor: int) -> None:
+    def write(self, transport: asyncio.WriteTransport, descriptor: int | None) -> None:
         """Write to the socket itself, head and body in one call of the system; what it doesn't take is left to the transport.
 
-        Only for a transport that is open and holds nothing back: what it holds would have to come first. (Measured at 2,000
-        points: 31 us a hit, of which the transport's own two writes would add 9.)
+        `descriptor` is the socket's, None where the transport has to encrypt what is written: then all is left to it. Only for
+        a transport that is open and holds nothing back: what it holds would have to come first. (Measured at 2,000 points: 31
+        us a hit, of which the transport's own two writes would add 9.)
         """
+        if descriptor is None:
+            transport.write(self.head + self.body)
+            return
         try:
             sent = os.writev(descriptor, self)
         except OSError:

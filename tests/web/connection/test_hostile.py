@@ -224,7 +224,9 @@ async def test_so_many_connections(tmp_path: Path) -> None:
 async def test_no_other_timer_comes_first(tmp_path: Path) -> None:
     """A connection may be idle for as long as is set: aiohttp's own timer would end it sooner, and wait for it to be read."""
     async with world(tmp_path, server__idle_timeout_s=86_400) as running:
-        assert running.parts.web.server().keepalive_timeout > 86_400
+        connection = running.parts.web.server()
+        assert isinstance(connection, web.RequestHandler)
+        assert connection.keepalive_timeout > 86_400
 
 
 async def test_so_many_connections_in_all(tmp_path: Path) -> None:
@@ -253,12 +255,13 @@ async def test_so_many_connections_in_all(tmp_path: Path) -> None:
 def test_connections_of_one_network() -> None:
     """Whoever has a network of IPv6 addresses has no more connections than whoever has one address."""
     crowd = Crowd(ServerSettings(max_connections_per_address=2))
-    assert [crowd.enter(f"2001:db8::{host}") for host in (1, 2, 3)] == [True, True, False]
-    assert crowd.enter("2001:db8:0:1::1")
-    for host in (1, 2, 3):
-        crowd.leave(f"2001:db8::{host}")
-    assert [crowd.enter(f"2001:db8::ffff:{host}") for host in (4, 5, 6)] == [True, True, False]
-    assert [crowd.enter(f"192.0.2.{host}") for host in (1, 1, 1, 2)] == [True, True, False, True]
+    seats = [crowd.enter(f"2001:db8::{host}") for host in (1, 2, 3)]
+    assert [seat.granted for seat in seats] == [True, True, False]
+    assert crowd.enter("2001:db8:0:1::1").granted
+    for seat in [*seats, seats[0]]:
+        seat.leave()
+    assert [crowd.enter(f"2001:db8::ffff:{host}").granted for host in (4, 5, 6)] == [True, True, False]
+    assert [crowd.enter(f"192.0.2.{host}").granted for host in (1, 1, 1, 2)] == [True, True, False, True]
 
 
 async def test_memory_stays_flat(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""TLS by the proxy itself."""
