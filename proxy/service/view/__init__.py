@@ -62,5 +62,6 @@ def open_view(
         painter=SeriesPainter(shelves=shelves, pyramids=pyramids),
         scopes=scopes,
         purges=purges,
+        tenancy=tenancy,
     )
     return ViewRoom(viewer=viewer, pyramids=pyramids)

@@ -51,6 +51,7 @@ class Whole:
 class Sample:
     """What pluto-api answered to a question about all of a series, with the greatest limit. Its status may be a 4xx."""
 
+    tenant: Tenant
     entry: Entry
 
 
@@ -93,7 +94,7 @@ class Obtainer:
         if series is not None and whole is None and told.entry.status == 200:
             need = Need(not_before_s=self._clock.now_s(), persist=True, landings=0, client=requester.client)
             self._loader.want(told.tenant, series, need)
-        return whole or Sample(entry=told.entry)
+        return whole or Sample(tenant=told.tenant, entry=told.entry)
 
     async def _read(self, query: Query, requester: Requester) -> Answer:
         read = await self._reader.read(query, client=requester.client, deadline_s=requester.deadline_s)

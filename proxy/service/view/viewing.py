@@ -13,6 +13,7 @@ from proxy.core.view.rows import reading_body
 from proxy.core.view.version import NO_ROWS
 from proxy.errors import ProxyError, UpstreamBadAnswer, UpstreamError, UpstreamFailed
 from proxy.service.access.scopes import Scopes
+from proxy.service.tenancy import Tenancy, Tenant
 from proxy.service.view.obtaining import Obtainer, Requester, Sample, Whole
 from proxy.service.view.painting import SeriesPainter
 from proxy.slices import in_slices
@@ -52,7 +53,7 @@ class Seen:
     - `through`: its last step, None where it has none. `version`: that of its rows.
     - `asked_at_s`: when its newest rows were asked for (wall time), `full_asked_at_s`: the oldest of what is seen.
     - `painted`: the view, None where there is nothing to be seen. `error`: why it failed.
-    - `purges`: how many purges there had been before.
+    - `purges`: how many purges there had been before. `tenant`: whose it is, None where it failed.
     """
 
     wanted: Wanted
@@ -64,16 +65,18 @@ class Seen:
     version: str = ""
     painted: Painted | None = None
     error: ProxyError | None = None
+    tenant: Tenant | None = None
 
 
 class Viewer:
     """Shows series."""
 
-    def __init__(self, *, obtainer: Obtainer, painter: SeriesPainter, scopes: Scopes, purges: Purges) -> None:
+    def __init__(self, *, obtainer: Obtainer, painter: SeriesPainter, scopes: Scopes, purges: Purges, tenancy: Tenancy) -> None:
         self._obtainer = obtainer
         self._painter = painter
         self._scopes = scopes
         self._purges = purges
+        self._tenancy = tenancy
 
     async def view(self, wanted: Sequence[Wanted], view: View, requester: Requester) -> list[Seen]:
         """Return the views of series of one project, at least one, in their order.
@@ -83,8 +86,8 @@ class Viewer:
         """
         await self._scopes.admit(requester.granted(), wanted[0].query, client=requester.client)
         seen = await self._all(wanted, view, requester)
-        # What was purged since it was seen is not handed out: it is looked at anew.
-        while gone := [place for place, one in enumerate(seen) if self._was_purged(one)]:
+        # What is gone since it was seen is not handed out: it is looked at anew.
+        while gone := self._gone(seen):
             again = await self._all([seen[place].wanted for place in gone], view, requester)
             for place, one in zip(gone, again, strict=True):
                 seen[place] = one
@@ -118,7 +121,7 @@ class Viewer:
                     self._sample(wanted, found, view) if isinstance(found, Sample) else self._whole(wanted, found, view)
                 )
                 if seen is not None:
-                    return replace(seen, purges=purges)
+                    return replace(seen, purges=purges, tenant=found.tenant)
             raise UpstreamFailed("the rows were lost while they were read; ask again")
         except UpstreamError as exc:
             return Seen(wanted=wanted, state=State.FAILED, purges=purges, error=exc)
@@ -163,6 +166,19 @@ class Viewer:
             version=entry.digest,
             painted=await in_slices(painting(rows, view)),
         )
+
+    def _gone(self, seen: Sequence[Seen]) -> list[int]:
+        """Return the places of what was purged since it was seen, or is another organization's than the rest.
+
+        The key may have been changed in between.
+        """
+        mixed = len({one.tenant.namespace for one in seen if one.tenant is not None}) > 1
+        namespace = self._tenancy.current().namespace
+        return [
+            place
+            for place, one in enumerate(seen)
+            if self._was_purged(one) or (mixed and one.tenant is not None and one.tenant.namespace != namespace)
+        ]
 
     def _was_purged(self, seen: Seen) -> bool:
         """Tell whether a purge since a series was looked at takes what is seen of it."""
