@@ -9,7 +9,7 @@ from proxy.core.view.blocks import Block, blocks
 from proxy.core.view.painting import Painted, Painter, View
 from proxy.core.view.version import version_of_blocks
 from proxy.service.knowledge.shelves import Shelves
-from proxy.service.view.obtaining import Whole
+from proxy.service.obtaining import Whole
 from proxy.service.view.pyramids import Pyramids
 from proxy.slices import in_slices
 

@@ -1,10 +1,17 @@
-"""Views of several runs and metrics at once."""
+"""Views of several runs and metrics at once.
+
+Each series is obtained as any other client would. If that brings a sample, and it is wanted again, the series is loaded.
+"""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from proxy.clock import Clock
+from proxy.core.access.grants import Grant
+from proxy.core.freshness.directives import NO_DEMAND
+from proxy.core.freshness.entry import Entry
 from proxy.core.freshness.purge import Purges
 from proxy.core.question.query import Query
 from proxy.core.series.recipes import recipe_of
@@ -13,8 +20,10 @@ from proxy.core.view.rows import reading_body
 from proxy.core.view.version import NO_ROWS
 from proxy.errors import ProxyError, UpstreamBadAnswer, UpstreamError, UpstreamFailed
 from proxy.service.access.scopes import Scopes
+from proxy.service.fetching.need import Need
+from proxy.service.obtaining import Obtained, Obtainer, Whole
+from proxy.service.series.loading import Loader
 from proxy.service.tenancy import Tenancy, Tenant
-from proxy.service.view.obtaining import Obtainer, Requester, Sample, Whole
 from proxy.service.view.painting import SeriesPainter
 from proxy.slices import in_slices
 
@@ -35,6 +44,18 @@ class State(StrEnum):
     """The series has no rows."""
     FAILED = "failed"
     """Nothing: pluto-api could not be made to answer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Requester:
+    """Who asks: in whose turn the upstream is asked, until when (monotonic clock), and what they may see now.
+
+    `granted` raises where they may no longer ask.
+    """
+
+    client: str
+    deadline_s: float
+    granted: Callable[[], Grant]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,8 +92,20 @@ class Seen:
 class Viewer:
     """Shows series."""
 
-    def __init__(self, *, obtainer: Obtainer, painter: SeriesPainter, scopes: Scopes, purges: Purges, tenancy: Tenancy) -> None:
+    def __init__(
+        self,
+        *,
+        obtainer: Obtainer,
+        loader: Loader,
+        painter: SeriesPainter,
+        scopes: Scopes,
+        purges: Purges,
+        tenancy: Tenancy,
+        clock: Clock,
+    ) -> None:
         self._obtainer = obtainer
+        self._loader = loader
+        self._clock = clock
         self._painter = painter
         self._scopes = scopes
         self._purges = purges
@@ -116,15 +149,26 @@ class Viewer:
         purges = self._purges.count
         try:
             for _ in range(_TRIES):
-                found = await self._obtainer.obtain(wanted.query, requester)
+                found = await self._obtain(wanted.query, requester)
                 seen = await (
-                    self._sample(wanted, found, view) if isinstance(found, Sample) else self._whole(wanted, found, view)
+                    self._sample(wanted, found.answer.entry, view)
+                    if found.whole is None
+                    else self._whole(wanted, found.whole, view)
                 )
                 if seen is not None:
-                    return replace(seen, purges=purges, tenant=found.tenant)
+                    return replace(seen, purges=purges, tenant=found.answer.tenant)
             raise UpstreamFailed("the rows were lost while they were read; ask again")
         except UpstreamError as exc:
             return Seen(wanted=wanted, state=State.FAILED, purges=purges, error=exc)
+
+    async def _obtain(self, query: Query, requester: Requester) -> Obtained:
+        client = requester.client
+        found = await self._obtainer.obtain(query, NO_DEMAND, client=client, deadline_s=requester.deadline_s)
+        answer = self._scopes.restrict(requester.granted(), query, found.answer)
+        if found.whole is None and found.series is not None and answer.entry.status == 200:
+            need = Need(not_before_s=self._clock.now_s(), persist=True, landings=0, client=client)
+            self._loader.want(answer.tenant, found.series, need)
+        return replace(found, answer=answer)
 
     async def _whole(self, wanted: Wanted, whole: Whole, view: View) -> Seen | None:
         recipe, source = whole.recipe, whole.recipe.source
@@ -146,8 +190,7 @@ class Viewer:
             painted=portrait.painted,
         )
 
-    async def _sample(self, wanted: Wanted, sample: Sample, view: View) -> Seen:
-        entry = sample.entry
+    async def _sample(self, wanted: Wanted, entry: Entry, view: View) -> Seen:
         if entry.status != 200:
             raise UpstreamFailed(f"pluto-api refused the query ({entry.status})", upstream_status=entry.status)
         try:

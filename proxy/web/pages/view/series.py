@@ -10,8 +10,7 @@ from proxy.core.http.coding import encode
 from proxy.core.http.negotiation import acceptable
 from proxy.core.http.validators import is_named
 from proxy.errors import NotAcceptable
-from proxy.service.view.obtaining import Requester
-from proxy.service.view.viewing import Seen, Viewer
+from proxy.service.view.viewing import Requester, Seen, Viewer
 from proxy.slices import in_slices
 from proxy.web.accounting.busiest import Busiest
 from proxy.web.accounting.context import RequestContext
