@@ -196,7 +196,8 @@ class WrongHost(BadRequest):
 class ClientLimited(ProxyError):
     """A client over its limits whose request would have waited too long. It may ask again in `retry_after_s` seconds.
 
-    `policy`: the limit, `rate` or `concurrency`. The status is not 429, since the upstream's Python client gives up at that.
+    `policy`: the limit, `rate`, `concurrency`, `streams` or `watched`. The status is not 429, since the upstream's Python
+    client gives up at that.
     """
 
     code = "client-limited"

@@ -15,6 +15,7 @@ from proxy.service.fetching import FetchingRoom
 from proxy.service.key_orders import KeyOrders
 from proxy.service.lifetimes.run_lifetimes import RunLifetimes
 from proxy.service.lookup import Lookup
+from proxy.service.obtaining import Obtainer
 from proxy.service.purging import Purging
 from proxy.service.reader import Reader
 from proxy.service.series import SeriesRoom
@@ -58,15 +59,16 @@ def open_answering(
         negative_s=config.freshness.negative_s,
     )
     scopes, key_orders = Scopes(tenancy, owners), KeyOrders()
+    obtainer = Obtainer(
+        reader=reader, computer=series.computer, shelves=shelves, lifetimes=lifetimes, tenancy=tenancy, clock=clock
+    )
     view = open_view(
         clock,
         series_bytes=config.series.memory_bytes,
         scopes=scopes,
-        reader=reader,
-        computer=series.computer,
+        obtainer=obtainer,
         loader=series.loader,
         shelves=shelves,
-        lifetimes=lifetimes,
         tenancy=tenancy,
         purges=purges,
     )
@@ -84,8 +86,7 @@ def open_answering(
         watching=open_watching(
             stack,
             clock,
-            reader=reader,
-            computer=series.computer,
+            obtainer=obtainer,
             shelves=shelves,
             tenancy=tenancy,
             lifetimes=lifetimes,

@@ -134,9 +134,17 @@ def open_web(
         deadline_s=config.upstream.deadline_s,
     )
     openapi = OpenApi(routes, gate.access_headers, tokens=tokens is not None)
-    identity = Identity(tenancy, gate.access_headers, wait_s=config.freshness.stale_wait_s)
+    identity = Identity(
+        tenancy,
+        gate.access_headers,
+        guard=gate.guard,
+        limits=gate.limits,
+        wait_s=config.freshness.stale_wait_s,
+        deadline_s=config.upstream.deadline_s,
+    )
     series = SeriesPage(
         viewer=viewer,
+        busiest=busiest,
         guard=gate.guard,
         limits=gate.limits,
         access_headers=gate.access_headers,

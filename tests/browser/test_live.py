@@ -1,6 +1,9 @@
 """Charts that grow by themselves, and what is said when Pluto fails."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
+
+import pytest
 
 from proxy.standin import Fault, FaultKind, Standin, StandinConfig
 from proxy.standin.faults import ANY_PATH
@@ -9,6 +12,14 @@ from tests.browser.oracle import agrees, buckets, rows_of
 from tests.browser.visitor import Visitor, address
 
 Visit = Callable[..., Awaitable[Visitor]]
+LIVE = "() => document.querySelector('.live').dataset.state === 'on'"
+# Has a tab seen, or not, as when somebody goes to another one.
+SEEN = """
+(seen) => {
+  Object.defineProperty(document, "hidden", { configurable: true, get: () => !seen });
+  document.dispatchEvent(new Event("visibilitychange"));
+}
+"""
 LAST = "(step) => document.querySelector('.plot').drawn.slots()[0].series.through >= step"
 
 
@@ -95,3 +106,43 @@ async def test_a_proxy_that_is_gone_is_told(serve: Serve, visit: Visit) -> None:
     await visitor.context.set_offline(False)
     await visitor.page.get_by_role("button", name="Reload").click()
     await visitor.until("() => !document.querySelector('#banners .banner')")
+
+
+async def test_a_tab_that_nobody_sees_listens_to_nothing(serve: Serve, visit: Visit) -> None:
+    """Browsers have six connections to a server for all tabs; once it is seen again it shows what came meanwhile."""
+    standin = Standin(StandinConfig())
+    standin.rows.insert(rows_of(7, "loss", line(100)))
+    running = await serve(standin)
+    visitor = await visit(running.url, address(project="demo", runs=7, metric="loss"))
+    await visitor.settled()
+    await visitor.until(LIVE)
+    await visitor.page.evaluate(SEEN, False)
+    await visitor.until("() => document.querySelector('.live').dataset.state === 'waiting'")
+    async with asyncio.timeout(30):
+        while running.parts.web.streams.open:
+            await running.get("/livez")
+    standin.rows.insert(rows_of(7, "loss", line(120))[100:])
+    await visitor.page.evaluate(SEEN, True)
+    await visitor.until(LIVE)
+    await visitor.until(LAST, 119)
+
+
+async def test_a_page_too_many_says_so(serve: Serve, visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the proxy has no stream left for it, a page says that, and becomes live once there is one."""
+    standin = Standin(StandinConfig())
+    standin.rows.insert(rows_of(7, "loss", line(100)))
+    running = await serve(standin)
+    monkeypatch.setattr("proxy.web.pages.view.streams.MOST_OF_ONE", 1)
+    first = await visit(running.url, address(project="demo", runs=7, metric="loss"))
+    await first.until(LIVE)
+    second = await visit(running.url, address(project="demo", runs=7, metric="loss"))
+    second.expected += ["Failed to load resource"]
+    banner = second.page.locator("#banners .banner[data-code=client-limited]")
+    await banner.wait_for()
+    words = await banner.inner_text()
+    assert "don't grow by themselves" in words
+    assert "event streams open" in words
+    assert len(await second.chart().points()) == 100
+    await first.page.evaluate(SEEN, False)
+    await second.until(LIVE)
+    await banner.wait_for(state="detached")

@@ -141,7 +141,7 @@ async def test_what_is_shown_is_saved_and_copied(serve: Serve, visit: Visit, tmp
     await (await saving.value).save_as(tmp_path / "chart.png")
     assert (tmp_path / "chart.png").read_bytes().startswith(b"\x89PNG")
     for name, part in (
-        ("Copy curl line", f"curl -s --compressed '{running.url}/view/series?project=demo&run=7&metric=loss"),
+        ("Copy curl lines", f"curl -s --compressed '{running.url}/view/series?project=demo&run=7&metric=loss"),
         ("Copy pandas lines", "pd.read_csv("),
         ("Copy pluto.query lines", 'get_metrics("demo", run, metric_names=["loss"])'),
     ):

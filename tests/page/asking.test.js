@@ -63,6 +63,24 @@ test("lines to copy name what is asked, the token never", () => {
   assert.equal(pythonQuote("é🎉\n"), '"\\u00e9\\U0001f389\\u000a"');
 });
 
+test("what is too much for one request is copied as several, each of which the proxy takes", () => {
+  const runs = Array.from({ length: 200 }, (_, run) => String(run));
+  const metrics = Array.from({ length: 7 }, (_, metric) => `train/${"é".repeat(metric)}${metric}`);
+  const asked = { origin: "http://h:1", token: true, project: "p", runs, metrics, points: 500, smooth: 0, steps: null };
+  const urls = curlOf(asked).split("\n").map((line) => new URL(line.match(/'(http.*)'$/)?.[1] ?? ""));
+  const named = urls.flatMap(({ searchParams }) =>
+    searchParams.getAll("run").flatMap((run) => searchParams.getAll("metric").map((metric) => keyText({ run, metric }))),
+  );
+  assert.deepEqual(named.toSorted(), runs.flatMap((run) => metrics.map((metric) => keyText({ run, metric }))).toSorted());
+  for (const { search, searchParams } of urls) {
+    assert.ok(searchParams.getAll("run").length * searchParams.getAll("metric").length <= 400);
+    assert.ok(search.length < 8000);
+  }
+  const lines = pandasOf(asked);
+  assert.equal(lines.split("&format=csv").length - 1, urls.length);
+  assert.match(lines, /pd\.concat\(\[pd\.read_csv\(url, storage_options=\{.*\}\) for url in urls\], ignore_index=True\)\n$/);
+});
+
 test("the tree holds every metric once, groups that are only a way are folded", () => {
   const names = ["a/b/c/x", "a/b/c/y", "loss", "a", "//", "", "a/b"];
   const tree = treeOf(names);

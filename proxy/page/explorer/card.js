@@ -42,7 +42,7 @@ export class Card {
     const actions = menu(`Export and copy: ${this.title}`, [
       { label: "Save as PNG", act: () => void this.#savePicture() },
       { label: "Save as CSV", act: () => this.#saveCsv() },
-      { label: "Copy curl line", act: () => void copy(curlOf(this.#asked()), "curl") },
+      { label: "Copy curl lines", act: () => void copy(curlOf(this.#asked()), "curl") },
       { label: "Copy pandas lines", act: () => void copy(pandasOf(this.#asked()), "pandas") },
       { label: "Copy pluto.query lines", act: () => void copy(plutoOf(this.#asked()), "pluto.query") },
     ]);

@@ -1,9 +1,14 @@
-/** Listens for new rows: one connection, which names what the page shows. */
+/**
+ * Listens for new rows: one connection, which names what the page shows.
+ *
+ * Browsers have six connections to a server, for all tabs together, and the proxy eight streams for a client. So a tab that
+ * nobody sees listens to nothing; once it is seen it is told what has changed since.
+ */
 
 import { ApiError, isAbort } from "../base/api.js";
 import { el } from "../base/dom.js";
 import { EventReader, backoff } from "../pure/eventstream.js";
-import { noticeOf } from "../pure/problems.js";
+import { noticeOf, notLive } from "../pure/problems.js";
 
 /** @typedef {import("../main.js").App} App */
 /** @typedef {import("../pure/requests.js").Key} Key */
@@ -11,6 +16,7 @@ import { noticeOf } from "../pure/problems.js";
 /** @typedef {import("../types.d.ts").StreamEvent} StreamEvent */
 
 const PLACE = "upstream";
+const LIMIT_PLACE = "live";
 /** Without a word for so long (a comment comes every 15 s) the connection counts as dead. */
 const SILENCE_MS = 45_000;
 
@@ -29,6 +35,7 @@ export class Live {
   /** @param {App} app */
   constructor(app) {
     this.app = app;
+    document.addEventListener("visibilitychange", this.#turn);
   }
 
   /**
@@ -42,13 +49,21 @@ export class Live {
     for (const metric of new Set(keys.map((key) => key.metric))) query.append("metric", metric);
     const text = keys.length ? query.toString() : "";
     if (text === this.#query) return;
+    [this.#query, this.#lastId] = [text, ""];
+    this.app.banners.clear(PLACE);
+    this.#turn();
+  }
+
+  /** Listen from now on, or no longer, as the tab is seen or not. */
+  #turn = () => {
     this.#abort.abort();
     this.#abort = new AbortController();
-    [this.#query, this.#lastId, this.#failures] = [text, "", 0];
-    this.app.banners.clear(PLACE);
-    if (text) void this.#run(this.#abort.signal);
-    else this.#say("idle", "Idle");
-  }
+    this.#failures = 0;
+    this.app.banners.clear(LIMIT_PLACE);
+    if (!this.#query) this.#say("idle", "Idle");
+    else if (document.hidden) this.#say("waiting", "Paused");
+    else void this.#run(this.#abort.signal);
+  };
 
   /** @param {AbortSignal} signal */
   async #run(signal) {
@@ -70,6 +85,10 @@ export class Live {
 
   /** @param {ApiError} error */
   #worthTrying(error) {
+    if (error.failure.code === "client-limited") {
+      this.app.banners.show(notLive(error.failure), null, LIMIT_PLACE);
+      return true;
+    }
     const refused = error.status >= 400 && error.status < 500 && error.status !== 429 && error.status !== 408;
     if (!refused) return true;
     this.#say("off", "Not live");
@@ -87,6 +106,7 @@ export class Live {
     const answer = await this.app.api.open(`/view/events?${this.#query}`, { headers, signal: both });
     if (answer.body === null) return;
     this.#say("on", "Live");
+    this.app.banners.clear(LIMIT_PLACE);
     const reader = new EventReader();
     const bytes = answer.body.pipeThrough(new TextDecoderStream()).getReader();
     try {
@@ -134,8 +154,10 @@ export class Live {
   }
 
   close() {
+    document.removeEventListener("visibilitychange", this.#turn);
     this.#abort.abort();
     this.app.banners.clear(PLACE);
+    this.app.banners.clear(LIMIT_PLACE);
   }
 }
 

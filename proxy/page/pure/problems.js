@@ -51,6 +51,19 @@ export function noticeOf({ code, title, detail }) {
 }
 
 /**
+ * What to say where a page may not listen for new rows now.
+ * @param {Failure} failure
+ * @returns {Notice}
+ */
+export function notLive(failure) {
+  return {
+    ...noticeOf(failure),
+    title: "The charts don't grow by themselves now",
+    advice: "Close other pages that show charts, or choose less. It is tried again; Reload shows what is new.",
+  };
+}
+
+/**
  * Read the document of an answer that is no success.
  * @param {number} status
  * @param {unknown} document what the answer's body holds, null where that is no JSON

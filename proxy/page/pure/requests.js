@@ -5,6 +5,8 @@
 
 /** A few runs a request, so that the first ones are drawn while the others are on their way. */
 export const RUNS_A_REQUEST = 8;
+/** As many as a request may name, for who waits for all of them. */
+export const MOST_A_REQUEST = { runs: 100, series: 400 };
 /** All series of a request may have 250,000 buckets together, and each is asked for with up to MOST_POINTS. */
 const SERIES_A_REQUEST = 120;
 const MOST_POINTS = 2000;
@@ -20,9 +22,10 @@ export function keyText({ run, metric }) {
 /**
  * Put series into batches that are one request each: all metrics of the batch for all of its runs.
  * @param {Key[]} keys
+ * @param {{runs: number, series: number}} [most] of a request
  * @returns {Batch[]}
  */
-export function batchesOf(keys) {
+export function batchesOf(keys, most = { runs: RUNS_A_REQUEST, series: SERIES_A_REQUEST }) {
   /** @type {Map<string, string[]>} */
   const metricsOf = new Map();
   for (const { run, metric } of keys) metricsOf.set(run, [...(metricsOf.get(run) ?? []), metric]);
@@ -36,7 +39,7 @@ export function batchesOf(keys) {
   }
   return [...alike.values()].flatMap(({ runs, metrics }) =>
     pieces(metrics).flatMap((some) => {
-      const atOnce = Math.min(RUNS_A_REQUEST, Math.max(1, Math.floor(SERIES_A_REQUEST / some.length)));
+      const atOnce = Math.min(most.runs, Math.max(1, Math.floor(most.series / some.length)));
       return chunks(runs, atOnce).map((part) => ({ runs: part, metrics: some }));
     }),
   );

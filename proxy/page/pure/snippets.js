@@ -1,6 +1,6 @@
 /** Lines to copy that ask for what a chart shows: with curl, with Pluto's client, with pandas. */
 
-import { seriesQuery } from "./requests.js";
+import { MOST_A_REQUEST, batchesOf, seriesQuery } from "./requests.js";
 
 /**
  * @typedef {object} Asked
@@ -16,18 +16,22 @@ import { seriesQuery } from "./requests.js";
 
 const TOKEN = "PLUTO_PROXY_TOKEN";
 
-/** @param {Asked} asked */
+/** A line for each request that it takes. @param {Asked} asked */
 export function curlOf(asked) {
   const header = asked.token ? ` -H "Authorization: Bearer $${TOKEN}"` : "";
-  return `curl -s --compressed${header} ${shellQuote(urlOf(asked))}`;
+  return urlsOf(asked)
+    .map((url) => `curl -s --compressed${header} ${shellQuote(url)}`)
+    .join("\n");
 }
 
 /** @param {Asked} asked */
 export function pandasOf(asked) {
-  const url = `${urlOf(asked)}&format=csv`;
+  const [first = "", ...others] = urlsOf(asked).map((url) => pythonQuote(`${url}&format=csv`));
   const options = asked.token ? `, storage_options={"Authorization": "Bearer " + os.environ["${TOKEN}"]}` : "";
   const imports = asked.token ? "import os\n\nimport pandas as pd" : "import pandas as pd";
-  return `${imports}\n\nframe = pd.read_csv(${pythonQuote(url)}${options})\n`;
+  if (!others.length) return `${imports}\n\nframe = pd.read_csv(${first}${options})\n`;
+  const urls = [first, ...others].map((url) => `    ${url},\n`).join("");
+  return `${imports}\n\nurls = [\n${urls}]\nframe = pd.concat([pd.read_csv(url${options}) for url in urls], ignore_index=True)\n`;
 }
 
 /** @param {Asked} asked */
@@ -43,9 +47,12 @@ export function plutoOf(asked) {
   ].join("\n");
 }
 
-/** @param {Asked} asked */
-function urlOf({ origin, project, runs, metrics, points, smooth, steps }) {
-  return `${origin}/view/series?${seriesQuery(project, { runs, metrics }, { points, smooth, steps })}`;
+/** The requests that ask for all of it: one may name no more than some hundred series. @param {Asked} asked */
+function urlsOf({ origin, project, runs, metrics, points, smooth, steps }) {
+  const keys = runs.flatMap((run) => metrics.map((metric) => ({ run, metric })));
+  return batchesOf(keys, MOST_A_REQUEST).map(
+    (batch) => `${origin}/view/series?${seriesQuery(project, batch, { points, smooth, steps })}`,
+  );
 }
 
 /**

@@ -24,6 +24,7 @@ from proxy.core.series.joining import merged
 from proxy.core.series.known_series import KnownSeries, known_series
 from proxy.core.series.metrics_query import MetricsQuery
 from proxy.service.knowledge.chunk_uses import ShelfKey
+from proxy.service.knowledge.disk_reads import DiskReads
 from proxy.service.knowledge.pack_files import OnDisk, PackFiles, UnreadError
 from proxy.service.knowledge.shelf_memory import Shelf, ShelfMemory
 from proxy.service.tenancy import Tenant
@@ -47,8 +48,7 @@ class Shelves:
         self._clock = clock
         self._purges = purges or Purges()
         self._shelves = ShelfMemory(memory_bytes)
-        self._bringing: dict[ShelfKey, asyncio.Task[Mapping[str, Chunk]]] = {}
-        self._loading: dict[ShelfKey, asyncio.Task[Mapping[MetricsQuery, Sequence[Extents]]]] = {}
+        self._reads = DiskReads(self._files, self._take_in)
         self._absent: LRUCache[ShelfKey, None] = LRUCache(_MOST_ABSENT)
         self._writing: set[asyncio.Task[None]] = set()
         # Written into each namespace that was read, so that the next process knows it.
@@ -97,15 +97,10 @@ class Shelves:
 
         Where memory has none, they are read from the disk, and kept if there is room.
         """
-        namespace, missing = tenant.namespace, self.missing(tenant, selections)
-        if begun := [selection for selection in missing if (namespace, selection) not in self._loading]:
-            task = asyncio.get_running_loop().create_task(self._load(tenant, namespace, begun), name="shelves.load")
-            for selection in begun:
-                self._loading[namespace, selection] = task
-                task.add_done_callback(lambda _, key=(namespace, selection): self._loading.pop(key))  # type: ignore[misc]
-        tasks = {self._loading[namespace, selection] for selection in missing}
-        found = await asyncio.gather(*map(asyncio.shield, tasks))
-        loaded = [window for windows in found for selection in missing for window in windows.get(selection, ())]
+        loaded: list[Extents] = []
+        if missing := self.missing(tenant, selections):
+            self._namespaces.add(tenant.namespace)
+            loaded = await self._reads.windows(tenant, missing)
         # Memory may have no room for what was loaded, or something newer by now.
         known = self.windows(tenant, selections)
         return known + [window for window in loaded if not any(window is one for one in known)]
@@ -150,21 +145,13 @@ class Shelves:
         None where the disk cannot be read now, and where it has lost them; then the window is dropped.
         """
         selection = window.question.in_full
-        key = (tenant.namespace, selection)
-        self._shelves.note_uses(key, chunks_of(window.by_name.values(), first, last))
+        self._shelves.note_uses((tenant.namespace, selection), chunks_of(window.by_name.values(), first, last))
         while absent := absent_of(window.by_name.values(), first, last):
-            task = self._bringing.get(key)
-            joined = task is not None
-            if task is None:
-                task = asyncio.get_running_loop().create_task(self._bring(tenant, key, absent), name="shelves.bring")
-                self._bringing[key] = task
             try:
-                found = await asyncio.shield(task)
+                found = await self._reads.chunks(tenant, selection, absent)
             except UnreadError:
                 return None
             except ValueError as exc:
-                if joined:
-                    continue  # what somebody else needed is lost
                 _log.info("extents.lost", key=selection.query.target, reason=str(exc))
                 self._put_in_place(tenant, window, None)
                 return None
@@ -172,13 +159,6 @@ class Shelves:
             # Somebody else may have asked for other chunks.
             window = with_chunks(window, found)
         return window
-
-    async def _bring(self, tenant: Tenant, key: ShelfKey, digests: Sequence[str]) -> Mapping[str, Chunk]:
-        try:
-            return await self._files.chunks(tenant, key[1], digests)
-        finally:
-            # Before the task is done: whoever found one that is done would not wait for it, and find it again.
-            del self._bringing[key]
 
     def _put_in_place(self, tenant: Tenant, old: Extents, found: Mapping[str, Chunk] | None) -> None:
         """Hold a window with the chunks that came from disk, or let go of it where these are lost (None)."""
@@ -262,18 +242,9 @@ class Shelves:
             writing.add_done_callback(self._writing.discard)
         return key in self._shelves
 
-    async def _load(
-        self, tenant: Tenant, namespace: str, selections: Sequence[MetricsQuery]
-    ) -> Mapping[MetricsQuery, Sequence[Extents]]:
-        self._namespaces.add(namespace)
-        found = await self._files.read(namespace, selections)
-        # The tenant's namespace may have changed meanwhile.
-        if tenant.namespace != namespace:
-            return {}
+    def _take_in(self, tenant: Tenant, selection: MetricsQuery, found: OnDisk) -> Sequence[Extents]:
+        """Hold what the disk has of a selection, where there is room; return its windows that are still good."""
         forgotten_s = max(self.forgotten_s, found.forgotten_s)
-        return {selection: self._take_in(tenant, selection, found, forgotten_s) for selection in selections}
-
-    def _take_in(self, tenant: Tenant, selection: MetricsQuery, found: OnDisk, forgotten_s: float) -> Sequence[Extents]:
         key = (tenant.namespace, selection)
         # What came meanwhile is newer.
         if key in self._shelves:

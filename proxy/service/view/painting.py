@@ -9,7 +9,7 @@ from proxy.core.view.blocks import Block, blocks
 from proxy.core.view.painting import Painted, Painter, View
 from proxy.core.view.version import version_of_blocks
 from proxy.service.knowledge.shelves import Shelves
-from proxy.service.view.obtaining import Whole
+from proxy.service.obtaining import Whole
 from proxy.service.view.pyramids import Pyramids
 from proxy.slices import in_slices
 
@@ -40,7 +40,7 @@ class SeriesPainter:
         """Return the view of a series with rows; None where rows were lost or forgotten meanwhile."""
         name, window = whole.series.name or "", whole.recipe.source
         extent, namespace = window.by_name[name], whole.tenant.namespace
-        parts = blocks(extent)
+        parts, purges = blocks(extent), self._pyramids.purges
         painter = Painter(view, extent, self._pyramids.of(namespace, whole.series))
         for some, needs_rows in _groups(painter, parts):
             if needs_rows:
@@ -52,7 +52,7 @@ class SeriesPainter:
         if not self._shelves.is_open or whole.recipe.full_asked_s <= self._shelves.forgotten_s:
             return None
         if painter.has_learned:
-            self._pyramids.keep(namespace, whole.series, painter, parts)
+            self._pyramids.keep(namespace, whole.series, painter, parts, purges=purges)
         return Portrait(painted=painter.painted, version=version_of_blocks(extent.head, parts))
 
     async def _bring(self, whole: Whole, window: Extents, extent: Extent, some: Sequence[Block]) -> Extents | None:

@@ -23,6 +23,8 @@ class Pyramids:
 
     def __init__(self, *, max_bytes: int) -> None:
         self._held: LRUCache[_Key, Pyramid] = LRUCache(max_bytes, getsizeof=lambda pyramid: pyramid.size_bytes)
+        self.purges = 0
+        """How many purges there have been."""
 
     @property
     def size_bytes(self) -> int:
@@ -33,8 +35,13 @@ class Pyramids:
         """Return the pyramid of a series."""
         return self._held.get((namespace, series)) or Pyramid()
 
-    def keep(self, namespace: str, series: MetricsQuery, painter: Painter, parts: Sequence[Block]) -> None:
-        """Keep what a painter has made of a series that has these blocks, and what others made meanwhile."""
+    def keep(self, namespace: str, series: MetricsQuery, painter: Painter, parts: Sequence[Block], *, purges: int) -> None:
+        """Keep what a painter has made of a series that has these blocks, and what others made meanwhile.
+
+        `purges`: how many there had been when it was given the pyramid. What was purged since does not come back.
+        """
+        if purges != self.purges:
+            return
         before, names = self.of(namespace, series), [block.name for block in parts]
         summaries = {**before.summaries, **painter.summaries}
         courses = {constant: course for constant, course in before.courses.items() if constant != painter.constant}
@@ -50,5 +57,6 @@ class Pyramids:
 
     def purge(self, purge: Purge) -> None:
         """Drop what a purge takes."""
+        self.purges += 1
         for key in [key for key in self._held if purge.takes(key[1].query.target)]:
             del self._held[key]

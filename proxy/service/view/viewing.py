@@ -1,10 +1,17 @@
-"""Views of several runs and metrics at once."""
+"""Views of several runs and metrics at once.
+
+Each series is obtained as any other client would. If that brings a sample, and it is wanted again, the series is loaded.
+"""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from proxy.clock import Clock
+from proxy.core.access.grants import Grant
+from proxy.core.freshness.directives import NO_DEMAND
+from proxy.core.freshness.entry import Entry
 from proxy.core.freshness.purge import Purges
 from proxy.core.question.query import Query
 from proxy.core.series.recipes import recipe_of
@@ -13,7 +20,10 @@ from proxy.core.view.rows import reading_body
 from proxy.core.view.version import NO_ROWS
 from proxy.errors import ProxyError, UpstreamBadAnswer, UpstreamError, UpstreamFailed
 from proxy.service.access.scopes import Scopes
-from proxy.service.view.obtaining import Obtainer, Requester, Sample, Whole
+from proxy.service.fetching.need import Need
+from proxy.service.obtaining import Obtained, Obtainer, Whole
+from proxy.service.series.loading import Loader
+from proxy.service.tenancy import Tenancy, Tenant
 from proxy.service.view.painting import SeriesPainter
 from proxy.slices import in_slices
 
@@ -37,6 +47,18 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Requester:
+    """Who asks: in whose turn the upstream is asked, until when (monotonic clock), and what they may see now.
+
+    `granted` raises where they may no longer ask.
+    """
+
+    client: str
+    deadline_s: float
+    granted: Callable[[], Grant]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
     """One series to be seen: all of it is what `query` asks for."""
 
@@ -52,7 +74,7 @@ class Seen:
     - `through`: its last step, None where it has none. `version`: that of its rows.
     - `asked_at_s`: when its newest rows were asked for (wall time), `full_asked_at_s`: the oldest of what is seen.
     - `painted`: the view, None where there is nothing to be seen. `error`: why it failed.
-    - `purges`: how many purges there had been before.
+    - `purges`: how many purges there had been before. `tenant`: whose it is, None where it failed.
     """
 
     wanted: Wanted
@@ -64,16 +86,30 @@ class Seen:
     version: str = ""
     painted: Painted | None = None
     error: ProxyError | None = None
+    tenant: Tenant | None = None
 
 
 class Viewer:
     """Shows series."""
 
-    def __init__(self, *, obtainer: Obtainer, painter: SeriesPainter, scopes: Scopes, purges: Purges) -> None:
+    def __init__(
+        self,
+        *,
+        obtainer: Obtainer,
+        loader: Loader,
+        painter: SeriesPainter,
+        scopes: Scopes,
+        purges: Purges,
+        tenancy: Tenancy,
+        clock: Clock,
+    ) -> None:
         self._obtainer = obtainer
+        self._loader = loader
+        self._clock = clock
         self._painter = painter
         self._scopes = scopes
         self._purges = purges
+        self._tenancy = tenancy
 
     async def view(self, wanted: Sequence[Wanted], view: View, requester: Requester) -> list[Seen]:
         """Return the views of series of one project, at least one, in their order.
@@ -83,8 +119,8 @@ class Viewer:
         """
         await self._scopes.admit(requester.granted(), wanted[0].query, client=requester.client)
         seen = await self._all(wanted, view, requester)
-        # What was purged since it was seen is not handed out: it is looked at anew.
-        while gone := [place for place, one in enumerate(seen) if self._was_purged(one)]:
+        # What is gone since it was seen is not handed out: it is looked at anew.
+        while gone := self._gone(seen):
             again = await self._all([seen[place].wanted for place in gone], view, requester)
             for place, one in zip(gone, again, strict=True):
                 seen[place] = one
@@ -113,15 +149,26 @@ class Viewer:
         purges = self._purges.count
         try:
             for _ in range(_TRIES):
-                found = await self._obtainer.obtain(wanted.query, requester)
+                found = await self._obtain(wanted.query, requester)
                 seen = await (
-                    self._sample(wanted, found, view) if isinstance(found, Sample) else self._whole(wanted, found, view)
+                    self._sample(wanted, found.answer.entry, view)
+                    if found.whole is None
+                    else self._whole(wanted, found.whole, view)
                 )
                 if seen is not None:
-                    return replace(seen, purges=purges)
+                    return replace(seen, purges=purges, tenant=found.answer.tenant)
             raise UpstreamFailed("the rows were lost while they were read; ask again")
         except UpstreamError as exc:
             return Seen(wanted=wanted, state=State.FAILED, purges=purges, error=exc)
+
+    async def _obtain(self, query: Query, requester: Requester) -> Obtained:
+        client = requester.client
+        found = await self._obtainer.obtain(query, NO_DEMAND, client=client, deadline_s=requester.deadline_s)
+        answer = self._scopes.restrict(requester.granted(), query, found.answer)
+        if found.whole is None and found.series is not None and answer.entry.status == 200:
+            need = Need(not_before_s=self._clock.now_s(), persist=True, landings=0, client=client)
+            self._loader.want(answer.tenant, found.series, need)
+        return replace(found, answer=answer)
 
     async def _whole(self, wanted: Wanted, whole: Whole, view: View) -> Seen | None:
         recipe, source = whole.recipe, whole.recipe.source
@@ -143,8 +190,7 @@ class Viewer:
             painted=portrait.painted,
         )
 
-    async def _sample(self, wanted: Wanted, sample: Sample, view: View) -> Seen:
-        entry = sample.entry
+    async def _sample(self, wanted: Wanted, entry: Entry, view: View) -> Seen:
         if entry.status != 200:
             raise UpstreamFailed(f"pluto-api refused the query ({entry.status})", upstream_status=entry.status)
         try:
@@ -163,6 +209,19 @@ class Viewer:
             version=entry.digest,
             painted=await in_slices(painting(rows, view)),
         )
+
+    def _gone(self, seen: Sequence[Seen]) -> list[int]:
+        """Return the places of what was purged since it was seen, or is another organization's than the rest.
+
+        The key may have been changed in between.
+        """
+        mixed = len({one.tenant.namespace for one in seen if one.tenant is not None}) > 1
+        namespace = self._tenancy.current().namespace
+        return [
+            place
+            for place, one in enumerate(seen)
+            if self._was_purged(one) or (mixed and one.tenant is not None and one.tenant.namespace != namespace)
+        ]
 
     def _was_purged(self, seen: Seen) -> bool:
         """Tell whether a purge since a series was looked at takes what is seen of it."""

@@ -15,8 +15,7 @@ from proxy.clock import Clock
 from proxy.core.freshness.purge import Purges
 from proxy.service.knowledge.shelves import Shelves
 from proxy.service.lifetimes.run_lifetimes import RunLifetimes
-from proxy.service.reader import Reader
-from proxy.service.series.computer import Computer
+from proxy.service.obtaining import Obtainer
 from proxy.service.tenancy import Tenancy
 from proxy.service.watching.looking import SeriesReader
 from proxy.service.watching.watching import Watching
@@ -28,8 +27,7 @@ def open_watching(
     stack: AsyncExitStack,
     clock: Clock,
     *,
-    reader: Reader,
-    computer: Computer,
+    obtainer: Obtainer,
     shelves: Shelves,
     tenancy: Tenancy,
     lifetimes: RunLifetimes,
@@ -37,9 +35,7 @@ def open_watching(
     upstream: Upstream,
 ) -> Watching:
     """Open the room; the stack closes it."""
-    series_reader = SeriesReader(
-        reader=reader, computer=computer, shelves=shelves, tenancy=tenancy, lifetimes=lifetimes, clock=clock
-    )
+    series_reader = SeriesReader(obtainer=obtainer, shelves=shelves, tenancy=tenancy, lifetimes=lifetimes, clock=clock)
     watching = Watching(reader=series_reader, shelves=shelves, tenancy=tenancy, purges=purges, upstream=upstream, clock=clock)
     stack.push_async_callback(watching.aclose)
     stack.push_async_callback(end_tasks, [asyncio.create_task(watching.run(), name="watching.run")])

@@ -1,10 +1,5 @@
-"""One series read as a panel would read it, and its version.
+"""One series read as a panel would read it, and its version."""
 
-Where the series is known in full, the query is a tiny one, whose answer is computed: what is asked upstream for it are the rows
-that are new of the run, for everybody at once. Elsewhere the query is for as many rows as one answer may have.
-"""
-
-import math
 import re
 from dataclasses import dataclass, replace
 
@@ -19,9 +14,8 @@ from proxy.core.view.version import NO_ROWS, version_of
 from proxy.service.answer import Answer
 from proxy.service.knowledge.shelves import Shelves
 from proxy.service.lifetimes.run_lifetimes import RunLifetimes
-from proxy.service.reader import Reader
-from proxy.service.series.computer import Computer
-from proxy.service.tenancy import Tenancy, Tenant
+from proxy.service.obtaining import Obtainer
+from proxy.service.tenancy import Tenancy
 from proxy.service.watching.troubles import Trouble, trouble_of_answer
 from proxy.service.watching.values import Series
 
@@ -59,15 +53,13 @@ class SeriesReader:
     def __init__(
         self,
         *,
-        reader: Reader,
-        computer: Computer,
+        obtainer: Obtainer,
         shelves: Shelves,
         tenancy: Tenancy,
         lifetimes: RunLifetimes,
         clock: Clock,
     ) -> None:
-        self._reader = reader
-        self._computer = computer
+        self._obtainer = obtainer
         self._shelves = shelves
         self._tenancy = tenancy
         self._lifetimes = lifetimes
@@ -75,16 +67,16 @@ class SeriesReader:
 
     async def read(self, series: Series, *, client: str) -> Look:
         """Read a series, asking the upstream in a client's turn where need be. Raises ProxyError."""
-        tenant = self._tenancy.current()
-        if await self._load(tenant, series) is not None:
-            query = replace(series.question, limit=1).query
-            answer = await self._answer(tenant, query, client)
-            if (recipe := self._whole(series, answer)) is not None:
-                return self._look(series, _in_full(recipe), query, answer)
-        answer = await self._answer(tenant, series.query, client)
-        recipe = self._whole(series, answer)
-        found = _sampled(answer.entry) if recipe is None else _in_full(recipe)
-        return self._look(series, found, series.query, answer)
+        query = series.query
+        fresh_s = self._lifetimes.of(query, self._tenancy.current()).fresh_s
+        obtained = await self._obtainer.obtain(query, Demand(max_age_s=max(fresh_s, SOONEST_S)), client=client)
+        whole, answer = obtained.whole, obtained.answer
+        return replace(
+            _sampled(answer.entry) if whole is None else _in_full(whole.recipe),
+            wait_s=self._wait_s(obtained.query, answer),
+            status_changes=self._lifetimes.status_changes_of(series.question, answer.tenant),
+            trouble=trouble_of_answer(answer),
+        )
 
     def peek(self, series: Series, before: Extent | None) -> Look | None:
         """Return what memory knows of a series; None where that isn't all rows, or the same as `before`.
@@ -104,28 +96,6 @@ class SeriesReader:
     def status_changes_of(self, series: Series) -> int:
         """Return how often what is known of the status of a series' run has changed."""
         return self._lifetimes.status_changes_of(series.question, self._tenancy.current())
-
-    async def _load(self, tenant: Tenant, series: Series) -> Recipe | None:
-        """Return how to compute the series from what is known, None where it isn't known in full, or may not be computed."""
-        if self._computer.computable(series.query) is None:
-            return None
-        # However old that is: the question that follows sees to its age.
-        known = await self._computer.look_up(tenant, series.question, newer_than_s=-math.inf)
-        return known.newest
-
-    def _whole(self, series: Series, answer: Answer) -> Recipe | None:
-        """Return how to compute the series from what is known, if that is all of it, and as new as an answer about it."""
-        recipe = self._shelves.known(answer.tenant, series.question).newest
-        return None if recipe is None or recipe.tail_asked_s < answer.entry.sent_at_s else recipe
-
-    def _look(self, series: Series, found: Look, query: Query, answer: Answer) -> Look:
-        """Return what was found, with what an answer tells of its age."""
-        changes = self._lifetimes.status_changes_of(series.question, answer.tenant)
-        return replace(found, wait_s=self._wait_s(query, answer), status_changes=changes, trouble=trouble_of_answer(answer))
-
-    async def _answer(self, tenant: Tenant, query: Query, client: str) -> Answer:
-        fresh_s = self._lifetimes.of(query, tenant).fresh_s
-        return await self._reader.read(query, Demand(max_age_s=max(fresh_s, SOONEST_S)), client=client)
 
     def _wait_s(self, query: Query, answer: Answer) -> float:
         lifetimes = self._lifetimes.of(query, answer.tenant)

@@ -86,6 +86,10 @@ class Watching:
         """How many series are watched."""
         return len(self._watched)
 
+    def series_with(self, more: Iterable[Series]) -> int:
+        """Return how many series would be watched with some more, each given once."""
+        return len(self._watched) + sum(one not in self._watched for one in more)
+
     @contextmanager
     def watch(self, series: Sequence[Series], *, client: str) -> Iterator[Subscription]:
         """Watch some series for as long as the context lasts. The upstream is asked in a client's turn."""

@@ -10,6 +10,8 @@ from aiohttp import web
 from proxy.service.tenancy import VALIDATE_TARGET, Tenancy
 from proxy.web.accounting.context import RequestContext
 from proxy.web.gate.access_headers import AccessHeaders
+from proxy.web.gate.guard import Guard
+from proxy.web.gate.limits import ClientLimits, client_of
 from proxy.web.reading.targets import Target
 
 VALIDATE_PATH = VALIDATE_TARGET
@@ -20,26 +22,48 @@ _NO_STORE = {"Cache-Control": "no-store"}
 class Identity:
     """The two pages."""
 
-    def __init__(self, tenancy: Tenancy, access_headers: AccessHeaders, *, wait_s: float) -> None:
-        """`wait_s`: for how many seconds a request waits until the upstream was asked for the organization."""
+    def __init__(
+        self,
+        tenancy: Tenancy,
+        access_headers: AccessHeaders,
+        *,
+        guard: Guard,
+        limits: ClientLimits,
+        wait_s: float,
+        deadline_s: float,
+    ) -> None:
+        """`wait_s`: for how many seconds a request waits until the upstream was asked for the organization.
+
+        `deadline_s`: seconds until which a client's turn must have come.
+        """
         self._tenancy = tenancy
         self._access_headers = access_headers
+        self._guard = guard
+        self._limits = limits
         self._wait_s = wait_s
+        self._deadline_s = deadline_s
 
     async def validate(self, context: RequestContext, _target: Target) -> web.Response:
         """Return the response to somebody whose token is good, or who needs none.
 
         The texts are empty as long as nobody has told whose data the proxy reads: the token is good all the same.
         """
-        tenant = self._tenancy.current()
-        if tenant.organization is None or not tenant.organization.slug:
-            await tenant.told(within_s=self._wait_s)
-        said = tenant.organization
-        organization = {"id": "", "slug": ""} if said is None else {"id": said.id, "slug": said.slug}
+        request, visit = context.request, context.visit
+        async with self._limits.admitted(client_of(request, visit), deadline_s=context.started_s + self._deadline_s):
+            organization = await self._organization()
+            # The token may have been revoked while the request waited.
+            self._guard.judge_again(request, visit)
         body = msgspec.json.encode({"valid": True, "organization": organization})
         response = web.Response(body=body, content_type="application/json", headers=_NO_STORE)
         self._access_headers.add(response, context.request)
         return response
+
+    async def _organization(self) -> dict[str, str]:
+        tenant = self._tenancy.current()
+        if tenant.organization is None or not tenant.organization.slug:
+            await tenant.told(within_s=self._wait_s)
+        said = tenant.organization
+        return {"id": "", "slug": ""} if said is None else {"id": said.id, "slug": said.slug}
 
     async def health(self, context: RequestContext, _target: Target) -> web.Response:
         """Return the response to whoever asks whether the process lives."""

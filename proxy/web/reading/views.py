@@ -6,6 +6,7 @@ Unlike a query of the read API this one is the proxy's own, so that what nobody 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from urllib.parse import quote, urlencode
 
 from proxy.core.question.form import shown, split_query
 from proxy.core.question.parameters import Choice, Kind, Schema, Text, WholeNumber
@@ -61,8 +62,9 @@ FORM: Mapping[str, Kind] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ViewQuery:
-    """A view that is asked for. `form`: `json` or `csv`."""
+    """A view that is asked for. `form`: `json` or `csv`. `question` says of which series, however these are to be seen."""
 
+    question: str
     wanted: Sequence[Wanted]
     view: View
     form: str
@@ -87,7 +89,7 @@ def read_view(raw: str) -> ViewQuery:
         points=points,
         constant=float(reading.value("smooth") or 0),
     )
-    return ViewQuery(wanted=named.wanted, view=view, form=reading.value("format") or "json")
+    return ViewQuery(question=named.question, wanted=named.wanted, view=view, form=reading.value("format") or "json")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +104,12 @@ class Named:
     def count(self) -> int:
         """How many series these are."""
         return len(self.runs) * len(self.metrics)
+
+    @property
+    def question(self) -> str:
+        """The target that asks for a view of them, in one spelling."""
+        pairs = [("project", self.project), *(("run", run) for run in self.runs), *(("metric", name) for name in self.metrics)]
+        return f"{VIEW_PATH}?{urlencode(pairs, quote_via=quote)}"
 
     @property
     def wanted(self) -> list[Wanted]:

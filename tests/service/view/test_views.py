@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from proxy.config import KeySource
 from proxy.core.series.metrics_query import MetricsQuery
 from tests.support.long_series import ROWS, grow, loaded, log_long, small_answers
 from tests.support.oracle_upstream import HeldUpstream, OracleUpstream, proxied, row, series_world
@@ -202,3 +203,22 @@ async def test_a_purge_takes_what_was_made(tmp_path: Path, soft: bool) -> None:
         upstream.gate.set()
         told = series_of(await viewing)
         check_series(told[0], points_of(upstream.rows.values()))
+
+
+async def test_a_key_that_changes_meanwhile(tmp_path: Path) -> None:
+    """One answer shows series of one organization: those that were seen with the key before are looked at anew."""
+    path = tmp_path / "key"
+    path.write_text("mlps_A")
+    names = [f"m{number}" for number in range(20)]
+    upstream = HeldUpstream(clock=ManualClock())
+    for name in names:
+        upstream.log(name, range(10))
+    async with upstream.serve() as url, proxied(tmp_path, upstream, url, key=KeySource(path=path)) as running:
+        upstream.holds = lambda target: target.startswith(METRICS)
+        viewing = asyncio.create_task(running.get(f"{VIEW}&" + "&".join(f"metric={name}" for name in names)))
+        await until(upstream.arrived)
+        path.write_text("mlps_B")
+        running.advance(5)
+        await running.get("/api/runs/projects")
+        upstream.gate.set()
+        assert {one["state"] for one in series_of(await viewing)} == {"empty"}

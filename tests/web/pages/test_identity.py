@@ -7,7 +7,7 @@ import pytest
 
 from proxy.service.tenancy import VALIDATE_TARGET
 from proxy.standin import Fault, FaultKind, Standin
-from tests.support.tokens import ALL, TEAM, bearer, guarded
+from tests.support.tokens import ALL, TEAM, bearer, guarded, token, write
 from tests.support.world import world
 
 DEMO = {"valid": True, "organization": {"id": "org_demo", "slug": "demo"}}
@@ -42,6 +42,32 @@ async def test_only_for_good_tokens(tmp_path: Path) -> None:
             assert reply.headers["WWW-Authenticate"].startswith("Bearer ")
         # Probes have none.
         assert (await running.get("/api/health")).body == b"OK"
+
+
+async def test_it_counts_as_a_request_of_its_client(tmp_path: Path) -> None:
+    """Whoever tries tokens, or asks in a loop, is held to the same limits as with any question."""
+    async with world(tmp_path, access__client_rate_per_s=1, access__client_burst=2, upstream__deadline_s=0.3) as running:
+        told = [await running.get(VALIDATE_TARGET) for _ in range(3)]
+        assert [reply.status for reply in told] == [200, 200, 503]
+        assert told[2].json["code"] == "client-limited"
+        assert (await running.get("/api/health")).body == b"OK"
+
+
+async def test_a_token_that_is_revoked_meanwhile(tmp_path: Path) -> None:
+    """Who waited with a good one is not told of the organization any more."""
+    gate, path, standin = asyncio.Event(), tmp_path / "tokens.json", Standin()
+    standin.faults.add(Fault(kind=FaultKind.HOLD, path=VALIDATE_TARGET, gate=gate))
+    write(path, token("team"), token("all"))
+    async with world(tmp_path, standin=standin, access__tokens_file=path) as running:
+        waiting = [asyncio.create_task(running.get(VALIDATE_TARGET, **bearer(name))) for name in (TEAM, ALL)]
+        async with asyncio.timeout(10):
+            while running.parts.web.intake.requests < len(waiting):  # noqa: ASYNC110 -- no event tells it
+                await asyncio.sleep(0)
+        write(path, token("all"))
+        running.advance(1)
+        assert (await running.get(VALIDATE_TARGET, **bearer("ppt_wrong"))).status == 401
+        gate.set()
+        assert [(await one).status for one in waiting] == [401, 200]
 
 
 async def test_while_nobody_has_told(tmp_path: Path) -> None:

@@ -55,6 +55,17 @@ async def test_refreshes_count_for_who_caused_them(tmp_path: Path) -> None:
         assert used["team"]["outcomes"] == {"stale": 1}
 
 
+async def test_views_are_among_the_busiest_questions(tmp_path: Path) -> None:
+    """By the series that they show: how wide a window or a screen is makes no other question. What is refused is none."""
+    async with world(tmp_path) as running:
+        for raw in ("run=1&run=2&metric=loss", "run=01&run=2&metric=loss&points=50", "metric=l%6fss&run=1&run=2&stepMin=3"):
+            assert (await running.get(f"/view/series?project=demo&{raw}")).status == 200
+        assert (await running.get("/view/series?project=demo&run=1")).status == 400
+        asked = (await running.get("/admin/usage")).json["questions"]
+        assert asked[0] == {"question": "/view/series?project=demo&run=1&run=2&metric=loss", "requests": 3}
+        assert len(asked) == 1
+
+
 async def test_without_tokens_there_is_one(tmp_path: Path) -> None:
     """Everybody counts together."""
     async with world(tmp_path) as running:

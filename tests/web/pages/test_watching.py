@@ -96,7 +96,8 @@ async def test_a_herd_is_one_line(tmp_path: Path) -> None:
             await asyncio.gather(*(running.get() for _ in range(20)))
             running.parts.web.summary.flush()
         assert [line["outcome"] for line in lines if line["event"] == "request.finished"] == ["miss"]
-        assert [line["collapsed"] for line in lines if line["event"] == "answers.summed"] == [19]
+        # On a busy machine some come after the answer.
+        assert [line["collapsed"] + line.get("hit", 0) for line in lines if line["event"] == "answers.summed"] == [19]
 
 
 def test_answers_are_summed_up() -> None:

@@ -60,7 +60,7 @@ class Events:
             series = _watch_list(target.query)
             for one in series:
                 await self._answerer.admit(visit.grant, one.query, client=client)
-        self._streams.check(client)
+        self._streams.check(client, watched=self._watching.series_with(series))
         stem = f"{self._boot}{digest_of(target.query.encode())[:8]}"
         watch = Watch(
             series=series,

@@ -10,9 +10,9 @@ from proxy.core.http.coding import encode
 from proxy.core.http.negotiation import acceptable
 from proxy.core.http.validators import is_named
 from proxy.errors import NotAcceptable
-from proxy.service.view.obtaining import Requester
-from proxy.service.view.viewing import Seen, Viewer
+from proxy.service.view.viewing import Requester, Seen, Viewer
 from proxy.slices import in_slices
+from proxy.web.accounting.busiest import Busiest
 from proxy.web.accounting.context import RequestContext
 from proxy.web.gate.access_headers import AccessHeaders
 from proxy.web.gate.guard import Guard
@@ -38,10 +38,18 @@ class SeriesPage:
     """The page."""
 
     def __init__(
-        self, *, viewer: Viewer, guard: Guard, limits: ClientLimits, access_headers: AccessHeaders, deadline_s: float
+        self,
+        *,
+        viewer: Viewer,
+        guard: Guard,
+        limits: ClientLimits,
+        access_headers: AccessHeaders,
+        busiest: Busiest,
+        deadline_s: float,
     ) -> None:
         """`deadline_s`: seconds until which pluto-api must have answered."""
         self._viewer = viewer
+        self._busiest = busiest
         self._guard = guard
         self._limits = limits
         self._access_headers = access_headers
@@ -67,6 +75,7 @@ class SeriesPage:
             response = await _respond(body, codings[0], asked.form, joined(request.headers, "If-None-Match"))
             # To lay out and compress a million buckets takes seconds.
             self._guard.judge_again(request, context.visit)
+        self._busiest.note(asked.question)
         self._access_headers.add(response, request)
         return response
 

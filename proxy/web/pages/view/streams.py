@@ -12,6 +12,8 @@ from proxy.web.intake import Intake
 
 MOST_OF_ONE = 8
 MOST = 256
+# So many series are watched at most by all streams together: each is read every few seconds as long as its run is running.
+MOST_WATCHED = 10_000
 _RETRY_S = 10.0
 KINDS = ("state", "rows", "trouble", "fine", "ended")
 
@@ -41,8 +43,11 @@ class Streams:
         """Whether the process is ending."""
         return self._intake.draining
 
-    def check(self, client: str) -> None:
-        """Raise ClientLimited if a client, or all of them together, have as many streams as there may be."""
+    def check(self, client: str, *, watched: int) -> None:
+        """Raise ClientLimited if a client, or all of them together, have as many streams as there may be.
+
+        `watched`: how many series would be watched with one stream more.
+        """
         if self._of_client[client] >= MOST_OF_ONE:
             raise self._limits.refusal(
                 f"this client has {MOST_OF_ONE} event streams open, the most that one may have; one of them must end first",
@@ -52,6 +57,13 @@ class Streams:
         if len(self._open) >= MOST:
             raise self._limits.refusal(
                 f"{MOST} event streams are open, the most that the proxy has", policy="streams", retry_after_s=_RETRY_S
+            )
+        if watched > MOST_WATCHED:
+            raise self._limits.refusal(
+                f"all event streams together would watch {watched} series, and {MOST_WATCHED} is the most that the proxy "
+                "watches; watch fewer, or come again when others have gone",
+                policy="watched",
+                retry_after_s=_RETRY_S,
             )
 
     @contextmanager

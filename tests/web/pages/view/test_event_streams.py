@@ -130,6 +130,25 @@ async def test_all_together_have_so_many_streams(tmp_path: Path, monkeypatch: py
         assert (await running.get(OUR_LOSS, **bearer(TEAM))).status == 429
 
 
+async def test_all_together_watch_so_many_series(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What others watch already costs no more; what would be too much is refused in words, and fits once others have gone."""
+    monkeypatch.setattr("proxy.web.pages.view.streams.MOST_WATCHED", 2)
+    two, others = watching("loss", "acc", project="demo"), watching("loss", "lr", project="demo")
+    async with world(tmp_path) as running:
+        async with listening(running.url, two) as listener, listening(running.url, two) as same:
+            await listener.next()
+            await same.next()
+            refused = await running.get(others)
+            assert (refused.status, refused.json["code"]) == (503, "client-limited")
+            assert "would watch 3 series, and 2 is the most" in refused.json["detail"]
+            assert int(refused.headers["Retry-After"]) > 0
+            async with listening(running.url, LOSS) as part:
+                await part.next()
+        await closed(running)
+        async with listening(running.url, others) as listener:
+            await listener.next()
+
+
 async def test_a_stream_holds_no_place_of_its_client(tmp_path: Path) -> None:
     """With one request at a time, others are answered while a stream is open."""
     async with (
