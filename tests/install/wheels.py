@@ -22,7 +22,7 @@ NEWER = "9999"
 
 def folders() -> list[Path]:
     """Return where the packages of this environment lie: its own, and the folders beside that `make` fills."""
-    return [Path(sysconfig.get_path("platlib")), Path(sys.prefix) / "client", Path(sys.prefix) / "oldest-pip"]
+    return [Path(sysconfig.get_path("platlib")), *(Path(sys.prefix) / name for name in ("client", "release", "oldest-pip"))]
 
 
 def pins(lock: str) -> Iterator[tuple[str, str]]:
@@ -34,6 +34,14 @@ def pins(lock: str) -> Iterator[tuple[str, str]]:
 def spelled(name: str) -> str:
     """Return the one spelling of a package's name."""
     return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def repack(lock: str, into: Path) -> None:
+    """Make a wheel of everything that a lock file names and that is installed here."""
+    named = set(pins(lock))
+    for found in distributions(path=list(map(str, folders()))):
+        if (spelled(found.name), found.version) in named:
+            _wheel(found, into, None, used=True)
 
 
 def release(lock: str, into: Path, *, asking: Mapping[str, str], unused: Container[str] = ()) -> str:
