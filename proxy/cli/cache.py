@@ -123,7 +123,7 @@ def _export(arguments: argparse.Namespace, config: Config) -> None:
 def _import(arguments: argparse.Namespace, config: Config) -> None:
     cache = config.cache
     with _progress() as progress:
-        entries = import_file(
+        imported = import_file(
             arguments.file,
             cache.path,
             now_s=time.time(),
@@ -133,9 +133,15 @@ def _import(arguments: argparse.Namespace, config: Config) -> None:
         )
     taken = cache.path.stat().st_size
     if arguments.json:
-        write_json({"file": str(cache.path), "entries": entries, "bytes": taken})
+        write_json({"file": str(cache.path), "bytes": taken, **asdict(imported)})
         return
-    note(f"{cache.path} has {entries} entries, {size(taken)}; `pluto-proxy serve --offline` serves it without pluto-api")
+    note(
+        f"{cache.path} has {imported.entries} entries, {size(taken)}; `pluto-proxy serve --offline` serves it without pluto-api"
+    )
+    if imported.purged:
+        note(f"{imported.purged} entries were left out, since they were purged after {arguments.file} was written")
+    if not imported.knows_purges:
+        note(f"what was purged after {arguments.file} was written isn't known here: purge it again")
     if taken > cache.max_bytes:
         note(f"that is more than cache.max_bytes ({size(cache.max_bytes)}): what wasn't used for long will be evicted")
 

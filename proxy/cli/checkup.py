@@ -21,7 +21,7 @@ from proxy.config import KeySource, LoadedConfig
 from proxy.config.model import Config
 from proxy.errors import ConfigError, TokenFileError
 from proxy.store.sqlite.files import COMPANIONS, size_of
-from proxy.store.sqlite.schema import reason_against
+from proxy.store.sqlite.versions import newer_than_this, reason_against
 from proxy.store.token_file import read_tokens
 from proxy.upstream.credential import Credential
 
@@ -129,7 +129,7 @@ def _check_file(path: Path) -> Iterator[Finding]:
         yield fine("store", f"{path} will be made")
         return
     try:
-        reason = reason_against(path)
+        newer, reason = newer_than_this(path), reason_against(path)
     except OSError as exc:
         yield Finding(
             check="store",
@@ -137,6 +137,10 @@ def _check_file(path: Path) -> Iterator[Finding]:
             text=f"{path} cannot be read: {exc.strerror}",
             todo=f"chown it to uid {os.getuid()}",
         )
+        return
+    if newer is not None:
+        todo = "run that version, or set cache.path to another file: serving refuses it"
+        yield Finding(check="store", state=State.FAULT, text=f"{path} cannot be used: {newer}", todo=todo)
         return
     if reason is not None:
         todo = "move it away, or set cache.path to another file: serving sets it aside"

@@ -14,6 +14,9 @@ Callers talk to `store`. It reads from the open file, and leaves whatever is to 
 | `quota` | the size of the file and of its write-ahead log: making room, giving space back |
 | `connections` | opening, closing and using SQLite's connections |
 | `schema`, `codec` | the tables and statements; an entry as a row, with its checksum |
+| `versions` | files of other versions: older ones are taken over, newer ones are left whole |
+| `purge_notes` | which purges were carried out, for copies of the file from before them |
+| `carrying` | for the command line: listing, copying and taking in cache files |
 | `faults` | what can go wrong with the file, and the remedy for each fault |
 | `files` | the cache file as a file: permissions, the lock, setting a foreign or damaged one aside |
 """

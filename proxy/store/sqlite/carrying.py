@@ -9,10 +9,13 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
+from typing import cast
 
+from proxy.core.freshness.purge import Purge, is_answer
 from proxy.errors import StoreError
-from proxy.store.sqlite import codec, files, schema
+from proxy.store.sqlite import codec, files, purge_notes, schema, versions
 
 Progress = Callable[[int, int], None]
 """Called with how many entries are done, and how many there are."""
@@ -75,11 +78,25 @@ def export_file(path: Path, target: Path) -> None:
         _move(part, target)
 
 
-def import_file(source: Path, path: Path, *, now_s: float, max_bytes: int, replace: bool, progress: Progress) -> int:
-    """Make the cache file at `path` of the rows of another one. Return how many entries it has.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Imported:
+    """What was taken in.
 
-    No proxy may have the file at `path` in use. With `replace` the file that is there is set aside. Raises StoreError where
-    `source` is no sound cache file of this version, and where there is a file at `path` that isn't to be replaced.
+    `entries`: how many there are. `purged`: how many were left out, since the file that was replaced had them purged.
+    `knows_purges`: whether there was such a file, and its purges could be read.
+    """
+
+    entries: int
+    purged: int
+    knows_purges: bool
+
+
+def import_file(source: Path, path: Path, *, now_s: float, max_bytes: int, replace: bool, progress: Progress) -> Imported:
+    """Make the cache file at `path` of the rows of another one, of this version or an older one.
+
+    No proxy may have the file at `path` in use. With `replace` the file that is there is set aside. The purges that were
+    carried out in it hold for what is taken in, so that an older copy doesn't bring back what was purged since. Raises
+    StoreError where `source` is no sound cache file, and where there is a file at `path` that isn't to be replaced.
     """
     _check_source(source)
     files.prepare_directory(path.parent)
@@ -93,8 +110,9 @@ def import_file(source: Path, path: Path, *, now_s: float, max_bytes: int, repla
         if there and not replace:
             raise StoreError(f"there is a cache file at {path}: --replace sets it aside")
         part = _part_of(path)
+        purges = _purges_of(path) if there else None
         with _new(part):
-            entries = _copy_rows(source, part, progress)
+            entries, purged = _copy_rows(source, part, purges or (), progress)
             if there:
                 files.set_aside(path, now_s=now_s, max_bytes=max_bytes)
             _move(part, path)
@@ -102,12 +120,12 @@ def import_file(source: Path, path: Path, *, now_s: float, max_bytes: int, repla
         raise StoreError(str(exc)) from None
     finally:
         lock.release()
-    return entries
+    return Imported(entries=entries, purged=purged, knows_purges=purges is not None)
 
 
 def _check_source(source: Path) -> None:
     try:
-        reason = schema.reason_against(source)
+        reason = versions.reason_against(source)
         empty = source.stat().st_size == 0
     except OSError as exc:
         raise StoreError(f"{source} cannot be read: {exc.strerror}") from None
@@ -115,28 +133,37 @@ def _check_source(source: Path) -> None:
         raise StoreError(f"{source} cannot be taken in: {reason or 'it is empty'}")
 
 
-def _copy_rows(source: Path, part: Path, progress: Progress) -> int:
-    """Verify the rows of a file and write them into a new one. Return how many entries there are."""
+def _purges_of(path: Path) -> tuple[Purge, ...] | None:
+    """Return the purges that are noted in the file that is to be replaced, None where it cannot be read."""
+    try:
+        with _reading(path) as connection:
+            return purge_notes.noted_in(connection)
+    except (StoreError, ValueError):
+        return None
+
+
+def _copy_rows(source: Path, part: Path, purges: Sequence[Purge], progress: Progress) -> tuple[int, int]:
+    """Verify the rows of a file and write them into a new one. Return how many it has, and how many the purges took."""
     with _reading(source, mode="ro") as reader, contextlib.closing(sqlite3.connect(part, isolation_level=None)) as writer:
         for statement in ("PRAGMA auto_vacuum = INCREMENTAL", "BEGIN IMMEDIATE", *schema.TABLES):
             writer.execute(statement)
         [(total,)] = reader.execute("SELECT count(*) FROM entries")
         rows = reader.execute(_SELECT_ALL)
-        done = 0
+        done = purged = 0
         while found := rows.fetchmany(_AT_A_TIME):
-            for row in found:
-                _copy_row(writer, row)
+            purged += sum(not _copy_row(writer, row, purges) for row in found)
             done += len(found)
             progress(done, int(total))
         if done != total:
             raise StoreError(f"{source} is damaged: {total - done} of its {total} entries have no body")
         _copy_organizations(reader, writer)
+        _note_purges(reader, writer, purges)
         writer.execute("COMMIT")
-    return done
+    return done - purged, purged
 
 
-def _copy_row(writer: sqlite3.Connection, columns: Sequence[object]) -> None:
-    """Write a row that is what was put. Raises StoreError where it isn't."""
+def _copy_row(writer: sqlite3.Connection, columns: Sequence[object], purges: Sequence[Purge]) -> bool:
+    """Write a row that is what was put, unless the purges take it. Return whether. Raises StoreError where it isn't."""
     namespace, key, sent_at_s, digest, body_bytes, blob, blob_hash, seal, used_at_s = columns
     if (
         not isinstance(blob, bytes)
@@ -144,10 +171,40 @@ def _copy_row(writer: sqlite3.Connection, columns: Sequence[object]) -> None:
         or codec.hash_of(blob) != blob_hash
     ):
         raise StoreError(f"it is damaged: the entry {key!a:.100} does not match its checksum")
+    # The seal says that they are what was put.
+    left = _left_by(purges, str(key), cast("float", sent_at_s), cast("bytes", digest))
+    if left is None:
+        return False
+    if left != digest:
+        seal = codec.seal_of(namespace, key, sent_at_s, left, body_bytes, blob_hash)
     writer.execute(schema.PUT_NAMESPACE, (namespace,))
-    entry = (namespace, key, sent_at_s, digest, body_bytes, len(blob), blob_hash, seal, used_at_s)
+    entry = (namespace, key, sent_at_s, left, body_bytes, len(blob), blob_hash, seal, used_at_s)
     writer.execute(schema.PUT_ENTRY, entry)
     writer.execute(schema.PUT_BODY, (blob, namespace, key, seal))
+    return True
+
+
+def _left_by(purges: Sequence[Purge], key: str, sent_at_s: float, digest: bytes) -> bytes | None:
+    """Return the digest of an entry with the mark that the purges leave, None if they take the entry."""
+    for purge in purges:
+        if sent_at_s > purge.at_s or not purge.takes(key):
+            continue
+        if not purge.soft or not is_answer(key):
+            return None
+        if not digest.startswith(codec.PURGED):
+            digest = codec.PURGED + digest
+    return digest
+
+
+def _note_purges(reader: sqlite3.Connection, writer: sqlite3.Connection, purges: Sequence[Purge]) -> None:
+    """Note these purges, and those that are noted in the file that was read. Raises StoreError."""
+    try:
+        noted = purge_notes.noted_in(reader)
+    except ValueError as exc:
+        raise StoreError(f"it is damaged: {exc}") from None
+    for purge in sorted((*noted, *purges), key=attrgetter("at_s")):
+        for statement, parameters in purge_notes.noting(purge):
+            writer.execute(statement, parameters)
 
 
 def _copy_organizations(reader: sqlite3.Connection, writer: sqlite3.Connection) -> None:
@@ -164,7 +221,7 @@ def _reading(path: Path, *, mode: str = "rw") -> Iterator[sqlite3.Connection]:
     `mode` is SQLite's: rw for a file that may be in use, since a reader may have to make the write-ahead log's index.
     """
     try:
-        if (reason := schema.reason_against(path)) is not None:
+        if (reason := versions.reason_against(path)) is not None:
             raise StoreError(f"{path} cannot be read: {reason}")
         uri = f"{path.absolute().as_uri()}?mode={mode}"
         with contextlib.closing(sqlite3.connect(uri, uri=True, isolation_level=None, timeout=_WAIT_S)) as connection:

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import aiosqlite
+import structlog
 
-from proxy.store.sqlite import codec, schema
+from proxy.store.sqlite import codec, schema, versions
 
 # A read hardly waits for another program's lock: all later reads would wait behind it.
 READER_LOCK_TIMEOUT_S = 0.05
@@ -19,6 +20,7 @@ WAL_BYTES = 8 * 1024 * 1024
 CLOSE_TIMEOUT_S = 2.0
 
 Parameters = Sequence[object]
+_log = structlog.get_logger()
 
 
 async def run(connection: aiosqlite.Connection, sql: str, parameters: Parameters = ()) -> list[Any]:
@@ -36,7 +38,7 @@ async def run_many(connection: aiosqlite.Connection, sql: str, rows: Iterable[Pa
 
 
 async def open_writer(path: Path, *, lock_timeout_s: float) -> aiosqlite.Connection:
-    """Open the file for writing, make the tables if it is empty, and switch it to write-ahead logging.
+    """Open the file for writing, make the tables it lacks, and switch it to write-ahead logging.
 
     Waits at most `lock_timeout_s` for other programs' locks. Raises sqlite3.Error.
     """
@@ -119,9 +121,14 @@ async def _prepare_reader(reader: aiosqlite.Connection) -> None:
 
 
 async def _make_tables(writer: aiosqlite.Connection) -> None:
-    await run(writer, "BEGIN IMMEDIATE")
     [(version,)] = await run(writer, "PRAGMA user_version")
-    if version == 0:
-        for statement in schema.TABLES:
-            await run(writer, statement)
+    if 0 < version < schema.SCHEMA_VERSION:
+        # With a write-ahead log the new version would stand in there for a while, and the header tell the old one.
+        await run(writer, "PRAGMA journal_mode = DELETE")
+    await run(writer, "BEGIN IMMEDIATE")
+    statements = schema.TABLES if version == 0 else versions.steps_from(version)
+    for statement in statements:
+        await run(writer, statement)
     await run(writer, "COMMIT")
+    if 0 < version < schema.SCHEMA_VERSION:
+        _log.info("store.taken_over", schema=version, now=schema.SCHEMA_VERSION)

@@ -10,7 +10,7 @@ from pathlib import Path
 import aiosqlite
 
 from proxy.core.freshness.purge import Purge
-from proxy.store.sqlite import codec, connections, files, quota, schema
+from proxy.store.sqlite import codec, connections, files, purge_notes, quota, schema
 from proxy.store.sqlite.batch import Adoption, Batch
 from proxy.store.sqlite.connections import run, run_many
 from proxy.store.sqlite.faults import LogHeldError, MovedError
@@ -214,6 +214,8 @@ class Database:
             await self._for_ids(schema.MARK_PURGED, await run(self._writer, schema.SELECT_MARKED, (purge.at_s, *named)))
         taken = await run(self._writer, schema.SELECT_PURGED, (purge.at_s, not purge.soft, *named))
         await quota.delete(self._writer, [row[0] for row in taken])
+        for statement, parameters in purge_notes.noting(purge):
+            await run(self._writer, statement, parameters)
 
     async def _adopt(self, adoption: Adoption) -> None:
         named = (adoption.upstream, adoption.fingerprint, adoption.organization)

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from proxy.errors import StoreError
-from proxy.store.sqlite.schema import is_of_this_store, reason_against
+from proxy.store.sqlite.versions import is_of_this_store, newer_than_this, reason_against
 
 # What SQLite keeps beside a database. These files belong to it and are renamed and removed with it.
 COMPANIONS = ("-wal", "-shm", "-journal")
@@ -57,10 +57,15 @@ def prepare_file(path: Path, *, broken: str | None, now_s: float, max_bytes: int
     """Make sure that a file that this store may open lies at `path`, with mode 0600: the one there, or a new and empty one.
 
     A file that is not of this store is set aside first, and so is one that is damaged: `broken` says how. Return the new path
-    of such a file, and the reason. Raises StoreError if something that is not a file lies there; TooManySetAsideError; OSError.
+    of such a file, and the reason. Raises StoreError if something that is not a file lies there, or a file of a newer version;
+    TooManySetAsideError; OSError.
     """
     aside = None
     if _lies_at(path):
+        if (newer := newer_than_this(path)) is not None:
+            raise StoreError(
+                f"the cache file {path} is left as it is, since {newer}: run that version, or set cache.path to another file"
+            )
         reason = broken or reason_against(path)
     elif _companions(path):
         reason = "its database is gone"

@@ -1,20 +1,21 @@
-"""The tables, the statements, and how a file is recognised as one of this store.
+"""The tables and the statements. `versions` has those of older files.
 
 A file of this store has APPLICATION_ID and SCHEMA_VERSION in its header. The transaction that makes the tables writes them,
-before the file is switched to write-ahead logging, so that the header alone tells what a file is. There are no migrations: the
-file is a cache, and one of another version is set aside.
+before the file is switched to write-ahead logging, so that the header alone tells what a file is.
 
 Bodies have a table of their own. SQLite rewrites a whole row, however long, when one of its columns changes, which happens each
 time that a use is noted or a namespace is renamed.
 """
 
-from pathlib import Path
-
 from proxy.core.freshness.purge import Purge
 
 APPLICATION_ID = 0x506C7550  # "PluP"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
+# Purges that were carried out, so that a copy of the file from before them can be held against them.
+CREATE_PURGES = """
+    CREATE TABLE purges (at_s REAL NOT NULL, soft INTEGER NOT NULL, project TEXT, run TEXT, metric TEXT)
+"""
 TABLES = (
     "CREATE TABLE namespaces (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE)",
     """
@@ -43,6 +44,7 @@ TABLES = (
         PRIMARY KEY (upstream, fingerprint)
     ) WITHOUT ROWID
     """,
+    CREATE_PURGES,
     f"PRAGMA application_id = {APPLICATION_ID}",
     f"PRAGMA user_version = {SCHEMA_VERSION}",
 )
@@ -148,31 +150,3 @@ def takes(key: object, project: str | None, run: str | None, metric: str | None)
     """Tell whether a purge takes what is stored under a key: the SQL function of the statements above."""
     # In a damaged file a key may have any type.
     return not isinstance(key, str) or Purge(at_s=0.0, project=project, run=run, metric=metric).takes(key)
-
-
-def is_of_this_store(path: Path) -> bool:
-    """Tell whether the header of a file says that any version of this program wrote it. Raises OSError."""
-    with path.open("rb") as file:
-        header = file.read(100)
-    return header.startswith(b"SQLite format 3\0") and int.from_bytes(header[68:72], "big") == APPLICATION_ID
-
-
-def reason_against(path: Path) -> str | None:
-    """Return why this store cannot use the file, in a few words, or None if it can. An empty file is one that was just begun.
-
-    Reads the file's header and changes nothing. Raises OSError.
-    """
-    with path.open("rb") as file:
-        header = file.read(100)
-    if not header:
-        return None
-    if len(header) < 100 or not header.startswith(b"SQLite format 3\0"):
-        return "it is not an SQLite database"
-    application_id = int.from_bytes(header[68:72], "big")
-    version = int.from_bytes(header[60:64], "big", signed=True)
-    if application_id != APPLICATION_ID:
-        return "it is another program's database"
-    if version != SCHEMA_VERSION:
-        age = "an older" if version < SCHEMA_VERSION else "a newer"
-        return f"it was written by {age} version of this program (schema {version}, not {SCHEMA_VERSION})"
-    return None

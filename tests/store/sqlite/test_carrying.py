@@ -8,7 +8,7 @@ import pytest
 
 from proxy.core.freshness.purge import Purge
 from proxy.errors import StoreError
-from proxy.store.sqlite.carrying import export_file, import_file, list_entries
+from proxy.store.sqlite.carrying import Imported, export_file, import_file, list_entries
 from proxy.store.sqlite.files import FileLock
 from proxy.store.sqlite.schema import APPLICATION_ID, SCHEMA_VERSION
 from tests.store.support import MIB, NOW_S, ManualClock, entry, noise, opened
@@ -17,7 +17,7 @@ NAMESPACE = "n"
 KEYS = ["/api/runs/metrics?runId=1&projectName=demo&logName=loss&limit=2000", "/api/runs/details/2", "extents of nothing"]
 
 
-def take_in(source: Path, path: Path, *, replace: bool = False) -> int:
+def take_in(source: Path, path: Path, *, replace: bool = False) -> Imported:
     return import_file(source, path, now_s=NOW_S, max_bytes=64 * MIB, replace=replace, progress=lambda _done, _total: None)
 
 
@@ -48,7 +48,7 @@ async def test_there_and_back(folder: Path, tmp_path: Path) -> None:
         store.put(NAMESPACE, KEYS[1], entry("later"))
         await store.flush()
         assert store.health is None
-    assert take_in(copy, other) == 1
+    assert take_in(copy, other) == Imported(entries=1, purged=0, knows_purges=False)
     assert {stat.S_IMODE(made.stat().st_mode) for made in (copy, other)} == {0o600}
     async with opened(other) as store:
         kept = await store.get(NAMESPACE, KEYS[0])
@@ -84,7 +84,7 @@ async def test_nothing_is_written_over(folder: Path, tmp_path: Path) -> None:
     export_file(path, copy)
     with pytest.raises(StoreError, match="--replace"):
         take_in(copy, path)
-    assert take_in(copy, path, replace=True) == 3
+    assert take_in(copy, path, replace=True) == Imported(entries=3, purged=0, knows_purges=True)
     assert len([*folder.glob("c.sqlite.set-aside-*")]) == 1
 
 
@@ -180,7 +180,7 @@ async def test_only_rows_are_carried(folder: Path, tmp_path: Path) -> None:
     take_in(copy, other)
     connection = sqlite3.connect(other)
     names = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'")}
-    assert names == {"namespaces", "entries", "entries_by_use", "bodies", "organizations"}
+    assert names == {"namespaces", "entries", "entries_by_use", "bodies", "organizations", "purges"}
     assert connection.execute("SELECT count(*) FROM organizations").fetchone() == (0,)
     connection.close()
 
@@ -192,7 +192,8 @@ async def test_more_entries_than_are_read_at_a_time(folder: Path, tmp_path: Path
     export_file(path, copy)
     told: list[tuple[int, int]] = []
     progress = lambda done, total: told.append((done, total))  # noqa: E731
-    assert import_file(copy, other, now_s=NOW_S, max_bytes=MIB, replace=False, progress=progress) == 450
+    imported = import_file(copy, other, now_s=NOW_S, max_bytes=MIB, replace=False, progress=progress)
+    assert imported == Imported(entries=450, purged=0, knows_purges=False)
     assert told[-1] == (450, 450)
     assert len(told) > 1
 
@@ -224,3 +225,90 @@ async def test_where_nothing_can_be_written(folder: Path, tmp_path: Path) -> Non
     with pytest.raises(StoreError, match="cannot be written"):
         export_file(path, tmp_path / "nowhere" / "copy")
     assert (tmp_path / "copy.part").read_text() == "half"
+
+
+OF_RUN_1, OF_RUN_2 = KEYS[0], KEYS[0].replace("runId=1", "runId=2")
+EXTENTS = "extents of /api/runs/metrics?runId=2&projectName=demo&limit=10000"
+BEFORE, PURGED_AT_S, AFTER = NOW_S - 10, NOW_S - 5, NOW_S - 1
+
+
+async def backed_up(path: Path, copy: Path, *purges: Purge) -> None:
+    """Put entries, export them, and have them purged."""
+    async with opened(path) as store:
+        for key in (OF_RUN_1, OF_RUN_2, EXTENTS):
+            store.put(NAMESPACE, key, entry(key, sent_at_s=BEFORE))
+        await store.flush()
+        export_file(path, copy)
+        for purge in purges:
+            await store.purge(purge)
+
+
+async def left_in(path: Path) -> dict[str, bool]:
+    """Return which of the entries there are, and whether each is marked as purged."""
+    async with opened(path) as store:
+        found = {key: await store.get(NAMESPACE, key) for key in (OF_RUN_1, OF_RUN_2, EXTENTS)}
+        assert (store.health, store.counters.corrupt) == (None, 0)
+        return {key: one.purged for key, one in found.items() if one is not None}
+
+
+@pytest.mark.parametrize(
+    ("purge", "left"),
+    [
+        (Purge(at_s=PURGED_AT_S, run="1"), {OF_RUN_2: False, EXTENTS: False}),
+        (Purge(at_s=PURGED_AT_S, run="2"), {OF_RUN_1: False}),
+        (Purge(at_s=PURGED_AT_S, run="2", soft=True), {OF_RUN_1: False, OF_RUN_2: True}),
+        (Purge(at_s=PURGED_AT_S), {}),
+        (Purge(at_s=PURGED_AT_S, project="other"), {OF_RUN_1: False, OF_RUN_2: False, EXTENTS: False}),
+        (Purge(at_s=BEFORE - 1), {OF_RUN_1: False, OF_RUN_2: False, EXTENTS: False}),
+    ],
+)
+async def test_what_was_purged_does_not_come_back(folder: Path, tmp_path: Path, purge: Purge, left: dict[str, bool]) -> None:
+    """A copy from before a purge is taken in as the purge left the file; and so is an older one after that."""
+    path, copy = folder / "c.sqlite", tmp_path / "copy"
+    await backed_up(path, copy, purge)
+    assert await left_in(path) == left
+    for _ in range(2):
+        imported = take_in(copy, path, replace=True)
+        assert imported == Imported(entries=len(left), purged=3 - len(left), knows_purges=True)
+        assert await left_in(path) == left
+    elsewhere = tmp_path / "elsewhere" / "c.sqlite"
+    assert not take_in(copy, elsewhere).knows_purges
+    assert len(await left_in(elsewhere)) == 3
+
+
+async def test_purged_bytes_do_not_come_along(folder: Path, tmp_path: Path) -> None:
+    """What is left out isn't in the new file's free pages either."""
+    path, copy = folder / "c.sqlite", tmp_path / "copy"
+    secret = noise(5_000, 7)
+    async with opened(path) as store:
+        store.put(NAMESPACE, OF_RUN_1, entry(secret, sent_at_s=BEFORE))
+        await store.flush()
+        export_file(path, copy)
+        await store.purge(Purge(at_s=PURGED_AT_S))
+    assert secret[1_000:1_100] in copy.read_bytes()
+    take_in(copy, path, replace=True)
+    assert secret[1_000:1_100] not in path.read_bytes()
+
+
+async def test_what_is_replaced_cannot_be_read(folder: Path, tmp_path: Path) -> None:
+    """That is what backups are for. It is told that its purges aren't known."""
+    path, copy = folder / "c.sqlite", tmp_path / "copy"
+    await backed_up(path, copy, Purge(at_s=PURGED_AT_S))
+    path.write_bytes(b"SQLite format 3\0" + bytes(200))
+    assert take_in(copy, path, replace=True) == Imported(entries=3, purged=0, knows_purges=False)
+
+
+async def test_a_noted_purge_that_is_damaged(folder: Path, tmp_path: Path) -> None:
+    """In the file that is replaced it makes all of them unknown; in the copy it makes the copy unsound."""
+    path, copy = folder / "c.sqlite", tmp_path / "copy"
+    await backed_up(path, copy, Purge(at_s=PURGED_AT_S, run="1"))
+    for file in (path, copy):
+        connection = sqlite3.connect(file, isolation_level=None)
+        connection.execute("INSERT INTO purges VALUES ('soon', 0, NULL, NULL, NULL)")
+        connection.close()
+    with pytest.raises(StoreError, match="a purge that was noted is damaged"):
+        take_in(copy, path, replace=True)
+    connection = sqlite3.connect(copy, isolation_level=None)
+    connection.execute("DELETE FROM purges")
+    connection.close()
+    assert take_in(copy, path, replace=True).knows_purges is False

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+from proxy.core.freshness.purge import Purge
 from proxy.errors import StoreError
 from proxy.store import SqliteStore
 from proxy.store.sqlite.connections import run
 from proxy.store.sqlite.files import MOST_SET_ASIDE, FileLock
-from proxy.store.sqlite.schema import APPLICATION_ID, SCHEMA_VERSION
+from proxy.store.sqlite.schema import APPLICATION_ID, SCHEMA_VERSION, TABLES
 from tests.store.support import MIB, ManualClock, aside, edit, entry, fetch, noise, opened, reader, same, scribble
 
 
@@ -159,8 +160,8 @@ def plain_database(path: Path) -> None:
     edit(path, "CREATE TABLE precious (a)")
 
 
-def older(path: Path) -> None:
-    edit(path, "CREATE TABLE t (a)", f"PRAGMA application_id = {APPLICATION_ID}", f"PRAGMA user_version = {SCHEMA_VERSION - 1}")
+def never(path: Path) -> None:
+    edit(path, "CREATE TABLE t (a)", f"PRAGMA application_id = {APPLICATION_ID}", "PRAGMA user_version = -1")
 
 
 def newer(path: Path) -> None:
@@ -179,9 +180,9 @@ def text(path: Path) -> None:
     path.write_text("precious")
 
 
-@pytest.mark.parametrize("make", [other_program, plain_database, older, newer, garbage, short, text])
+@pytest.mark.parametrize("make", [other_program, plain_database, never, garbage, short, text])
 async def test_a_file_that_is_not_ours_is_set_aside(path: Path, make: object) -> None:
-    """Older, newer, foreign, or no database at all: it is renamed untouched, said so, and a new file begun."""
+    """Foreign, of no version that there was, or no database at all: it is renamed untouched, said so, and a new file begun."""
     assert callable(make)
     path.parent.mkdir(mode=0o700)
     make(path)
@@ -199,6 +200,90 @@ async def test_a_file_that_is_not_ours_is_set_aside(path: Path, make: object) ->
     [line] = [line for line in logs if line["event"] == "store.set_aside"]
     assert (line["path"], line["aside"]) == (str(path), str(kept))
     assert line["reason"]
+
+
+async def test_a_newer_file_is_left_whole(path: Path, clock: ManualClock) -> None:
+    """Nobody knows here what it holds: the store refuses to open, says what to do, and touches neither the file nor its log."""
+    path.parent.mkdir(mode=0o700)
+    newer(path)
+    Path(f"{path}-wal").write_bytes(b"its log")
+    before = path.read_bytes()
+    store = SqliteStore(path, max_bytes=MIB, clock=clock)
+    with pytest.raises(StoreError, match=r"left as it is.*newer version.*run that version, or set cache\.path"):
+        await store.open()
+    await store.aclose()
+    assert path.read_bytes() == before
+    assert Path(f"{path}-wal").read_bytes() == b"its log"
+    assert not aside(path)
+
+
+async def test_a_newer_file_comes_while_it_runs(path: Path, clock: ManualClock) -> None:
+    """It is left whole as well, and the store goes on without; once it is gone, the store has a file again."""
+    async with opened(path, clock) as store:
+        path.rename(path.with_name("away"))
+        newer(path)
+        before = path.read_bytes()
+        clock.advance(2)
+        store.put("ns", "key", entry())
+        await store.flush()
+        assert store.health is not None
+        assert "newer version" in store.health
+        assert path.read_bytes() == before
+        path.unlink()
+        clock.advance(60)
+        store.put("ns", "key", entry())
+        await store.flush()
+        assert store.health is None
+    assert not aside(path)
+
+
+def first_version(path: Path) -> None:
+    """Make an empty file as version 1 had it."""
+    edit(
+        path,
+        "PRAGMA auto_vacuum = INCREMENTAL",
+        *(statement for statement in TABLES if "TABLE purges" not in statement),
+        "PRAGMA user_version = 1",
+        "PRAGMA journal_mode = WAL",
+    )
+
+
+async def test_an_older_file_is_taken_over(path: Path) -> None:
+    """What is new is made in it, and its header says so at once, so that no older version takes it for its own."""
+    path.parent.mkdir(mode=0o700)
+    first_version(path)
+    with capture_logs() as logs:
+        async with opened(path) as store:
+            assert (store.health, store.counters.set_aside) == (None, 0)
+            assert int.from_bytes(path.read_bytes()[60:64], "big") == SCHEMA_VERSION
+            await store.purge(Purge(at_s=1.0))
+    assert [line["schema"] for line in logs if line["event"] == "store.taken_over"] == [1]
+    assert fetch(path, "SELECT at_s FROM purges") == [(1.0,)]
+    with capture_logs() as logs:
+        async with opened(path):
+            pass
+    assert "store.taken_over" not in {line["event"] for line in logs}
+
+
+async def test_taking_over_is_done_or_not(path: Path) -> None:
+    """While another program reads the file it cannot be; the file stays what it was, and it is tried again."""
+    path.parent.mkdir(mode=0o700)
+    first_version(path)
+    reading = sqlite3.connect(path, isolation_level=None)
+    reading.execute("BEGIN")
+    reading.execute("SELECT count(*) FROM entries").fetchall()
+    clock = ManualClock()
+    async with opened(path, clock) as store:
+        assert store.health is not None
+        assert "locked" in store.health
+        assert fetch(path, "PRAGMA user_version") == [(1,)]
+        reading.close()
+        clock.advance(60)
+        store.put("ns", "key", entry())
+        await store.flush()
+        assert store.health is None
+    assert fetch(path, "PRAGMA user_version") == [(SCHEMA_VERSION,)]
+    assert not aside(path)
 
 
 async def test_nothing_set_aside_is_overwritten(path: Path) -> None:
@@ -232,7 +317,7 @@ async def test_what_is_set_aside_does_not_fill_the_disk(path: Path) -> None:
     foreign = path.with_name(f"{path.name}.set-aside-20200101T000000Z")
     edit(foreign, "CREATE TABLE precious (a)")
     renamed = path.with_name(f"{path.name}.set-aside-precious")
-    older(renamed)
+    never(renamed)
     with capture_logs() as logs:
         for number in range(30):
             async with opened(path, clock, max_bytes=MIB) as store:
@@ -242,7 +327,7 @@ async def test_what_is_set_aside_does_not_fill_the_disk(path: Path) -> None:
                 await store.flush()
             kept = [file for file in aside(path) if file not in {foreign, renamed}]
             assert size_of(kept) <= MIB
-            edit(path, f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
+            edit(path, "PRAGMA user_version = -1")
             Path(f"{path}-wal").write_bytes(b"its log")
             clock.advance(number % 3)
     assert len(kept) == 2
@@ -259,7 +344,7 @@ async def test_what_is_set_aside_does_not_fill_the_disk(path: Path) -> None:
 async def test_the_last_one_stays(path: Path) -> None:
     """However large it is: somebody may want to look at it, or go back to the version that it is of."""
     path.parent.mkdir(mode=0o700)
-    older(path)
+    never(path)
     edit(path, "CREATE TABLE large (a)", "INSERT INTO large VALUES (zeroblob(2000000))")
     async with opened(path, max_bytes=MIB) as store:
         assert store.health is None
