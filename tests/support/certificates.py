@@ -70,6 +70,12 @@ class Authority:
         self._run("ca", "-batch", "-notext", *issued, *signed)
         return certificate, key
 
+    def locked(self, key: Path, *options: str) -> Path:
+        """Return the file of a key with a passphrase."""
+        path = key.with_suffix(".locked")
+        self._run("pkey", "-in", str(key), "-aes256", "-passout", "pass:secret", "-out", str(path), *options)
+        return path
+
     def revocations(self) -> bytes:
         """Return the list of what was revoked: no certificate, but PEM all the same."""
         path = self._folder / "revoked.pem"

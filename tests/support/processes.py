@@ -16,6 +16,7 @@ from tests.support.world import KEY
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 30
+_URL = re.compile(r'(https?://|unix:)[^"\s]+')
 
 
 @dataclass(slots=True, kw_only=True)
@@ -116,10 +117,8 @@ async def _read(running: Running, listening: "asyncio.Future[str]") -> None:
         async with running.news:
             running.lines.append(line)
             running.news.notify_all()
-        if (
-            found := re.search(r'server.started.*?(http://[^"\s]+)|(http://[^"]+)".*server.started', line)
-        ) and not listening.done():
-            listening.set_result(found.group(1) or found.group(2))
+        if (found := _URL.search(line)) and "server.started" in line and not listening.done():
+            listening.set_result(found[0])
     if not listening.done():
         listening.set_exception(AssertionError(f"it ended without listening:\n{running.log}"))
 

@@ -61,12 +61,10 @@ def test_what_cannot_be_used(authority: Authority, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("form", [["-traditional"], []], ids=["older", "PKCS 8"])
-def test_a_passphrase(authority: Authority, tmp_path: Path, form: list[str]) -> None:
+def test_a_passphrase(authority: Authority, form: list[str]) -> None:
     """Nobody is asked for it: what to do is told."""
     certificate, key = authority.issue()
-    locked = tmp_path / "locked"
-    command = ["openssl", "pkey", "-in", str(key), "-aes256", "-passout", "pass:secret", "-out", str(locked), *form]
-    subprocess.run(command, check=True, stdin=subprocess.DEVNULL)  # noqa: S603 -- the test's own
+    locked = authority.locked(key, *form)
     told = fault(certificate, locked)
     assert told.startswith(f"server.tls_key: {locked} is protected by a passphrase")
     assert "openssl pkey" in told
