@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import aiohttp
+
 from proxy.standin import Fault, Row, Standin
 from tests.support.processes import PATIENCE_S, Running, proxy_process
 from tests.support.wire import Wire, request
@@ -124,9 +125,6 @@ async def test_no_request_fails_over_many_restarts(tmp_path: Path) -> None:
         assert await running.terminate() == 0
     assert load.failed == []
     times_s = [call.started_s for call in standin.counters.calls if call.path == METRICS]
-    print(
-        f"{load.answered} answered, {len(times_s)} calls, over by {most_over_budget(times_s, slack_s=0)}, {standin.counters.max_concurrent} at once"
-    )
     assert most_over_budget(times_s) <= 0
     assert standin.counters.max_concurrent <= CONCURRENCY
     assert not list(tmp_path.glob("*.control*"))
