@@ -57,8 +57,8 @@ async def listening(
     """Let clients connect to sockets that were handed over, and to the addresses in server.listen that none of them is for.
 
     Where a supervisor opened them, to nothing else. Yields the sockets. At the end the files of Unix sockets that are in
-    server.listen are removed, unless others go on with them (`handed_on`). The sockets are the runner's, and end with it. Raises
-    OSError with a message that says which address cannot be opened, and what may be wrong; none is open then.
+    server.listen are removed, unless others go on with them (`handed_on`). The sockets are the runner's, and end with it.
+    Raises OSError with a message that says which address cannot be opened, and what may be wrong; none is open then.
     """
     with ExitStack() as files, ExitStack() as failing:
         sockets = list(handed_over)

@@ -36,7 +36,9 @@ class Supervisor:
 
     def sockets(self) -> list[ListeningSocket]:
         """Return the sockets that were handed over, listening ones. Raises ConfigError where one is something else."""
-        return [ListeningSocket(address=BY_SUPERVISOR, socket=_listening(number)) for number in range(_FIRST, _FIRST + self._count)]
+        return [
+            ListeningSocket(address=BY_SUPERVISOR, socket=_listening(number)) for number in range(_FIRST, _FIRST + self._count)
+        ]
 
     @contextmanager
     def told(self, successor_pid: Callable[[], int | None] = lambda: None) -> Iterator[None]:

@@ -8,9 +8,10 @@ BY_SUPERVISOR = ""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListeningSocket:
-    """A socket that clients connect to. `address`: which of server.listen it is for, BY_SUPERVISOR where a supervisor opened it.
+    """A socket that clients connect to.
 
-    A host name has several sockets, all with its address.
+    `address`: which of server.listen it is for, BY_SUPERVISOR where a supervisor opened it. A host name has several, all
+    with its address.
     """
 
     address: str
