@@ -48,6 +48,7 @@ async def open_parts(
     sleep: Sleep = asyncio.sleep,
     limits: Limits | None = None,
     lines: Lines | None = None,
+    succeeds: bool = False,
 ) -> AsyncIterator[Parts]:
     """Open everything that answering takes, and close it at the end.
 
@@ -55,13 +56,16 @@ async def open_parts(
     cache file must not be used. `key` may be None with upstream.offline. `routes`, `clock`, `sleep` and `limits` are for tests,
     which set the time themselves, and what was seen of the upstream's limits. `lines` writes the log, None where somebody else
     does.
+    `succeeds`: this process takes over from another one: nothing is asked of the upstream before its budget is (`restart`).
     """
     credential, clock = Credential(key), clock or SystemClock()
     tokens = None if config.access.tokens_file is None else Tokens(config.access.tokens_file, clock)
     certificate = _open_certificate(config, clock)
     telemetry = Telemetry()
     async with AsyncExitStack() as stack:
-        base = await open_foundation(stack, config, clock, credential=credential, telemetry=telemetry, sleep=sleep)
+        base = await open_foundation(
+            stack, config, clock, credential=credential, telemetry=telemetry, sleep=sleep, succeeds=succeeds
+        )
         store, upstream, turnstile, shelves, tenancy = base.store, base.upstream, base.turnstile, base.shelves, base.tenancy
         known_runs = make_known_runs(config, clock)
         lifetimes = make_lifetimes(config, routes, known_runs, clock)

@@ -43,16 +43,18 @@ async def open_foundation(
     credential: Credential,
     telemetry: Telemetry,
     sleep: Sleep = asyncio.sleep,
+    succeeds: bool = False,
 ) -> Foundation:
     """Open the cache file and the connections to the upstream, and begin to find out whose key it is.
 
     Raises ConfigError where the key or upstream.ca_file cannot be used, StoreError where the cache file must not be used.
+    `succeeds`: another process may use the file still, and has the upstream's budget (`upstream.turnstile`).
     """
     # A call may be under way until its deadline, and its answer is worked on for some time more.
     purges = Purges(keep_s=KEEP_S + config.upstream.deadline_s)
-    store = await _open_store(stack, config, clock, purges)
+    store = await _open_store(stack, config, clock, purges, succeeds=succeeds)
     session = await stack.enter_async_context(open_session(config.upstream, clock))
-    turnstile = Turnstile(_limits(config), clock)
+    turnstile = Turnstile(_limits(config), clock, held=succeeds)
     upstream = Upstream(
         settings=config.upstream,
         credential=credential,
@@ -76,7 +78,7 @@ async def open_foundation(
     return Foundation(purges=purges, store=store, turnstile=turnstile, upstream=upstream, shelves=shelves, tenancy=tenancy)
 
 
-async def _open_store(stack: AsyncExitStack, config: Config, clock: Clock, purges: Purges) -> TieredStore:
+async def _open_store(stack: AsyncExitStack, config: Config, clock: Clock, purges: Purges, *, succeeds: bool) -> TieredStore:
     disk = SqliteStore(
         config.cache.path,
         max_bytes=config.cache.max_bytes,
@@ -84,6 +86,7 @@ async def _open_store(stack: AsyncExitStack, config: Config, clock: Clock, purge
         purges=purges,
         # Where the upstream is never asked, an entry from the future is better than none: this clock may be wrong.
         ahead_s=math.inf if config.upstream.offline else AHEAD_S,
+        waits=succeeds,
     )
     await disk.open()
     stack.push_async_callback(disk.aclose)

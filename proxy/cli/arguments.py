@@ -82,6 +82,11 @@ def _add_serve(commands: _Commands) -> None:
         action="store_true",
         help="answer from the cache file, however old, and never ask pluto-api; needs no key",
     )
+    command.add_argument(
+        "--takeover",
+        action="store_true",
+        help="take over from the process that serves with this cache file, if one does, without losing a request",
+    )
 
 
 def _add_check(commands: _Commands) -> None:

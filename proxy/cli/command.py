@@ -66,7 +66,9 @@ def _run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
 
             return run_token(arguments, load(arguments.config, environ).config)
         case "serve":
-            return _serve(load(arguments.config, {**environ, **(_OFFLINE if arguments.offline else {})}))
+            return _serve(
+                load(arguments.config, {**environ, **(_OFFLINE if arguments.offline else {})}), takeover=arguments.takeover
+            )
         case "doctor":
             from proxy.cli.doctor import run_doctor  # noqa: PLC0415
 
@@ -105,14 +107,14 @@ def _ask(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
             return run_warm(place, arguments)
 
 
-def _serve(loaded: LoadedConfig) -> int:
+def _serve(loaded: LoadedConfig, *, takeover: bool) -> int:
     from proxy.cli.serve import run_server  # noqa: PLC0415
     from proxy.cli.supervisor import Supervisor  # noqa: PLC0415
 
     if loaded.key is None and not loaded.config.upstream.offline:
         raise ConfigError([NO_KEY])
     supervisor = Supervisor(os.environ, os.getpid())
-    return run_server(loaded.config, loaded.key, supervisor, ignored=loaded.ignored)
+    return run_server(loaded.config, loaded.key, supervisor, ignored=loaded.ignored, takeover=takeover)
 
 
 def _fail(messages: Sequence[str], status: int) -> int:

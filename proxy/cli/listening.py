@@ -3,18 +3,19 @@
 import asyncio
 import errno
 import socket
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from typing import Any
 
 import structlog
 from aiohttp import web
 
-from proxy.cli.socket_files import open_socket_file
+from proxy.cli.socket_files import file_of, open_socket_file
 from proxy.config import Config
 from proxy.config.addresses import UNIX, Address, TcpAddress, is_loopback
 from proxy.config.model import ServerSettings
 from proxy.errors import ConfigError
+from proxy.restart.sockets import BY_SUPERVISOR, ListeningSocket
 from proxy.web.connection.server import Server
 
 _BACKLOG = 1024
@@ -29,12 +30,13 @@ _OF_ANOTHER_KIND = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
 _log = structlog.get_logger()
 
 
-def check_exposure(config: Config, sockets: Iterable[socket.socket]) -> None:
+def check_exposure(config: Config, sockets: Iterable[ListeningSocket]) -> None:
     """Raise ConfigError where others can reach a socket that was handed over, and nothing says who may ask.
 
     For server.listen the configuration was checked when it was read. Who may connect to a Unix socket, its mode says.
     """
-    hosts = [opened.getsockname()[0] for opened in sockets if opened.family in {socket.AF_INET, socket.AF_INET6}]
+    handed_over = [opened.socket for opened in sockets]
+    hosts = [opened.getsockname()[0] for opened in handed_over if opened.family in {socket.AF_INET, socket.AF_INET6}]
     exposed = [host for host in hosts if not is_loopback(host)]
     access = config.access
     if exposed and not (access.open or access.tokens_file or access.networks):
@@ -45,31 +47,56 @@ def check_exposure(config: Config, sockets: Iterable[socket.socket]) -> None:
 
 @asynccontextmanager
 async def listening(
-    runner: web.ServerRunner, server: Server, config: Config, handed_over: Sequence[socket.socket] = ()
-) -> AsyncIterator[list[str]]:
-    """Let clients connect to sockets that were handed over; where there are none, to all addresses in server.listen.
+    runner: web.ServerRunner,
+    server: Server,
+    config: Config,
+    handed_over: Sequence[ListeningSocket] = (),
+    *,
+    handed_on: Callable[[], bool] = lambda: False,
+) -> AsyncIterator[list[ListeningSocket]]:
+    """Let clients connect to sockets that were handed over, and to the addresses in server.listen that none of them is for.
 
-    Yields each one's URL, `unix:/PATH` for a Unix socket. At the end the files of Unix sockets that were made here are removed.
-    The sockets are the runner's, and end with it. Raises OSError with a message that says which address cannot be opened, and
-    what may be wrong; none is open then.
+    Where a supervisor opened them, to nothing else. Yields the sockets. At the end the files of Unix sockets that are in
+    server.listen are removed, unless others go on with them (`handed_on`). The sockets are the runner's, and end with it.
+    Raises OSError with a message that says which address cannot be opened, and what may be wrong; none is open then.
     """
     with ExitStack() as files, ExitStack() as failing:
         sockets = list(handed_over)
-        for address in () if handed_over else config.server.addresses:
-            for opened in await _open(files, address, config.server):
-                failing.callback(opened.close)
-                sockets.append(opened)
+        for opened in handed_over:
+            failing.callback(opened.socket.close)
+            if opened.address.startswith(UNIX):
+                files.callback(file_of(opened.socket).remove)
+        for address in _missing(config, handed_over):
+            for new in await _open(files, address, config.server):
+                failing.callback(new.close)
+                sockets.append(ListeningSocket(address=str(address), socket=new))
         for opened in sockets:
-            await server.site(runner, opened, backlog=_BACKLOG).start()
+            await server.site(runner, opened.socket, backlog=_BACKLOG).start()
         failing.pop_all()
         scheme = "http" if config.server.tls_cert is None else "https"
-        urls = [_shown(opened, scheme) for opened in sockets]
-        for url in urls:
-            _log.info("server.started", url=url)
-        yield urls
+        for opened in sockets:
+            _log.info("server.started", url=url_of(opened.socket, scheme))
+        try:
+            yield sockets
+        finally:
+            if handed_on():
+                files.pop_all()
 
 
-def _shown(opened: socket.socket, scheme: str) -> str:
+def _missing(config: Config, handed_over: Sequence[ListeningSocket]) -> list[Address]:
+    """Return the addresses in server.listen that are still to be opened."""
+    there = {opened.address for opened in handed_over}
+    return [] if BY_SUPERVISOR in there else [address for address in config.server.addresses if str(address) not in there]
+
+
+async def let_go(runner: web.ServerRunner) -> None:
+    """Accept connections no more. Those that are open stay."""
+    for site in list(runner.sites):
+        await site.stop()
+
+
+def url_of(opened: socket.socket, scheme: str = "http") -> str:
+    """Return the URL of a listening socket, `unix:/PATH` for a Unix socket."""
     name = opened.getsockname()
     return f"{UNIX}{name}" if opened.family == socket.AF_UNIX else f"{scheme}://{TcpAddress(host=name[0], port=name[1])}"
 

@@ -15,22 +15,29 @@ from proxy import log
 from proxy.app import open_parts
 from proxy.app.parts import Parts
 from proxy.cli.descriptors import fit_connections
-from proxy.cli.listening import check_exposure, listening
+from proxy.cli.listening import check_exposure, let_go, listening
 from proxy.cli.signals import ignoring_signals
 from proxy.cli.supervisor import NOBODY, Supervisor
 from proxy.config import Config, KeySource
 from proxy.log.lines import Lines
+from proxy.restart.restart import Restart, take_over
 
 # How long a request that is under way may take beyond the upstream's deadline before it counts as stuck.
 DRAIN_MARGIN_S = 5.0
+# How long connections stay open after another process has taken over, for the next request of each, whose answer says that the
+# connection ends. One that is closed while it is idle may have a request on its way.
+LINGER_S = 15.0
 _log = structlog.get_logger()
 
 
-def run_server(config: Config, key: KeySource | None, supervisor: Supervisor, *, ignored: Sequence[str] = ()) -> int:
+def run_server(
+    config: Config, key: KeySource | None, supervisor: Supervisor, *, ignored: Sequence[str] = (), takeover: bool = False
+) -> int:
     """Serve until SIGTERM or SIGINT. Return the exit status.
 
     `ignored`: names of variables that set a proxy for other programs. Only the names are logged, since the values can hold a
-    password. Raises ConfigError, StoreError or OSError if serving cannot begin.
+    password. `takeover`: take over from the process that serves with this cache file, if one does. Raises ConfigError,
+    StoreError or OSError if serving cannot begin.
     """
     lines = log.configure(level=config.log.level, log_format=config.log.format)
     if ignored:
@@ -39,32 +46,52 @@ def run_server(config: Config, key: KeySource | None, supervisor: Supervisor, *,
         )
     # uvloop does not exist for every platform: asyncio's own event loop takes its place.
     loops = importlib.import_module("uvloop" if find_spec("uvloop") else "asyncio")
+    restart = Restart(take_over(config.cache.path) if takeover else None)
     with ignoring_signals(), asyncio.Runner(loop_factory=loops.new_event_loop) as runner:
-        runner.run(serve(config, key, lines, supervisor))
+        runner.run(serve(config, key, lines, supervisor, restart))
     return 0
 
 
-async def serve(config: Config, key: KeySource | None, lines: Lines, supervisor: Supervisor = NOBODY) -> None:
-    """Serve until SIGTERM or SIGINT. Return when the requests under way have been answered.
+async def serve(
+    config: Config, key: KeySource | None, lines: Lines, supervisor: Supervisor = NOBODY, restart: Restart | None = None
+) -> None:
+    """Serve until SIGTERM or SIGINT, or until another process has taken over.
+
+    Return when the requests under way have been answered.
 
     A second signal ends the process at once. `lines` is the log's writer, whose state the metrics and `/readyz` show.
     Sockets that the `supervisor` hands over take the place of server.listen.
     """
     config = fit_connections(config)
-    sockets = supervisor.sockets()
+    restart = restart or Restart()
+    sockets = supervisor.sockets() or restart.sockets(config)
     check_exposure(config, sockets)
     with _end_signals() as stop:
-        async with open_parts(config, key, lines=lines) as parts, running(parts) as runner:
+        async with (
+            restart.around(),
+            open_parts(config, key, lines=lines, succeeds=restart.takes_over) as parts,
+            restart.over(parts, within_s=LINGER_S + longest_s(config)),
+            running(parts) as runner,
+        ):
             # The objects that exist by now stay: the garbage collector need not look through them again and again.
             gc.collect()
             gc.freeze()
             gc.enable()
-            async with listening(runner, parts.web.server, config, sockets):
-                with supervisor.told():
+            async with listening(runner, parts.web.server, config, sockets, handed_on=restart.is_over) as opened:
+                restart.serve(parts, opened, ended=stop.set)
+                with supervisor.told(restart.successor):
                     await stop.wait()
                 parts.web.intake.drain()
-            _log.info("server.draining", in_flight=parts.fetching.fetcher.in_flight)
+                _log.info("server.draining", in_flight=parts.fetching.fetcher.in_flight)
+                if restart.is_over():
+                    await let_go(runner)
+                    await parts.web.server.emptied(within_s=LINGER_S)
     _log.info("server.stopped")
+
+
+def longest_s(config: Config) -> float:
+    """Return how many seconds a request that is under way may take."""
+    return config.upstream.deadline_s + DRAIN_MARGIN_S
 
 
 @contextlib.asynccontextmanager
@@ -73,8 +100,7 @@ async def running(parts: Parts) -> AsyncIterator[web.ServerRunner]:
 
     At the end the requests under way are answered. They may take upstream.deadline_s and DRAIN_MARGIN_S.
     """
-    timeout_s = parts.config.upstream.deadline_s + DRAIN_MARGIN_S
-    runner = web.ServerRunner(parts.web.server, shutdown_timeout=timeout_s)
+    runner = web.ServerRunner(parts.web.server, shutdown_timeout=longest_s(parts.config))
     await runner.setup()
     try:
         yield runner

@@ -41,6 +41,15 @@ async def open_socket_file(path: Path, *, mode: int, backlog: int) -> SocketFile
         return _open(path, mode, backlog)
 
 
+def file_of(opened: socket.socket) -> SocketFile:
+    """Return the file of a Unix socket that another process opened."""
+    path = Path(opened.getsockname())
+    identity = (0, 0)
+    with contextlib.suppress(OSError):
+        identity = _identity(path.lstat())
+    return SocketFile(path=path, socket=opened, identity=identity)
+
+
 def _open(path: Path, mode: int, backlog: int) -> SocketFile:
     _check_folder(path.parent)
     if _is_left_over(path):

@@ -8,12 +8,13 @@ the process is ending, and every now and then that the event loop still runs.
 import asyncio
 import os
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 import structlog
 
 from proxy.errors import ConfigError
+from proxy.restart.sockets import BY_SUPERVISOR, ListeningSocket
 
 # The first descriptor that is handed over (SD_LISTEN_FDS_START).
 _FIRST = 3
@@ -33,15 +34,17 @@ class Supervisor:
         watched = environ.get("WATCHDOG_PID", str(pid)) == str(pid)
         self._alive_every_s = _number(environ, "WATCHDOG_USEC") / 1e6 / _TIMES if watched and self._address else 0.0
 
-    def sockets(self) -> list[socket.socket]:
+    def sockets(self) -> list[ListeningSocket]:
         """Return the sockets that were handed over, listening ones. Raises ConfigError where one is something else."""
-        return [_listening(number) for number in range(_FIRST, _FIRST + self._count)]
+        return [
+            ListeningSocket(address=BY_SUPERVISOR, socket=_listening(number)) for number in range(_FIRST, _FIRST + self._count)
+        ]
 
     @contextmanager
-    def told(self) -> Iterator[None]:
+    def told(self, successor_pid: Callable[[], int | None] = lambda: None) -> Iterator[None]:
         """Tell the supervisor that requests are answered from now on, as long as the event loop runs.
 
-        At the end it is told that the process is ending.
+        At the end it is told that the process is ending, or which one has taken over from it.
         """
         self._tell("READY=1")
         alive = asyncio.get_running_loop().create_task(self._tell_alive(), name="supervisor.alive")
@@ -49,7 +52,8 @@ class Supervisor:
             yield
         finally:
             alive.cancel()
-            self._tell("STOPPING=1")
+            pid = successor_pid()
+            self._tell("STOPPING=1" if pid is None else f"MAINPID={pid}")
 
     async def _tell_alive(self) -> None:
         while self._alive_every_s:

@@ -4,6 +4,8 @@ All of it but the cache file is purged before anything else runs. A query that w
 (`service.answering`). What comes in later is judged by `core.freshness.purge.Purges`. The file is purged in one transaction.
 """
 
+import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from proxy.core.freshness.purge import Purge, Purges
@@ -51,6 +53,11 @@ class Purging:
         self._scopes = scopes
         self._key_orders = key_orders
         self._pyramids = pyramids
+        self._others: list[Callable[[Purge], Awaitable[None]]] = []
+
+    def tell(self, other: Callable[[Purge], Awaitable[None]]) -> None:
+        """Have each purge carried out by another process, too, which answers for the same clients."""
+        self._others.append(other)
 
     async def purge(self, purge: Purge) -> Purged:
         """Carry out a purge of what was asked for until now (its `at_s`)."""
@@ -61,5 +68,7 @@ class Purging:
         self._key_orders.purge()
         self._pyramids.purge(purge)
         series = self._shelves.purge(purge)
+        telling = asyncio.gather(*(other(purge) for other in self._others))
         answers, on_disk = await self._store.purge(purge)
+        await telling
         return Purged(answers=answers, series=series, on_disk=on_disk)

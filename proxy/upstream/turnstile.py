@@ -1,11 +1,18 @@
-"""The asynchronous face of the budget: a call to the upstream waits here until the budget admits it."""
+"""The asynchronous face of the budget: a call to the upstream waits here until the budget admits it.
+
+When a new process takes over from an old one, both go on asking the upstream for a while, by one budget. It is in one process
+at a time: in the old one until it hands it over (`hand_over`), then in the new one, which the old one asks from then on
+(`Elsewhere`). The new one lets nothing through before it has it (`begin`).
+"""
 
 import asyncio
+from dataclasses import dataclass
+from typing import Protocol
 
 import structlog
 
 from proxy.clock import Clock
-from proxy.core.budget import Budget, BudgetLimits, CallEnd, Priority, State, Ticket
+from proxy.core.budget import Budget, BudgetLimits, BudgetState, CallEnd, Priority, State, Ticket
 from proxy.errors import UpstreamBusy
 
 # How many calls wait before a refresh or prefetch is refused. Calls of priority PERSON are bounded by their deadlines instead.
@@ -15,11 +22,40 @@ _CALL_SHARE = 0.1
 _log = structlog.get_logger()
 
 
+class Elsewhere(Protocol):
+    """The budget where another process has it. It is told of tickets, and answers by `Turnstile.let_in` and `turn_away`."""
+
+    def join(self, ticket: Ticket) -> None:
+        """A ticket waits."""
+
+    def promote(self, ticket: Ticket) -> None:
+        """A waiting ticket has another priority, client and deadline."""
+
+    def leave(self, ticket: Ticket) -> None:
+        """A waiting ticket waits no longer."""
+
+    def finish(self, ticket: Ticket, ended: CallEnd, *, took_s: float, named_s: float | None) -> None:
+        """The call of an admitted ticket ended. See Turnstile.leave."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Handed:
+    """What a process hands over: the budget, and the tickets whose calls are under way, and those that wait."""
+
+    state: BudgetState
+    under_way: tuple[Ticket, ...]
+    waiting: tuple[Ticket, ...]
+
+
 class Turnstile:
     """Lets tickets through as the budget admits them. Nothing else in the proxy decides when a call is sent upstream."""
 
-    def __init__(self, limits: BudgetLimits, clock: Clock) -> None:
+    def __init__(self, limits: BudgetLimits, clock: Clock, *, held: bool = False) -> None:
+        """`held`: let nothing through until `begin`."""
         self._clock = clock
+        self._held = held
+        self._elsewhere: Elsewhere | None = None
+        self._under_way: set[Ticket] = set()
         self.budget = Budget(limits, clock.monotonic_s())
         self._waiting: dict[Ticket, asyncio.Future[None]] = {}
         self._timer: asyncio.TimerHandle | None = None
@@ -105,6 +141,8 @@ class Turnstile:
         future = asyncio.get_running_loop().create_future()
         self._waiting[ticket] = future
         self.budget.join(ticket, self._clock.monotonic_s())
+        if self._elsewhere is not None:
+            self._elsewhere.join(ticket)
         self.let_through()
         try:
             # Nearly always the call may go at once: then no timer is set. (No ticket is turned away so soon.)
@@ -117,7 +155,7 @@ class Turnstile:
             raise
         finally:
             del self._waiting[ticket]
-            self.budget.leave(ticket)
+            self._leave_line(ticket)
 
     def leave(self, ticket: Ticket, ended: CallEnd, *, took_s: float = 0.0, named_s: float | None = None) -> None:
         """Note how the ticket's call ended.
@@ -125,11 +163,15 @@ class Turnstile:
         If a cool-down begins, waiting tickets that cannot go in time any more are refused with UpstreamBusy. `took_s`: how long
         the call took. `named_s`: the seconds that the upstream's Retry-After names, if it does.
         """
+        self._under_way.discard(ticket)
+        if self._elsewhere is not None:
+            self._elsewhere.finish(ticket, ended, took_s=took_s, named_s=named_s)
         began = self.budget.finish(ticket, ended, self._clock.monotonic_s(), took_s=took_s, retry_after_s=named_s)
         if began:
             _log.warning("cooldown.begun", length_s=round(self.remaining_s, 3), reason=ended.value, named_s=named_s)
             for late in self.budget.late(self._clock.monotonic_s()):
-                self._turn_away(late)
+                self._leave_line(late)
+                self.turn_away(late, self.wait_s(late.priority, late.client))
         elif ticket.probe and ended is CallEnd.ANSWERED:
             _log.info("cooldown.ended")
         self.let_through()
@@ -145,25 +187,89 @@ class Turnstile:
         self.budget.leave(ticket)
         ticket.priority, ticket.client, ticket.deadline_s = Priority.PERSON, client, deadline_s
         self.budget.join(ticket, self._clock.monotonic_s())
+        if self._elsewhere is not None:
+            self._elsewhere.promote(ticket)
         self.let_through()
+
+    def hand_over(self, elsewhere: Elsewhere) -> Handed:
+        """Stop deciding: another process's budget does from now on.
+
+        This one goes on estimating waits, by what it knew and by the calls of this process.
+        """
+        self._elsewhere = elsewhere
+        self.let_through()
+        return Handed(
+            state=self.budget.state(self._clock.monotonic_s()),
+            under_way=tuple(self._under_way),
+            waiting=tuple(self.budget.line),
+        )
+
+    def take_back(self) -> None:
+        """Decide again, since the other process is gone. It may have used every token."""
+        if self._elsewhere is None:
+            return
+        self._elsewhere = None
+        self.budget.empty(self._clock.monotonic_s())
+        self.let_through()
+
+    def begin(self, handed: Handed | None) -> None:
+        """Begin to let tickets through, with the budget of another process (None: it is gone, and may have used every token).
+
+        Tickets of that process that wait are to `enter`; those under way are to `leave`, like any other.
+        """
+        now_s = self._clock.monotonic_s()
+        if handed is None:
+            self.budget.empty(now_s)
+        else:
+            self.budget.take_over(handed.state, now_s)
+            for ticket in handed.under_way:
+                self._take_in(ticket)
+        self._held = False
+        self.let_through()
+
+    def let_in(self, ticket: Ticket) -> bool:
+        """Let a ticket through that the budget elsewhere admitted. Return whether it still waits; else `finish` it there."""
+        future = self._waiting.get(ticket)
+        if future is None or future.done():
+            return False
+        self._take_in(ticket)
+        future.set_result(None)
+        return True
+
+    def turn_away(self, ticket: Ticket, wait_s: float) -> None:
+        """Refuse a waiting ticket with UpstreamBusy: it would wait for so many seconds."""
+        future = self._waiting.get(ticket)
+        self.budget.leave(ticket)
+        if future is not None and not future.done():
+            future.set_exception(too_busy(wait_s))
+
+    def _take_in(self, ticket: Ticket) -> None:
+        self.budget.take_in(ticket)
+        self._under_way.add(ticket)
+
+    def _leave_line(self, ticket: Ticket) -> None:
+        if self._elsewhere is not None and ticket in self.budget.line:
+            self._elsewhere.leave(ticket)
+        self.budget.leave(ticket)
 
     def _patience_s(self, ticket: Ticket) -> float | None:
         return self.latest_s(ticket) - self._clock.monotonic_s() if ticket.priority is Priority.PERSON else None
 
     def _refuse_if_hopeless(self, ticket: Ticket) -> None:
+        if self._held or self._elsewhere is not None:
+            return  # nobody here knows; who has the budget refuses it
         wait_s = self.wait_s(ticket.priority, ticket.client)
         crowded = ticket.priority is not Priority.PERSON and len(self._waiting) >= MOST_WAITING
         if crowded or (wait_s > 0 and self._clock.monotonic_s() + wait_s > self.latest_s(ticket)):
             raise too_busy(wait_s)
 
-    def _turn_away(self, ticket: Ticket) -> None:
-        future = self._waiting.get(ticket)
-        self.budget.leave(ticket)
-        if future is not None and not future.done():
-            future.set_exception(too_busy(self.wait_s(ticket.priority, ticket.client)))
-
     def let_through(self) -> None:
         """Let all calls go that the budget admits now. Set a timer for when the next may go."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._held or self._elsewhere is not None:
+            return
         now_s = self._clock.monotonic_s()
         for ticket in self.budget.admit(now_s):
             future = self._waiting[ticket]
@@ -171,10 +277,8 @@ class Turnstile:
                 # Its waiter was cancelled a moment ago and has not run yet.
                 self.budget.finish(ticket, CallEnd.ABANDONED, now_s)
             else:
+                self._under_way.add(ticket)
                 future.set_result(None)
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
         if (wake_s := self.budget.next_s(now_s)) is not None:
             # 1 ms later than needed: a timer that fires too early would only have to be set again.
             self._timer = asyncio.get_running_loop().call_later(max(0.0, wake_s - now_s) + 0.001, self.let_through)

@@ -21,6 +21,7 @@ class Intake:
     def drain(self) -> None:
         """Note that the process was told to end and only finishes the requests under way."""
         self.draining = True
+        self._seen.stop()
         for end in self._to_end:
             end()
 

@@ -16,6 +16,7 @@ from proxy.cli import main, serve
 from proxy.cli.supervisor import NOBODY, Supervisor
 from proxy.config import Config, KeySource
 from proxy.log.lines import Lines
+from proxy.restart.restart import Restart
 from tests.bench.exchange import UnexpectedError
 
 _EVERY_S, _LEAST_S = 0.001, 0.004
@@ -67,10 +68,12 @@ class Watch:
             file.write(f"{gap.ended_s} {gap.lasted_s} {gap.without_cpu_s}\n")
 
 
-async def watched(config: Config, key: KeySource | None, lines: Lines, supervisor: Supervisor = NOBODY) -> None:
+async def watched(
+    config: Config, key: KeySource | None, lines: Lines, supervisor: Supervisor = NOBODY, restart: Restart | None = None
+) -> None:
     """Serve, and look at the event loop meanwhile, whatever kind it is of."""
     Watch(Path(os.environ["BENCH_GAPS"]))
-    await _serve(config, key, lines, supervisor)
+    await _serve(config, key, lines, supervisor, restart)
 
 
 def _waited_s() -> float:

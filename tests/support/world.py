@@ -18,7 +18,7 @@ from yarl import URL
 
 from proxy.app import open_parts
 from proxy.app.parts import Parts
-from proxy.cli.listening import listening
+from proxy.cli.listening import listening, url_of
 from proxy.cli.serve import running
 from proxy.clock import Clock
 from proxy.config import KeySource, load
@@ -223,7 +223,8 @@ async def world(
             )
         )
         runner = await stack.enter_async_context(running(parts))
-        url = (await stack.enter_async_context(listening(runner, parts.web.server, config)))[0]
+        opened = await stack.enter_async_context(listening(runner, parts.web.server, config))
+        url = url_of(opened[0].socket, "http" if config.server.tls_cert is None else "https")
         trust = None if authority is None else authority.trusted
         connector: aiohttp.BaseConnector = aiohttp.TCPConnector(ssl=trust or True)
         if url.startswith(UNIX):

@@ -10,7 +10,7 @@ All times are of a monotonic clock, in seconds.
 """
 
 from proxy.core.budget.breaker import State
-from proxy.core.budget.budget import Budget, BudgetLimits, CallEnd
+from proxy.core.budget.budget import Budget, BudgetLimits, BudgetState, CallEnd
 from proxy.core.budget.line import Priority, Ticket
 
-__all__ = ["Budget", "BudgetLimits", "CallEnd", "Priority", "State", "Ticket"]
+__all__ = ["Budget", "BudgetLimits", "BudgetState", "CallEnd", "Priority", "State", "Ticket"]

@@ -9,6 +9,7 @@ as long each further time in a row: up to `most_s` after a 429 or 503, and up to
 to know soon that the upstream is back.
 """
 
+from dataclasses import dataclass
 from enum import Enum
 
 FIRST_S = 5.0
@@ -22,6 +23,20 @@ class State(Enum):
     CLOSED = "closed"
     COOLING = "cooling"
     PROBING = "probing"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BreakerState:
+    """What a breaker knows, for another process.
+
+    `remaining_s`: of the cool-down; 0 or less: its probe may go. None: there is none. `probe_out`: whether the probe is under
+    way. `in_a_row`: the failures in a row. `doubled`: how many cool-downs in a row named no time.
+    """
+
+    remaining_s: float | None = None
+    probe_out: bool = False
+    in_a_row: int = 0
+    doubled: int = 0
 
 
 class Breaker:
@@ -108,6 +123,21 @@ class Breaker:
         """Note that a call was given up, because nobody wanted it any more."""
         if probe:
             self._probe_out = False
+
+    def knowledge(self, now_s: float) -> BreakerState:
+        """Return what another process has to know to go on from here."""
+        return BreakerState(
+            remaining_s=None if self._until_s is None else self._until_s - now_s,
+            probe_out=self._probe_out,
+            in_a_row=self._in_a_row,
+            doubled=self._doubled,
+        )
+
+    def take_over(self, state: BreakerState, now_s: float) -> None:
+        """Go on from what another process knows."""
+        self._until_s = None if state.remaining_s is None else now_s + state.remaining_s
+        self._probe_out = state.probe_out
+        self._in_a_row, self._doubled = state.in_a_row, state.doubled
 
     def _next_s(self, most_s: float) -> float:
         self._doubled += 1

@@ -39,6 +39,11 @@ class Bucket:
         self._fill(now_s)
         self._tokens = min(self._tokens, 1.0)
 
+    def begin_with(self, tokens: float, now_s: float) -> None:
+        """Hold so many tokens from now on, as far as they fit."""
+        self._tokens = min(self.burst, tokens)
+        self._at_s = now_s
+
     def _fill(self, now_s: float) -> None:
         passed_s = max(0.0, now_s - self._at_s)
         self._tokens = min(self.burst, self._tokens + passed_s * self._rate_per_s)

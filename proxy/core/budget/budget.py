@@ -4,10 +4,10 @@ from collections import Counter
 from dataclasses import dataclass
 from enum import Enum
 
-from proxy.core.budget.breaker import Breaker, State
+from proxy.core.budget.breaker import Breaker, BreakerState, State
 from proxy.core.budget.bucket import Bucket
 from proxy.core.budget.line import Line, Priority, Ticket
-from proxy.core.budget.pace import Pace
+from proxy.core.budget.pace import Pace, PaceState
 
 # After so many persons in a row a waiting refresh goes: many new questions must not keep everybody's entries from a refresh.
 PERSONS_IN_A_ROW = 9
@@ -39,6 +39,17 @@ class CallEnd(Enum):
     BUSY = "busy"
     FAILED = "failed"
     ABANDONED = "abandoned"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BudgetState:
+    """A budget as another process takes it over: what was learned, and what is left. It holds no ticket."""
+
+    tokens: float
+    pace: PaceState
+    breaker: BreakerState
+    retry_credit: int
+    usual_call_s: float
 
 
 class Budget:
@@ -126,6 +137,34 @@ class Budget:
             case _:
                 self.breaker.abandoned(probe=ticket.probe)
                 return False
+
+    def take_in(self, ticket: Ticket) -> None:
+        """Count a ticket as admitted that another process's budget admitted; it is no longer in the line."""
+        self.line.remove(ticket)
+        self._under_way[ticket.priority] += 1
+
+    def state(self, now_s: float) -> BudgetState:
+        """Return what another process needs to go on with this budget."""
+        return BudgetState(
+            tokens=self.tokens(now_s),
+            pace=self._pace.state(now_s),
+            breaker=self.breaker.knowledge(now_s),
+            retry_credit=self._retry_credit,
+            usual_call_s=self.usual_call_s,
+        )
+
+    def take_over(self, state: BudgetState, now_s: float) -> None:
+        """Go on with another process's budget, within this one's limits. The tickets under way are taken in one by one."""
+        self._pace.take_over(state.pace, now_s)
+        self._keep_pace(now_s)
+        self._bucket.begin_with(state.tokens, now_s)
+        self.breaker.take_over(state.breaker, now_s)
+        self._retry_credit = state.retry_credit
+        self.usual_call_s = state.usual_call_s
+
+    def empty(self, now_s: float) -> None:
+        """Begin with no token: another process may have used all that there were."""
+        self._bucket.begin_with(0, now_s)
 
     def next_s(self, now_s: float) -> float | None:
         """Return when `admit` may have something new by the passing of time alone; None where only an event changes it."""

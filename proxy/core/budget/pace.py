@@ -10,6 +10,7 @@ refused call was one of a burst, only the burst is cut: if the rate was too high
 
 import math
 from collections import deque
+from dataclasses import dataclass
 
 CUT = 0.5
 GROWTH_PER_S = 0.02
@@ -19,6 +20,22 @@ LEAST_PER_S = 0.2
 BURST_GROWTH_PER_S = 0.001
 # Calls are a burst where more than the rate's share, and one, go within so many seconds.
 BURST_WITHIN_S = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaceState:
+    """What a pace has learned, for another process. Ages are in seconds.
+
+    `rate_per_s` and `at_once`: the rate and the burst to keep, None where they are as configured. `failed_at_per_s`: the rate
+    that failed, None where none did. `cut_age_s`: since when they are cut, None where they aren't. `calls_ages_s`: of the calls
+    of the last moment.
+    """
+
+    rate_per_s: float | None = None
+    at_once: float | None = None
+    failed_at_per_s: float | None = None
+    cut_age_s: float | None = None
+    calls_ages_s: tuple[float, ...] = ()
 
 
 class Pace:
@@ -65,6 +82,26 @@ class Pace:
             self._failed_at_per_s = self._rate_per_s
             self._rate_per_s = max(self._rate_per_s * CUT, min(LEAST_PER_S, self._most_per_s))
 
+    def state(self, now_s: float) -> PaceState:
+        """Return what was learned."""
+        self._advance(now_s)
+        return PaceState(
+            rate_per_s=None if self._rate_per_s == self._most_per_s else self._rate_per_s,
+            at_once=None if self._at_once == self._most_at_once else self._at_once,
+            failed_at_per_s=None if math.isinf(self._failed_at_per_s) else self._failed_at_per_s,
+            cut_age_s=None if math.isinf(self._cut_s) else now_s - self._cut_s,
+            calls_ages_s=tuple(now_s - at_s for at_s in self._lately),
+        )
+
+    def take_over(self, state: PaceState, now_s: float) -> None:
+        """Go on with what another process has learned, within the configured rate and burst, which may differ from its own."""
+        self._rate_per_s = _least(self._most_per_s, state.rate_per_s)
+        self._at_once = _least(self._most_at_once, state.at_once)
+        self._failed_at_per_s = math.inf if state.failed_at_per_s is None else state.failed_at_per_s
+        self._cut_s = -math.inf if state.cut_age_s is None else now_s - state.cut_age_s
+        self._at_s = now_s
+        self._lately = deque(now_s - age_s for age_s in state.calls_ages_s)
+
     def _advance(self, now_s: float) -> None:
         passed_s = now_s - self._at_s
         if passed_s <= 0:
@@ -82,6 +119,10 @@ class Pace:
 
     def _grow(self, exponent: float) -> None:
         self._rate_per_s = min(self._most_per_s, _grown(self._rate_per_s, exponent))
+
+
+def _least(most: float, learned: float | None) -> float:
+    return most if learned is None else min(most, learned)
 
 
 def _grown(value: float, exponent: float) -> float:

@@ -112,6 +112,10 @@ class Purges:
         self.count += 1
         self._purges = condensed((*(one for one in self._purges if one.at_s > purge.at_s - self._keep_s), purge))
 
+    def knows(self, purge: Purge) -> bool:
+        """Tell whether a purge was added lately."""
+        return purge in self._purges
+
     def remains_of(self, key: str, entry: Entry) -> Entry | None:
         """Return what the purges leave of an entry that comes in: itself, a copy marked as purged, or None."""
         return remains_after(self._purges, key, entry)

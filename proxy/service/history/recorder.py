@@ -76,13 +76,20 @@ class History:
     async def open(self) -> None:
         """Read what an earlier process left. Never raises."""
         entry = await self._store.on_disk(NAMESPACE, KEY)
+        if entry is not None:
+            self.take_in(entry)
+
+    def take_in(self, entry: Entry) -> None:
+        """Add the points that another process wrote, as far as they are not held."""
         try:
-            left = [] if entry is None else _points.decode(entry.body)
+            left = _points.decode(entry.body)
         except msgspec.DecodeError as exc:
             _log.warning("history.unreadable", reason=str(exc))
             return
         now_s = self._clock.now_s()
-        self._held.extend(point for point in left if now_s - KEPT_S < point.at_s <= now_s)
+        held = {point.at_s for point in self._held}
+        new = [point for point in left if now_s - KEPT_S < point.at_s <= now_s and point.at_s not in held]
+        self._held = deque(sorted([*self._held, *new], key=lambda point: point.at_s), maxlen=_MOST)
 
     async def run(self) -> None:
         """Make a point of each interval until cancelled."""
@@ -103,6 +110,10 @@ class History:
             self._write()
 
     async def aclose(self) -> None:
+        """Record what is left, and write it."""
+        self.write()
+
+    def write(self) -> None:
         """Record what is left, and write it."""
         self.record()
         self._write()

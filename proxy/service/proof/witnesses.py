@@ -94,12 +94,13 @@ class Witnesses:
 
     def ask_due(self) -> None:
         """Write the claims, and begin to ask a witness again, where one is due."""
-        self._write_pending()
+        self.write()
         claim = self._limits.due(self._clock.now_s())
         if claim is not None and (self._asking is None or self._asking.done()):
             self._asking = asyncio.get_running_loop().create_task(self._ask_again(claim), name="witnesses.hear")
 
-    def _write_pending(self) -> None:
+    def write(self) -> None:
+        """Write the claims, if they have changed."""
         if (pending := self._limits.pending) == self._written:
             return
         self._written = pending
@@ -115,7 +116,7 @@ class Witnesses:
     async def aclose(self) -> None:
         """End what is under way, and write the claims."""
         await end_tasks([self._asking])
-        self._write_pending()
+        self.write()
 
     async def _ask_again(self, claim: Claim) -> None:
         try:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from proxy.clock import Clock
 from proxy.errors import StoreError
-from proxy.store.sqlite.files import LockLostError, TooManySetAsideError
+from proxy.store.sqlite.files import InUseError, LockLostError, TooManySetAsideError
 
 FIRST_DELAY_S = 1.0
 LONGEST_DELAY_S = 30.0
@@ -33,6 +33,7 @@ class DiskFaultKind(StrEnum):
     UNREADABLE = "unreadable"
     FAILED = "failed"
     REFUSED = "refused"
+    IN_USE = "in-use"
 
 
 class Remedy(Enum):
@@ -55,6 +56,7 @@ REMEDIES = {
     DiskFaultKind.UNREADABLE: Remedy.WAIT,
     DiskFaultKind.FAILED: Remedy.WAIT,
     DiskFaultKind.REFUSED: Remedy.WAIT,
+    DiskFaultKind.IN_USE: Remedy.WAIT,
 }
 
 
@@ -100,7 +102,8 @@ class LogHeldError(Exception):
 def fault_of(exc: Exception, path: Path) -> DiskFault:
     """Return the fault that an exception means for the file at `path`."""
     if isinstance(exc, StoreError | TooManySetAsideError):
-        return DiskFault(kind=DiskFaultKind.REFUSED, sentence=str(exc))
+        kind = DiskFaultKind.IN_USE if isinstance(exc, InUseError) else DiskFaultKind.REFUSED
+        return DiskFault(kind=kind, sentence=str(exc))
     kind = _kind_of(exc)
     match kind:
         case DiskFaultKind.DAMAGED:
@@ -185,7 +188,7 @@ class Trouble:
     """The fault that the store has now, if any, and when to try again.
 
     After the first fault of a row the next attempt is made at once if the remedy is to open a file anew. Otherwise the delays
-    grow: 1 s, 2 s, 4 s … 30 s by the monotonic clock.
+    grow: 1 s, 2 s, 4 s … 30 s by the monotonic clock. Whether another process still uses the file is looked at each second.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -199,7 +202,9 @@ class Trouble:
         """Note a fault. Return the remedy."""
         now_s = self._clock.monotonic_s()
         quiet = self._last_at_s is None or now_s - self._last_at_s > QUIET_S
-        self._attempts = 0 if quiet else self._attempts + 1
+        # The other process may be about to end, and let go of the file.
+        passing = fault.kind is DiskFaultKind.IN_USE
+        self._attempts = 0 if quiet or passing else self._attempts + 1
         self._last_at_s = now_s
         self.fault = fault
         remedy = REMEDIES[fault.kind]

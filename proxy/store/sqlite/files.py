@@ -32,6 +32,10 @@ class LockLostError(Exception):
     """The lock file that is held no longer lies at its path, so that another process may hold the one that does."""
 
 
+class InUseError(StoreError):
+    """Another process holds the lock."""
+
+
 Inodes = tuple[tuple[int, int] | None, ...]
 """Device and inode of a database, its write-ahead log, and the log's index; None for a file that does not exist."""
 
@@ -165,10 +169,15 @@ class FileLock:
         self._lock_path = Path(f"{path}.lock")
         self._descriptor: int | None = None
 
+    @property
+    def held(self) -> bool:
+        """Whether the lock was taken, and not released."""
+        return self._descriptor is not None
+
     def acquire(self) -> None:
         """Take the lock, unless it is held already and its file still lies at its path.
 
-        Raises StoreError if another process holds it; LockLostError if its file was removed or replaced meanwhile; OSError.
+        Raises InUseError if another process holds it; LockLostError if its file was removed or replaced meanwhile; OSError.
         """
         if self._is_ours():
             return
@@ -182,7 +191,7 @@ class FileLock:
             self.check()
         except BlockingIOError as exc:
             self.release()
-            raise StoreError(
+            raise InUseError(
                 f"the cache file {self._path} is in use by another pluto-proxy; set cache.path to another file"
             ) from exc
         except BaseException:

@@ -6,11 +6,15 @@ that not every entry costs a transaction. Readers need not wait for that, since 
 a commit (`settle`) has the pass begin at once. While something is wrong, a pass tries to mend it as soon as a try is due.
 
 The rest of the store talks to the keeper by putting something into the backlog and waking it.
+
+The file can be given to another process that takes over from this one (`give`): it is closed then, and what waits in the
+backlog goes to that process instead (`Heir`), which writes it.
 """
 
 import asyncio
 from contextlib import suppress
 from pathlib import Path
+from typing import Protocol
 
 import structlog
 
@@ -20,6 +24,7 @@ from proxy.errors import StoreError
 from proxy.store.counters import StoreCounters, StoreSizes
 from proxy.store.sqlite import files
 from proxy.store.sqlite.backlog import TOUCHES_AFTER_S, Backlog
+from proxy.store.sqlite.batch import Batch
 from proxy.store.sqlite.database import Database
 from proxy.store.sqlite.faults import DiskFaultKind, Remedy, Trouble, fault_of, is_about_writing
 from proxy.store.sqlite.quota import SizeLimits
@@ -39,6 +44,13 @@ START_TIMEOUT_S = 5.0
 STOP_TIMEOUT_S = 5.0
 
 
+class Heir(Protocol):
+    """The process that has the file now, as far as it is there to write."""
+
+    async def write(self, batch: Batch, *, now_s: float) -> int:
+        """Have a batch written; return 0. Raises OSError where that process is gone."""
+
+
 class Keeper:
     """See above. While `database` is not None it may be read from. `trouble.fault` says what is wrong."""
 
@@ -51,7 +63,9 @@ class Keeper:
         counters: StoreCounters,
         backlog: Backlog,
         lock_timeout_s: float,
+        waits: bool,
     ) -> None:
+        self._waits = waits
         self._path = path
         self._limits = limits
         self._clock = clock
@@ -66,6 +80,9 @@ class Keeper:
         self._started: asyncio.Future[None] | None = None
         self._task: asyncio.Task[None] | None = None
         self._closing = False
+        # Whether another process has the file, or is to have it, and whether it was let go of.
+        self._given = self._let_go = False
+        self._heir: Heir | None = None
         self._waiting: list[asyncio.Future[None]] = []
         self._reported: Exception | None = None
         self._broken: str | None = None
@@ -82,7 +99,12 @@ class Keeper:
     @property
     def accepts_writes(self) -> bool:
         """Whether an entry that is put now will be written, as far as is known."""
-        return self.database is not None and self.trouble.fault is None and not self._closing
+        return (self._given or (self.database is not None and self.trouble.fault is None)) and not self._closing
+
+    @property
+    def given(self) -> bool:
+        """Whether another process has the file."""
+        return self._given
 
     async def start(self) -> None:
         """Start the task. Returns when the file is open or cannot be opened now (see `trouble`), or after START_TIMEOUT_S.
@@ -107,6 +129,26 @@ class Keeper:
         self._wake.set()
         self._at_once.set()
         await settled
+
+    async def give(self) -> bool:
+        """Write what waits, close the file and release its lock, for another process to use it.
+
+        Return False if the disk does not answer: then the lock is held until the file is closed. Never raises.
+        """
+        self._given = True
+        await self.settle()
+        return not self._lock.held
+
+    def inherit(self, heir: Heir) -> None:
+        """Hand what waits, and whatever comes, to the process that has the file."""
+        self._heir = heir
+        self.wake()
+
+    def take_back(self) -> None:
+        """Use the file again: the process that had it is gone."""
+        self._given = self._let_go = False
+        self._heir = None
+        self.wake()
 
     def wake(self) -> None:
         """Tell the task that there is something to do."""
@@ -153,7 +195,7 @@ class Keeper:
         try:
             await self._mend()
         except StoreError as exc:
-            if not started.done():
+            if not (started.done() or (self._waits and isinstance(exc, files.InUseError))):
                 self._lock.release()
                 started.set_exception(exc)
                 return
@@ -167,6 +209,8 @@ class Keeper:
             await self._pass()
 
     def _is_idle(self) -> bool:
+        if self._given:
+            return self._let_go and (self._heir is None or not self._backlog.is_urgent)
         if self.trouble.fault is not None:
             return self.trouble.due_in_s() > 0
         return not (self._backlog.is_urgent or self._backlog.has_touches)
@@ -200,6 +244,8 @@ class Keeper:
 
     async def _step(self, *, everything: bool) -> bool:
         """Do what is due. Return whether everything that was in the backlog at the beginning is written or dropped."""
+        if self._given:
+            return await self._hand_on()
         exc, self._reported = self._reported, None
         # While writing is at fault already, a read that meets the same fault must not put off the next attempt: one fault, not
         # many.
@@ -212,6 +258,34 @@ class Keeper:
                 return True
             await self._mend()
         return self.database is None or await self._work(self.database, everything=everything)
+
+    async def _hand_on(self) -> bool:
+        """Write what waits, and close the file; once it is closed, hand what waits to who has it.
+
+        Return whether all that waited is written, or nobody is there to write it.
+        """
+        if not self._let_go:
+            await self._write_and_let_go()
+            return True
+        if self._heir is None or not self._backlog.is_urgent:
+            return True
+        last = await self._writer.write(self._heir)
+        if not last:
+            self._at_once.set()
+            self._wake.set()
+        return last
+
+    async def _write_and_let_go(self) -> None:
+        try:
+            while self.database is not None and self.trouble.fault is None and self._backlog.is_urgent:
+                await self._writer.write(self.database)
+        except Exception as exc:  # noqa: BLE001 - whatever it is: who has the file next writes what is left
+            self.warn_once("store.failed", "giving", reason=fault_of(exc, self._path).sentence)
+            self._counters.dropped += self._backlog.put_back()
+        self._let_go = True
+        if await self._close():
+            self._lock.release()
+        self.trouble.clear()
 
     async def _work(self, database: Database, *, everything: bool) -> bool:
         """Commit one batch if there is something to write. Return whether nothing is left to write."""
@@ -276,6 +350,11 @@ class Keeper:
 
         Return whether the backlog was dropped. If it was not, the next pass tries again at once.
         """
+        if self._let_go:
+            # Who had the file is gone. What waits goes on waiting, for the file or for the next.
+            self._heir = None
+            self._counters.dropped += self._backlog.put_back()
+            return True
         fault = fault_of(exc, self._path)
         remedy = self.trouble.note(fault)
         self._counters.errors += 1

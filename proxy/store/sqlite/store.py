@@ -18,7 +18,7 @@ from proxy.store.sqlite.backlog import Backlog
 from proxy.store.sqlite.batch import Adoption
 from proxy.store.sqlite.database import Database
 from proxy.store.sqlite.faults import UNUSABLE
-from proxy.store.sqlite.keeper import Keeper
+from proxy.store.sqlite.keeper import Heir, Keeper
 from proxy.store.sqlite.pending import newest, says_gone
 from proxy.store.sqlite.quota import SizeLimits
 
@@ -62,8 +62,12 @@ class SqliteStore:
         lock_timeout_s: float = LOCK_TIMEOUT_S,
         pending_bytes: int = PENDING_BYTES,
         ahead_s: float = AHEAD_S,
+        waits: bool = False,
     ) -> None:
-        """`ahead_s`: an entry that is further ahead of the clock is deleted."""
+        """`ahead_s`: an entry that is further ahead of the clock is deleted.
+
+        `waits`: while another process uses the file, wait for it, as for the end of a fault.
+        """
         self.path = path.absolute()
         self.counters = StoreCounters()
         self._clock = clock
@@ -78,6 +82,7 @@ class SqliteStore:
             counters=self.counters,
             backlog=self._backlog,
             lock_timeout_s=lock_timeout_s,
+            waits=waits,
         )
         self._slow_read: asyncio.Task[None] | None = None
         self._turns = asyncio.Semaphore(_READS_AT_ONCE)
@@ -85,6 +90,8 @@ class SqliteStore:
     @property
     def health(self) -> str | None:
         """One sentence for the operator that says what is wrong with the file, or None if nothing is."""
+        if self._keeper.given:
+            return None
         if self._keeper.trouble.fault is not None:
             return self._keeper.trouble.fault.sentence
         if self._keeper.database is None:
@@ -211,6 +218,21 @@ class SqliteStore:
         self._backlog.purge(purge)
         await self._keeper.settle()
         return not self._backlog.unpurged
+
+    async def give(self) -> bool:
+        """Write what waits and let go of the file, for a process that takes over. Return False if the disk does not answer.
+
+        From now on every read is a miss, and what is put waits for `inherit`.
+        """
+        return await self._keeper.give()
+
+    def inherit(self, heir: Heir) -> None:
+        """Hand what waits, and whatever is put from now on, to the process that has the file."""
+        self._keeper.inherit(heir)
+
+    def take_back(self) -> None:
+        """Use the file again, as soon as its lock is free: the process that took over is gone."""
+        self._keeper.take_back()
 
     async def aclose(self) -> None:
         """See Store. Writes what waits (5 s at most) and closes the file."""

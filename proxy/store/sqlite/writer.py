@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from typing import Protocol
 
 from proxy.clock import Clock
 from proxy.store.counters import StoreCounters, StoreSizes
@@ -23,6 +24,13 @@ COUNT_ALWAYS = 50_000
 COUNT_EVERY_S = 10.0
 
 
+class Target(Protocol):
+    """Where batches are written: an open file, or another process."""
+
+    async def write(self, batch: Batch, *, now_s: float) -> int:
+        """Write a batch; return how many entries were evicted to make room."""
+
+
 class Writer:
     """Writes what waits in the backlog to the file that is open. All methods raise sqlite3.Error."""
 
@@ -36,14 +44,14 @@ class Writer:
         self.more_to_give_back = False
         """Whether the file has more free space to give back to the file system."""
 
-    async def write(self, database: Database) -> bool:
+    async def write(self, target: Target) -> bool:
         """Commit one batch. Return whether it held all that waited when it began.
 
         If this raises, the backlog still has the batch.
         """
         work = self._backlog.take(min(BATCH_BYTES, int(self._max_bytes * BATCH_SHARE)))
         batch, unfit = await self._batch_of(work)
-        self._counters.evictions += await database.write(batch, now_s=self._clock.now_s())
+        self._counters.evictions += await target.write(batch, now_s=self._clock.now_s())
         self._backlog.done()
         self._counters.dropped += unfit
         self._counters.writes += len(batch.rows)

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from collections.abc import Awaitable
+from contextlib import suppress
 
 import structlog
 from aiohttp import HttpVersion11, web
@@ -53,6 +54,21 @@ class Server(web.Server):
         self._seen = seen
         self._intake = intake
         self._accounting = accounting
+        self._empty = asyncio.Event()
+
+    async def emptied(self, *, within_s: float) -> None:
+        """Wait until no connection is left, for so many seconds at most. Connections must not be accepted any more."""
+        if self.connections:
+            self._empty.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(within_s):
+                    await self._empty.wait()
+
+    def connection_lost(self, handler: web.RequestHandler, exc: BaseException | None = None) -> None:
+        """Forget a connection."""
+        super().connection_lost(handler, exc)
+        if not self.connections:
+            self._empty.set()
 
     def __call__(self) -> web.RequestHandler:
         """Return the protocol of a new connection."""
@@ -150,7 +166,12 @@ class _Connection(web.RequestHandler):
         """Answer a request that came by this connection."""
         self._answering = True
         try:
-            return await self._handler.handle(request, None if request.body_exists else self._raw)
+            response = await self._handler.handle(request, None if request.body_exists else self._raw)
+            if self._intake.draining:
+                # So the client opens another one for its next request. Were the connection closed while it is idle, a request
+                # could be on its way already.
+                response.force_close()
+            return response
         finally:
             self._answering = False
             self.since_s = asyncio.get_running_loop().time()

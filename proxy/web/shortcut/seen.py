@@ -48,8 +48,13 @@ class SeenRequests:
         self._ids = ids
         self._seen: dict[tuple[str, bytes], SeenRequest] = {}
         self._generation = guard.generation
+        self._stopped = False
         self.answered = self.parsed = 0
         """How many requests were answered without being parsed, and how many were parsed."""
+
+    def stop(self) -> None:
+        """Answer nothing any more: what the ordinary way answers says that the connection ends."""
+        self._stopped = True
 
     def answer(self, address: str, raw: bytes) -> Prepared | None:
         """Return the answer to a request of these bytes, None where it is to be parsed."""
@@ -76,7 +81,7 @@ class SeenRequests:
         `raw` is all of its bytes, where they are at hand: they are remembered, and the oldest of too many forgotten.
         """
         self.parsed += 1
-        hit = self._fast.find(request, visit) if visit.refusal is None else None
+        hit = None if self._stopped or visit.refusal is not None else self._fast.find(request, visit)
         if hit is None:
             return None
         client, given_id = client_of(request, visit), self._ids.given(request)

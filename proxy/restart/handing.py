@@ -1,0 +1,186 @@
+"""The old process: it lets a new one take over."""
+
+import asyncio
+import socket
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from proxy.app.parts import Parts
+from proxy.core.freshness.purge import is_answer
+from proxy.restart.control import ControlSocket, check_user, control_path, greet
+from proxy.restart.link import Link
+from proxy.restart.messages import (
+    FROM_NEW,
+    BudgetGiven,
+    Forget,
+    FromNew,
+    GiveFile,
+    Go,
+    Ready,
+    Refused,
+    Serving,
+    Write,
+)
+from proxy.restart.remote import RemoteBudget
+from proxy.restart.sockets import ListeningSocket
+from proxy.service.history import recorder
+from proxy.store.sqlite.batch import Batch
+from proxy.tasks import end_tasks, first_of
+
+# How long the new process may take to be ready, where this one is told to end meanwhile.
+_READY_S = 15.0
+_log = structlog.get_logger()
+
+
+class Handing:
+    """Waits for a process that takes over, and hands over to it: one at a time. `ended` is called once it serves."""
+
+    def __init__(self, parts: Parts, sockets: Sequence[ListeningSocket], *, ended: Callable[[], None]) -> None:
+        self._parts = parts
+        self._sockets = sockets
+        self._ended = ended
+        self._control: ControlSocket | None = None
+        self._accepting: asyncio.Task[None] | None = None
+        self._link: Link[FromNew] | None = None
+        self._running: asyncio.Task[None] | None = None
+        self._remote: RemoteBudget | None = None
+        self._ready = asyncio.Event()
+        self.successor_pid: int | None = None
+        """The process that has taken over, None while none has."""
+
+    def open(self) -> None:
+        """Begin to wait. Where that can't be, it is logged: the process serves all the same."""
+        path = control_path(self._parts.store.disk.path)
+        try:
+            self._control = ControlSocket(path)
+        except OSError as exc:
+            _log.warning("restart.unavailable", path=str(path), reason=exc.strerror or str(exc))
+            return
+        self._accepting = asyncio.get_running_loop().create_task(self._accept(self._control.socket), name="restart.accept")
+
+    async def settle(self) -> None:
+        """Wait no longer, since this process ends. One that is about to take over still gets what it needs.
+
+        Call it before the parts are closed. Where that process is gone, this one takes the cache file back, to write what is
+        left.
+        """
+        await end_tasks([self._accepting])
+        if self._control is not None and self.successor_pid is None:
+            self._control.remove()
+        elif self._control is not None:
+            self._control.close()
+        if self._link is None:
+            return
+        # Where it is lost before this process was taken over from, `_go_on` has taken everything back.
+        await first_of(self._ready.wait(), self._link.lost(), within_s=_READY_S)
+        if self._link.is_lost or not self._ready.is_set():
+            self._parts.store.disk.take_back()
+
+    async def aclose(self) -> None:
+        """End the connection to the new process. Call it after the parts were closed, which hand on what is left."""
+        if self._link is not None:
+            await self._link.aclose()
+        if self._running is not None:
+            await asyncio.wait({self._running})
+
+    async def write(self, batch: Batch, *, now_s: float) -> int:  # noqa: ARG002 -- see Heir
+        """Have the new process write a batch. See store.sqlite.keeper.Heir.
+
+        The parts that answers are computed from are left out: the new process makes its own from the file.
+        """
+        if self._link is None:
+            raise ConnectionError("nobody takes over")
+        message = Write(
+            rows=tuple(row for row in batch.rows if is_answer(row.key) or row.namespace == recorder.NAMESPACE),
+            gone=tuple(one for one in batch.superseded if is_answer(one[1])),
+            adoptions=tuple(batch.adoptions),
+            purges=tuple(batch.purges),
+        )
+        await self._link.ask(message)
+        return 0
+
+    async def _accept(self, listening: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            connection, _ = await loop.sock_accept(listening)
+            try:
+                self._greet(connection)
+            except OSError as exc:
+                _log.warning("restart.refused", reason=exc.strerror or str(exc))
+                connection.close()
+                continue
+            self._link = await Link.over(connection, FROM_NEW)
+            _log.info("restart.begun")
+            self._running = loop.create_task(self._run(self._link), name="restart.run")
+
+    def _greet(self, connection: socket.socket) -> None:
+        """Begin with a process that connected. Raises OSError."""
+        check_user(connection)
+        if self._link is not None:
+            raise OSError("another process is taking over")
+        greet(connection, self._sockets)
+
+    async def _run(self, link: Link[FromNew]) -> None:
+        await link.run(self._handle)
+        if self.successor_pid is None:
+            self._go_on()
+        else:
+            self._parts.turnstile.take_back()
+
+    def _go_on(self) -> None:
+        """Go on as before: the new process has failed."""
+        _log.warning("restart.failed", hint="the process that was to take over has ended: this one goes on")
+        self._link = self._remote = None
+        self._ready.clear()
+        self._parts.store.disk.take_back()
+        self._parts.turnstile.take_back()
+
+    def _handle(self, message: FromNew) -> None:
+        if self._link is None:
+            return
+        match message:
+            case GiveFile():
+                self._link.answer(message, self._give_file())
+            case Ready():
+                self._link.answer(message, self._give_budget(self._link))
+            case Serving(pid=pid):
+                self._be_succeeded(pid)
+            case Go():
+                if self._remote is not None:
+                    self._remote.go(message)
+            case Refused():
+                if self._remote is not None:
+                    self._remote.refuse(message)
+            case Forget():
+                self._link.answer(message, self._forget(message))
+
+    async def _give_file(self) -> None:
+        parts = self._parts
+        parts.history.write()
+        parts.proof.witnesses.write()
+        if not await parts.store.disk.give():
+            _log.warning("restart.file_held", hint="the disk does not answer: the new process opens the file later")
+
+    async def _give_budget(self, link: Link[FromNew]) -> None:
+        parts = self._parts
+        parts.store.disk.inherit(self)
+        await parts.store.disk.flush()
+        remote = RemoteBudget(link, parts.turnstile, parts.clock)
+        handed = parts.turnstile.hand_over(remote)
+        under_way, waiting = remote.tell(handed)
+        self._remote = remote
+        link.send(BudgetGiven(state=handed.state, under_way=under_way, waiting=waiting))
+        self._ready.set()
+
+    def _be_succeeded(self, pid: int) -> None:
+        self.successor_pid = pid
+        if self._control is not None:
+            self._control.close()
+        _log.info("restart.taken_over", pid=pid)
+        self._ended()
+
+    async def _forget(self, message: Forget) -> None:
+        purging = self._parts.purging
+        if not purging.purges.knows(message.purge):
+            await purging.purge(message.purge)

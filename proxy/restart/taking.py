@@ -1,0 +1,174 @@
+"""The new process: it takes over from the old one."""
+
+import asyncio
+import os
+import socket
+from collections.abc import Sequence
+
+import structlog
+
+from proxy.app.parts import Parts
+from proxy.core.freshness.entry import tombstone
+from proxy.core.freshness.purge import Purge
+from proxy.core.question.keeping import Keeping
+from proxy.restart.lending import Lending
+from proxy.restart.link import Link
+from proxy.restart.messages import (
+    FROM_OLD,
+    BudgetGiven,
+    Finish,
+    Forget,
+    FromOld,
+    GiveFile,
+    Hello,
+    Join,
+    Leave,
+    Promote,
+    Ready,
+    Serving,
+    Write,
+)
+from proxy.restart.sockets import BY_SUPERVISOR, ListeningSocket
+from proxy.service.history import recorder
+from proxy.store.sqlite import codec
+from proxy.tasks import first_of
+
+# How long the old process may take to write what waits and close the file. After that the new one does without for now.
+_FILE_S = 10.0
+# How long it may take to hand over the budget, and to carry out a purge.
+_BUDGET_S = 10.0
+_PURGE_S = 5.0
+_log = structlog.get_logger()
+
+
+class Taking:
+    """The old process, and what is taken over from it."""
+
+    def __init__(self, connection: socket.socket, hello: Hello, sockets: Sequence[socket.socket]) -> None:
+        self._connection = connection
+        self._hello = hello
+        self._sockets = sockets
+        self._link: Link[FromOld] | None = None
+        self._running: asyncio.Task[None] | None = None
+        self._parts: Parts | None = None
+        self._lending: Lending | None = None
+
+    @property
+    def pid(self) -> int:
+        """The old process."""
+        return self._hello.pid
+
+    def sockets(self, addresses: Sequence[str]) -> list[ListeningSocket]:
+        """Return the listening sockets for these addresses, and those that a supervisor opened. The others are closed."""
+        taken = []
+        for address, opened in zip(self._hello.addresses, self._sockets, strict=True):
+            if address == BY_SUPERVISOR or address in addresses:
+                taken.append(ListeningSocket(address=address, socket=opened))
+            else:
+                opened.close()
+        return taken
+
+    async def open(self) -> None:
+        """Begin, and have the old process let go of the cache file. Never raises."""
+        self._link = await Link.over(self._connection, FROM_OLD)
+        self._running = asyncio.get_running_loop().create_task(self._run(self._link), name="restart.run")
+        try:
+            await self._link.ask(GiveFile(), within_s=_FILE_S)
+        except (TimeoutError, OSError) as exc:
+            _log.warning("restart.file_held", reason=str(exc) or "it takes too long", hint="it is opened as soon as it is free")
+
+    async def begin(self, parts: Parts) -> None:
+        """Take over the budget, and what the old process has put since it let go of the file.
+
+        Raises OSError where the old process doesn't answer in time: it goes on then, and this one must not serve. If it is
+        gone, this one begins with an empty budget.
+        """
+        if self._link is None:
+            raise RuntimeError("not open")
+        self._parts = parts
+        lending = self._lending = Lending(self._link, parts.turnstile, parts.clock)
+        parts.purging.tell(self._forget)
+        try:
+            await self._link.ask(Ready(), within_s=_BUDGET_S)
+        except TimeoutError:
+            raise OSError(f"the running pluto-proxy (pid {self.pid}) does not hand over: it goes on") from None
+        except OSError as exc:
+            _log.warning("restart.no_budget", reason=str(exc))
+            if not lending.begun:
+                lending.begin(None)
+
+    def serve(self) -> None:
+        """Tell the old process that this one accepts connections."""
+        if self._link is not None:
+            self._link.send(Serving(pid=os.getpid()))
+
+    async def ended(self, *, within_s: float) -> None:
+        """Wait until the old process has ended, for so many seconds at most."""
+        if self._link is not None:
+            await first_of(self._link.lost(), within_s=within_s)
+
+    async def aclose(self) -> None:
+        """End what is under way. The old process goes on by itself."""
+        if self._link is not None:
+            await self._link.aclose()
+        if self._running is not None:
+            await asyncio.wait({self._running})
+
+    async def _run(self, link: Link[FromOld]) -> None:
+        await link.run(self._handle)
+        if self._lending is not None:
+            await self._lending.end()
+        _log.info("restart.old_process_ended")
+
+    def _handle(self, message: FromOld) -> None:
+        if self._lending is None or self._link is None:
+            return
+        match message:
+            case BudgetGiven():
+                self._lending.begin(message)
+            case Join():
+                self._lending.join(message.ticket)
+            case Promote():
+                self._lending.promote(message)
+            case Leave():
+                self._lending.leave(message.ticket)
+            case Finish():
+                self._lending.finish(message)
+            case Write():
+                self._link.answer(message, self._write(message))
+            case _:
+                pass
+
+    async def _write(self, message: Write) -> None:
+        """Write what the old process would have written."""
+        parts = self._parts
+        if parts is None:
+            raise RuntimeError("not ready")
+        for adoption in message.adoptions:
+            await parts.store.adopt(
+                adoption.upstream,
+                adoption.fingerprint,
+                adoption.organization,
+                old_namespace=adoption.old_namespace,
+                new_namespace=adoption.new_namespace,
+            )
+        for purge in message.purges:
+            if not parts.purging.purges.knows(purge):
+                await parts.purging.purge(purge)
+        for namespace, key, sent_at_s in message.gone:
+            parts.store.put(namespace, key, tombstone(sent_at_s))
+        for row in message.rows:
+            entry = await asyncio.to_thread(codec.entry_of, row) if row.body_bytes > codec.LARGE_BYTES else codec.entry_of(row)
+            if row.namespace == recorder.NAMESPACE:
+                parts.history.take_in(entry)
+            else:
+                parts.store.put(row.namespace, row.key, entry, Keeping.DISK)
+
+    async def _forget(self, purge: Purge) -> None:
+        """Have the old process carry out a purge, too: it still answers."""
+        if self._link is None or self._link.is_lost:
+            return
+        try:
+            await self._link.ask(Forget(purge=purge), within_s=_PURGE_S)
+        except (TimeoutError, OSError) as exc:
+            _log.warning("restart.purge_not_told", reason=str(exc) or "it takes too long")
