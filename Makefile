@@ -21,7 +21,7 @@ NODE_THERE = $(BIN)/python tools/page.py have || [ -d proxy/page/vendor ] || $(B
 fits = @said=$$($(2) $(BIN)/python -m pip --disable-pip-version-check check 2>&1) || { printf '%s\n' "$$said" \
 	"make: what is installed in $(1) doesn't fit together; try again after make clean" >&2; exit 1; }
 
-.PHONY: python run demo page test bench soak check audit lint types imports deployment manifests coverage covered format lock clean
+.PHONY: python run demo page test bench soak check audit lint types imports deployment manifests docs coverage covered format lock clean
 .DEFAULT_GOAL := help
 
 .PHONY: help
@@ -53,7 +53,7 @@ soak: $(VENV)/dev.stamp ## hold the budget (2 minutes), live runs (10 minutes), 
 	$(BIN)/python -m tests.soak.events
 	$(BIN)/python -m tests.series_model --answers 200000
 
-check: lint types imports deployment coverage ## what CI runs: lint, types, import contract, deployment files, tests with coverage
+check: lint types imports deployment docs coverage ## what CI runs: lint, types, import contract, deployment files, documentation, tests with coverage
 
 # No part of `check`: it takes a network, and what becomes known tomorrow is no fault of what was changed today.
 audit: $(VENV)/release.stamp ## ask whether something is known against the locked packages; fails if that cannot be learned
@@ -76,6 +76,12 @@ deployment: $(VENV)/dev.stamp $(VENV)/deployment.stamp ## have the files in depl
 
 manifests: $(VENV)/dev.stamp $(VENV)/deployment.stamp ## write deploy/kubernetes afresh, from the chart
 	PYTHONPATH=$(VENV)/deployment $(BIN)/python -m tests.deployment.chart manifests > deploy/kubernetes/pluto-proxy.yaml
+
+docs: $(VENV)/run.stamp $(VENV)/docs.stamp ## build the documentation into build/docs
+	@PYTHONPATH=$(VENV)/docs $(BIN)/python -m sphinx --conf-dir docs --fail-on-warning --keep-going --nitpicky --quiet \
+		--jobs auto --doctree-dir build/doctrees . build/docs
+	@$(BIN)/python -m tools.built_pages build/docs
+	@echo "build/docs/docs/index.html"
 
 coverage: $(VENV)/dev.stamp
 	$(BIN)/coverage erase
@@ -105,6 +111,7 @@ lock: $(VENV)/run.stamp ## resolve the dependencies afresh into the lock files (
 	$(COMPILE) -c requirements.lock --group build --group dev pyproject.toml -o requirements-dev.lock
 	$(COMPILE) --group client -o requirements-client.lock
 	$(COMPILE) --group deployment -o requirements-deployment.lock
+	$(COMPILE) --group docs -o requirements-docs.lock
 	$(COMPILE) --group oldest-pip -o requirements-pip.lock
 	$(COMPILE) --group release -o requirements-release.lock
 	$(COMPILE) --group node -o requirements-node.lock
@@ -112,7 +119,7 @@ lock: $(VENV)/run.stamp ## resolve the dependencies afresh into the lock files (
 	$(BIN)/python tools/page.py node -e '$(WITHOUT_ADDRESSES)'
 
 clean: ## remove everything that make has made
-	rm -rf $(VENV) node_modules proxy/page/vendor .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage .coverage.*
+	rm -rf $(VENV) build node_modules proxy/page/vendor .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage .coverage.*
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -156,6 +163,13 @@ $(VENV)/deployment.stamp: requirements-deployment.lock | python
 	@echo "installing what checks the deployment files (about 150 MB)"
 	@rm -rf $(VENV)/deployment
 	$(call pip,$(LOCKED) --no-compile --target $(VENV)/deployment -r requirements-deployment.lock)
+	@touch $@
+
+$(VENV)/docs.stamp: requirements-docs.lock | python
+	@echo "installing what builds the documentation"
+	@rm -rf $(VENV)/docs
+	$(call pip,$(LOCKED) --target $(VENV)/docs -r requirements-docs.lock)
+	$(call fits,$(VENV)/docs,PYTHONPATH=$(VENV)/docs)
 	@touch $@
 
 $(VENV)/npm.stamp: package.json package-lock.json $(VENV)/run.stamp
