@@ -7,7 +7,7 @@ from typing import assert_never
 from proxy.clock import Clock
 from proxy.core.budget.line import Priority
 from proxy.core.freshness.entry import Entry
-from proxy.core.freshness.outcome import REVALIDATING, Made
+from proxy.core.freshness.outcome import Made, Stale
 from proxy.core.freshness.plan import Condition, Plan
 from proxy.core.freshness.verdict import Verdict
 from proxy.errors import NothingStored, Offline, UpstreamError
@@ -63,13 +63,13 @@ class Executor:
             case Plan.SERVE:
                 return self._serve(wanted, in_hand)
             case Plan.SERVE_AND_REFRESH:
-                return self._serve_and_refresh(wanted, in_hand, REVALIDATING)
+                return self._serve_and_refresh(wanted, in_hand, Stale.REVALIDATING)
             case Plan.SERVE_STALE:
                 return self._serve(wanted, in_hand, stale=self._reason(failed))
             case Plan.FETCH_BRIEFLY:
                 # With an answer in hand the call goes as a refresh. If its turn comes too late anyway, nobody waits for it.
                 if self._upstream.wait_s(Priority.REFRESH) > self._stale_wait_s:
-                    return self._serve_and_refresh(wanted, in_hand, "upstream-queue")
+                    return self._serve_and_refresh(wanted, in_hand, Stale.QUEUE)
                 return await self._fetch_briefly(wanted, in_hand)
             case Plan.FETCH:
                 return await self._fetch(wanted, in_hand.verdict)
@@ -87,8 +87,8 @@ class Executor:
     def _reason(self, failed: Failure | None) -> str:
         """Return why a stale answer is served without asking."""
         if self._is_offline:
-            return Condition.OFFLINE.value
-        return "cool-down" if failed is None else failed.error.code
+            return Stale.OFFLINE
+        return Stale.COOL_DOWN if failed is None else failed.error.code
 
     def _serve(self, wanted: WantedAnswer, in_hand: InHand, *, stale: str | None = None) -> Answer:
         if in_hand.entry is None:
@@ -128,7 +128,7 @@ class Executor:
             # There is nothing to fall back on any more: the client waits for the call.
             return await self._fetch(replace(wanted, need=replace(wanted.need, urgent=True)), in_hand.verdict)
         # The call goes on. The refresh joins it, so that its answer is taken apart.
-        return self._serve_and_refresh(wanted, in_hand, "upstream-slow")
+        return self._serve_and_refresh(wanted, in_hand, Stale.SLOW)
 
     def _is_usable(self, wanted: WantedAnswer, in_hand: InHand) -> bool:
         """Tell whether the entry in hand may still be handed out: it may be too old by now, or the key may be refused."""

@@ -6,6 +6,7 @@ from proxy.clock import Clock
 from proxy.core.budget.line import Priority
 from proxy.core.freshness.directives import NO_DEMAND, Demand
 from proxy.core.freshness.entry import Entry
+from proxy.core.freshness.outcome import Detail
 from proxy.core.freshness.plan import Condition, Plan, decide
 from proxy.core.freshness.verdict import judge
 from proxy.core.question.query import Query
@@ -61,7 +62,7 @@ class Reader:
         entry, failed = found.entry, found.remembered
         if isinstance(failed, Entry):
             if failed.sent_at_s >= not_before_s:
-                return hit(tenant, failed, lifetimes, self._clock.now_s(), detail="remembered")
+                return hit(tenant, failed, lifetimes, self._clock.now_s(), detail=Detail.REMEMBERED)
             failed = None
         verdict = None if entry is None else judge(entry, self._clock.now_s(), lifetimes)
         condition = self._condition(failed)

@@ -5,17 +5,33 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 NAME = "pluto-proxy"
-# Why a stale answer was served where nothing is wrong.
-REVALIDATING = "revalidating"
 _DETAIL_CHARACTERS = 200
+
+
+class Kind(StrEnum):
+    """How an answer came about in one word, for metrics and logs."""
+
+    HIT = "hit"
+    """The answer came from the cache, as it was stored."""
+    SERIES = "series"
+    """The answer was computed from what is known of its series, without a call."""
+    STALE = "stale"
+    """A stale answer came from the cache, stored or computed."""
+    COLLAPSED = "collapsed"
+    """The request shared a call that another request had begun."""
+    MISS = "miss"
+    """pluto-api was called for this request."""
 
 
 class Forward(StrEnum):
     """Why a request went upstream (RFC 9211 section 2.2)."""
 
     URI_MISS = "uri-miss"
+    """Nothing was stored."""
     STALE = "stale"
+    """The stored answer was stale, or too old."""
     REQUEST = "request"
+    """The request demanded a newer answer than the stored one."""
 
 
 class Made(StrEnum):
@@ -29,6 +45,30 @@ class Made(StrEnum):
     """Computed from a window of a series that one answer cannot hold in full."""
 
 
+class Stale(StrEnum):
+    """Why a stale answer was served, where it isn't the code of the error with which the last call failed."""
+
+    REVALIDATING = "revalidating"
+    """A refresh runs in the background."""
+    SLOW = "upstream-slow"
+    """pluto-api takes longer than freshness.stale_wait_s. The call goes on."""
+    QUEUE = "upstream-queue"
+    """A call's turn would come later than in freshness.stale_wait_s. A refresh waits for it."""
+    COOL_DOWN = "cool-down"
+    """pluto-api asks to be left alone, or failed several times in a row."""
+    OFFLINE = "offline"
+    """pluto-api is never asked (upstream.offline)."""
+
+
+class Detail(StrEnum):
+    """What else there is to say of an answer."""
+
+    REMEMBERED = "remembered"
+    """The answer is a 4xx of pluto-api's own, which it gave a moment ago (freshness.negative_s)."""
+    UNKNOWN = "ignored unknown parameters"
+    """The parameters that are named then were dropped: neither pluto-api's documents nor the settings name them."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """How one answer came about.
@@ -38,7 +78,7 @@ class Outcome:
     that was under way already.
     `ttl_s`: what is left of the freshness lifetime, negative for a stale answer.
     `made`: how it was computed from the answers to other questions.
-    `stale`: why a stale answer was served, a word of a bounded vocabulary. `detail`: a text for people.
+    `stale`: why a stale answer was served: a word of `Stale`, or an error's code. `detail`: a text for people.
     """
 
     hit: bool = False
@@ -52,11 +92,11 @@ class Outcome:
     detail: str | None = None
 
     @property
-    def kind(self) -> str:
-        """The outcome in one word, for metrics and logs."""
+    def kind(self) -> Kind:
+        """The outcome in one word."""
         if self.hit:
-            return "stale" if self.stale else "series" if self.made else "hit"
-        return "collapsed" if self.collapsed else "miss"
+            return Kind.STALE if self.stale else Kind.SERIES if self.made else Kind.HIT
+        return Kind.COLLAPSED if self.collapsed else Kind.MISS
 
 
 def cache_status(outcome: Outcome) -> str:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from proxy.core.freshness.outcome import Stale
 from proxy.core.freshness.plan import Condition
 from proxy.errors import AnswerTooLarge, KeyRefused, Offline, UpstreamBusy, UpstreamError
 from proxy.service.answer import Answer
@@ -10,7 +11,7 @@ _RESTING = "pluto-api is left alone for a while, since it failed or refused: wha
 _REFUSED = "pluto-api refuses the shared key: what is shown goes stale; the proxy's operator can set another key"
 _FAILING = "pluto-api fails: what is shown is what was known before"
 # Why a stale answer is served where nothing is wrong upstream: a refresh is under way.
-_WAITING = frozenset({"revalidating", "upstream-queue", "upstream-slow"})
+_WAITING = frozenset({Stale.REVALIDATING, Stale.QUEUE, Stale.SLOW})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from collections import Counter
 import structlog
 
 from proxy.clock import Clock
-from proxy.core.freshness.outcome import REVALIDATING, Outcome
+from proxy.core.freshness.outcome import Kind, Outcome, Stale
 
 _log = structlog.get_logger()
 PERIOD_S = 1.0
@@ -18,7 +18,7 @@ PERIOD_S = 1.0
 
 def is_ordinary(outcome: Outcome, status: int) -> bool:
     """Tell whether an answer is one of those that are summed up."""
-    return status == 200 and outcome.kind != "miss" and outcome.stale in {None, REVALIDATING}
+    return status == 200 and outcome.kind is not Kind.MISS and outcome.stale in {None, Stale.REVALIDATING}
 
 
 class AnswerSummary:

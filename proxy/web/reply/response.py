@@ -7,7 +7,7 @@ from dataclasses import replace
 from aiohttp import web
 
 from proxy.core.freshness.entry import Coding
-from proxy.core.freshness.outcome import Outcome, cache_status
+from proxy.core.freshness.outcome import Detail, Outcome, cache_status
 from proxy.core.http.validators import etag, matched
 from proxy.core.question.query import Query
 from proxy.service.answering import Represented
@@ -60,5 +60,5 @@ def respond(found: Represented, query: Query, if_none_match: str | None) -> web.
 def _with_unknown(outcome: Outcome, query: Query) -> Outcome:
     if not query.unknown:
         return outcome
-    dropped = f"ignored unknown parameters: {', '.join(query.unknown[:_SHOWN_NAMES])}"
+    dropped = f"{Detail.UNKNOWN}: {', '.join(query.unknown[:_SHOWN_NAMES])}"
     return replace(outcome, detail=f"{outcome.detail}; {dropped}" if outcome.detail else dropped)

@@ -29,7 +29,7 @@ from cachetools import LRUCache
 from proxy.clock import Clock
 from proxy.core.freshness.directives import Demand
 from proxy.core.freshness.entry import Coding, Entry
-from proxy.core.freshness.outcome import NAME
+from proxy.core.freshness.outcome import NAME, Kind
 from proxy.core.freshness.verdict import Lifetimes, Verdict, age_s, judge, stale_s
 from proxy.core.question.query import Query
 from proxy.service.answering import Represented
@@ -131,7 +131,7 @@ class FastPath:
         compressed form that the client waited for.
         """
         answer, coding = found.answer, found.coding
-        if answer.outcome.kind != "hit" or answer.entry.status != 200 or answer.outcome.detail or query.unknown:
+        if answer.outcome.kind is not Kind.HIT or answer.entry.status != 200 or answer.outcome.detail or query.unknown:
             return
         if self._memory.peek(answer.tenant.namespace, query.target) is not answer.entry:
             return
