@@ -8,7 +8,7 @@
     │   ├── AdminRefused            403  managing the proxy without an admin token, or from elsewhere
     │   ├── NetworkRefused          403  a client's address that is in none of the listed networks
     │   ├── ScopeRefused            403  a question that a token limited to projects cannot ask
-    │   ├── WrongOrganization   403  a question about another organization than the shared key's
+    │   ├── WrongOrganization       403  a question about another organization than the shared key's
     │   ├── NotFound                404  not a route of the read API; nothing that this token may see
     │   ├── MethodNotAllowed        405  only GET and HEAD
     │   ├── NotAcceptable           406  Accept-Encoding excludes every coding that there is
@@ -25,12 +25,15 @@
         ├── AnswerTooLarge          502  more than upstream.max_body_bytes
         ├── KeyRefused              502  the upstream does not accept the shared key
         ├── UpstreamBusy            503  a 429 or 503, or the budget is used up; carries when to ask again
+        ├── Offline                 504  only the upstream could tell, and it is never asked
         ├── UpstreamTimeout         504  no complete answer within the deadline
         └── UpstreamStalled         504  an answer whose body came to a standstill
 
     ConfigError                          the configuration cannot be used; lists every fault
     TokenFileError                       the file with the tokens cannot be used
     StoreError                           the SQLite file cannot be used now; never fails a request
+
+What a class's docstring says first is what clients and operators read in docs/reference/errors.md.
 
 Each error is raised where it is noticed, translated once from the library's own (`raise … from exc`), and turned into an
 `application/problem+json` document in one place, `proxy.web.reply.problem`. Clients may see the messages, so they hold no
@@ -45,9 +48,10 @@ _MOST_NAMED = 20
 
 
 class ProxyError(Exception):
-    """A request that cannot be answered with data.
+    """A fault in the proxy, where it is no other error. The log has more under the `request_id`.
 
-    `detail` is a sentence for the client that says what is wrong and what to do about it.
+    The other errors of a request derive from this one. `detail` is a sentence for the client that says what is wrong and what
+    to do about it.
     """
 
     code: ClassVar[str] = "internal"
@@ -60,7 +64,7 @@ class ProxyError(Exception):
 
 
 class BadRequest(ProxyError):
-    """A request that is wrong in itself."""
+    """HTTP/1.1 does not allow the request, its target holds raw bytes beyond ASCII, or it has a body although it only reads."""
 
     code = "bad-request"
     status = 400
@@ -76,7 +80,7 @@ class Fault:
 
 
 class BadQuery(BadRequest):
-    """Parameters that the upstream would refuse, or whose encoding has no certain meaning."""
+    """pluto-api would refuse the parameters, or their encoding is malformed. `faults` names the first 20."""
 
     code = "bad-query"
     title = "Bad query"
@@ -90,7 +94,10 @@ class BadQuery(BadRequest):
 
 
 class Unauthorized(BadRequest):
-    """A request without a token where one is needed, or with an invalid one; `given` tells the two apart."""
+    """A token is needed, and there is none, or one that is not known (any more) or has expired.
+
+    `given` tells the two apart.
+    """
 
     code = "unauthorized"
     status = 401
@@ -102,7 +109,7 @@ class Unauthorized(BadRequest):
 
 
 class OriginRefused(BadRequest):
-    """A preflight from a page of an origin that is not in server.cors_origins."""
+    """A browser's preflight is from an origin that is not in server.cors_origins, or a page of another origin asks for `/admin/`."""
 
     code = "origin-refused"
     status = 403
@@ -110,7 +117,7 @@ class OriginRefused(BadRequest):
 
 
 class AdminRefused(BadRequest):
-    """A request to manage the proxy without an admin token or, where there are no tokens, from another machine or page."""
+    """`/admin/` takes a token made with `--admin` or, where there are no tokens, a request from this machine."""
 
     code = "admin-refused"
     status = 403
@@ -118,7 +125,7 @@ class AdminRefused(BadRequest):
 
 
 class NetworkRefused(BadRequest):
-    """A client whose address is in none of access.networks."""
+    """The client's address is in none of access.networks."""
 
     code = "network-refused"
     status = 403
@@ -126,7 +133,7 @@ class NetworkRefused(BadRequest):
 
 
 class ScopeRefused(BadRequest):
-    """A question that does not keep to one project, asked with a token that is limited to projects."""
+    """The token is limited to projects, and the query does not keep to one."""
 
     code = "scope-refused"
     status = 403
@@ -134,7 +141,7 @@ class ScopeRefused(BadRequest):
 
 
 class WrongOrganization(BadRequest):
-    """A question that names another organization than the one whose data the shared key reads."""
+    """`organizationId` names another organization than the one whose data the shared key reads."""
 
     code = "wrong-organization"
     status = 403
@@ -142,7 +149,7 @@ class WrongOrganization(BadRequest):
 
 
 class NotFound(BadRequest):
-    """A path that is not one of the routes; or something that a token may not see, whether it is there or not."""
+    """The path is not one of the routes, exactly as written; or there is nothing that the token may see."""
 
     code = "not-found"
     status = 404
@@ -150,7 +157,10 @@ class NotFound(BadRequest):
 
 
 class MethodNotAllowed(BadRequest):
-    """A method other than GET and HEAD, since the proxy only reads; `allowed` are those of the path."""
+    """The method is not GET or HEAD: the proxy only reads. `Allow` names the methods of the path.
+
+    `allowed` are these methods.
+    """
 
     code = "method-not-allowed"
     status = 405
@@ -162,7 +172,7 @@ class MethodNotAllowed(BadRequest):
 
 
 class NotAcceptable(BadRequest):
-    """An Accept-Encoding that excludes identity and names no coding that this proxy has."""
+    """`Accept-Encoding` excludes identity and names nothing that the proxy has."""
 
     code = "not-acceptable"
     status = 406
@@ -170,7 +180,7 @@ class NotAcceptable(BadRequest):
 
 
 class QueryTooLong(BadRequest):
-    """A query that the upstream would refuse for its length (431 from about 16 kB on)."""
+    """The query is longer than pluto-api accepts, about 16 kB."""
 
     code = "query-too-long"
     status = 414
@@ -178,7 +188,10 @@ class QueryTooLong(BadRequest):
 
 
 class NotJson(BadRequest):
-    """A request to change something whose body isn't said to be JSON: browsers let any page send such requests."""
+    """A request to `/admin/purge` must say `Content-Type: application/json`.
+
+    Browsers let any page send a body of another type.
+    """
 
     code = "not-json"
     status = 415
@@ -186,7 +199,10 @@ class NotJson(BadRequest):
 
 
 class WrongHost(BadRequest):
-    """A host, in `Host` or in the target, that is neither a loopback address nor an allowed one; or another scheme."""
+    """The request's host is neither a loopback name nor in server.allowed_hosts.
+
+    The host is that of `Host`, or of a target in the absolute form.
+    """
 
     code = "wrong-host"
     status = 421
@@ -194,10 +210,10 @@ class WrongHost(BadRequest):
 
 
 class ClientLimited(ProxyError):
-    """A client over its limits whose request would have waited too long. It may ask again in `retry_after_s` seconds.
+    """The client asks for more than it may. `Retry-After` and `RateLimit` say when to ask again.
 
-    `policy`: the limit, `rate`, `concurrency`, `streams` or `watched`. The status is not 429, since the upstream's Python
-    client gives up at that.
+    `retry_after_s`: the seconds until then. `policy`: the limit, `rate`, `concurrency`, `streams` or `watched`. The status is
+    not 429, since the upstream's Python client gives up at that.
     """
 
     code = "client-limited"
@@ -211,7 +227,7 @@ class ClientLimited(ProxyError):
 
 
 class TooManyRequests(ClientLimited):
-    """The same, where access.client_limit_status says so."""
+    """The client asks for more than it may, where access.client_limit_status is 429."""
 
     status = 429
 
@@ -225,7 +241,7 @@ class Draining(ProxyError):
 
 
 class NothingStored(ProxyError):
-    """The request forbids asking the upstream, and nothing usable is stored (RFC 9111 section 5.2.1.7)."""
+    """The request says `only-if-cached`, and nothing usable is stored (RFC 9111 section 5.2.1.7)."""
 
     code = "nothing-stored"
     status = 504
@@ -250,32 +266,39 @@ class UpstreamError(ProxyError):
 
 
 class UpstreamFailed(UpstreamError):
-    """No connection, a connection that broke, or a status of 500 and above."""
+    """pluto-api could not be reached, the connection broke, or its status was one that says that it failed."""
 
 
 class UpstreamBadAnswer(UpstreamError):
-    """An answer that does not have the documented shape; it is never stored."""
+    """pluto-api's answer does not have the documented shape. It is never stored."""
 
     code = "upstream-bad-answer"
     title = "Upstream answered something unexpected"
 
 
 class AnswerTooLarge(UpstreamError):
-    """An answer with more bytes than upstream.max_body_bytes."""
+    """The answer has more bytes than upstream.max_body_bytes. Ask for less."""
 
     code = "answer-too-large"
     title = "Answer too large"
 
 
 class KeyRefused(UpstreamError):
-    """The upstream does not accept the key that this proxy holds; the client's own key plays no part."""
+    """pluto-api refuses the shared key. It is tried again every 30 s, or when the key changes.
+
+    The client's own key plays no part.
+    """
 
     code = "key-refused"
     title = "Shared key refused"
 
 
 class UpstreamBusy(UpstreamError):
-    """The upstream is in a cool-down, or the budget is used up. The client may ask again in `retry_after_s` seconds."""
+    """Nothing is stored, and pluto-api cannot be asked in time: it asks to be left alone, too many wait already, or it has not
+    said yet which organization the shared key belongs to. `Retry-After` says when to ask again.
+
+    `retry_after_s`: the seconds until then.
+    """
 
     code = "upstream-busy"
     status = 503
@@ -287,7 +310,7 @@ class UpstreamBusy(UpstreamError):
 
 
 class Offline(UpstreamError):
-    """Only the upstream could tell, and it is never asked (upstream.offline)."""
+    """Nothing is stored, and pluto-api is never asked (upstream.offline)."""
 
     code = "offline"
     status = 504
@@ -303,7 +326,7 @@ class UpstreamTimeout(UpstreamError):
 
 
 class UpstreamStalled(UpstreamError):
-    """An answer whose head came, and then hardly any of its body within upstream.stall_s: the call was ended.
+    """The answer began, and then came to a standstill (upstream.stall_s).
 
     It is no UpstreamTimeout, which is held against the upstream only where the call had a fair share of the deadline.
     """

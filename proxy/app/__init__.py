@@ -49,19 +49,20 @@ async def open_parts(
     limits: Limits | None = None,
     lines: Lines | None = None,
     succeeds: bool = False,
+    telemetry: Telemetry | None = None,
 ) -> AsyncIterator[Parts]:
     """Open everything that answering takes, and close it at the end.
 
     Raises ConfigError where the key, the token file, the certificate or upstream.ca_file cannot be used, StoreError where the
     cache file must not be used. `key` may be None with upstream.offline. `routes`, `clock`, `sleep` and `limits` are for tests,
     which set the time themselves, and what was seen of the upstream's limits. `lines` writes the log, None where somebody else
-    does.
+    does. `telemetry` is for who reads the metrics otherwise than by `/metrics`.
     `succeeds`: this process takes over from another one: nothing is asked of the upstream before its budget is (`restart`).
     """
     credential, clock = Credential(key), clock or SystemClock()
     tokens = None if config.access.tokens_file is None else Tokens(config.access.tokens_file, clock)
     certificate = _open_certificate(config, clock)
-    telemetry = Telemetry()
+    telemetry = telemetry or Telemetry()
     async with AsyncExitStack() as stack:
         base = await open_foundation(
             stack, config, clock, credential=credential, telemetry=telemetry, sleep=sleep, succeeds=succeeds

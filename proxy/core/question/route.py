@@ -21,6 +21,7 @@ class Route:
     body does not have the documented shape; the message must hold nothing of the body.
     `fresh_s`: the freshness lifetime where the configuration names none, None for freshness.running_s. An
     empty list, or one that is shorter than the one before it, is fresh for freshness.running_s at most.
+    `fresh_note`: why it is so, or what else there is to say of that lifetime: a sentence for operators.
     `max_age_s`: no older answer is served, whatever the configuration and the upstream's state.
     `keeping`: where answers may be kept.
     `subject`: what answers are about, by which a token that is limited to projects is judged.
@@ -35,6 +36,7 @@ class Route:
     parameters: tuple[Parameter, ...]
     check: Callable[[bytes], int | None]
     fresh_s: float | None = None
+    fresh_note: str = ""
     max_age_s: float = math.inf
     keeping: Keeping = Keeping.DISK
     segment: Parameter | None = None

@@ -46,6 +46,7 @@ METRICS = Route(
         Parameter(name="stepMax", kind=WholeNumber(minimum=0)),
     ),
     check=check_metrics,
+    fresh_note="Answers about runs that have ended live longer.",
 )
 
 _RUN = Parameter(name="runId", kind=WholeNumber(minimum=0), required=True)
@@ -61,6 +62,7 @@ _ANY = re.compile("")
 _STATUSES = frozenset({"RUNNING", "COMPLETED", "FAILED", "TERMINATED", "CANCELLED"})
 # The upstream computes these every 5 minutes: a minute more makes them little older.
 _DERIVED_S = 60.0
+_DERIVED = "pluto-api computes these answers every 5 minutes."
 
 LIST = Route(
     name="list",
@@ -137,6 +139,7 @@ STATISTICS = Route(
     ),
     check=check_statistics,
     fresh_s=_DERIVED_S,
+    fresh_note=_DERIVED,
 )
 COMPARE = Route(
     name="compare",
@@ -145,6 +148,7 @@ COMPARE = Route(
     parameters=(Parameter(name="runIds", kind=RunIds(ordered=True, most=100), required=True), _PROJECT, _METRIC),
     check=check_runs,
     fresh_s=_DERIVED_S,
+    fresh_note=_DERIVED,
 )
 LEADERBOARD = Route(
     name="leaderboard",
@@ -160,6 +164,7 @@ LEADERBOARD = Route(
     ),
     check=check_runs,
     fresh_s=_DERIVED_S,
+    fresh_note=_DERIVED,
 )
 METRIC_NAMES = Route(
     name="metric_names",
@@ -173,6 +178,7 @@ METRIC_NAMES = Route(
     ),
     check=check_metric_names,
     fresh_s=_DERIVED_S,
+    fresh_note=_DERIVED,
 )
 LOGS = Route(
     name="logs",
@@ -194,6 +200,7 @@ FILES = Route(
     parameters=(_RUN, _PROJECT, Parameter(name="logName", kind=_TEXT), Parameter(name="logGroup", kind=_TEXT)),
     check=check_files,
     fresh_s=60.0,
+    fresh_note="These answers hold addresses that anybody can download from. They are an hour old at most, stale or not.",
     max_age_s=3600.0,
     keeping=Keeping.MEMORY,
 )
@@ -214,8 +221,8 @@ CHART_DATA = Route(
     summary="Several metrics of several runs of a project, in buckets of steps",
     parameters=(Parameter(name="input", kind=_BATCH, required=True),),
     check=check_batch,
-    # The upstream keeps its answers about running runs for 30 s: some seconds more make them little older.
     fresh_s=15.0,
+    fresh_note="pluto-api keeps these answers for 30 s itself while a run of them is running: some seconds more matter little.",
     batch=_BATCH,
     # A run id that it can't resolve.
     refuses_by_500=True,

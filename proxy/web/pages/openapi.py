@@ -9,16 +9,20 @@ from proxy import __version__
 from proxy.core.question.parameters import Parameter, Schema
 from proxy.core.question.route import Route
 from proxy.errors import (
+    AdminRefused,
     AnswerTooLarge,
     BadQuery,
     BadRequest,
     ClientLimited,
+    Draining,
     KeyRefused,
     MethodNotAllowed,
     NetworkRefused,
     NotAcceptable,
     NotFound,
     NothingStored,
+    NotJson,
+    Offline,
     OriginRefused,
     ProxyError,
     QueryTooLong,
@@ -48,6 +52,7 @@ _ERRORS: tuple[type[ProxyError], ...] = (
     BadQuery,
     Unauthorized,
     OriginRefused,
+    AdminRefused,
     NetworkRefused,
     ScopeRefused,
     WrongOrganization,
@@ -55,6 +60,7 @@ _ERRORS: tuple[type[ProxyError], ...] = (
     MethodNotAllowed,
     NotAcceptable,
     QueryTooLong,
+    NotJson,
     TooManyRequests,
     WrongHost,
     ProxyError,
@@ -63,10 +69,12 @@ _ERRORS: tuple[type[ProxyError], ...] = (
     AnswerTooLarge,
     KeyRefused,
     ClientLimited,
+    Draining,
     UpstreamBusy,
     UpstreamTimeout,
     UpstreamStalled,
     NothingStored,
+    Offline,
 )
 _TEXT: Schema = {"type": "string"}
 _HEADERS = {
@@ -199,15 +207,21 @@ def _own_paths(*, tokens: bool) -> dict[str, object]:
         HEALTH_PATH: "200 while the process lives, as pluto-api's own",
         EVENTS_PATH: "Server-Sent Events that tell which series of a `project`, of its `run`s and `metric`s, have new rows",
     }
+    managing = {
+        "/admin/state": ("get", "what /readyz?verbose says, and how many requests and purges there were"),
+        "/admin/usage": ("get", "what each token has used since the process began, and the questions that are asked most"),
+        "/admin/history": ("get", "what was done in the last hour, in intervals of 10 s; `since` leaves out what was before"),
+        "/admin/purge": ("post", "purges a `project`, a `run`, a `metric` or `everything`; the `mode` is `hard` or `soft`"),
+    }
     # With `?verbose` it is needed for this one.
     open_: dict[str, Sequence[Schema]] = {"/livez": [], HEALTH_PATH: [], "/readyz": [{}, *_NEEDED]} if tokens else {}
     return {
         path: {
-            "get": {
+            method: {
                 "summary": text,
                 "responses": {"200": {"description": text}},
                 **({"security": open_[path]} if path in open_ else {}),
             }
         }
-        for path, text in texts.items()
+        for path, (method, text) in ({path: ("get", text) for path, text in texts.items()} | managing).items()
     }

@@ -70,7 +70,8 @@ async def test_before_anything_else(tmp_path: Path) -> None:
         document = (await running.get("/openapi.json", **bearer(TEAM))).json
         assert document["components"]["securitySchemes"]["token"]["scheme"] == "bearer"
         assert document["security"] == [{"token": []}]
-        own = {path: told["get"]["security"] for path, told in document["paths"].items() if "security" in told["get"]}
+        operations = {path: operation for path, told in document["paths"].items() for operation in told.values()}
+        own = {path: operation["security"] for path, operation in operations.items() if "security" in operation}
         # Probes need none, but for `?verbose`.
         assert own == {"/livez": [], "/api/health": [], "/readyz": [{}, {"token": []}]}
         assert (await running.get(method="POST")).status == 401
