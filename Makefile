@@ -21,7 +21,7 @@ NODE_THERE = $(BIN)/python tools/page.py have || [ -d proxy/page/vendor ] || $(B
 fits = @said=$$($(2) $(BIN)/python -m pip --disable-pip-version-check check 2>&1) || { printf '%s\n' "$$said" \
 	"make: what is installed in $(1) doesn't fit together; try again after make clean" >&2; exit 1; }
 
-.PHONY: python run demo page test bench soak check audit lint types imports deployment manifests docs coverage covered format lock clean
+.PHONY: python run demo page test bench soak check audit lint types imports deployment manifests reference docs coverage covered format lock clean
 .DEFAULT_GOAL := help
 
 .PHONY: help
@@ -76,6 +76,9 @@ deployment: $(VENV)/dev.stamp $(VENV)/deployment.stamp ## have the files in depl
 
 manifests: $(VENV)/dev.stamp $(VENV)/deployment.stamp ## write deploy/kubernetes afresh, from the chart
 	PYTHONPATH=$(VENV)/deployment $(BIN)/python -m tests.deployment.chart manifests > deploy/kubernetes/pluto-proxy.yaml
+
+reference: $(VENV)/run.stamp ## write docs/reference and config/pluto-proxy.toml afresh, from the code
+	@$(BIN)/python -m tools.reference
 
 docs: $(VENV)/run.stamp $(VENV)/docs.stamp ## build the documentation into build/docs
 	@PYTHONPATH=$(VENV)/docs $(BIN)/python -m sphinx --conf-dir docs --fail-on-warning --keep-going --nitpicky --quiet \

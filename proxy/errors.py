@@ -109,7 +109,7 @@ class Unauthorized(BadRequest):
 
 
 class OriginRefused(BadRequest):
-    """A browser's preflight is from an origin that is not in server.cors_origins, or a page of another origin asks for `/admin/`."""
+    """A preflight is from an origin that is not in server.cors_origins, or a page of another origin asks for `/admin/`."""
 
     code = "origin-refused"
     status = 403

@@ -79,7 +79,9 @@ class Usage(Collector):
             "pluto_proxy_token_requests", "Requests by token and outcome", labels=["token", "outcome"]
         )
         sent = CounterMetricFamily("pluto_proxy_token_body_bytes", "Bytes of bodies sent, by token", labels=["token"])
-        calls = CounterMetricFamily("pluto_proxy_token_upstream_calls", "Calls upstream caused, by token", labels=["token"])
+        calls = CounterMetricFamily(
+            "pluto_proxy_token_upstream_calls", "Calls upstream that its requests began, by token", labels=["token"]
+        )
         for token, used in self._used.items():
             for outcome, count in used.outcomes.items():
                 requests.add_metric([token, outcome], count)

@@ -21,8 +21,11 @@ class State(Enum):
     """What the breaker lets pass: everything, nothing, one call."""
 
     CLOSED = "closed"
+    """Calls go."""
     COOLING = "cooling"
+    """The upstream is left alone."""
     PROBING = "probing"
+    """One call is under way, to find out whether it answers again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

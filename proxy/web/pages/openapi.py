@@ -94,7 +94,7 @@ class OpenApi:
 
     def __init__(self, routes: Iterable[Route], access_headers: AccessHeaders, *, tokens: bool) -> None:
         """`tokens`: whether they are needed."""
-        self._document = _document(routes, tokens=tokens)
+        self._document = document(routes, tokens=tokens)
         self._access_headers = access_headers
 
     async def respond(self, context: RequestContext, _target: Target) -> web.Response:
@@ -105,7 +105,8 @@ class OpenApi:
         return response
 
 
-def _document(routes: Iterable[Route], *, tokens: bool) -> bytes:
+def document(routes: Iterable[Route], *, tokens: bool) -> bytes:
+    """Return the document, as JSON. `tokens`: whether they are needed."""
     paths = {route.path: {"get": _operation(route)} for route in routes}
     schemas = {"schemas": {"Problem": _problem()}, "responses": _error_responses()}
     return msgspec.json.encode(
