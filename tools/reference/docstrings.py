@@ -8,7 +8,10 @@ from enum import Enum
 
 
 def of_attributes(owner: type) -> Mapping[str, str]:
-    """Return the text below each attribute of a class that has one, on one line each. Those of its bases in its package are included."""
+    """Return the text below each attribute of a class that has one, on one line each.
+
+    Those of its bases in the same package are included.
+    """
     found: dict[str, str] = {}
     for base in reversed(owner.__mro__):
         if _package(base) == _package(owner):
