@@ -31,8 +31,8 @@ help: ## list the targets
 run: $(VENV)/run.stamp page ## serve on 127.0.0.1:8787 (needs PLUTO_API_KEY or PLUTO_API_KEY_FILE)
 	@exec $(BIN)/pluto-proxy serve
 
-demo: $(VENV)/run.stamp page ## a stand-in upstream with growing runs, and the proxy in front of it; no key needed
-	@exec $(BIN)/pluto-proxy demo
+demo: $(VENV)/run.stamp page ## a stand-in upstream with growing runs, and the proxy in front of it; no key needed (LISTEN=127.0.0.1:8788: elsewhere)
+	@exec $(BIN)/pluto-proxy demo $(if $(LISTEN),--listen $(LISTEN))
 
 page: $(VENV)/run.stamp ## fetch what the page at / draws with; without it everything else is served
 	@$(NODE_THERE)
