@@ -141,7 +141,7 @@ async def _check_upstream(settings: UpstreamSettings, source: KeySource | None) 
         yield Finding(check="pluto-api", state=State.FAULT, text=exc.faults[0], todo="mend what it names")
         return
     except UpstreamError as exc:
-        todo = "see docs/operations.md, Company networks, for proxies and certificates"
+        todo = "see docs/how-to/operations.md, Company networks, for proxies and certificates"
         yield Finding(check="pluto-api", state=State.FAULT, text=exc.detail, todo=todo)
         return
     yield _check_answer(settings, reply)

@@ -19,7 +19,7 @@ from tests.support.world import KEY
 
 RULES = DEPLOY / "prometheus" / "rules"
 FILES = sorted(path for path in DEPLOY.rglob("*") if path.is_file())
-PAGES = [*FILES, ROOT / "docs" / "alerts.md"]
+PAGES = [*FILES, ROOT / "docs" / "how-to" / "alerts.md"]
 # What an address may lead to: the proxy, and what is the reader's own. (The first is the name of a dialect.)
 HOSTS = re.compile(r"json-schema\.org|127\.0\.0\.1|HOST|pluto_proxy|pluto-proxy|[a-z.-]+\.(svc|example\.com)")
 
@@ -123,14 +123,14 @@ def test_configurations(path: Path, tmp_path: Path) -> None:
 
 
 def test_alerts() -> None:
-    """Every alert is told of in docs/alerts.md, has its annotations, and is seen firing and not firing in a test."""
+    """Every alert is told of in docs/how-to/alerts.md, has its annotations, and is seen firing and not firing in a test."""
     rules = "".join(path.read_text() for path in sorted(RULES.glob("*.yml")))
     alerts = re.findall(r"(?m)^ +- alert: (\S+)$", rules)
-    page = (ROOT / "docs" / "alerts.md").read_text()
+    page = (ROOT / "docs" / "how-to" / "alerts.md").read_text()
     tests = (DEPLOY / "prometheus" / "tests" / "alerts.yml").read_text()
     assert len(set(alerts)) == len(alerts) > 10
     assert re.findall(r"(?m)^## (\S+)$", page) == alerts
-    assert re.findall(r"runbook: docs/alerts\.md#(\S+)", rules) == [name.lower() for name in alerts]
+    assert re.findall(r"runbook: docs/how-to/alerts\.md#(\S+)", rules) == [name.lower() for name in alerts]
     assert re.findall(r"(?m)^  - name: (PlutoProxy\w+)$", tests) == alerts
     assert {*re.findall(r"alertname: (\w+), eval_time: 2h, exp_alerts: \[\]", tests)} == {*alerts}
     severities = re.findall(r"severity: (\S+)", rules)
@@ -139,7 +139,7 @@ def test_alerts() -> None:
 
 
 def test_links() -> None:
-    """Every link of a deployment page, and of docs/alerts.md, leads to a file, and to a heading that it has."""
+    """Every link of a deployment page, and of docs/how-to/alerts.md, leads to a file, and to a heading that it has."""
     for path in PAGES:
         if path.suffix != ".md":
             continue

@@ -100,9 +100,7 @@ async def first_terminal(step: Step, folder: Path, environ: dict[str, str]) -> A
 @pytest.mark.skipif(not all(map(shutil.which, ("bash", "curl", "git", "make"))), reason="the tutorial takes these programs")
 async def test_word_by_word(tmp_path: Path, address: str, environ: dict[str, str]) -> None:
     """A clone, the demo in one terminal, and all the rest in another."""
-    getting, running, *rest = (
-        Step(commands=step.commands.replace(USUAL, address), shown=step.shown) for step in steps(PAGE)
-    )
+    getting, running, *rest = (Step(commands=step.commands.replace(USUAL, address), shown=step.shown) for step in steps(PAGE))
     assert len(rest) > 6
     check(getting, await run(getting, tmp_path, environ))
     folder = tmp_path / "pluto-proxy"
@@ -121,10 +119,10 @@ async def test_word_by_word(tmp_path: Path, address: str, environ: dict[str, str
             assert "<html" in await run(Step(commands=f"curl -s http://{address}/", shown=()), folder, environ)
         before_s = asyncio.get_running_loop().time()
         for step in rest:
-            began_s, said = asyncio.get_running_loop().time(), await run(step, folder, environ)
+            began_s, printed = asyncio.get_running_loop().time(), await run(step, folder, environ)
             # The page says "within five seconds", which a busy machine may miss.
             in_time = asyncio.get_running_loop().time() - before_s < WITHIN_S
-            check(step if in_time else Step(commands=step.commands, shown=()), said)
+            check(step if in_time else Step(commands=step.commands, shown=()), printed)
             before_s = began_s
     assert (folder / "loss.csv").read_text().count("\n") > 1
 

@@ -1,4 +1,4 @@
-"""The table of docs/answers.md, "How fresh an answer is", cell by cell: state of entry x state of upstream x demand."""
+"""The table of docs/reference/answers.md, "How fresh an answer is", cell by cell: entry x upstream x demand."""
 
 import asyncio
 from pathlib import Path

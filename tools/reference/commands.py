@@ -8,8 +8,8 @@ from tools.reference.markdown import code, page, table
 
 _EXAMPLE = "example: "
 _INTRODUCTION = """
-The command is `.venv/bin/pluto-proxy` after `make run` or `make test`. [Commands](../commands.md) tells in more words what they
-do, where they find a running proxy, what they print, and their exit statuses.
+The command is `.venv/bin/pluto-proxy` after `make run` or `make test`. [Commands](../how-to/commands.md) tells in more words
+what they do, where they find a running proxy, what they print, and their exit statuses.
 """
 
 

@@ -27,7 +27,8 @@ OWN = "pluto_proxy_"
 _ANY = "any"
 _INTRODUCTION = """
 `/metrics` has these for Prometheus, and those of the Python process (`process_*`, `python_info`). If the proxy has
-[tokens](../access.md#tokens), it needs one that isn't limited to projects. [Alerts](../alerts.md) are made of these metrics.
+[tokens](../how-to/access.md#tokens), it needs one that isn't limited to projects.
+[Alerts](../how-to/alerts.md) are made of these metrics.
 """
 _LABELS = """
 `route` is the name of a [route](routes.md), `admin`, that of a page of the proxy's own, or `none`. `outcome` is one of the

@@ -16,11 +16,11 @@ from tools.reference.markdown import code, page, table
 _INTRODUCTION = """
 The proxy answers these for GET and HEAD, exactly as they are written here. Anything else is refused, and never reaches
 pluto-api. `/openapi.json` of a running proxy has the same for programs.
-[What can be asked](../answers.md#what-can-be-asked) says more.
+[What can be asked](answers.md#what-can-be-asked) says more.
 """
 _OWN = """
-Where the proxy has no [tokens](../access.md#tokens), none is needed anywhere, and `/admin/` answers this machine alone. `/` is
-the [page](../page.md). What it loads lies below `/page/`.
+Where the proxy has no [tokens](../how-to/access.md#tokens), none is needed anywhere, and `/admin/` answers this machine alone.
+`/` is the [page](../how-to/page.md). What it loads lies below `/page/`.
 """
 
 

@@ -30,7 +30,7 @@ again when it changes. White space around the key or around a variable's value i
 _INTRODUCTION = """
 Each setting is a key of a TOML file (`pluto-proxy serve --config FILE`), and a variable of the environment, which wins.
 [`config/pluto-proxy.toml`](../../config/pluto-proxy.toml) has them all as a file to begin with.
-[Settings](../operations.md#settings) says how they are read, and where the shared key comes from.
+[Settings](../how-to/operations.md#settings) says how they are read, and where the shared key comes from.
 """
 _UNITS = {"_per_s": "", "_s": "seconds", "_bytes": "bytes, or a text such as `64MiB`", "_rows": "rows"}
 

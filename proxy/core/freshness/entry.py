@@ -8,7 +8,7 @@ from types import MappingProxyType
 from xxhash import xxh3_128_hexdigest
 
 # What an entry costs in memory beside its bodies: objects, key, and places in tables. Measured with 10,000 entries
-# (docs/benchmarks.md) and rounded up.
+# (docs/explanation/benchmarks.md) and rounded up.
 OVERHEAD_BYTES = 1_500
 
 

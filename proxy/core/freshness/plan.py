@@ -1,6 +1,6 @@
 """What to do about one request, by the state of the entry, the state of the upstream and what the request demands.
 
-docs/answers.md, "How fresh an answer is", has the same table as clients see it.
+docs/reference/answers.md, "How fresh an answer is", has the same table as clients see it.
 """
 
 from enum import Enum

@@ -1,6 +1,6 @@
 """The content codings that bodies are compressed with: gzip, and zstd for clients that accept it.
 
-Brotli is no smaller at the same cost (docs/benchmarks.md).
+Brotli is no smaller at the same cost (docs/explanation/benchmarks.md).
 """
 
 import gzip

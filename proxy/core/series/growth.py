@@ -1,8 +1,8 @@
 """What later answers add to extents. A **delta** is an answer from some step on, which brings the rows that are new.
 
 Two answers are of two moments, and what is put together of them may never have been true as a whole. The promise allows that
-(docs/series.md, "What is promised"): every row was so at some moment that is no longer ago than the ages say. But no extent may
-contradict itself. So a delta must hold every known row from its first step on, unchanged and in the same shape, and be proven
+(docs/explanation/series.md, "What is promised"): every row was so at some moment that is no longer ago than the ages say. But no
+extent may contradict itself. So a delta must hold every known row from its first step on, unchanged and in the same shape, and be proven
 complete. A name of which that isn't true counts as `Known.NOT_YET` until it was asked for in full.
 
 One exception: rows that were written again are taken over as they came, where the first known ones are unchanged. What was

@@ -146,7 +146,7 @@ def _operation(route: Route) -> dict[str, object]:
 
 
 def _view() -> dict[str, object]:
-    """Return what is said of views: docs/view.md has the rest."""
+    """Return what is said of views: docs/reference/view.md has the rest."""
     defaults: dict[str, object] = {"points": POINTS, "smooth": 0, "format": "json"}
     parameters: list[dict[str, object]] = []
     for name, kind in {**SERIES, **FORM}.items():
