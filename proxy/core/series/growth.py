@@ -1,14 +1,12 @@
 """What later answers add to extents. A **delta** is an answer from some step on, which brings the rows that are new.
 
 Two answers are of two moments, and what is put together of them may never have been true as a whole. The promise allows that
-(docs/explanation/series.md, "What is promised"): every row was so at some moment that is no longer ago than the ages say. But no
-extent may contradict itself. So a delta must hold every known row from its first step on, unchanged and in the same shape, and be proven
-complete. A name of which that isn't true counts as `Known.NOT_YET` until it was asked for in full.
-
-One exception: rows that were written again are taken over as they came, where the first known ones are unchanged. What was
-written again then lies behind these, as far as one can tell: if it reached further back, more is to be asked for.
-
-A delta with a small limit holds some names as samples. It tells nothing of them.
+(docs/explanation/series.md, "What is promised"): every row was so at some moment that is no longer ago than the ages say. But
+no extent may contradict itself. So a delta must hold every known row from its first step on, unchanged and in the same shape,
+and be proven complete. A name of which that isn't true counts as `Known.NOT_YET` until it was asked for in full. One
+exception: rows that were written again are taken over as they came, where the first known ones are unchanged. What was written
+again then lies behind these, as far as one can tell: if it reached further back, more is to be asked for. A delta with a small
+limit holds some names as samples. It tells nothing of them.
 """
 
 import math
