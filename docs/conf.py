@@ -17,6 +17,9 @@ exclude_patterns = [".*", "build", "node_modules", "proxy", "tests", "tools"]
 myst_heading_anchors = 4
 myst_links_external_new_tab = False
 
+# What is typed must stay what is to be typed.
+smartquotes = False
+
 html_theme = "furo"
 html_title = f"pluto-proxy {release}"
 html_copy_source = html_show_sourcelink = False

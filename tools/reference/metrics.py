@@ -40,7 +40,7 @@ run, project, metric or client is ever a label.
 def metrics_page() -> str:
     """Return the page about the metrics."""
     families = families_of_a_proxy()
-    rows = [(code(_named(one)), one.type, _labels(one), one.documentation) for one in families.values()]
+    rows = [(code(_named(one)), one.type, _meaning(one)) for one in families.values()]
     words = [
         _LABELS,
         _words("`reason` of `pluto_proxy_series_calls_total`", of_words(Reason)),
@@ -51,7 +51,7 @@ def metrics_page() -> str:
         "Metrics",
         "`proxy/telemetry.py` and `proxy/web/pages/metrics.py`",
         _INTRODUCTION,
-        table(("metric", "type", "labels", "meaning"), rows),
+        table(("metric", "type", "meaning, and labels"), rows),
         "## Labels",
         *words,
     )
@@ -85,13 +85,17 @@ def _named(family: Metric) -> str:
     return family.name + ("_total" if family.type == "counter" else "")
 
 
+def _meaning(family: Metric) -> str:
+    return f"{family.documentation}. {_labels(family)}".strip()
+
+
 def _labels(family: Metric) -> str:
     values: dict[str, Counter[str]] = {}
     for sample in family.samples:
         for label, value in sample.labels.items():
             if label != "le":
                 values.setdefault(label, Counter())[value] += 1
-    return ", ".join(_label(label, found) for label, found in values.items())
+    return "; ".join(_label(label, found) for label, found in values.items())
 
 
 def _label(label: str, values: Counter[str]) -> str:
