@@ -77,7 +77,7 @@ deployment: $(VENV)/dev.stamp $(VENV)/deployment.stamp ## have the files in depl
 manifests: $(VENV)/dev.stamp $(VENV)/deployment.stamp ## write deploy/kubernetes afresh, from the chart
 	PYTHONPATH=$(VENV)/deployment $(BIN)/python -m tests.deployment.chart manifests > deploy/kubernetes/pluto-proxy.yaml
 
-reference: $(VENV)/run.stamp ## write docs/reference and config/pluto-proxy.toml afresh, from the code
+reference: $(VENV)/run.stamp ## write docs/reference and config/pluto-proxy.toml afresh from the code
 	@$(BIN)/python -m tools.reference
 
 docs: $(VENV)/run.stamp $(VENV)/docs.stamp ## build the documentation into build/docs

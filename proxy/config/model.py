@@ -1,4 +1,7 @@
-"""Every setting with its type, unit, range and default. `config/pluto-proxy.toml` explains them."""
+"""Every setting with its type, unit, range and default, and below it what it means.
+
+`make reference` writes docs/reference/configuration.md and config/pluto-proxy.toml from this.
+"""
 
 import ipaddress
 import re
