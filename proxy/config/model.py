@@ -142,15 +142,15 @@ class ServerSettings(_Section):
 
     listen: Annotated[tuple[str, ...], BeforeValidator(_listed), AfterValidator(_listen)] = ("127.0.0.1:8787",)
     """The address that clients connect to, or a list of them: ["127.0.0.1:8787", "[::1]:8787",
-    "unix:/run/pluto-proxy/proxy.sock"]. "0.0.0.0:8787" is every IPv4 address, "[::]:8787" every address of IPv6 and IPv4. Anything
-    but loopback addresses and Unix sockets needs access.tokens_file, access.networks or access.open = true. All addresses are
-    opened, or the proxy doesn't start.
+    "unix:/run/pluto-proxy/proxy.sock"]. "0.0.0.0:8787" is every IPv4 address, "[::]:8787" every address of IPv6 and IPv4.
+    Anything but loopback addresses and Unix sockets needs access.tokens_file, access.networks or access.open = true. All
+    addresses are opened, or the proxy doesn't start.
     """
     socket_mode: Annotated[str, AfterValidator(_mode)] = "0660"
     """The mode of Unix sockets' files: who may write to one may connect. "0660": this user, and its group."""
     tls_cert: Annotated[Path, AfterValidator(_file_path)] | None = Field(default=None, examples=["/etc/pluto-proxy/tls.crt"])
-    """A file with a certificate, and those of its issuers, in PEM form. Set, with tls_key: every address but Unix sockets is HTTPS
-    (TLS 1.2 or later). Both are read again when they change.
+    """A file with a certificate, and those of its issuers, in PEM form. Set, with tls_key: every address but Unix sockets is
+    HTTPS (TLS 1.2 or later). Both are read again when they change.
     """
     tls_key: Annotated[Path, AfterValidator(_file_path)] | None = Field(default=None, examples=["/etc/pluto-proxy/tls.key"])
     """The file with the certificate's private key, in PEM form, without a passphrase. It may be the same file."""
@@ -195,8 +195,8 @@ class AccessSettings(_Section):
     Loopback is no exception. "unix" stands for whoever connects to a Unix socket. Empty: clients may come from anywhere.
     """
     trusted_proxies: tuple[Annotated[str, AfterValidator(_trusted_proxy)], ...] = ()
-    """Networks of the reverse proxies whose X-Forwarded-For is trusted; "unix" are those that connect to a Unix socket. From all
-    others X-Forwarded-For is ignored.
+    """Networks of the reverse proxies whose X-Forwarded-For is trusted; "unix" are those that connect to a Unix socket. From
+    all others X-Forwarded-For is ignored.
     """
     client_rate_per_s: Annotated[float, Field(gt=0, le=1_000_000)] | None = Field(default=None, examples=[50.0])
     """Requests a second of one client (a token, or an address where no token is needed). Requests beyond that wait for

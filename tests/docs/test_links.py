@@ -52,7 +52,7 @@ def test_mentions() -> None:
         for path in (ROOT / folder).rglob("*")
         if path.suffix in {".py", ".js", ".yml", ".yaml", ".toml", ".conf"}
     ]
-    files += [ROOT / "Makefile", ROOT / "pyproject.toml"]
+    files += [*PAGES, ROOT / "Makefile", ROOT / "pyproject.toml"]
     looked_at = 0
     for path in files:
         if "vendor" in path.parts:
