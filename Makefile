@@ -21,7 +21,7 @@ NODE_THERE = $(BIN)/python tools/page.py have || [ -d proxy/page/vendor ] || $(B
 fits = @said=$$($(2) $(BIN)/python -m pip --disable-pip-version-check check 2>&1) || { printf '%s\n' "$$said" \
 	"make: what is installed in $(1) doesn't fit together; try again after make clean" >&2; exit 1; }
 
-.PHONY: python run demo page test bench soak check audit lint types imports deployment manifests reference docs coverage covered format lock clean
+.PHONY: python run demo page test bench soak check audit release lint types imports deployment manifests reference docs coverage covered format lock clean
 .DEFAULT_GOAL := help
 
 .PHONY: help
@@ -58,6 +58,9 @@ check: lint types imports deployment docs coverage ## what CI runs: lint, types,
 # No part of `check`: it takes a network, and what becomes known tomorrow is no fault of what was changed today.
 audit: $(VENV)/release.stamp ## ask whether something is known against the locked packages; fails if that cannot be learned
 	@$(BIN)/python tools/audit.py $(AUDIT)
+
+release: $(VENV)/run.stamp ## build a release of what is committed into dist; docs/releases.md tells what comes before and after
+	@$(BIN)/python tools/release.py
 
 lint: $(VENV)/dev.stamp $(VENV)/npm.stamp
 	$(BIN)/ruff check .
@@ -122,7 +125,7 @@ lock: $(VENV)/run.stamp ## resolve the dependencies afresh into the lock files (
 	$(BIN)/python tools/page.py node -e '$(WITHOUT_ADDRESSES)'
 
 clean: ## remove everything that make has made
-	rm -rf $(VENV) build node_modules proxy/page/vendor .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage .coverage.*
+	rm -rf $(VENV) build dist node_modules proxy/page/vendor .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage .coverage.*
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -79,7 +79,7 @@ def _rounds(pins: dict[Package, list[str]]) -> Iterator[dict[Package, list[str]]
     rest = pins
     while rest:
         # Of several releases the last one stays.
-        chosen = dict(rest)
+        chosen = dict([*rest])
         now = {package: names for package, names in rest.items() if chosen[package[0]] == package[1]}
         yield now
         rest = {package: names for package, names in rest.items() if package not in now}

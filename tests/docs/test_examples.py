@@ -34,7 +34,7 @@ def commands_of(line: str) -> Iterator[list[str]]:
     """Yield the arguments of each command of the proxy's in a line for a shell."""
     found: list[str] | None = None
     begins = True
-    words = shlex.shlex(line, posix=True, punctuation_chars=True)
+    words = shlex.shlex(re.sub(r"\$\([^)]*\)", "said", line), posix=True, punctuation_chars=True)
     words.whitespace_split = True
     for word in words:
         if word in {"|", "&&", ";", "&", ">", ">>", "<"}:
