@@ -43,7 +43,7 @@ async def test_names(
         runner = await stack.enter_async_context(running(parts))
         monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
         if hosts is None:
-            with pytest.raises(OSError, match="cannot listen on localhost:0: .*this machine has no such address"):
+            with pytest.raises(OSError, match=r"cannot listen on localhost:0: .*this machine has no such address"):
                 await stack.enter_async_context(listening(runner, parts.web.server, config))
             assert not runner.sites
         else:

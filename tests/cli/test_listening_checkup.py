@@ -32,9 +32,9 @@ def test_addresses(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as busy:
         port = busy.getsockname()[1]
         listen = ["127.0.0.1:0", "0.0.0.0:0", f"unix:{folder}/s", f"127.0.0.1:{port}", f"unix:{folder}/mine"]
-        listen += [f"unix:{tmp_path}/none/s", f"{'a' * 64}.example:1", "192.0.2.1:1"]
+        listen += [f"unix:{tmp_path}/none/s", "192.0.2.1:1"]
         findings = list(check_ports(config(",".join(listen)), runs=False))
-        assert [finding.state for finding in findings] == [State.OK] * 3 + [State.FAULT] * 5
+        assert [finding.state for finding in findings] == [State.OK] * 3 + [State.FAULT] * 4
         assert [("this machine only" in finding.text, "other machines" in finding.text) for finding in findings[:3]] == [
             (True, False),
             (False, True),
@@ -46,7 +46,6 @@ def test_addresses(tmp_path: Path) -> None:
                 "Address already in use",
                 "something else than a socket",
                 "No such file",
-                "no host has this name",
                 "Cannot assign",
             ],
             strict=True,
@@ -92,7 +91,12 @@ def test_one_that_ends_soon(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("mode", "state"), [(0o600, State.OK), (0o640, State.OK), (0o644, State.ADVICE), (0o602, State.ADVICE)]
+    ("mode", "state"),
+    [
+        (0o600, State.OK),
+        (0o640, State.OK),
+        (0o644, State.ADVICE),
+    ],
 )
 def test_the_keys_mode(tmp_path: Path, mode: int, state: State) -> None:
     """As that of the shared key's file: others may do nothing with it."""
