@@ -9,7 +9,9 @@ from proxy import log
 from proxy.cli.serve import serve
 from proxy.cli.signals import ignoring_signals
 from proxy.config import Config, KeySource, load
+from proxy.config.addresses import TcpAddress
 from proxy.config.model import LogSettings
+from proxy.errors import ConfigError
 from proxy.log.lines import Lines
 from proxy.standin import GrowthConfig, Standin, StandinConfig
 from proxy.standin.auth import DEFAULT_KEYS
@@ -60,4 +62,7 @@ def _config(listen: str, upstream: str, folder: Path) -> Config:
         "PLUTO_PROXY_UPSTREAM": upstream,
         "PLUTO_PROXY_CACHE": str(folder / "cache" / "cache.sqlite"),
     }
-    return load(None, variables).config
+    config = load(None, variables).config
+    if [type(address) for address in config.server.addresses] != [TcpAddress]:
+        raise ConfigError(["--listen must be one address, HOST:PORT"])  # the guide names it in URLs
+    return config

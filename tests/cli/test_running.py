@@ -24,6 +24,9 @@ def config(listen: str) -> Config:
         ("[::1]:1", "http://[::1]:1"),
         ("10.0.0.7:2", "http://10.0.0.7:2"),
         ("proxy.example.com:3", "http://proxy.example.com:3"),
+        ("127.0.0.1:0,[::]:4", "http://[::1]:4"),
+        ("10.0.0.7:2,127.0.0.1:3", "http://10.0.0.7:2"),
+        ("127.0.0.1:5,unix:/run/a,unix:/run/b", "unix:/run/a"),
     ],
 )
 def test_from_the_configuration(listen: str, url: str) -> None:
@@ -47,6 +50,29 @@ def test_what_is_said_counts(tmp_path: Path) -> None:
     assert place_of(None, None, environ, here) == Place(url="https://b.example", token="ppt_b")
     assert place_of(None, None, {}, here) == Place(url="http://127.0.0.1:1")
     assert "ppt_a" not in repr(place_of(None, path, {}, here))
+
+
+def test_a_unix_socket(tmp_path: Path) -> None:
+    """It is named by its whole path, and no certificate plays a part, whatever the configuration has."""
+    for url in ("unix:/run/proxy.sock", "unix:/run/proxy.sock/"):
+        assert place_of(url, None, {}, Config()).url == "unix:/run/proxy.sock"
+    for url in ("unix:", "unix:proxy.sock", "unix:/", "unix:///run/../"):
+        with pytest.raises(ConfigError, match="unix:/run"):
+            place_of(url, None, {}, Config())
+    variables = {"PLUTO_PROXY_LISTEN": "unix:/run/a", "PLUTO_PROXY_SERVER__TLS_CERT": str(tmp_path / "none")}
+    there = load(None, {**variables, "PLUTO_PROXY_SERVER__TLS_KEY": str(tmp_path / "none")}).config
+    assert place_of(None, None, {}, there) == Place(url="unix:/run/a")
+
+
+def test_a_certificate_that_cannot_be_read(tmp_path: Path) -> None:
+    """Where the proxy's own is what is believed it must be there."""
+    tls = {"PLUTO_PROXY_SERVER__TLS_CERT": str(tmp_path / "none"), "PLUTO_PROXY_SERVER__TLS_KEY": str(tmp_path / "none")}
+    there = load(None, {"PLUTO_PROXY_LISTEN": "127.0.0.1:1", **tls}).config
+    assert url_of(there) == "https://127.0.0.1:1"
+    with pytest.raises(ConfigError, match="is not there"):
+        place_of(None, None, {}, there)
+    assert place_of(None, None, {}, there, ca_file=tmp_path).certificate is None
+    assert place_of("https://a", None, {}, there) == Place(url="https://a")
 
 
 @pytest.mark.parametrize("url", ["ftp://a", "a:1", "http://", "http://u:p@a", "http://a/?q=1", "http://[a"])

@@ -1,14 +1,20 @@
 """What the image is built from, and which release it is."""
 
 import asyncio
+import json
 import re
 import shutil
 import sys
 from pathlib import Path
 from zipfile import ZipFile
 
+import pytest
+
 from proxy import __version__
 from tests.deployment import DEPLOY, ROOT
+from tests.support.certificates import Authority
+from tests.support.processes import environment, proxy_process
+from tests.support.world import KEY
 
 
 def copied() -> set[str]:
@@ -51,3 +57,29 @@ def test_the_release() -> None:
     assert re.findall(r'(?m)^appVersion: "(.+)"$', chart) == [__version__]
     manifests = (DEPLOY / "kubernetes" / "pluto-proxy.yaml").read_text()
     assert re.findall(r"image: (\S+)", manifests) == [f"pluto-proxy:{__version__}"]
+
+
+@pytest.mark.parametrize("encrypted", [False, True], ids=["HTTP", "HTTPS"])
+async def test_how_it_is_asked_for_its_health(tmp_path: Path, encrypted: bool) -> None:
+    """By what the proxy speaks, whatever name its certificate is for; where nobody answers it isn't well."""
+    text = (DEPLOY / "container" / "Containerfile").read_text()
+    [command] = re.findall(r"(?ms)^HEALTHCHECK .*?CMD (\[.*?\])$", text)
+    _, *arguments = json.loads(command)
+    variables = {
+        "PLUTO_API_KEY": KEY,
+        "PLUTO_PROXY_UPSTREAM": "http://127.0.0.1:9",
+        "PLUTO_PROXY_CACHE": str(tmp_path / "c.sqlite"),
+    }
+    if encrypted:
+        certificate, key = Authority(tmp_path / "authority").issue(names="DNS:pluto-proxy.example.com")
+        variables |= {"PLUTO_PROXY_SERVER__TLS_CERT": str(certificate), "PLUTO_PROXY_SERVER__TLS_KEY": str(key)}
+    async with proxy_process(**variables) as running:
+        port = running.url.rpartition(":")[2]
+        arguments = [argument.replace("8787", port) for argument in arguments]
+        for well in (True, False):
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, *arguments, env=environment(**variables), stderr=asyncio.subprocess.DEVNULL
+            )
+            assert (await process.wait() == 0) is well
+            if well:
+                await running.terminate()

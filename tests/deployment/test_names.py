@@ -13,6 +13,7 @@ from proxy import errors
 from proxy.config import Config, load
 from proxy.standin import Standin, StandinConfig
 from tests.deployment import DEPLOY, ROOT
+from tests.support.certificates import Authority
 from tests.support.processes import proxy_process
 from tests.support.tokens import ALL, bearer, token, write
 from tests.support.world import KEY
@@ -32,8 +33,10 @@ def named(pattern: str, files: Sequence[Path] = FILES) -> Iterator[tuple[str, st
 
 
 async def metrics(folder: Path) -> list[Metric]:
-    """Return the metrics that a proxy process with tokens shows."""
+    """Return the metrics that a proxy process with tokens and a certificate shows."""
     write(folder / "access" / "tokens.json", token("all"))
+    authority = Authority(folder / "authority")
+    certificate, key = authority.issue()
     async with (
         Standin(StandinConfig()).serve() as upstream,
         proxy_process(
@@ -41,8 +44,10 @@ async def metrics(folder: Path) -> list[Metric]:
             PLUTO_PROXY_UPSTREAM=upstream,
             PLUTO_PROXY_CACHE=str(folder / "cache.sqlite"),
             PLUTO_PROXY_ACCESS__TOKENS_FILE=str(folder / "access" / "tokens.json"),
+            PLUTO_PROXY_SERVER__TLS_CERT=str(certificate),
+            PLUTO_PROXY_SERVER__TLS_KEY=str(key),
         ) as proxy,
-        aiohttp.ClientSession(headers=bearer(ALL)) as session,
+        aiohttp.ClientSession(headers=bearer(ALL), connector=aiohttp.TCPConnector(ssl=authority.trusted)) as session,
         session.get(f"{proxy.url}/metrics") as response,
     ):
         assert response.status == 200

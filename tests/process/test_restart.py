@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import os
+import ssl
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -10,8 +11,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import aiohttp
+import pytest
 
 from proxy.standin import Fault, Row, Standin
+from tests.support.certificates import Authority
 from tests.support.processes import PATIENCE_S, Running, proxy_process
 from tests.support.wire import Wire, request
 from tests.support.world import KEY, METRICS
@@ -42,6 +45,7 @@ class Load:
 
     url: str
     right: dict[str, bytes]
+    trust: ssl.SSLContext | None = None
     answered: int = 0
     failed: list[str] = field(default_factory=list)
     ended: bool = False
@@ -55,7 +59,7 @@ class Load:
             try:
                 if wire is None:
                     parts = urlsplit(self.url)
-                    reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+                    reader, writer = await asyncio.open_connection(parts.hostname, parts.port, ssl=self.trust)
                     wire = Wire(reader=reader, writer=writer)
                 reply = await wire.ask(request(question))
             except (OSError, EOFError, TimeoutError) as exc:
@@ -89,7 +93,8 @@ def most_over_budget(times_s: list[float], *, slack_s: float = SLACK_S) -> float
     return worst - BURST - slack_s * RATE_PER_S
 
 
-async def test_no_request_fails_over_many_restarts(tmp_path: Path) -> None:
+@pytest.mark.parametrize("encrypted", [False, True], ids=["HTTP", "HTTPS"])
+async def test_no_request_fails_over_many_restarts(tmp_path: Path, encrypted: bool) -> None:
     """Hits and misses, by connections that stay and ones that don't; all answers right; calls within one budget."""
     standin = Standin()
     standin.rows.insert(Row(run_id=1, log_name="loss", step=step, value=step / 7) for step in range(2000))
@@ -102,9 +107,14 @@ async def test_no_request_fails_over_many_restarts(tmp_path: Path) -> None:
                 right[question] = await response.read()
         standin.counters.reset()
         standin.faults.add(Fault(times=None, delay_s=0.02))
-        settings = variables(tmp_path, upstream)
+        settings, trust = variables(tmp_path, upstream), None
+        if encrypted:
+            authority = Authority(tmp_path / "authority")
+            certificate, key = authority.issue()
+            settings |= {"PLUTO_PROXY_SERVER__TLS_CERT": str(certificate), "PLUTO_PROXY_SERVER__TLS_KEY": str(key)}
+            trust = authority.trusted
         running = await stack.enter_async_context(proxy_process(**settings))
-        load = Load(running.url, right)
+        load = Load(running.url, right, trust)
         unseen = iter(many)
         clients = [
             *(asyncio.create_task(load.ask(itertools.cycle(few), stays=True)) for _ in range(3)),

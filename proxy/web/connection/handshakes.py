@@ -75,6 +75,11 @@ class Handshakes:
             raise
         self.done += 1
 
+    async def settled(self) -> None:
+        """Wait until no handshake is under way."""
+        while self._under_way:
+            await asyncio.wait(self._under_way)
+
     async def aclose(self) -> None:
         """End the handshakes that are under way."""
         for task in self._under_way:

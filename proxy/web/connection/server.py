@@ -57,11 +57,16 @@ class Server(web.Server):
         self._empty = asyncio.Event()
 
     async def emptied(self, *, within_s: float) -> None:
-        """Wait until no connection is left, for so many seconds at most. Connections must not be accepted any more."""
-        if self.connections:
-            self._empty.clear()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(within_s):
+        """Wait until no connection is left, for so many seconds at most. Connections must not be accepted any more.
+
+        Those whose handshake is under way are to come yet.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                if self.handshakes is not None:
+                    await self.handshakes.settled()
+                if self.connections:
+                    self._empty.clear()
                     await self._empty.wait()
 
     def connection_lost(self, handler: web.RequestHandler, exc: BaseException | None = None) -> None:

@@ -228,7 +228,7 @@ def test_what_is_no_handshake(tmp_path: Path, authority: Authority, on: On, raw:
                 async with asyncio.timeout(10):
                     while not handshakes.failed:  # noqa: ASYNC110 -- no event tells it
                         await asyncio.sleep(0.001)
-            assert [line["event"] for line in lines] == ["handshake.failed"]
+            assert [line["event"] for line in lines if line["event"] != "organization.found"] == ["handshake.failed"]
             assert (await running.get("/livez")).status == 200
             assert 'pluto_proxy_handshakes_total{result="failed"} 1.0' in (await running.get("/metrics")).body.decode()
 
@@ -447,7 +447,7 @@ def test_connections_that_cannot_be_accepted(
             await running.parts.tenancy.settled()
             with capture_logs() as lines:
                 assert (await running.get("/livez")).status == 200
-            assert [line["event"] for line in lines] == ["connection.not_accepted"] * 2
+            assert [line["event"] for line in lines if "connection" in line["event"]] == ["connection.not_accepted"] * 2
             assert refusing.times == 0
 
     sites: list[web.BaseSite] = []

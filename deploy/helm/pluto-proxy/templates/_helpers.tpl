@@ -25,3 +25,8 @@ labels:
 {{- $inNamespace := printf "%s.%s" $name .Release.Namespace -}}
 {{- concat (list $name $inNamespace (printf "%s.svc" $inNamespace) (printf "%s.svc.cluster.local" $inNamespace)) .Values.allowedHosts | join "," -}}
 {{- end }}
+
+{{/* What a probe of a port with TLS says besides. */}}
+{{- define "pluto-proxy.probe" -}}
+{{- if .Values.tlsSecretName }}, scheme: HTTPS{{ end -}}
+{{- end }}
