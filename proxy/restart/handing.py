@@ -175,8 +175,9 @@ class Handing:
 
     def _be_succeeded(self, pid: int) -> None:
         self.successor_pid = pid
-        if self._control is not None:
-            self._control.close()
+        if self._accepting is not None:
+            # The event loop still looks at the socket, which is closed once it doesn't.
+            self._accepting.cancel()
         _log.info("restart.taken_over", pid=pid)
         self._ended()
 
