@@ -15,6 +15,7 @@ from proxy.restart.sockets import ListeningSocket
 
 # What an address of a Unix socket holds (108 bytes on Linux, 104 elsewhere), with its NUL.
 _LONGEST = 103
+_ADMINISTRATOR = 0
 _UIDS = struct.Struct("3i")
 _TIMEOUT_S = 5.0
 _MOST_SOCKETS = 64
@@ -112,7 +113,7 @@ def check_user(connection: socket.socket) -> None:
     if not hasattr(socket, "SO_PEERCRED"):
         return
     _, uid, _ = _UIDS.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UIDS.size))
-    if uid not in {os.geteuid(), 0}:
+    if uid not in {os.geteuid(), _ADMINISTRATOR}:
         raise PermissionError(f"the process at the other end of the control socket is of uid {uid}")
 
 

@@ -3,11 +3,12 @@
 import asyncio
 import socket
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import structlog
 
 from proxy.app.parts import Parts
-from proxy.core.freshness.purge import is_answer
+from proxy.core.freshness.purge import Purge, is_answer
 from proxy.restart.control import ControlSocket, check_user, control_path, greet
 from proxy.restart.link import Link
 from proxy.restart.messages import (
@@ -20,15 +21,19 @@ from proxy.restart.messages import (
     Ready,
     Refused,
     Serving,
+    Withdrawn,
     Write,
 )
 from proxy.restart.remote import RemoteBudget
 from proxy.restart.sockets import ListeningSocket
 from proxy.service.history import recorder
+from proxy.store.sqlite import codec
 from proxy.store.sqlite.batch import Batch
 from proxy.tasks import end_tasks, first_of
 
-# How long the new process may take to be ready, where this one is told to end meanwhile.
+# How long the new process may take until it serves: then this one goes on, and tells it.
+_PATIENCE_S = 60.0
+# How long a new process that has the file, or asked for it, is waited for where this one is told to end meanwhile.
 _READY_S = 15.0
 _log = structlog.get_logger()
 
@@ -45,6 +50,7 @@ class Handing:
         self._link: Link[FromNew] | None = None
         self._running: asyncio.Task[None] | None = None
         self._remote: RemoteBudget | None = None
+        self._asked = False
         self._ready = asyncio.Event()
         self.successor_pid: int | None = None
         """The process that has taken over, None while none has."""
@@ -72,10 +78,13 @@ class Handing:
             self._control.close()
         if self._link is None:
             return
-        # Where it is lost before this process was taken over from, `_go_on` has taken everything back.
-        await first_of(self._ready.wait(), self._link.lost(), within_s=_READY_S)
+        if self._asked:
+            # Where it is lost before this process was taken over from, `_go_on` has taken everything back.
+            await first_of(self._ready.wait(), self._link.lost(), within_s=_READY_S)
         if self._link.is_lost or not self._ready.is_set():
             self._parts.store.disk.take_back()
+            return
+        await self._tell_history(self._link)
 
     async def aclose(self) -> None:
         """End the connection to the new process. Call it after the parts were closed, which hand on what is left."""
@@ -122,16 +131,24 @@ class Handing:
         greet(connection, self._sockets)
 
     async def _run(self, link: Link[FromNew]) -> None:
+        patience = asyncio.get_running_loop().call_later(_PATIENCE_S, self._withdraw, link)
         await link.run(self._handle)
+        patience.cancel()
         if self.successor_pid is None:
             self._go_on()
         else:
             self._parts.turnstile.take_back()
 
+    def _withdraw(self, link: Link[FromNew]) -> None:
+        if self.successor_pid is None:
+            link.send(Withdrawn())
+            link.close()
+
     def _go_on(self) -> None:
         """Go on as before: the new process has failed."""
         _log.warning("restart.failed", hint="the process that was to take over has ended: this one goes on")
         self._link = self._remote = None
+        self._asked = False
         self._ready.clear()
         self._parts.store.disk.take_back()
         self._parts.turnstile.take_back()
@@ -157,6 +174,7 @@ class Handing:
 
     async def _give_file(self) -> None:
         parts = self._parts
+        self._asked = True
         parts.history.write()
         parts.proof.witnesses.write()
         if not await parts.store.disk.give():
@@ -164,6 +182,8 @@ class Handing:
 
     async def _give_budget(self, link: Link[FromNew]) -> None:
         parts = self._parts
+        await self._tell_history(link)
+        parts.purging.tell(lambda purge: self._tell_purge(link, purge))
         parts.store.disk.inherit(self)
         await parts.store.disk.flush()
         remote = RemoteBudget(link, parts.turnstile, parts.clock)
@@ -175,10 +195,22 @@ class Handing:
 
     def _be_succeeded(self, pid: int) -> None:
         self.successor_pid = pid
-        if self._control is not None:
-            self._control.close()
+        if self._accepting is not None:
+            # The event loop still looks at the socket, which is closed once it doesn't.
+            self._accepting.cancel()
         _log.info("restart.taken_over", pid=pid)
         self._ended()
+
+    async def _tell_history(self, link: Link[FromNew]) -> None:
+        """Tell the new process what was done, where the file can't: this one has it still."""
+        if not self._parts.store.disk.is_given:
+            row = codec.row_of(recorder.NAMESPACE, recorder.KEY, self._parts.history.entry())
+            with suppress(OSError):
+                await link.ask(Write(rows=(row,)), within_s=_READY_S)
+
+    async def _tell_purge(self, link: Link[FromNew], purge: Purge) -> None:
+        with suppress(OSError):
+            await link.ask(Forget(purge=purge))
 
     async def _forget(self, message: Forget) -> None:
         purging = self._parts.purging

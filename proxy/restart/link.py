@@ -98,6 +98,10 @@ class Link(Generic[Received]):
         finally:
             self._end()
 
+    def close(self) -> None:
+        """Close the connection once all is sent. The other process is gone from now on."""
+        self._end()
+
     async def lost(self) -> None:
         """Wait until the other process is gone."""
         await self._lost.wait()

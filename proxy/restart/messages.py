@@ -44,6 +44,10 @@ class Serving(Message, frozen=True, kw_only=True):
     pid: int
 
 
+class Withdrawn(Message, frozen=True, kw_only=True):
+    """The old process goes on: the new one took too long, and must not serve."""
+
+
 class Done(Message, frozen=True, kw_only=True):
     """What the message of this number asked for is done."""
 
@@ -151,12 +155,12 @@ class Write(Message, frozen=True, kw_only=True):
 
 
 class Forget(Message, frozen=True, kw_only=True):
-    """A purge that the new process carried out."""
+    """A purge that the other process carried out: both answer for the same clients."""
 
     purge: Purge
 
 
-FromOld = Hello | Done | BudgetGiven | Join | Promote | Leave | Finish | Write
+FromOld = Hello | Done | Withdrawn | BudgetGiven | Join | Promote | Leave | Finish | Write | Forget
 FromNew = GiveFile | Ready | Serving | Done | Go | Refused | Forget
 FROM_OLD: "msgspec.msgpack.Decoder[FromOld]" = msgspec.msgpack.Decoder(FromOld)
 FROM_NEW: "msgspec.msgpack.Decoder[FromNew]" = msgspec.msgpack.Decoder(FromNew)

@@ -26,6 +26,7 @@ from proxy.restart.messages import (
     Promote,
     Ready,
     Serving,
+    Withdrawn,
     Write,
 )
 from proxy.restart.sockets import BY_SUPERVISOR, ListeningSocket
@@ -52,6 +53,7 @@ class Taking:
         self._running: asyncio.Task[None] | None = None
         self._parts: Parts | None = None
         self._lending: Lending | None = None
+        self._withdrawn = False
 
     @property
     def pid(self) -> int:
@@ -91,16 +93,22 @@ class Taking:
         try:
             await self._link.ask(Ready(), within_s=_BUDGET_S)
         except TimeoutError:
-            raise OSError(f"the running pluto-proxy (pid {self.pid}) does not hand over: it goes on") from None
+            self._withdrawn = True
         except OSError as exc:
             _log.warning("restart.no_budget", reason=str(exc))
-            if not lending.begun:
-                lending.begin(None)
+        self._check_withdrawn()
+        if not lending.begun:
+            lending.begin(None)
 
     def serve(self) -> None:
-        """Tell the old process that this one accepts connections."""
+        """Tell the old process that this one accepts connections. Raises OSError where the old one has gone on by itself."""
+        self._check_withdrawn()
         if self._link is not None:
             self._link.send(Serving(pid=os.getpid()))
+
+    def _check_withdrawn(self) -> None:
+        if self._withdrawn:
+            raise OSError(f"the running pluto-proxy (pid {self.pid}) goes on: handing over took too long")
 
     async def ended(self, *, within_s: float) -> None:
         """Wait until the old process has ended, for so many seconds at most."""
@@ -121,6 +129,8 @@ class Taking:
         _log.info("restart.old_process_ended")
 
     def _handle(self, message: FromOld) -> None:
+        if isinstance(message, Withdrawn):
+            self._withdrawn = True
         if self._lending is None or self._link is None:
             return
         match message:
@@ -136,6 +146,8 @@ class Taking:
                 self._lending.finish(message)
             case Write():
                 self._link.answer(message, self._write(message))
+            case Forget():
+                self._link.answer(message, self._purge(message.purge))
             case _:
                 pass
 
@@ -153,8 +165,7 @@ class Taking:
                 new_namespace=adoption.new_namespace,
             )
         for purge in message.purges:
-            if not parts.purging.purges.knows(purge):
-                await parts.purging.purge(purge)
+            await self._purge(purge)
         for namespace, key, sent_at_s in message.gone:
             parts.store.put(namespace, key, tombstone(sent_at_s))
         for row in message.rows:
@@ -163,6 +174,10 @@ class Taking:
                 parts.history.take_in(entry)
             else:
                 parts.store.put(row.namespace, row.key, entry, Keeping.DISK)
+
+    async def _purge(self, purge: Purge) -> None:
+        if self._parts is not None and not self._parts.purging.purges.knows(purge):
+            await self._parts.purging.purge(purge)
 
     async def _forget(self, purge: Purge) -> None:
         """Have the old process carry out a purge, too: it still answers."""

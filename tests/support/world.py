@@ -28,6 +28,7 @@ from proxy.core.proof.sizes import Size
 from proxy.core.question.route import Route
 from proxy.core.question.routes import ROUTES
 from proxy.core.series.metrics_query import MetricsQuery
+from proxy.restart.restart import Restart
 from proxy.service.tenancy import Sleep
 from proxy.standin import Row, Standin, StandinConfig
 from proxy.standin.auth import DEFAULT_KEYS
@@ -98,6 +99,9 @@ class World:
     clock: ManualClock
     trust: ssl.SSLContext | None = None
     """What a client takes to accept the proxy's certificate, None where it shows none."""
+    runner: web.ServerRunner
+    ended: asyncio.Event
+    """Set once another proxy has taken over from this one."""
 
     @property
     def metrics_calls(self) -> int:
@@ -185,11 +189,13 @@ async def world(
     routes: Sequence[Route] = ROUTES,
     limits: Limits | None = None,
     authority: Authority | None = None,
+    restart: Restart | None = None,
     **settings: object,
 ) -> AsyncIterator[World]:
     """Run a stand-in and a proxy; `settings` are written like `freshness__running_s=1`.
 
-    With an `authority` the proxy is reached by HTTPS. It may listen on a Unix socket.
+    With a `restart` it takes over from another one, or lets another one take over; `ended` is set then. With an `authority` the
+    proxy is reached by HTTPS. It may listen on a Unix socket.
 
     Unless `limits` are given the upstream is taken to keep to every limit: not every test should count the calls that prove it.
     """
@@ -212,6 +218,8 @@ async def world(
             variables |= {"PLUTO_PROXY_SERVER__TLS_CERT": str(certificate), "PLUTO_PROXY_SERVER__TLS_KEY": str(private)}
         variables.setdefault("PLUTO_PROXY_SERVER__LISTEN", "127.0.0.1:0")
         config = load(None, {"PLUTO_PROXY_UPSTREAM": base, **variables}).config
+        if restart is not None:
+            await stack.enter_async_context(restart.around())
         parts = await stack.enter_async_context(
             open_parts(
                 config,
@@ -220,10 +228,19 @@ async def world(
                 clock=system_clock or clock,
                 sleep=sleep,
                 limits=limits or Granted(),
+                succeeds=restart is not None and restart.takes_over,
             )
         )
+        if restart is not None:
+            await stack.enter_async_context(restart.over(parts, within_s=10))
         runner = await stack.enter_async_context(running(parts))
-        opened = await stack.enter_async_context(listening(runner, parts.web.server, config))
+        over = restart or Restart()
+        opened = await stack.enter_async_context(
+            listening(runner, parts.web.server, config, over.sockets(config), handed_on=over.is_over)
+        )
+        ended = asyncio.Event()
+        if restart is not None:
+            restart.serve(parts, opened, ended=ended.set)
         url = url_of(opened[0].socket, "http" if config.server.tls_cert is None else "https")
         trust = None if authority is None else authority.trusted
         connector: aiohttp.BaseConnector = aiohttp.TCPConnector(ssl=trust or True)
@@ -232,7 +249,17 @@ async def world(
         session = await stack.enter_async_context(
             aiohttp.ClientSession(connector=connector, auto_decompress=False, skip_auto_headers=["Accept-Encoding"])
         )
-        yield World(standin=standin, upstream=base, url=url, parts=parts, session=session, clock=clock, trust=trust)
+        yield World(
+            standin=standin,
+            upstream=base,
+            url=url,
+            parts=parts,
+            session=session,
+            clock=clock,
+            trust=trust,
+            runner=runner,
+            ended=ended,
+        )
 
 
 @asynccontextmanager

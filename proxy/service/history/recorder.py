@@ -118,10 +118,14 @@ class History:
         self.record()
         self._write()
 
+    def entry(self) -> Entry:
+        """Return the points as they are written."""
+        body = msgspec.json.encode(list(self._held))
+        return Entry(body=body, sent_at_s=self._clock.now_s(), digest=digest_of(body))
+
     def _write(self) -> None:
         self._unwritten = 0
-        body = msgspec.json.encode(list(self._held))
-        self._store.disk.put(NAMESPACE, KEY, Entry(body=body, sent_at_s=self._clock.now_s(), digest=digest_of(body)))
+        self._store.disk.put(NAMESPACE, KEY, self.entry())
 
     def _totals(self) -> Totals:
         reasons = {reason.value: count for reason, count in self._fetcher.series_calls.items()}

@@ -106,6 +106,11 @@ class Keeper:
         """Whether another process has the file."""
         return self._given
 
+    @property
+    def has_let_go(self) -> bool:
+        """Whether another process may use the file."""
+        return self._let_go and not self._lock.held
+
     async def start(self) -> None:
         """Start the task. Returns when the file is open or cannot be opened now (see `trouble`), or after START_TIMEOUT_S.
 
@@ -137,7 +142,7 @@ class Keeper:
         """
         self._given = True
         await self.settle()
-        return not self._lock.held
+        return self.has_let_go
 
     def inherit(self, heir: Heir) -> None:
         """Hand what waits, and whatever comes, to the process that has the file."""

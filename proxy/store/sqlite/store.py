@@ -219,6 +219,11 @@ class SqliteStore:
         await self._keeper.settle()
         return not self._backlog.unpurged
 
+    @property
+    def is_given(self) -> bool:
+        """Whether another process may use the file: this one has let go of it."""
+        return self._keeper.has_let_go
+
     async def give(self) -> bool:
         """Write what waits and let go of the file, for a process that takes over. Return False if the disk does not answer.
 

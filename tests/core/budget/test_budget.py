@@ -34,7 +34,7 @@ class Model(RuleBasedStateMachine):
         self.under_way: list[Ticket] = []
         self.admitted_s: deque[float] = deque()
         self.joined = self.left = self.finished = 0
-        self.retries = 0
+        self.retries = self.earlier_calls = self.earlier_retries = 0
         self.overtaken: dict[Ticket, int] = {}
 
     @rule(priority=st.sampled_from(Priority), client=st.sampled_from("abc"), count=st.integers(1, 30), age_s=st.floats(0, 100))
@@ -103,6 +103,30 @@ class Model(RuleBasedStateMachine):
     def retry(self) -> None:
         self.retries += self.budget.take_retry()
 
+    @rule()
+    def hand_over(self) -> None:
+        """Another process goes on with the budget, and with all tickets."""
+        before, self.budget = self.budget, budget(rate_per_s=self.rate, burst=self.burst, max_concurrency=self.slots)
+        self.budget.take_over(before.state(self.now_s), self.now_s)
+        for ticket in self.under_way:
+            self.budget.take_in(ticket)
+        self.go_on_from(before)
+
+    @rule()
+    def begin_without(self) -> None:
+        """Another process goes on, but the one that had the budget is gone, and its calls with it."""
+        before, self.budget = self.budget, budget(rate_per_s=self.rate, burst=self.burst, max_concurrency=self.slots)
+        self.budget.empty(self.now_s)
+        self.finished += len(self.under_way)
+        self.under_way.clear()
+        self.go_on_from(before)
+
+    def go_on_from(self, before: Budget) -> None:
+        self.earlier_calls += before.calls
+        self.earlier_retries += before.retries
+        for ticket in self.waiting:
+            self.budget.join(ticket, self.now_s)
+
     @invariant()
     def never_above_the_rate(self) -> None:
         times = list(self.admitted_s)[-200:]
@@ -129,8 +153,8 @@ class Model(RuleBasedStateMachine):
 
     @invariant()
     def retries_are_few(self) -> None:
-        assert self.retries == self.budget.retries
-        assert self.retries <= self.budget.calls / 10
+        assert self.retries == self.earlier_retries + self.budget.retries
+        assert self.retries <= (self.earlier_calls + self.budget.calls) / 10
 
     @invariant()
     def estimates_are_sane(self) -> None:
@@ -505,3 +529,42 @@ def test_even_calls_that_are_too_many_cost_the_rate() -> None:
         told.finish(ticket, CallEnd.BUSY if number == 29 else CallEnd.ANSWERED, number / 5, retry_after_s=2)
     assert told.rate_per_s(29 / 5) == 2.5
     assert told.burst(29 / 5) == 10
+
+
+def test_what_was_learned_is_handed_over() -> None:
+    """The next process has the cuts, the cool-down with its probe, and their ages by a clock of its own."""
+    old, new = budget(rate_per_s=10, burst=8), budget(rate_per_s=10, burst=8)
+    tickets = [Ticket(priority=PERSON) for _ in range(2)]
+    for ticket in tickets:
+        old.join(ticket, 0)
+        old.admit(0)
+    old.finish(tickets[0], CallEnd.BUSY, 0, retry_after_s=20)
+    new.take_over(old.state(1), 1001)
+    new.take_in(tickets[1])
+    assert (new.rate_per_s(1001), new.burst(1001)) == pytest.approx((old.rate_per_s(1), old.burst(1)))
+    assert new.tokens(1001) == old.tokens(1)
+    assert new.breaker.remaining_s(1001) == 19
+    assert new.in_flight == 1
+    # The other call was sent before the cut: its 429 says nothing new about the rate.
+    before = new.rate_per_s(1001)
+    tickets[1].sent_s = 1000
+    new.finish(tickets[1], CallEnd.BUSY, 1001)
+    assert new.rate_per_s(1001) == before
+    # Later the rate grows as it would have.
+    assert new.rate_per_s(1101) == pytest.approx(old.rate_per_s(101))
+    probe = Ticket(priority=PERSON)
+    new.join(probe, 1101)
+    assert new.admit(1101) == [probe]
+    another = budget()
+    another.take_over(new.state(1101), 0)
+    another.join(Ticket(priority=PERSON), 0)
+    assert another.admit(0) == []  # while the probe is under way
+
+
+@pytest.mark.parametrize(("rate_per_s", "burst"), [(2, 3), (100, 50)])
+def test_another_configuration_holds_after_it_was_handed_over(rate_per_s: float, burst: int) -> None:
+    """Tokens are handed over as far as they fit; a rate that was never cut is the new one."""
+    old, new = budget(rate_per_s=10, burst=20), budget(rate_per_s=rate_per_s, burst=burst)
+    new.take_over(old.state(0), 0)
+    assert new.rate_per_s(0) == rate_per_s
+    assert new.tokens(0) == min(20, burst)
