@@ -11,12 +11,13 @@ from proxy.service.fetching.call_key import CallKey
 from proxy.service.fetching.memo import Failure, Memo
 from proxy.standin import Fault, FaultKind
 from tests.support.held_errors import Body, raised
+from tests.support.settings import settings
 from tests.support.world import World, world
 
 
 def test_what_is_remembered_of_a_failure() -> None:
     """It holds nothing, neither of where it was raised first nor of those who raise it again."""
-    memo, question = Memo(SystemClock(), negative_s=60), CallKey("fingerprint", "/api/runs/metrics")
+    memo, question = Memo(settings(freshness__negative_s=60), SystemClock()), CallKey("fingerprint", "/api/runs/metrics")
     error = raised(UpstreamFailed("no"), Body())
     assert isinstance(error, UpstreamFailed)
     memo.remember(question, error)
