@@ -101,7 +101,7 @@ def configuration_section(reloads: Reloads) -> Section:
         if reloads.last.faults:
             yield "the configuration could not be reloaded: the settings of before hold; the log says why"
         if reloads.last.left:
-            yield f"changed settings take a restart: {', '.join(reloads.last.left)}"
+            yield "some of the changed settings take a restart; the log names them"
 
     return Section(states={"configuration": state}, troubles=troubles)
 
