@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
 from structlog.testing import capture_logs
 
@@ -65,7 +66,7 @@ async def test_a_fault_changes_nothing(tmp_path: Path) -> None:
         await running.parts.tenancy.settled()
         await running.settled()
         before = lasting(running)
-        faulty: list[tuple[str, dict[str, object]]] = [
+        faulty: list[tuple[str, dict[str, Any]]] = [
             ("freshness.running_s", USUAL | {"freshness__running_s": -1}),
             ("access.tokens_file", USUAL | {"access__tokens_file": tmp_path / "none"}),
         ]

@@ -2,6 +2,7 @@
 
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 from proxy.app.reloading import Reloader
 from proxy.cli.descriptors import fit_connections
@@ -10,7 +11,7 @@ from proxy.config.model import LifetimeSettings
 from tests.support.world import KEY, World, variables_of
 
 # None of them is the default, nor what `variables_of` says.
-OTHER: dict[str, object] = {
+OTHER: dict[str, Any] = {
     "server.allowed_hosts": "proxy.example",
     "server.idle_timeout_s": 11,
     "server.max_connections": 99,
@@ -57,12 +58,12 @@ OTHER: dict[str, object] = {
 }
 
 
-def loaded(folder: Path, upstream: str, **settings: object) -> LoadedConfig:
+def loaded(folder: Path, upstream: str, **settings: Any) -> LoadedConfig:
     """Read a configuration as `world` does, with its key."""
     return load(None, {"PLUTO_API_KEY": KEY, **variables_of(folder, upstream, **settings)})
 
 
-def reloader(folder: Path, running: World, key: KeySource | None = None, **settings: object) -> Reloader:
+def reloader(folder: Path, running: World, key: KeySource | None = None, **settings: Any) -> Reloader:
     """Return what reloads the configuration of a running proxy, which holds these settings by then."""
 
     def read() -> LoadedConfig:
@@ -72,6 +73,6 @@ def reloader(folder: Path, running: World, key: KeySource | None = None, **setti
     return Reloader(running.parts, read=read, fit=fit_connections, told=nullcontext)
 
 
-async def reload(folder: Path, running: World, key: KeySource | None = None, **settings: object) -> None:
+async def reload(folder: Path, running: World, key: KeySource | None = None, **settings: Any) -> None:
     """Reload once."""
     await reloader(folder, running, key, **settings).reload()

@@ -99,6 +99,11 @@ class FastPath:
         self._date_s: int | None = None
         self._date = b""
 
+    @property
+    def remembered(self) -> int:
+        """How many hits are remembered."""
+        return len(self._hits)
+
     def find(self, request: web.BaseRequest, visit: Visit) -> Hit | None:
         """Return the hit that is remembered for a request; None if there is none, or if it must go the ordinary way."""
         text = _text(request, visit)
