@@ -61,7 +61,7 @@ async def test_a_signal_reloads(tmp_path: Path) -> None:
         reread = Reread(
             read=lambda: loaded(tmp_path, running.upstream, freshness__running_s=7, log__level="error"), hangups=hangups
         )
-        async with reloading(running.parts, reread, urls=[running.url], supervisor=NOBODY):
+        async with reloading(running.parts, reread, sockets=[], supervisor=NOBODY):
             with outlasting_signals(hangups):
                 os.kill(os.getpid(), signal.SIGHUP)
                 await ticked(lambda: running.parts.reloads.succeeded == 1)
