@@ -1,5 +1,6 @@
 """The table of settings that can change: it has all of them, and a switch changes no others."""
 
+import re
 from typing import Any
 
 from hypothesis import given
@@ -7,6 +8,7 @@ from hypothesis import strategies as st
 
 from proxy.config import Config, load
 from proxy.settings.changeable import CHANGING, STAYING, changed, merged
+from tests.support.processes import ROOT
 from tests.support.reloading import OTHER
 
 ALL = frozenset(f"{section}.{key}" for section, part in Config() for key, _ in part)
@@ -71,3 +73,14 @@ def test_what_differs(names: set[str]) -> None:
     """Each setting with another value is named, and no other."""
     assert changed(configured(set()), configured(names)) == names
     assert not changed(configured(names), configured(names))
+
+
+def test_the_manual_says_the_same() -> None:
+    """The two tables in docs/operations.md are those of the table."""
+    text = (ROOT / "docs" / "operations.md").read_text().partition("\n## Reload\n")[2].partition("\n## ")[0]
+    changing = set()
+    for section, settings in re.findall(r"^\| `\[(\w+)\]` \| (.+) \|$", text, re.MULTILINE):
+        keys = [key for key, _ in getattr(Config(), section)] if settings == "all" else re.findall(r"`(\w+)`", settings)
+        changing |= {f"{section}.{key}" for key in keys}
+    assert changing == CHANGING
+    assert dict(re.findall(r"^\| `(\w+\.\w+)` \| (.+) \|$", text, re.MULTILINE)) == STAYING
