@@ -95,8 +95,11 @@ class Tokens:
         return self._file.grants.get(digest_of_token(token))
 
     def _keep_up(self) -> None:
-        now_s, path = self._clock.monotonic_s(), self._file.path
-        if path is None or now_s - self._looked_s < PERIOD_S:
+        path = self._file.path
+        if path is None:
+            return
+        now_s = self._clock.monotonic_s()
+        if now_s - self._looked_s < PERIOD_S:
             return
         self._looked_s = now_s
         stamp = _stamp_of(path)
