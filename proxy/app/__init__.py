@@ -14,21 +14,26 @@ from proxy.core.proof.limits import Limits
 from proxy.core.question.route import Route
 from proxy.core.question.routes import ROUTES
 from proxy.log.lines import Lines
-from proxy.service.access.tokens import Tokens
+from proxy.service.access.tokens import Tokens, read_token_file
 from proxy.service.fetching import open_fetching
 from proxy.service.history import open_history
-from proxy.service.lifetimes import make_known_runs, make_lifetimes
+from proxy.service.lifetimes.known_runs import KnownRuns
+from proxy.service.lifetimes.run_lifetimes import RunLifetimes
+from proxy.service.lifetimes.sightings import Sightings
 from proxy.service.proof import open_proof
 from proxy.service.series import open_series
 from proxy.service.statuses import Statuses
 from proxy.service.tenancy import Sleep
+from proxy.settings import Settings
+from proxy.settings.reloads import Reloads
 from proxy.tasks import end_tasks
 from proxy.telemetry import Telemetry
-from proxy.upstream.credential import Credential
+from proxy.upstream.credential import Credential, read_source
 from proxy.web.assembly import open_web
 from proxy.web.encryption.certificate import Certificate
 from proxy.web.pages.sections import (
     certificate_section,
+    configuration_section,
     log_section,
     organization_section,
     series_section,
@@ -59,25 +64,25 @@ async def open_parts(
     does. `telemetry` is for who reads the metrics otherwise than by `/metrics`.
     `succeeds`: this process takes over from another one: nothing is asked of the upstream before its budget is (`restart`).
     """
-    credential, clock = Credential(key), clock or SystemClock()
-    tokens = None if config.access.tokens_file is None else Tokens(config.access.tokens_file, clock)
-    certificate = _open_certificate(config, clock)
+    settings, clock = Settings(config), clock or SystemClock()
+    credential, tokens = Credential(read_source(key)), Tokens(read_token_file(config.access.tokens_file), clock)
+    certificate, reloads = _open_certificate(config, clock), Reloads(clock)
     telemetry = telemetry or Telemetry()
     async with AsyncExitStack() as stack:
         base = await open_foundation(
-            stack, config, clock, credential=credential, telemetry=telemetry, sleep=sleep, succeeds=succeeds
+            stack, settings, clock, credential=credential, telemetry=telemetry, sleep=sleep, succeeds=succeeds
         )
         store, upstream, turnstile, shelves, tenancy = base.store, base.upstream, base.turnstile, base.shelves, base.tenancy
-        known_runs = make_known_runs(config, clock)
-        lifetimes = make_lifetimes(config, routes, known_runs, clock)
+        known_runs = KnownRuns(settings, clock)
+        lifetimes = RunLifetimes(settings, routes, known_runs, Sightings(clock), clock)
         fetching = open_fetching(
-            stack, config, clock, upstream=upstream, store=store, tenancy=tenancy, lifetimes=lifetimes, purges=base.purges
+            stack, settings, clock, upstream=upstream, store=store, tenancy=tenancy, lifetimes=lifetimes, purges=base.purges
         )
         statuses = Statuses(fetching.fetcher, known_runs, clock)
         stack.push_async_callback(statuses.aclose)
         proof = await open_proof(
             stack,
-            config,
+            settings,
             clock,
             upstream=upstream,
             fetcher=fetching.fetcher,
@@ -88,7 +93,7 @@ async def open_parts(
         )
         series = open_series(
             stack,
-            config,
+            settings,
             clock,
             fetching=fetching,
             proof=proof,
@@ -97,7 +102,9 @@ async def open_parts(
             lifetimes=lifetimes,
             store=store,
         )
-        answering = open_answering(stack, config, clock, foundation=base, fetching=fetching, series=series, lifetimes=lifetimes)
+        answering = open_answering(
+            stack, settings, clock, foundation=base, fetching=fetching, series=series, lifetimes=lifetimes
+        )
         history = await open_history(
             stack,
             clock,
@@ -112,7 +119,7 @@ async def open_parts(
             watching=answering.watching,
         )
         web = open_web(
-            config,
+            settings,
             clock,
             telemetry,
             routes=routes,
@@ -131,6 +138,7 @@ async def open_parts(
                 series_section(series.computer, proof.checks),
                 tokens_section(tokens),
                 certificate_section(certificate),
+                configuration_section(reloads),
                 store_section(store.memory, store.disk),
                 log_section(lines),
                 organization_section(tenancy),
@@ -145,7 +153,10 @@ async def open_parts(
         turning = asyncio.create_task(web.busiest.run(), name="busiest.run")
         stack.push_async_callback(end_tasks, [summing, turning])
         parts = Parts(
-            config=config,
+            settings=settings,
+            credential=credential,
+            tokens=tokens,
+            reloads=reloads,
             clock=clock,
             store=store,
             upstream=upstream,
@@ -164,7 +175,7 @@ async def open_parts(
             history=history,
             web=web,
         )
-        expose(telemetry, parts, tokens=tokens, certificate=certificate, lines=lines)
+        expose(telemetry, parts, certificate=certificate, lines=lines)
         yield parts
 
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from proxy.app.foundation import Foundation
 from proxy.clock import Clock
-from proxy.config import Config
 from proxy.service.access.organizations import Organizations
 from proxy.service.access.run_owners import RunOwners
 from proxy.service.access.scopes import Scopes
@@ -22,6 +21,7 @@ from proxy.service.series import SeriesRoom
 from proxy.service.view import ViewRoom, open_view
 from proxy.service.watching import open_watching
 from proxy.service.watching.watching import Watching
+from proxy.settings import Settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +37,7 @@ class AnsweringRoom:
 
 def open_answering(
     stack: AsyncExitStack,
-    config: Config,
+    settings: Settings,
     clock: Clock,
     *,
     foundation: Foundation,
@@ -48,7 +48,7 @@ def open_answering(
     """Make all that answers, from what fetches and what knows series."""
     store, upstream, shelves = foundation.store, foundation.upstream, foundation.shelves
     tenancy, purges = foundation.tenancy, foundation.purges
-    reader = _make_reader(config, clock, foundation=foundation, fetching=fetching, series=series, lifetimes=lifetimes)
+    reader = _make_reader(settings, clock, foundation=foundation, fetching=fetching, series=series, lifetimes=lifetimes)
     owners = RunOwners(
         store=store,
         fetcher=fetching.fetcher,
@@ -56,7 +56,7 @@ def open_answering(
         upstream=upstream,
         clock=clock,
         purges=purges,
-        negative_s=config.freshness.negative_s,
+        settings=settings,
     )
     scopes, key_orders = Scopes(tenancy, owners), KeyOrders()
     obtainer = Obtainer(
@@ -64,7 +64,7 @@ def open_answering(
     )
     view = open_view(
         clock,
-        series_bytes=config.series.memory_bytes,
+        settings=settings,
         scopes=scopes,
         obtainer=obtainer,
         loader=series.loader,
@@ -76,7 +76,7 @@ def open_answering(
         reader=reader,
         answerer=Answerer(
             scopes=scopes,
-            organizations=Organizations(tenancy, wait_s=config.upstream.deadline_s),
+            organizations=Organizations(tenancy, settings),
             reader=reader,
             key_orders=key_orders,
             encoder=fetching.encoder,
@@ -87,6 +87,7 @@ def open_answering(
             stack,
             clock,
             obtainer=obtainer,
+            settings=settings,
             shelves=shelves,
             tenancy=tenancy,
             lifetimes=lifetimes,
@@ -107,7 +108,7 @@ def open_answering(
 
 
 def _make_reader(
-    config: Config,
+    settings: Settings,
     clock: Clock,
     *,
     foundation: Foundation,
@@ -121,7 +122,7 @@ def _make_reader(
         upstream=foundation.upstream,
         lifetimes=lifetimes,
         clock=clock,
-        stale_wait_s=config.freshness.stale_wait_s,
+        settings=settings,
     )
     return Reader(
         lookup=Lookup(foundation.store, fetching.memo, series.computer, fetching.fetcher, clock),
@@ -130,5 +131,5 @@ def _make_reader(
         tenancy=foundation.tenancy,
         lifetimes=lifetimes,
         clock=clock,
-        stale_wait_s=config.freshness.stale_wait_s,
+        settings=settings,
     )

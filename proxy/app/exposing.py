@@ -2,7 +2,6 @@
 
 from proxy.app.parts import Parts
 from proxy.log.lines import Lines
-from proxy.service.access.tokens import Tokens
 from proxy.telemetry import Telemetry
 from proxy.web.connection.handshakes import Handshakes
 from proxy.web.encryption.certificate import Certificate
@@ -11,6 +10,7 @@ from proxy.web.pages.metrics import (
     expose_knowledge,
     expose_log,
     expose_proof,
+    expose_reloads,
     expose_series,
     expose_statuses,
     expose_store,
@@ -20,9 +20,7 @@ from proxy.web.pages.metrics import (
 )
 
 
-def expose(
-    telemetry: Telemetry, parts: Parts, *, tokens: Tokens | None, certificate: Certificate | None, lines: Lines | None
-) -> None:
+def expose(telemetry: Telemetry, parts: Parts, *, certificate: Certificate | None, lines: Lines | None) -> None:
     """Show the metrics of all parts."""
     series = parts.series
     expose_upstream(telemetry, parts.fetching.fetcher, parts.upstream, parts.turnstile)
@@ -32,8 +30,8 @@ def expose(
     expose_proof(telemetry, parts.proof.checks, parts.proof.prover)
     expose_statuses(telemetry, parts.statuses)
     expose_store(telemetry, parts.store.memory, parts.store.disk)
-    if tokens is not None:
-        expose_tokens(telemetry, tokens)
+    expose_tokens(telemetry, parts.tokens)
+    expose_reloads(telemetry, parts.reloads)
     if certificate is not None and parts.web.server.handshakes is not None:
         expose_certificate(telemetry, certificate)
         _expose_handshakes(telemetry, parts.web.server.handshakes)

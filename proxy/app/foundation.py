@@ -11,6 +11,7 @@ from proxy.core import budget
 from proxy.core.freshness.purge import KEEP_S, Purges
 from proxy.service.knowledge.shelves import Shelves
 from proxy.service.tenancy import Sleep, Tenancy
+from proxy.settings import Settings
 from proxy.store.memory import MemoryStore
 from proxy.store.sqlite import SqliteStore
 from proxy.store.sqlite.store import AHEAD_S
@@ -37,7 +38,7 @@ class Foundation:
 
 async def open_foundation(
     stack: AsyncExitStack,
-    config: Config,
+    settings: Settings,
     clock: Clock,
     *,
     credential: Credential,
@@ -50,16 +51,18 @@ async def open_foundation(
     Raises ConfigError where the key or upstream.ca_file cannot be used, StoreError where the cache file must not be used.
     `succeeds`: another process may use the file still, and has the upstream's budget (`upstream.turnstile`).
     """
+    config, purges = settings.now, Purges()
     # A call may be under way until its deadline, and its answer is worked on for some time more.
-    purges = Purges(keep_s=KEEP_S + config.upstream.deadline_s)
+    settings.follow(lambda: purges.keep_for(KEEP_S + settings.now.upstream.deadline_s))
     store = await _open_store(stack, config, clock, purges, succeeds=succeeds)
     session = await stack.enter_async_context(open_session(config.upstream, clock))
     turnstile = Turnstile(_limits(config), clock, held=succeeds)
+    settings.follow(lambda: turnstile.renew(_limits(settings.now)))
     upstream = Upstream(
-        settings=config.upstream,
+        settings=settings,
         credential=credential,
         clock=clock,
-        exchange=Exchange(config.upstream, clock, session, telemetry),
+        exchange=Exchange(settings, clock, session, telemetry),
         turnstile=turnstile,
         telemetry=telemetry,
     )

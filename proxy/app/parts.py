@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from proxy.clock import Clock
-from proxy.config import Config
+from proxy.service.access.tokens import Tokens
 from proxy.service.fetching import FetchingRoom
 from proxy.service.history.recorder import History
 from proxy.service.knowledge.shelves import Shelves
@@ -16,8 +16,11 @@ from proxy.service.statuses import Statuses
 from proxy.service.tenancy import Tenancy
 from proxy.service.view import ViewRoom
 from proxy.service.watching.watching import Watching
+from proxy.settings import Settings
+from proxy.settings.reloads import Reloads
 from proxy.store.tiers import TieredStore
 from proxy.upstream.client import Upstream
+from proxy.upstream.credential import Credential
 from proxy.upstream.turnstile import Turnstile
 from proxy.web.assembly import Web
 
@@ -26,7 +29,10 @@ from proxy.web.assembly import Web
 class Parts:
     """The rooms, and what stands between them."""
 
-    config: Config
+    settings: Settings
+    credential: Credential
+    tokens: Tokens
+    reloads: Reloads
     clock: Clock
     store: TieredStore
     upstream: Upstream

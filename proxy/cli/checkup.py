@@ -23,7 +23,7 @@ from proxy.errors import ConfigError, TokenFileError
 from proxy.store.sqlite.files import COMPANIONS, size_of
 from proxy.store.sqlite.versions import newer_than_this, reason_against
 from proxy.store.token_file import read_tokens
-from proxy.upstream.credential import Credential
+from proxy.upstream.credential import read_source
 
 OTHERS = stat.S_IRWXO
 _OTHERS_AND_GROUP = stat.S_IRWXG | OTHERS
@@ -72,7 +72,7 @@ def check_key(loaded: LoadedConfig) -> Iterator[Finding]:
             yield Finding(check="key", state=State.FAULT, text="there is none", todo=todo)
         return
     try:
-        fingerprint = Credential(loaded.key).current().fingerprint
+        fingerprint = read_source(loaded.key).key.fingerprint
     except ConfigError as exc:
         yield Finding(
             check="key",

@@ -6,6 +6,8 @@ import gc
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
 
 from proxy.cli.arguments import make_parser
 from proxy.cli.descriptors import open_standard_streams
@@ -66,9 +68,8 @@ def _run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
 
             return run_token(arguments, load(arguments.config, environ).config)
         case "serve":
-            return _serve(
-                load(arguments.config, {**environ, **(_OFFLINE if arguments.offline else {})}), takeover=arguments.takeover
-            )
+            environ = {**environ, **(_OFFLINE if arguments.offline else {})}
+            return _serve(arguments.config, environ, takeover=arguments.takeover)
         case "doctor":
             from proxy.cli.doctor import run_doctor  # noqa: PLC0415
 
@@ -107,14 +108,18 @@ def _ask(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
             return run_warm(place, arguments)
 
 
-def _serve(loaded: LoadedConfig, *, takeover: bool) -> int:
+def _serve(path: Path | None, environ: Mapping[str, str], *, takeover: bool) -> int:
     from proxy.cli.serve import run_server  # noqa: PLC0415
     from proxy.cli.supervisor import Supervisor  # noqa: PLC0415
 
+    return run_server(partial(_load_to_serve, path, environ), Supervisor(os.environ, os.getpid()), takeover=takeover)
+
+
+def _load_to_serve(path: Path | None, environ: Mapping[str, str]) -> LoadedConfig:
+    loaded = load(path, environ)
     if loaded.key is None and not loaded.config.upstream.offline:
         raise ConfigError([NO_KEY])
-    supervisor = Supervisor(os.environ, os.getpid())
-    return run_server(loaded.config, loaded.key, supervisor, ignored=loaded.ignored, takeover=takeover)
+    return loaded
 
 
 def _fail(messages: Sequence[str], status: int) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from proxy import log
 from proxy.cli.serve import serve
-from proxy.cli.signals import ignoring_signals
+from proxy.cli.signals import Hangups, outlasting_signals
 from proxy.config import Config, KeySource, load
 from proxy.config.addresses import TcpAddress
 from proxy.config.model import LogSettings
@@ -42,7 +42,7 @@ def run_demo(listen: str) -> int:
     """Run the demo until SIGINT or SIGTERM. Return the exit status. Raises ConfigError or OSError if it cannot begin."""
     settings = LogSettings()
     lines = log.configure(level=settings.level, log_format=settings.format)
-    with ignoring_signals(), tempfile.TemporaryDirectory(prefix="pluto-proxy-demo-") as folder:
+    with outlasting_signals(Hangups(kept=False)), tempfile.TemporaryDirectory(prefix="pluto-proxy-demo-") as folder:
         asyncio.run(_demo(listen, Path(folder), lines))
     return 0
 

@@ -32,8 +32,9 @@ from proxy.config.addresses import is_loopback
 from proxy.config.model import Config, UpstreamSettings
 from proxy.errors import CommandError, ConfigError, KeyRefused, UpstreamError
 from proxy.service.tenancy import VALIDATE_TARGET, organization_of_answer
+from proxy.settings import Settings
 from proxy.telemetry import Telemetry
-from proxy.upstream.credential import Credential
+from proxy.upstream.credential import read_source
 from proxy.upstream.exchange import Bounds, Exchange
 from proxy.upstream.pool import open_session
 from proxy.upstream.reply import BUSY_STATUSES, error_of
@@ -149,9 +150,9 @@ async def _check_upstream(settings: UpstreamSettings, source: KeySource | None) 
 
 
 async def _validate(settings: UpstreamSettings, source: KeySource) -> UpstreamReply[object]:
-    clock, key = SystemClock(), Credential(source).current()
+    clock, key = SystemClock(), read_source(source).key
     async with open_session(settings, clock) as session:
-        exchange = Exchange(settings, clock, session, Telemetry())
+        exchange = Exchange(Settings(Config(upstream=settings)), clock, session, Telemetry())
         return await exchange.send(VALIDATE_TARGET, key, timeout_s=settings.deadline_s, bounds=Bounds(bytes=_MOST_BYTES))
 
 

@@ -5,7 +5,7 @@ import contextlib
 import gc
 import importlib
 import signal
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator
 from importlib.util import find_spec
 
 import structlog
@@ -16,9 +16,10 @@ from proxy.app import open_parts
 from proxy.app.parts import Parts
 from proxy.cli.descriptors import fit_connections
 from proxy.cli.listening import check_exposure, let_go, listening
-from proxy.cli.signals import ignoring_signals
+from proxy.cli.reloading import Reread, reloading
+from proxy.cli.signals import Hangups, outlasting_signals
 from proxy.cli.supervisor import NOBODY, Supervisor
-from proxy.config import Config, KeySource
+from proxy.config import Config, KeySource, LoadedConfig
 from proxy.log.lines import Lines
 from proxy.restart.restart import Restart, take_over
 
@@ -30,37 +31,43 @@ LINGER_S = 15.0
 _log = structlog.get_logger()
 
 
-def run_server(
-    config: Config, key: KeySource | None, supervisor: Supervisor, *, ignored: Sequence[str] = (), takeover: bool = False
-) -> int:
+def run_server(read: Callable[[], LoadedConfig], supervisor: Supervisor, *, takeover: bool = False) -> int:
     """Serve until SIGTERM or SIGINT. Return the exit status.
 
-    `ignored`: names of variables that set a proxy for other programs. Only the names are logged, since the values can hold a
-    password. `takeover`: take over from the process that serves with this cache file, if one does. Raises ConfigError,
-    StoreError or OSError if serving cannot begin.
+    `read` reads the configuration: now, and at each SIGHUP. `takeover`: take over from the process that serves with this cache
+    file, if one does. Raises ConfigError, StoreError or OSError if serving cannot begin.
     """
+    loaded, reread = read(), Reread(read=read, hangups=Hangups(kept=True))
+    config, ignored = loaded.config, loaded.ignored
     lines = log.configure(level=config.log.level, log_format=config.log.format)
     if ignored:
+        # Only the names: the values can hold a password.
         _log.warning(
             "proxy_variables.ignored", variables=list(ignored), hint="set upstream.proxy to reach pluto-api by a proxy"
         )
     # uvloop does not exist for every platform: asyncio's own event loop takes its place.
     loops = importlib.import_module("uvloop" if find_spec("uvloop") else "asyncio")
     restart = Restart(take_over(config.cache.path) if takeover else None)
-    with ignoring_signals(), asyncio.Runner(loop_factory=loops.new_event_loop) as runner:
-        runner.run(serve(config, key, lines, supervisor, restart))
+    with outlasting_signals(reread.hangups), asyncio.Runner(loop_factory=loops.new_event_loop) as runner:
+        runner.run(serve(config, loaded.key, lines, supervisor, restart, reread=reread))
     return 0
 
 
 async def serve(
-    config: Config, key: KeySource | None, lines: Lines, supervisor: Supervisor = NOBODY, restart: Restart | None = None
+    config: Config,
+    key: KeySource | None,
+    lines: Lines,
+    supervisor: Supervisor = NOBODY,
+    restart: Restart | None = None,
+    *,
+    reread: Reread | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT, or until another process has taken over.
 
     Return when the requests under way have been answered.
 
     A second signal ends the process at once. `lines` is the log's writer, whose state the metrics and `/readyz` show.
-    Sockets that the `supervisor` hands over take the place of server.listen.
+    Sockets that the `supervisor` hands over take the place of server.listen. `reread`: None where SIGHUP reloads nothing.
     """
     config = fit_connections(config)
     restart = restart or Restart()
@@ -80,7 +87,8 @@ async def serve(
             async with listening(runner, parts.web.server, config, sockets, handed_on=restart.is_over) as opened:
                 restart.serve(parts, opened, ended=stop.set)
                 with supervisor.told(restart.successor):
-                    await stop.wait()
+                    async with reloading(parts, reread, sockets=opened, supervisor=supervisor):
+                        await stop.wait()
                 parts.web.intake.drain()
                 _log.info("server.draining", in_flight=parts.fetching.fetcher.in_flight)
                 if restart.is_over():
@@ -94,13 +102,26 @@ def longest_s(config: Config) -> float:
     return config.upstream.deadline_s + DRAIN_MARGIN_S
 
 
+class _Runner(web.ServerRunner):
+    """Ends with the deadline that holds by then."""
+
+    def __init__(self, parts: Parts) -> None:
+        super().__init__(parts.web.server)
+        self._settings = parts.settings
+
+    async def cleanup(self) -> None:
+        """See web.ServerRunner."""
+        self._shutdown_timeout = longest_s(self._settings.now)
+        await super().cleanup()
+
+
 @contextlib.asynccontextmanager
 async def running(parts: Parts) -> AsyncIterator[web.ServerRunner]:
     """Run a server that has no address yet.
 
     At the end the requests under way are answered. They may take upstream.deadline_s and DRAIN_MARGIN_S.
     """
-    runner = web.ServerRunner(parts.web.server, shutdown_timeout=longest_s(parts.config))
+    runner = _Runner(parts)
     await runner.setup()
     try:
         yield runner

@@ -8,6 +8,7 @@ the process is ending, and every now and then that the event loop still runs.
 import asyncio
 import os
 import socket
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
@@ -54,6 +55,16 @@ class Supervisor:
             alive.cancel()
             pid = successor_pid()
             self._tell("STOPPING=1" if pid is None else f"MAINPID={pid}")
+
+    @contextmanager
+    def reloading(self) -> Iterator[None]:
+        """Tell the supervisor that the configuration is being reloaded, for as long as the context lasts."""
+        # It takes this for the answer to its signal if the time is later than that of the signal.
+        self._tell(f"RELOADING=1\nMONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
+        try:
+            yield
+        finally:
+            self._tell("READY=1")
 
     async def _tell_alive(self) -> None:
         while self._alive_every_s:

@@ -82,6 +82,13 @@ def configure(*, level: str, log_format: Format) -> Lines:
     return lines
 
 
+def set_level(level: str) -> None:
+    """Log what is of this level or above from now on."""
+    wrapper = structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()])
+    structlog.configure(**{**structlog.get_config(), "wrapper_class": wrapper})
+    logging.getLogger().setLevel(level.upper())
+
+
 def _standard_error(notice: Callable[[int], str]) -> Lines:
     """Put a writer before standard error until the process ends. The end waits for what isn't written yet.
 

@@ -17,6 +17,7 @@ from proxy.service.lifetimes.run_lifetimes import RunLifetimes
 from proxy.service.series.asking import Asker
 from proxy.service.series.refreshing import Refresher
 from proxy.service.series.wanted import WantedAnswer
+from proxy.settings import Settings
 from proxy.upstream.client import NEVER_ASKED, Upstream
 
 
@@ -43,15 +44,14 @@ class Executor:
         upstream: Upstream,
         lifetimes: RunLifetimes,
         clock: Clock,
-        stale_wait_s: float,
+        settings: Settings,
     ) -> None:
-        """`stale_wait_s`: for how many seconds the upstream is waited for where a stale answer is in hand."""
         self._asker = asker
         self._refresher = refresher
         self._upstream = upstream
         self._lifetimes = lifetimes
         self._clock = clock
-        self._stale_wait_s = stale_wait_s
+        self._settings = settings
 
     async def carry_out(self, plan: Plan, wanted: WantedAnswer, in_hand: InHand, failed: Failure | None) -> Answer:
         """Return the answer that a plan leads to. `failed`: the failure of the upstream that is remembered for the query.
@@ -68,7 +68,7 @@ class Executor:
                 return self._serve(wanted, in_hand, stale=self._reason(failed))
             case Plan.FETCH_BRIEFLY:
                 # With an answer in hand the call goes as a refresh. If its turn comes too late anyway, nobody waits for it.
-                if self._upstream.wait_s(Priority.REFRESH) > self._stale_wait_s:
+                if self._upstream.wait_s(Priority.REFRESH) > self._settings.now.freshness.stale_wait_s:
                     return self._serve_and_refresh(wanted, in_hand, Stale.QUEUE)
                 return await self._fetch_briefly(wanted, in_hand)
             case Plan.FETCH:
@@ -113,7 +113,7 @@ class Executor:
     async def _fetch_briefly(self, wanted: WantedAnswer, in_hand: InHand) -> Answer:
         """Fetch, and fall back on the entry in hand where that fails or takes longer than `stale_wait_s`."""
         try:
-            async with asyncio.timeout(self._stale_wait_s):
+            async with asyncio.timeout(self._settings.now.freshness.stale_wait_s):
                 # The entry is fresh after all if the run has ended: its answers live longer.
                 if in_hand.entry is not None and await self._refresher.has_ended(wanted, in_hand.entry):
                     return self._serve(wanted, in_hand)

@@ -19,6 +19,7 @@ from proxy.service.lifetimes.run_lifetimes import RunLifetimes
 from proxy.service.lookup import Found, Lookup
 from proxy.service.series.wanted import WantedAnswer, WantedSeries
 from proxy.service.tenancy import Tenancy, Tenant
+from proxy.settings import Settings
 from proxy.upstream.client import Upstream
 from proxy.upstream.turnstile import too_busy
 
@@ -35,16 +36,15 @@ class Reader:
         tenancy: Tenancy,
         lifetimes: RunLifetimes,
         clock: Clock,
-        stale_wait_s: float,
+        settings: Settings,
     ) -> None:
-        """`stale_wait_s`: for how many seconds the upstream is waited for where a stale answer is in hand."""
         self._lookup = lookup
         self._executor = executor
         self._upstream = upstream
         self._tenancy = tenancy
         self._lifetimes = lifetimes
         self._clock = clock
-        self._stale_wait_s = stale_wait_s
+        self._settings = settings
 
     async def read(
         self, query: Query, demand: Demand = NO_DEMAND, *, client: str = "", deadline_s: float | None = None
@@ -103,7 +103,8 @@ class Reader:
 
     def _wanted(self, tenant: Tenant, query: Query, need: Need, found: Found, *, in_full: bool) -> WantedAnswer:
         """Return what is wanted of the upstream, as much as `found` tells of it."""
-        extra_wait_s = self._stale_wait_s if need.urgent else self._stale_wait_s / 2
+        stale_wait_s = self._settings.now.freshness.stale_wait_s
+        extra_wait_s = stale_wait_s if need.urgent else stale_wait_s / 2
         if found.metrics is None:
             return WantedAnswer(tenant=tenant, query=query, need=need, in_full=in_full, extra_wait_s=extra_wait_s)
         return WantedSeries(

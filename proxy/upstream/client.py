@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from typing import Generic, Protocol, TypeVar
 
 from proxy.clock import Clock
-from proxy.config.model import UpstreamSettings
 from proxy.core.budget import CallEnd, Priority, Ticket
 from proxy.core.freshness.plan import Condition
 from proxy.core.http.retry_after import LEAST_S, read_retry_after
@@ -24,6 +23,7 @@ from proxy.errors import (
     UpstreamFailed,
     UpstreamTimeout,
 )
+from proxy.settings import Settings
 from proxy.slices import in_slices
 from proxy.telemetry import Telemetry
 from proxy.upstream.credential import Credential, Key
@@ -85,7 +85,7 @@ class Upstream:
     def __init__(
         self,
         *,
-        settings: UpstreamSettings,
+        settings: Settings,
         credential: Credential,
         clock: Clock,
         exchange: Exchange,
@@ -105,7 +105,7 @@ class Upstream:
     @property
     def url(self) -> str:
         """The base URL."""
-        return self._settings.url
+        return self._settings.now.upstream.url
 
     def key(self) -> Key:
         """Return the shared key to use now."""
@@ -113,7 +113,7 @@ class Upstream:
 
     def condition(self) -> Condition:
         """Say whether a call could succeed now."""
-        if self._settings.offline:
+        if self._settings.now.upstream.offline:
             return Condition.OFFLINE
         if self._refusal.is_refused(self.key().fingerprint):
             return Condition.KEY_REFUSED
@@ -128,7 +128,7 @@ class Upstream:
 
     def deadline_s(self) -> float:
         """Return the deadline (monotonic time) of a request that comes now."""
-        return self._clock.monotonic_s() + self._settings.deadline_s
+        return self._clock.monotonic_s() + self._settings.now.upstream.deadline_s
 
     def is_unsent(self, ticket: Ticket) -> bool:
         """Tell whether a ticket's call still waits in the line."""
@@ -160,9 +160,9 @@ class Upstream:
         the upstream nor for it, since it may be about the query. Raises UpstreamError: Offline at once where upstream.offline
         is set.
         """
-        if self._settings.offline:
+        if self._settings.now.upstream.offline:
             raise Offline(NEVER_ASKED)
-        max_bytes = int(self._settings.max_body_bytes)
+        max_bytes = int(self._settings.now.upstream.max_body_bytes)
         bounds = Bounds(bytes=max_bytes) if bounds is None else replace(bounds, bytes=min(bounds.bytes, max_bytes))
         while True:
             try:
@@ -192,7 +192,7 @@ class Upstream:
         await self._enter(ticket)
         key = self.key()
         started_s = self._clock.monotonic_s()
-        timeout_s = min(self._settings.deadline_s, ticket.deadline_s - started_s)
+        timeout_s = min(self._settings.now.upstream.deadline_s, ticket.deadline_s - started_s)
         judged: _Judged[Parsed] = _Judged(ended=CallEnd.ABANDONED)
         try:
             if not self._refusal.take_try(key.fingerprint):
@@ -202,7 +202,7 @@ class Upstream:
             self.unreachable = None
             judged = await self._judge(reply, reading)
         except UpstreamTimeout as exc:
-            if timeout_s < self._settings.deadline_s * _FAIR_SHARE:
+            if timeout_s < self._settings.now.upstream.deadline_s * _FAIR_SHARE:
                 judged = _Judged(
                     ended=CallEnd.ABANDONED, error=too_busy(self._turnstile.wait_s(ticket.priority, ticket.client))
                 )
@@ -229,7 +229,7 @@ class Upstream:
 
     async def _judge(self, reply: Reply[Parsed], reading: _Reading[Parsed]) -> _Judged[Parsed]:
         if reply.status in BUSY_STATUSES:
-            most_s = self._settings.cooldown_max_s
+            most_s = self._settings.now.upstream.cooldown_max_s
             named_s = read_retry_after(reply.headers.get("retry-after"), reply.headers.get("date"), most_s=most_s)
             return _Judged(ended=CallEnd.BUSY, reply=reply, named_s=named_s)
         error = error_of(reply)

@@ -1,7 +1,7 @@
 """The shared key: from the environment, or from a file that is read again when it changes."""
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import structlog
@@ -27,47 +27,70 @@ class Key:
 KEYLESS = Key(secret="", fingerprint="no-key")
 
 
+_FileState = tuple[int, ...] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadKey:
+    """A key as it was read. `path`: its file, None where it has none; `state`: that of the file before it was read."""
+
+    key: Key
+    path: Path | None = None
+    state: _FileState = None
+
+
+def read_source(source: KeySource | None) -> ReadKey:
+    """Read a key. Raises ConfigError where its source holds no usable one.
+
+    `source` is None where the upstream is never asked, and no key tells whose answers are served.
+    """
+    if source is None:
+        return ReadKey(key=KEYLESS)
+    if source.path is None:
+        return ReadKey(key=_key_from(source.value or "", "PLUTO_API_KEY"))
+    state = _file_state(source.path)
+    return ReadKey(key=_read_file(source.path), path=source.path, state=state)
+
+
 class Credential:
     """Has the shared key that is in use, KEYLESS where there is none.
 
-    The constructor raises ConfigError if the source holds no usable key. If the file becomes unreadable or empty later, for
-    example half-way through a rotation, that is logged and the last good key stays.
+    If its file becomes unreadable or empty, for example half-way through a rotation, that is logged and the last good key
+    stays.
     """
 
-    def __init__(self, source: KeySource | None) -> None:
-        """`source` is None where the upstream is never asked, and no key tells whose answers are served."""
-        self._path = None if source is None else source.path
-        self._state = self._file_state()
-        if source is None:
-            self._key = KEYLESS
-        else:
-            self._key = _key_from(source.value or "", "PLUTO_API_KEY") if self._path is None else _read_file(self._path)
+    def __init__(self, read: ReadKey) -> None:
+        self._read = read
+
+    def renew(self, read: ReadKey) -> None:
+        """Use a key that was read a moment ago. If its file has changed since, the next call of `current` sees it."""
+        before, self._read = self._read.key, read
+        if read.key != before:
+            _log.info("key.rotated", fingerprint=read.key.fingerprint)
 
     def current(self) -> Key:
         """Return the key. Reads its file again if the file has changed, which costs one `stat` for each call."""
-        if self._path is not None and (state := self._file_state()) != self._state:
-            self._state = state
-            self._reread(self._path)
-        return self._key
+        path = self._read.path
+        if path is not None and (state := _file_state(path)) != self._read.state:
+            self._read = replace(self._read, state=state)
+            self._reread(path)
+        return self._read.key
 
     def _reread(self, path: Path) -> None:
         try:
             key = _read_file(path)
         except ConfigError as exc:
-            _log.error("key.kept", reason=str(exc), fingerprint=self._key.fingerprint)
+            _log.error("key.kept", reason=str(exc), fingerprint=self._read.key.fingerprint)
             return
-        if key != self._key:
-            self._key = key
-            _log.info("key.rotated", fingerprint=key.fingerprint)
+        self.renew(replace(self._read, key=key))
 
-    def _file_state(self) -> tuple[int, ...] | None:
-        if self._path is None:
-            return None
-        try:
-            found = os.stat(self._path)  # noqa: PTH116 -- once per request: without the cost of a Path
-        except OSError:
-            return None
-        return (found.st_mtime_ns, found.st_size, found.st_ino, found.st_ctime_ns)
+
+def _file_state(path: Path) -> _FileState:
+    try:
+        found = os.stat(path)  # noqa: PTH116 -- once per request: without the cost of a Path
+    except OSError:
+        return None
+    return (found.st_mtime_ns, found.st_size, found.st_ino, found.st_ctime_ns)
 
 
 def _read_file(path: Path) -> Key:

@@ -8,8 +8,8 @@ import aiohttp
 from yarl import URL
 
 from proxy.clock import Clock
-from proxy.config.model import UpstreamSettings
 from proxy.errors import AnswerTooLarge, UpstreamBadAnswer, UpstreamError, UpstreamTimeout
+from proxy.settings import Settings
 from proxy.slices import joined
 from proxy.telemetry import Telemetry
 from proxy.upstream.coding import decoded_chunks
@@ -38,11 +38,11 @@ class Bounds:
 class Exchange:
     """Sends one request with a key, at once. It neither tries again nor judges the reply."""
 
-    def __init__(self, settings: UpstreamSettings, clock: Clock, session: aiohttp.ClientSession, telemetry: Telemetry) -> None:
+    def __init__(self, settings: Settings, clock: Clock, session: aiohttp.ClientSession, telemetry: Telemetry) -> None:
         self._settings = settings
         self._clock = clock
         self._session = session
-        self._forwarding = forwarding_headers(settings)
+        self._forwarding = forwarding_headers(settings.now.upstream)
         self._telemetry = telemetry
 
     async def send(self, target: str, key: Key, *, timeout_s: float, bounds: Bounds) -> Reply[Never]:
@@ -77,21 +77,21 @@ class Exchange:
             async with asyncio.timeout(timeout_s):
                 return await self._send(target, key, bounds)
         except aiohttp.ServerTimeoutError:
-            raise connect_timeout(self._settings) from None
+            raise connect_timeout(self._settings.now.upstream) from None
         except TimeoutError:
             raise UpstreamTimeout(f"the upstream gave no complete answer within {timeout_s:.3g} s") from None
         except aiohttp.ClientError as exc:
-            raise failure_of(exc, self._settings) from None
+            raise failure_of(exc, self._settings.now.upstream) from None
 
     async def _send(self, target: str, key: Key, bounds: Bounds) -> tuple[int, dict[str, str], bytes]:
-        url = URL(self._settings.url + target, encoded=True)
+        url = URL(self._settings.now.upstream.url + target, encoded=True)
         headers = {"Authorization": f"Bearer {key.secret}", **self._forwarding.request}
         asking = self._session.get(url, headers=headers, proxy_headers=self._forwarding.tunnel, allow_redirects=False)
         async with asking as response:
             if not needs_body(response.status):
                 body = await self._read_briefly(response)
             else:
-                async with stall_limit(lambda: response.content.total_raw_bytes, self._settings.stall_s):
+                async with stall_limit(lambda: response.content.total_raw_bytes, self._settings.now.upstream.stall_s):
                     body = await self._read_whole(response, bounds)
             return response.status, {name.lower(): value for name, value in response.headers.items()}, body
 

@@ -60,6 +60,12 @@ class Turnstile:
         self._waiting: dict[Ticket, asyncio.Future[None]] = {}
         self._timer: asyncio.TimerHandle | None = None
 
+    def renew(self, limits: BudgetLimits) -> None:
+        """Go on with other settings of the budget."""
+        self.budget.renew(limits, self._clock.monotonic_s())
+        if self._waiting:
+            self.let_through()
+
     @property
     def state(self) -> State:
         """The state of the breaker: closed, cooling or probing."""

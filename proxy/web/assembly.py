@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from proxy.clock import Clock
-from proxy.config import Config
 from proxy.core.question.route import Route, RouteTable
 from proxy.service.access.tokens import Tokens
 from proxy.service.answering import Answerer
@@ -14,6 +13,7 @@ from proxy.service.purging import Purging
 from proxy.service.tenancy import Tenancy
 from proxy.service.view.viewing import Viewer
 from proxy.service.watching.watching import Watching
+from proxy.settings import Settings
 from proxy.store.memory import MemoryStore
 from proxy.telemetry import Telemetry
 from proxy.web.accounting.accounting import Accounting
@@ -80,12 +80,12 @@ class _Gate:
 
 
 def open_web(
-    config: Config,
+    settings: Settings,
     clock: Clock,
     telemetry: Telemetry,
     *,
     routes: Sequence[Route],
-    tokens: Tokens | None,
+    tokens: Tokens,
     certificate: Certificate | None,
     tenancy: Tenancy,
     memory: MemoryStore,
@@ -100,14 +100,21 @@ def open_web(
 ) -> Web:
     """Put the room together.
 
-    `tokens` is None where none are needed, `certificate` where connections aren't encrypted. `sections` are what `/readyz` says
-    of the other rooms; `counts` are what `/admin/state` says of them besides, by name. The caller has to run the summary and
-    `busiest`.
+    `certificate` is None where connections aren't encrypted. `sections` are what `/readyz` says of the other rooms, `counts`
+    what `/admin/state` says of them besides, by name. The caller has to run the summary and `busiest`.
     """
-    gate, unknown, summary = _open_gate(config, tokens, clock), UnknownParameters(), AnswerSummary(clock)
+    gate, unknown, summary = _open_gate(settings, tokens, clock), UnknownParameters(), AnswerSummary(clock)
     ids, usage, busiest = RequestIds(), telemetry.usage, Busiest()
     accounting = Accounting(clock=clock, ids=ids, telemetry=telemetry, usage=usage, summary=summary, busiest=busiest)
-    fast = FastPath(memory=memory, tenancy=tenancy, lifetimes=lifetimes, limits=gate.limits, accounting=accounting, clock=clock)
+    fast = FastPath(
+        memory=memory,
+        tenancy=tenancy,
+        lifetimes=lifetimes,
+        limits=gate.limits,
+        accounting=accounting,
+        clock=clock,
+        settings=settings,
+    )
     seen = SeenRequests(guard=gate.guard, fast=fast, ids=ids)
     intake = Intake(seen)
     expose_clients(telemetry, intake, gate.limits, unknown)
@@ -117,10 +124,11 @@ def open_web(
     responder = Responder(
         answerer=answerer,
         guard=gate.guard,
-        demands=DemandReader(config.freshness, lifetimes),
+        demands=DemandReader(settings, lifetimes),
         access_headers=gate.access_headers,
         accounting=accounting,
         fast=fast,
+        settings=settings,
     )
     streams = Streams(limits=gate.limits, intake=intake, telemetry=telemetry)
     events = Events(
@@ -131,24 +139,17 @@ def open_web(
         limits=gate.limits,
         access_headers=gate.access_headers,
         clock=clock,
-        deadline_s=config.upstream.deadline_s,
+        settings=settings,
     )
-    openapi = OpenApi(routes, gate.access_headers, tokens=tokens is not None)
-    identity = Identity(
-        tenancy,
-        gate.access_headers,
-        guard=gate.guard,
-        limits=gate.limits,
-        wait_s=config.freshness.stale_wait_s,
-        deadline_s=config.upstream.deadline_s,
-    )
+    openapi = OpenApi(routes, gate.access_headers, tokens, settings)
+    identity = Identity(tenancy, gate.access_headers, guard=gate.guard, limits=gate.limits, settings=settings)
     series = SeriesPage(
         viewer=viewer,
         busiest=busiest,
         guard=gate.guard,
         limits=gate.limits,
         access_headers=gate.access_headers,
-        deadline_s=config.upstream.deadline_s,
+        settings=settings,
     )
     router = Router(
         hosts=gate.hosts,
@@ -172,11 +173,11 @@ def open_web(
             EVENTS_PATH: Page(name="events", respond=events.respond),
             **open_page(),
         },
-        questions=_open_questions(config, gate, table_of_routes, unknown, responder),
+        questions=_open_questions(settings, gate, table_of_routes, unknown, responder),
     )
     handler = Handler(guard=gate.guard, seen=seen, router=router, accounting=accounting, access_headers=gate.access_headers)
     return Web(
-        server=Server(config.server, handler=handler, seen=seen, intake=intake, accounting=accounting, certificate=certificate),
+        server=Server(settings, handler=handler, seen=seen, intake=intake, accounting=accounting, certificate=certificate),
         intake=intake,
         routes=table_of_routes,
         limits=gate.limits,
@@ -189,25 +190,25 @@ def open_web(
     )
 
 
-def _open_gate(config: Config, tokens: Tokens | None, clock: Clock) -> _Gate:
-    cors = Cors(config.server.cors_origins)
+def _open_gate(settings: Settings, tokens: Tokens, clock: Clock) -> _Gate:
+    cors, hosts = Cors(settings), AllowedHosts(settings)
     return _Gate(
-        guard=Guard(config.access, tokens, clock),
-        limits=ClientLimits(config.access, clock),
-        hosts=AllowedHosts(config.server.allowed_hosts),
+        guard=Guard(settings, tokens, hosts, clock),
+        limits=ClientLimits(settings, clock),
+        hosts=hosts,
         cors=cors,
-        access_headers=AccessHeaders(cors, by_token=tokens is not None),
+        access_headers=AccessHeaders(cors, tokens),
     )
 
 
 def _open_questions(
-    config: Config, gate: _Gate, routes: RouteTable, unknown: UnknownParameters, responder: Responder
+    settings: Settings, gate: _Gate, routes: RouteTable, unknown: UnknownParameters, responder: Responder
 ) -> Questions:
     return Questions(
         routes=routes,
         limits=gate.limits,
         guard=gate.guard,
-        queries=QueryReader(config.upstream, unknown),
+        queries=QueryReader(settings, unknown),
         responder=responder,
-        deadline_s=config.upstream.deadline_s,
+        settings=settings,
     )

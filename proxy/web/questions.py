@@ -5,6 +5,7 @@ from aiohttp import web
 from proxy.core.question.form import shown
 from proxy.core.question.route import RouteTable
 from proxy.errors import NotFound
+from proxy.settings import Settings
 from proxy.web.accounting.context import RequestContext
 from proxy.web.gate.guard import Guard
 from proxy.web.gate.limits import ClientLimits, client_of
@@ -25,15 +26,14 @@ class Questions:
         guard: Guard,
         queries: QueryReader,
         responder: Responder,
-        deadline_s: float,
+        settings: Settings,
     ) -> None:
-        """`deadline_s`: seconds until which a request must be answered."""
         self._routes = routes
         self._limits = limits
         self._guard = guard
         self._queries = queries
         self._responder = responder
-        self._deadline_s = deadline_s
+        self._settings = settings
 
     async def respond(self, context: RequestContext, target: Target) -> web.Response:
         """Return the response to a request for a target. Raises ProxyError, among them NotFound and ClientLimited."""
@@ -42,7 +42,8 @@ class Questions:
             raise NotFound(f"{shown(target.path)} is not a route of this proxy; {OPENAPI_PATH} lists them")
         route, segment = matched
         context.matched(route.name)
-        client, deadline_s = client_of(context.request, context.visit), context.started_s + self._deadline_s
+        client = client_of(context.request, context.visit)
+        deadline_s = context.started_s + self._settings.now.upstream.deadline_s
         if not self._limits.enabled:
             query = self._queries.read(route, segment, target.query)
             return await self._responder.respond(context, query, client=client, deadline_s=deadline_s)

@@ -6,6 +6,7 @@ from proxy.core.http.negotiation import acceptable
 from proxy.core.question.query import Query
 from proxy.errors import NotAcceptable
 from proxy.service.answering import Answerer, Wish
+from proxy.settings import Settings
 from proxy.web.accounting.accounting import Accounting
 from proxy.web.accounting.context import RequestContext
 from proxy.web.gate.access_headers import AccessHeaders
@@ -28,6 +29,7 @@ class Responder:
         access_headers: AccessHeaders,
         accounting: Accounting,
         fast: FastPath,
+        settings: Settings,
     ) -> None:
         self._answerer = answerer
         self._guard = guard
@@ -35,6 +37,7 @@ class Responder:
         self._access_headers = access_headers
         self._accounting = accounting
         self._fast = fast
+        self._settings = settings
 
     async def respond(self, context: RequestContext, query: Query, *, client: str, deadline_s: float) -> web.Response:
         """Return the response to a request's query, by `deadline_s` (monotonic clock).
@@ -46,10 +49,14 @@ class Responder:
         codings = acceptable(joined(request.headers, "Accept-Encoding"))
         if not codings:
             raise NotAcceptable("Accept-Encoding excludes identity; this proxy has gzip, zstd and identity")
-        demand = self._demands.read(request.headers, query)
-        wish = Wish(demand=demand, codings=codings, client=client, deadline_s=deadline_s)
-        # Until the answer was there the token may have been revoked.
-        found = await self._answerer.answer(query, wish, lambda: self._guard.judge_again(request, visit).grant)
+        while True:
+            version, demand = self._settings.version, self._demands.read(request.headers, query)
+            wish = Wish(demand=demand, codings=codings, client=client, deadline_s=deadline_s)
+            # Until the answer was there the token may have been revoked.
+            found = await self._answerer.answer(query, wish, lambda: self._guard.judge_again(request, visit).grant)
+            # A stored answer may be too old for the settings that hold by now. One that was just asked for is not.
+            if self._settings.version == version or not found.answer.outcome.hit:
+                break
         response = respond(found, query, joined(request.headers, "If-None-Match"))
         self._access_headers.add(response, request)
         self._accounting.answered(context, query, found.answer, not_modified=response.status == 304)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from proxy.cli import main, serve
+from proxy.cli.reloading import Reread
 from proxy.cli.supervisor import NOBODY, Supervisor
 from proxy.config import Config, KeySource
 from proxy.log.lines import Lines
@@ -69,11 +70,17 @@ class Watch:
 
 
 async def watched(
-    config: Config, key: KeySource | None, lines: Lines, supervisor: Supervisor = NOBODY, restart: Restart | None = None
+    config: Config,
+    key: KeySource | None,
+    lines: Lines,
+    supervisor: Supervisor = NOBODY,
+    restart: Restart | None = None,
+    *,
+    reread: Reread | None = None,
 ) -> None:
     """Serve, and look at the event loop meanwhile, whatever kind it is of."""
     Watch(Path(os.environ["BENCH_GAPS"]))
-    await _serve(config, key, lines, supervisor, restart)
+    await _serve(config, key, lines, supervisor, restart, reread=reread)
 
 
 def _waited_s() -> float:

@@ -5,6 +5,7 @@ import contextlib
 import signal
 import socket
 import sys
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -22,7 +23,7 @@ _START = 'export LISTEN_PID=$$; exec "$0" -m proxy serve'
 
 @asynccontextmanager
 async def supervised(
-    folder: Path, sockets: Sequence[socket.socket], **variables: str
+    folder: Path, sockets: Sequence[socket.socket], *, arguments: str = "", **variables: str
 ) -> AsyncIterator[tuple[asyncio.subprocess.Process, socket.socket]]:
     """Run the proxy with sockets handed over; yield it, and the socket that it tells its state to."""
     telling = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -33,7 +34,7 @@ async def supervised(
     process = await asyncio.create_subprocess_exec(
         "/bin/bash",
         "-c",
-        f"exec{copies}; {_START}" if copies else _START,
+        f"exec{copies}; {_START} {arguments}" if copies else f"{_START} {arguments}",
         sys.executable,
         env=environment(
             PLUTO_API_KEY=KEY,
@@ -103,6 +104,41 @@ async def test_it_tells_that_it_lives(tmp_path: Path) -> None:
             process.send_signal(signal.SIGTERM)
             while (state := await told(telling)) != "STOPPING=1":
                 assert state == "WATCHDOG=1"
+
+
+async def test_it_tells_that_it_reloads(tmp_path: Path) -> None:
+    """It says so with the time, which is later than the signal's, and when it is done, whatever became of it."""
+    with opened("127.0.0.1") as inet:
+        async with supervised(tmp_path, [inet]) as (process, telling):
+            assert await told(telling) == "READY=1"
+            for _ in range(3):
+                sent_us = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+                process.send_signal(signal.SIGHUP)
+                state, _, at_us = (await told(telling)).partition("\nMONOTONIC_USEC=")
+                assert state == "RELOADING=1"
+                assert sent_us <= int(at_us) <= time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+                assert await told(telling) == "READY=1"
+            process.send_signal(signal.SIGTERM)
+            assert await told(telling) == "STOPPING=1"
+
+
+async def test_a_reload_exposes_nobody(tmp_path: Path) -> None:
+    """What others can reach goes on being said who may ask for: a file that no longer says so changes nothing."""
+    path = tmp_path / "proxy.toml"
+    path.write_text('[access]\nnetworks = ["127.0.0.0/8"]\n[freshness]\nrunning_s = 7\n')
+    with opened("0.0.0.0") as inet:  # noqa: S104 -- that is what is reached
+        async with supervised(tmp_path, [inet], arguments=f"--config '{path}'") as (process, telling):
+            assert await told(telling) == "READY=1"
+            path.write_text("[freshness]\nrunning_s = 8\n")
+            process.send_signal(signal.SIGHUP)
+            assert (await told(telling)).startswith("RELOADING=1")
+            assert await told(telling) == "READY=1"
+            process.send_signal(signal.SIGTERM)
+            assert process.stderr is not None
+            log = (await process.stderr.read()).decode()
+    assert "config.kept" in log
+    assert "listens on 0.0.0.0, which others can reach" in log
+    assert "config.reloaded" not in log
 
 
 async def test_nobody_is_exposed_by_a_socket(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from proxy.service.lifetimes.known_runs import KnownRuns, RunKey
 from proxy.service.statuses import Statuses
 from proxy.service.tenancy import Tenant
 from proxy.standin import Fault, FaultKind, RunStatus, Standin, StandinConfig
+from tests.support.settings import settings
 from tests.support.world import ManualClock, World, until, world
 
 LISTS = "/api/runs/list"
@@ -92,7 +93,7 @@ async def knowing(folder: Path, *, key: KeySource | None = None, list_s: float =
     async with world(folder, standin=standin, clock=clock, key=key, lifetimes__list_s=list_s) as running:
         await running.parts.tenancy.settled()
         standin.counters.reset()
-        runs = KnownRuns(clock, status_s=15, ramp=RAMP)
+        runs = KnownRuns(settings(), clock)
         statuses = Statuses(running.parts.fetching.fetcher, runs, clock)
         known = Known(running=running, statuses=statuses, runs=runs)
         try:

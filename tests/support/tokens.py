@@ -72,7 +72,7 @@ async def guarded(folder: Path, **settings: Any) -> AsyncIterator[World]:
 
 
 def tokens_file(running: World) -> Path:
-    path = running.parts.config.access.tokens_file
+    path = running.parts.settings.now.access.tokens_file
     assert path is not None
     return path
 

@@ -175,6 +175,22 @@ def _insert_usual_rows(standin: Standin) -> None:
     standin.rows.runs.add(("org_demo", "demo", 1))
 
 
+def variables_of(folder: Path, upstream: str, **settings: object) -> dict[str, str]:
+    """Return the environment of a proxy."""
+    return {
+        "PLUTO_PROXY_SERVER__LISTEN": "127.0.0.1:0",
+        "PLUTO_PROXY_UPSTREAM": upstream,
+        # Tests that aren't about the budget shouldn't meet it: their clocks stand still.
+        "PLUTO_PROXY_UPSTREAM__RATE_PER_S": "10000",
+        "PLUTO_PROXY_UPSTREAM__BURST": "10000",
+        "PLUTO_PROXY_UPSTREAM__MAX_CONCURRENCY": "1000",
+        # Tests of how a question is asked and kept as it is; those of the series turn it on.
+        "PLUTO_PROXY_SERIES__ENABLED": "false",
+        "PLUTO_PROXY_CACHE__PATH": str(folder / "cache" / "cache.sqlite"),
+        **{f"PLUTO_PROXY_{name.upper()}": str(value) for name, value in settings.items()},
+    }
+
+
 @asynccontextmanager
 async def world(
     folder: Path,
@@ -205,19 +221,10 @@ async def world(
     clock = clock or ManualClock()
     async with AsyncExitStack() as stack:
         base = await stack.enter_async_context(standin.serve()) if upstream is None else upstream
-        variables = {f"PLUTO_PROXY_{name.upper()}": str(value) for name, value in settings.items()}
-        # Tests that aren't about the budget shouldn't meet it: their clocks stand still.
-        variables.setdefault("PLUTO_PROXY_UPSTREAM__RATE_PER_S", "10000")
-        variables.setdefault("PLUTO_PROXY_UPSTREAM__BURST", "10000")
-        variables.setdefault("PLUTO_PROXY_UPSTREAM__MAX_CONCURRENCY", "1000")
-        # Tests of how a question is asked and kept as it is; those of the series turn it on.
-        variables.setdefault("PLUTO_PROXY_SERIES__ENABLED", "false")
-        variables.setdefault("PLUTO_PROXY_CACHE__PATH", str(folder / "cache" / "cache.sqlite"))
         if authority is not None:
             certificate, private = authority.issue()
-            variables |= {"PLUTO_PROXY_SERVER__TLS_CERT": str(certificate), "PLUTO_PROXY_SERVER__TLS_KEY": str(private)}
-        variables.setdefault("PLUTO_PROXY_SERVER__LISTEN", "127.0.0.1:0")
-        config = load(None, {"PLUTO_PROXY_UPSTREAM": base, **variables}).config
+            settings |= {"server__tls_cert": certificate, "server__tls_key": private}
+        config = load(None, variables_of(folder, base, **settings)).config
         if restart is not None:
             await stack.enter_async_context(restart.around())
         parts = await stack.enter_async_context(

@@ -58,6 +58,12 @@ class Breaker:
         self.cooldowns = 0
         """How many times a cool-down began or was prolonged."""
 
+    def renew(self, *, most_s: float, now_s: float) -> None:
+        """Go on with another greatest length of a cool-down, also for one that has begun."""
+        self._most_s = most_s
+        if self._until_s is not None:
+            self._until_s = min(self._until_s, now_s + most_s)
+
     def state(self, now_s: float) -> State:
         """Return the state."""
         if self._until_s is None:

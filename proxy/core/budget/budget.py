@@ -69,6 +69,13 @@ class Budget:
         self.calls = 0
         self.retries = 0
 
+    def renew(self, limits: BudgetLimits, now_s: float) -> None:
+        """Go on with other settings. What 429s have taught holds still, as far as it is within them."""
+        self._limits = limits
+        self._pace.renew(most_per_s=limits.rate_per_s, burst=limits.burst, now_s=now_s)
+        self.breaker.renew(most_s=limits.cooldown_max_s, now_s=now_s)
+        self._keep_pace(now_s)
+
     @property
     def in_flight(self) -> int:
         """How many calls are under way."""

@@ -51,6 +51,14 @@ class Pace:
         self._at_s = now_s
         self._lately: deque[float] = deque()
 
+    def renew(self, *, most_per_s: float, burst: float, now_s: float) -> None:
+        """Go on with another configured rate and burst. What was cut by a 429 stays cut, and grows up to them."""
+        self._advance(now_s)
+        as_configured = self._rate_per_s == self._most_per_s, self._at_once == self._most_at_once
+        self._most_per_s, self._most_at_once = most_per_s, burst
+        self._rate_per_s = most_per_s if as_configured[0] else min(self._rate_per_s, most_per_s)
+        self._at_once = burst if as_configured[1] else min(self._at_once, burst)
+
     def rate_per_s(self, now_s: float) -> float:
         """Return the rate to keep now."""
         self._advance(now_s)

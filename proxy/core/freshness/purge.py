@@ -107,6 +107,10 @@ class Purges:
         self._purges: tuple[Purge, ...] = ()
         self.count = 0
 
+    def keep_for(self, keep_s: float) -> None:
+        """Keep purges so long from now on, but no shorter than before: what is on its way was sent in a time of before."""
+        self._keep_s = max(self._keep_s, keep_s)
+
     def add(self, purge: Purge) -> None:
         """Add a purge: what comes in from now on is held against it, too."""
         self.count += 1

@@ -4,15 +4,15 @@ from proxy.core.question.query import Query
 from proxy.errors import WrongOrganization
 from proxy.service.fetching.addresses import organization_unknown
 from proxy.service.tenancy import Tenancy, Tenant
+from proxy.settings import Settings
 
 
 class Organizations:
     """Judges queries whose upstream wants to be told the organization. Clients need not name it."""
 
-    def __init__(self, tenancy: Tenancy, *, wait_s: float) -> None:
-        """`wait_s`: for how many seconds a query waits until the upstream was asked for the organization."""
+    def __init__(self, tenancy: Tenancy, settings: Settings) -> None:
         self._tenancy = tenancy
-        self._wait_s = wait_s
+        self._settings = settings
 
     async def admit(self, query: Query) -> None:
         """Let a query pass.
@@ -23,7 +23,7 @@ class Organizations:
             return
         tenant = self._tenancy.current()
         if tenant.organization is None:
-            await tenant.told(within_s=self._wait_s)
+            await tenant.told(within_s=self._settings.now.upstream.deadline_s)
         self.check(query, tenant)
 
     def check(self, query: Query, tenant: Tenant) -> None:

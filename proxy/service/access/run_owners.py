@@ -19,6 +19,7 @@ from proxy.service.fetching.fetcher import Fetcher
 from proxy.service.fetching.memo import Failure, Memo
 from proxy.service.fetching.need import Need
 from proxy.service.tenancy import Tenant
+from proxy.settings import Settings
 from proxy.store.tiers import TieredStore
 from proxy.upstream.client import Upstream
 
@@ -40,20 +41,25 @@ class RunOwners:
         upstream: Upstream,
         clock: Clock,
         purges: Purges,
-        negative_s: float,
+        settings: Settings,
     ) -> None:
-        """`negative_s`: how many seconds it is remembered that a run belongs to none of a grant's projects."""
         self._store = store
         self._fetcher = fetcher
         self._memo = memo
         self._upstream = upstream
         self._clock = clock
         self._purges = purges
-        self._negative_s = negative_s
-        timer = clock.monotonic_s
-        self._projects: TTLCache[CallKey, str] = TTLCache(_MOST_RUNS, _REMEMBERED_S, timer=timer)
+        self._settings = settings
+        self._projects: TTLCache[CallKey, str] = TTLCache(_MOST_RUNS, _REMEMBERED_S, timer=clock.monotonic_s)
+        settings.follow(self._renew)
+
+    def _renew(self) -> None:
+        # For how many seconds it is remembered that a run belongs to none of a grant's projects.
+        self._negative_s = self._settings.now.freshness.negative_s
         # By what a grant may see, and the run.
-        self._not_theirs: TTLCache[tuple[str, CallKey], None] = TTLCache(_MOST_RUNS, negative_s, timer=timer)
+        self._not_theirs: TTLCache[tuple[str, CallKey], None] = TTLCache(
+            _MOST_RUNS, self._negative_s, timer=self._clock.monotonic_s
+        )
 
     async def owns(self, grant: Grant, tenant: Tenant, details: Query, *, client: str) -> bool:
         """Tell whether the run that a `details` query is about belongs to one of the grant's projects.

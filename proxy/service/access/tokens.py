@@ -5,8 +5,10 @@ held here, and the file is looked at twice a second as long as there are request
 runs changes nothing: the last good tokens stay, since letting everybody in would be worse and shutting everybody out no better.
 """
 
+import math
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import structlog
@@ -21,25 +23,54 @@ PERIOD_S = 0.5
 _log = structlog.get_logger()
 
 
+_Stamp = tuple[int, ...] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenFile:
+    """A token file as it was read: what each token grants, and the file's stamp before. `path` is None where there is none."""
+
+    path: Path | None
+    stamp: _Stamp = None
+    grants: Mapping[str, Grant] = field(default_factory=dict, repr=False)
+
+
+def read_token_file(path: Path | None) -> TokenFile:
+    """Read a token file; None where no tokens are needed. Raises ConfigError where it cannot be used."""
+    if path is None:
+        return TokenFile(path=None)
+    # Before reading: a change in between is noticed at the next look.
+    stamp = _stamp_of(path)
+    try:
+        return TokenFile(path=path, stamp=stamp, grants=_grants(read_tokens(path)))
+    except TokenFileError as exc:
+        told = "" if path.exists() else "; `pluto-proxy token add NAME` makes one"
+        raise ConfigError([f"access.tokens_file: {exc}{told}"]) from exc
+
+
 class Tokens:
-    """Knows what each token grants.
+    """Knows what each token grants."""
 
-    The constructor raises ConfigError where the file cannot be used.
-    """
-
-    def __init__(self, path: Path, clock: Clock) -> None:
-        self._path = path
+    def __init__(self, file: TokenFile, clock: Clock) -> None:
+        self._file = file
         self._clock = clock
         self._looked_s = clock.monotonic_s()
-        # Before reading: a change in between is noticed at the next look.
-        self._stamp = self._look()
         self._trouble: str | None = None
         self._generation = 0
-        try:
-            self._grants = _grants(read_tokens(path))
-        except TokenFileError as exc:
-            told = "" if path.exists() else "; `pluto-proxy token add NAME` makes one"
-            raise ConfigError([f"access.tokens_file: {exc}{told}"]) from exc
+
+    @property
+    def needed(self) -> bool:
+        """Whether a request needs a token."""
+        return self._file.path is not None
+
+    def renew(self, file: TokenFile) -> None:
+        """Go by another file, or by the same one as it was read a moment ago.
+
+        The next request looks at it once more: it may have changed since.
+        """
+        self._file, self._trouble = file, None
+        self._generation += 1
+        self._looked_s = -math.inf
 
     @property
     def trouble(self) -> str | None:
@@ -61,39 +92,44 @@ class Tokens:
         themselves, whose beginnings would be worth something, are compared nowhere.
         """
         self._keep_up()
-        return self._grants.get(digest_of_token(token))
+        return self._file.grants.get(digest_of_token(token))
 
     def _keep_up(self) -> None:
+        path = self._file.path
+        if path is None:
+            return
         now_s = self._clock.monotonic_s()
         if now_s - self._looked_s < PERIOD_S:
             return
         self._looked_s = now_s
-        stamp = self._look()
+        stamp = _stamp_of(path)
         # The trouble may have been ended without a change of the file, by other rights of its directory: it is read again.
-        if stamp != self._stamp or self._trouble is not None:
-            self._stamp = stamp
-            self._reread()
+        if stamp != self._file.stamp or self._trouble is not None:
+            self._file = replace(self._file, stamp=stamp)
+            self._reread(path)
 
-    def _reread(self) -> None:
+    def _reread(self, path: Path) -> None:
+        before = self._file.grants
         try:
-            grants = _grants(read_tokens(self._path))
+            grants = _grants(read_tokens(path))
         except TokenFileError as exc:
             if self._trouble != str(exc):
                 self._trouble = str(exc)
-                _log.error("tokens.kept", reason=self._trouble, tokens=len(self._grants))
+                _log.error("tokens.kept", reason=self._trouble, tokens=len(before))
             return
-        if grants != self._grants:
+        if grants != before:
             self._generation += 1
-        if grants != self._grants or self._trouble is not None:
+        if grants != before or self._trouble is not None:
             _log.info("tokens.read", tokens=len(grants))
-        self._grants, self._trouble = grants, None
+        self._file, self._trouble = replace(self._file, grants=grants), None
 
-    def _look(self) -> tuple[int, ...] | None:
-        try:
-            found = os.stat(self._path)  # noqa: PTH116 -- as in upstream.credential: without the cost of a Path
-        except OSError:
-            return None
-        return (found.st_mtime_ns, found.st_size, found.st_ino, found.st_ctime_ns)
+
+def _stamp_of(path: Path) -> _Stamp:
+    try:
+        found = os.stat(path)  # noqa: PTH116 -- as in upstream.credential: without the cost of a Path
+    except OSError:
+        return None
+    return (found.st_mtime_ns, found.st_size, found.st_ino, found.st_ctime_ns)
 
 
 def _grants(tokens: tuple[Token, ...]) -> Mapping[str, Grant]:

@@ -10,7 +10,6 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from proxy.clock import Clock
-from proxy.config import Config
 from proxy.core.freshness.purge import Purges
 from proxy.service.fetching.addresses import Addresses
 from proxy.service.fetching.call_results import CallResults
@@ -19,6 +18,7 @@ from proxy.service.fetching.fetcher import Fetcher
 from proxy.service.fetching.memo import Memo
 from proxy.service.lifetimes.run_lifetimes import RunLifetimes
 from proxy.service.tenancy import Tenancy
+from proxy.settings import Settings
 from proxy.store.tiers import TieredStore
 from proxy.upstream.client import Upstream
 
@@ -34,7 +34,7 @@ class FetchingRoom:
 
 def open_fetching(
     stack: AsyncExitStack,
-    config: Config,
+    settings: Settings,
     clock: Clock,
     *,
     upstream: Upstream,
@@ -46,7 +46,7 @@ def open_fetching(
     """Open the room; the stack closes it."""
     encoder = Encoder(store.memory, store.disk)
     stack.push_async_callback(encoder.aclose)
-    memo = Memo(clock, negative_s=config.freshness.negative_s)
+    memo = Memo(settings, clock)
     results = CallResults(
         store=store,
         encoder=encoder,
@@ -54,7 +54,7 @@ def open_fetching(
         tenancy=tenancy,
         lifetimes=lifetimes,
         purges=purges,
-        max_object_bytes=config.cache.max_object_bytes,
+        settings=settings,
     )
     fetcher = Fetcher(upstream, Addresses(tenancy), results, clock)
     stack.push_async_callback(fetcher.aclose)

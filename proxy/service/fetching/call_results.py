@@ -19,6 +19,7 @@ from proxy.service.fetching.memo import Memo
 from proxy.service.fetching.need import Fetched, Need
 from proxy.service.lifetimes.run_lifetimes import RunLifetimes
 from proxy.service.tenancy import Tenancy, Tenant
+from proxy.settings import Settings
 from proxy.store.tiers import TieredStore
 from proxy.upstream.reply import Reply
 
@@ -39,7 +40,7 @@ class CallResults:
         tenancy: Tenancy,
         lifetimes: RunLifetimes,
         purges: Purges,
-        max_object_bytes: int,
+        settings: Settings,
     ) -> None:
         self._store = store
         self._encoder = encoder
@@ -47,7 +48,7 @@ class CallResults:
         self._tenancy = tenancy
         self._lifetimes = lifetimes
         self._purges = purges
-        self._max_object_bytes = max_object_bytes
+        self._settings = settings
 
     async def stored_meanwhile(self, tenant: Tenant, query: Query, need: Need) -> Entry | None:
         """Return what a flight that has ended since the caller looked has stored, if it serves the caller's need; else None."""
@@ -77,7 +78,7 @@ class CallResults:
         )
         if self._purges.was_purged(query.target, reply.sent_at_s):
             stored = False
-        elif reply.status != 200 or len(entry.body) > self._max_object_bytes:
+        elif reply.status != 200 or len(entry.body) > self._settings.now.cache.max_object_bytes:
             self._note_unstored(tenant, query, key, entry, need)
             stored = False
         else:

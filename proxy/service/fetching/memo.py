@@ -1,5 +1,6 @@
 """The upstream's 4xx and failures of a moment ago: what they are about isn't asked again at once."""
 
+import math
 from dataclasses import dataclass
 
 from cachetools import TTLCache
@@ -10,6 +11,7 @@ from proxy.core.freshness.purge import Purge
 from proxy.core.kept_errors import unraised
 from proxy.errors import UpstreamError
 from proxy.service.fetching.call_key import CallKey
+from proxy.settings import Settings
 
 _MOST = 10_000
 
@@ -28,8 +30,17 @@ class Failure:
 class Memo:
     """Remembers the upstream's own 4xx (an Entry) and its failures, for `negative_s` seconds after they came."""
 
-    def __init__(self, clock: Clock, *, negative_s: float) -> None:
-        self._said: TTLCache[CallKey, Entry | Failure] = TTLCache(maxsize=_MOST, ttl=negative_s, timer=clock.monotonic_s)
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._negative_s = math.nan
+        settings.follow(self._renew)
+
+    def _renew(self) -> None:
+        # What is remembered was to be forgotten after another time: it is forgotten at once.
+        if self._negative_s != self._settings.now.freshness.negative_s:
+            self._negative_s = self._settings.now.freshness.negative_s
+            self._said: TTLCache[CallKey, Entry | Failure] = TTLCache(_MOST, self._negative_s, self._clock.monotonic_s)
 
     def get(self, key: CallKey) -> Entry | Failure | None:
         """Return what was remembered of a call within the last `negative_s` seconds."""

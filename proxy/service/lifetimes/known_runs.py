@@ -18,7 +18,9 @@ from typing import NamedTuple
 from cachetools import LRUCache
 
 from proxy.clock import Clock
-from proxy.core.run_status import Listing, Ramp, RunEnd, ended_fresh_s
+from proxy.core.run_status import Listing, RunEnd, ended_fresh_s
+from proxy.service.lifetimes.configured import ramp_of
+from proxy.settings import Settings
 
 _MOST_RUNS = 10_000
 # Running runs in the lists of all projects; a project counts as one more.
@@ -103,15 +105,22 @@ class _KnownRun:
 class KnownRuns:
     """Remembers what was learned of runs, and says what must be learned."""
 
-    def __init__(self, clock: Clock, *, status_s: float, ramp: Ramp) -> None:
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        self._settings = settings
         self._clock = clock
-        self.status_s = status_s
-        """After how many seconds a project's list is asked for again."""
-        self._ramp = ramp
         self._projects: LRUCache[RunKey, _ProjectLists] = LRUCache(_MOST_LISTED, getsizeof=lambda lists: len(lists.running) + 1)
         self._runs: LRUCache[RunKey, _KnownRun] = LRUCache(_MOST_RUNS)
         self.changes = 0
         """How often what is known of the status of any run has changed."""
+        settings.follow(self._renew)
+
+    def _renew(self) -> None:
+        self._ramp = ramp_of(self._settings.now)
+
+    @property
+    def status_s(self) -> float:
+        """After how many seconds a project's list is asked for again."""
+        return self._settings.now.freshness.status_s
 
     def run(self, key: RunKey) -> _KnownRun:
         """Return what is known of a run. From now on its project's lists are searched for it."""

@@ -1,21 +1,23 @@
 """Which lifetimes hold for a query: those of its route, or those of a run that has ended."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from cachetools import LRUCache
 
 from proxy.clock import Clock
 from proxy.core.freshness.entry import Entry
-from proxy.core.freshness.lifetimes import LifetimeTable
 from proxy.core.freshness.verdict import Lifetimes, Verdict, judge
 from proxy.core.question.query import Query
+from proxy.core.question.route import Route
 from proxy.core.question.routes import CHART_DATA, METRICS
 from proxy.core.question.sqids import run_of_sqid
 from proxy.core.series.metrics_query import MetricsQuery
+from proxy.service.lifetimes.configured import stale_if_error_ended_s, table_of
 from proxy.service.lifetimes.known_runs import KnownRuns, RunKey
 from proxy.service.lifetimes.sightings import Sightings
 from proxy.service.tenancy import Tenant
+from proxy.settings import Settings
 
 _MOST_RUNS = 10_000
 # For so long after they were first seen, series of a run that has ended are refreshed as if it ran: by asking for what is new.
@@ -29,16 +31,21 @@ class RunLifetimes:
     """
 
     def __init__(
-        self, table: LifetimeTable, known: KnownRuns, sightings: Sightings, clock: Clock, *, stale_if_error_ended_s: float
+        self, settings: Settings, routes: Sequence[Route], known: KnownRuns, sightings: Sightings, clock: Clock
     ) -> None:
-        self._table = table
+        self._settings = settings
+        self._routes = routes
         self._known = known
         self._sightings = sightings
         self._clock = clock
-        self._stale_if_error_ended_s = stale_if_error_ended_s
         # Runs that had ended when their status was last known, and how often it had changed by then. The upstream may fail to
         # confirm it later.
         self._ended: LRUCache[RunKey, int] = LRUCache(_MOST_RUNS)
+        settings.follow(self._renew)
+
+    def _renew(self) -> None:
+        self._table = table_of(self._settings.now, self._routes)
+        self._stale_if_error_ended_s = stale_if_error_ended_s(self._settings.now)
 
     def usual(self, query: Query) -> Lifetimes:
         """Return the lifetimes of a query whose run has not ended."""

@@ -11,7 +11,6 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from proxy.clock import Clock
-from proxy.config import Config
 from proxy.core.proof.limits import Limits
 from proxy.service.fetching.fetcher import Fetcher
 from proxy.service.knowledge.shelves import Shelves
@@ -22,6 +21,7 @@ from proxy.service.proof.proving import Prover
 from proxy.service.proof.splitter import Splitter
 from proxy.service.proof.witnesses import Witnesses
 from proxy.service.tenancy import Tenancy
+from proxy.settings import Settings
 from proxy.store.sqlite import SqliteStore
 from proxy.tasks import end_tasks
 from proxy.upstream.client import Upstream
@@ -40,7 +40,7 @@ class ProofRoom:
 
 async def open_proof(
     stack: AsyncExitStack,
-    config: Config,
+    settings: Settings,
     clock: Clock,
     *,
     upstream: Upstream,
@@ -51,14 +51,14 @@ async def open_proof(
     limits: Limits,
 ) -> ProofRoom:
     """Open the room; the stack closes it. `limits`: what was seen of how much the upstream sends."""
-    checks = Checks(Comparer(upstream), shelves, clock, shadow_s=config.series.shadow_s)
+    checks = Checks(Comparer(upstream), shelves, clock, settings=settings)
     stack.push_async_callback(checks.aclose)
     witnesses = Witnesses(upstream=upstream, limits=limits, shelves=shelves, tenancy=tenancy, disk=disk, clock=clock)
     await witnesses.open()
     stack.push_async_callback(witnesses.aclose)
     watching = asyncio.create_task(witnesses.run(), name="witnesses.run")
     stack.push_async_callback(end_tasks, [watching])
-    overlap_s = config.series.overlap_s
+    overlap_s = settings.now.series.overlap_s
     splitter, evidence = Splitter(shelves, overlap_s=overlap_s), Evidence(limits, clock)
     prover = Prover(fetcher, splitter, evidence, clock, overlap_s=overlap_s)
     stack.push_async_callback(prover.aclose)

@@ -27,6 +27,7 @@ from proxy.core.series.recipes import Computed
 from proxy.errors import UpstreamError
 from proxy.service.knowledge.shelves import Shelves
 from proxy.service.proof.comparing import LEAST_ROWS, Comparer, Culprit, Finding, TellsNothing, answered
+from proxy.settings import Settings
 from proxy.tasks import end_tasks
 
 CANARY_S = 600.0
@@ -49,12 +50,11 @@ _log = structlog.get_logger()
 class Checks:
     """Says whether the rule holds, and sees to it that this is checked: one check at a time, in the background."""
 
-    def __init__(self, comparer: Comparer, shelves: Shelves, clock: Clock, *, shadow_s: float) -> None:
-        """`shadow_s`: seconds between two comparisons while anything is computed; 0: there are none."""
+    def __init__(self, comparer: Comparer, shelves: Shelves, clock: Clock, *, settings: Settings) -> None:
         self._comparer = comparer
         self._shelves = shelves
         self._clock = clock
-        self._shadow_s = shadow_s
+        self._settings = settings
         # What the next comparison is of: a sampled answer (True), one that has all rows of a window (False), or any (None).
         self._turn: bool | None = None
         # Which of the two kinds came since the last comparison.
@@ -73,6 +73,15 @@ class Checks:
         """How many checks found that the rule holds."""
         self.failed = 0
         """How many checks found the rule broken."""
+        settings.follow(self._renew)
+
+    def _renew(self) -> None:
+        self._next_shadow_s = min(self._next_shadow_s, self._clock.monotonic_s() + self._shadow_s)
+
+    @property
+    def _shadow_s(self) -> float:
+        """Seconds between two comparisons while anything is computed; 0: there are none."""
+        return self._settings.now.series.shadow_s
 
     @property
     def trusted(self) -> bool:

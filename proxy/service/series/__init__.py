@@ -15,7 +15,6 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from proxy.clock import Clock
-from proxy.config import Config
 from proxy.service.fetching import FetchingRoom
 from proxy.service.knowledge.learner import Learner
 from proxy.service.knowledge.shelves import Shelves
@@ -35,8 +34,8 @@ from proxy.service.series.updating import Updater
 from proxy.service.series.widening import Widener
 from proxy.service.series.widening_policy import WideningPolicy
 from proxy.service.statuses import Statuses
+from proxy.settings import Settings
 from proxy.store.tiers import TieredStore
-from proxy.upstream.exchange import Bounds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +53,7 @@ class SeriesRoom:
 
 def open_series(
     stack: AsyncExitStack,
-    config: Config,
+    settings: Settings,
     clock: Clock,
     *,
     fetching: FetchingRoom,
@@ -65,12 +64,10 @@ def open_series(
     store: TieredStore,
 ) -> SeriesRoom:
     """Open the room; the stack closes it."""
-    settings, fetcher = config.series, fetching.fetcher
-    # An answer that is too large to be kept would be fetched in vain.
-    bounds = Bounds(bytes=min(settings.max_fetch_bytes, config.cache.max_object_bytes), rows=settings.max_fetch_rows)
+    fetcher = fetching.fetcher
     interest = Interest(clock)
-    policy = WideningPolicy(interest, clock, max_rows=settings.max_fetch_rows)
-    learner = Learner(shelves, lifetimes, clock, overlap_s=settings.overlap_s)
+    policy = WideningPolicy(interest, settings, clock)
+    learner = Learner(shelves, lifetimes, clock, overlap_s=settings.now.series.overlap_s)
     computer = Computer(
         shelves=shelves,
         checks=proof.checks,
@@ -78,7 +75,7 @@ def open_series(
         encoder=fetching.encoder,
         lifetimes=lifetimes,
         clock=clock,
-        enabled=settings.enabled,
+        settings=settings,
     )
     rotation = Rotation(
         fetcher=fetcher,
@@ -87,8 +84,7 @@ def open_series(
         prover=proof.prover,
         learner=learner,
         clock=clock,
-        bounds=bounds,
-        rewrite_check_s=settings.rewrite_check_s,
+        settings=settings,
     )
     stack.push_async_callback(rotation.aclose)
     planner = DeltaPlanner(
@@ -104,7 +100,7 @@ def open_series(
         policy=policy,
         rotation=rotation,
         clock=clock,
-        bounds=bounds,
+        settings=settings,
     )
     stack.push_async_callback(deltas.aclose)
     widener = Widener(
@@ -117,7 +113,7 @@ def open_series(
         policy=policy,
         encoder=fetching.encoder,
         lifetimes=lifetimes,
-        bounds=bounds,
+        settings=settings,
     )
     loader = Loader(
         windows=WindowLoader(
@@ -126,17 +122,13 @@ def open_series(
             evidence=proof.evidence,
             prover=proof.prover,
             clock=clock,
-            bounds=bounds,
-            max_rows=settings.max_rows,
+            settings=settings,
         ),
         learner=learner,
         shelves=shelves,
         lifetimes=lifetimes,
         clock=clock,
-        max_rows=settings.max_rows,
-        memory_bytes=settings.memory_bytes,
-        call_cost_rows=settings.call_cost_rows,
-        rewrite_check_s=settings.rewrite_check_s,
+        settings=settings,
     )
     stack.push_async_callback(loader.aclose)
     asker = Asker(

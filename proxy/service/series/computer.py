@@ -19,6 +19,7 @@ from proxy.service.proof.checks import Checks
 from proxy.service.series.interest import Interest
 from proxy.service.series.wanted import WantedSeries
 from proxy.service.tenancy import Tenant
+from proxy.settings import Settings
 from proxy.slices import in_slices
 
 
@@ -34,7 +35,7 @@ class Computer:
         encoder: Encoder,
         lifetimes: RunLifetimes,
         clock: Clock,
-        enabled: bool,
+        settings: Settings,
     ) -> None:
         """`enabled`: whether anything is computed; if not, every query is asked as it came."""
         self._shelves = shelves
@@ -43,7 +44,7 @@ class Computer:
         self._encoder = encoder
         self._lifetimes = lifetimes
         self._clock = clock
-        self._enabled = enabled
+        self._settings = settings
         self.computed = 0
         """How many answers were computed."""
         self.tail_age_s = self.whole_age_s = 0.0
@@ -51,7 +52,7 @@ class Computer:
 
     def computable(self, query: Query) -> MetricsQuery | None:
         """Return what a query asks of series, None where no answer to it can be computed now."""
-        if not self._enabled:
+        if not self._settings.now.series.enabled:
             return None
         metrics = metrics_query(query)
         if not self._shelves.is_open:

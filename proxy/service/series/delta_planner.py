@@ -11,7 +11,6 @@ from zlib import crc32
 from cachetools import LRUCache
 
 from proxy.clock import Clock
-from proxy.config.model import SeriesSettings
 from proxy.core.series.deltas import deltas
 from proxy.core.series.extents import Extents, Known, is_long
 from proxy.core.series.known_series import KnownSeries
@@ -23,6 +22,7 @@ from proxy.service.series.interest import Interest
 from proxy.service.series.wanted import WantedSeries
 from proxy.service.series.widening_policy import WideningPolicy
 from proxy.service.tenancy import Tenant
+from proxy.settings import Settings
 
 _MOST_RUNS = 2_000
 # How many rows of each other name it costs to look for a new one.
@@ -61,15 +61,14 @@ class DeltaPlanner:
         policy: WideningPolicy,
         lifetimes: RunLifetimes,
         clock: Clock,
-        settings: SeriesSettings,
+        settings: Settings,
     ) -> None:
         self._shelves = shelves
         self._interest = interest
         self._policy = policy
         self._lifetimes = lifetimes
         self._clock = clock
-        self._rewrite_check_s = settings.rewrite_check_s
-        self._call_cost_rows = settings.call_cost_rows
+        self._settings = settings
         # By run and project: what was asked for in full before that wall time is to be asked for again.
         self._suspect_since_s: LRUCache[tuple[str, str], float] = LRUCache(_MOST_RUNS)
 
@@ -87,7 +86,7 @@ class DeltaPlanner:
         # The share differs by run, so that runs that were opened together are not asked for in full at the same time.
         share = _EARLIEST + (_LATEST - _EARLIEST) * crc32(asked.run.encode()) / 2**32
         now_s = self._clock.now_s()
-        checked_s = now_s - self._rewrite_check_s * share
+        checked_s = now_s - self._settings.now.series.rewrite_check_s * share
         # One window for all that is being watched takes fewer calls than several.
         for recipe in sorted(known.recipes, key=_narrowness):
             # A window with a last step doesn't grow.
@@ -96,7 +95,9 @@ class DeltaPlanner:
             # A long series is looked at bit by bit, and the last bit of it when the time is up.
             # Asking for all of it instead of a delta that failed is no way out, since no answer holds it.
             whole = is_long(recipe.source)
-            least_s, since_s = (now_s - self._rewrite_check_s, -math.inf) if whole else (checked_s, suspect_s)
+            least_s, since_s = (
+                (now_s - self._settings.now.series.rewrite_check_s, -math.inf) if whole else (checked_s, suspect_s)
+            )
             if recipe.full_asked_s > least_s and recipe.full_asked_s >= max(since_s, live_since_s):
                 return recipe
         return None
@@ -108,7 +109,9 @@ class DeltaPlanner:
         so many names that a row or two of each would cost more than a call.
         """
         scope, names = empty.source.question, len(empty.source.by_name)
-        return scope.name is None and (empty.query.name is not None or names * _LEAST_ROWS <= self._call_cost_rows)
+        return scope.name is None and (
+            empty.query.name is not None or names * _LEAST_ROWS <= self._settings.now.series.call_cost_rows
+        )
 
     def known_now(self, asked: WantedSeries, before: KnownSeries) -> KnownSeries:
         """Return what is known now of a question; `before`: what was known of it."""
@@ -144,7 +147,7 @@ class DeltaPlanner:
                 one.extents,
                 one.names,
                 all_names=one.all_names,
-                call_cost_rows=self._call_cost_rows,
+                call_cost_rows=self._settings.now.series.call_cost_rows,
                 others=one.others,
                 empty=one.empty,
             )

@@ -22,11 +22,12 @@ from proxy.service.proof.evidence import Evidence
 from proxy.service.proof.proving import Prover
 from proxy.service.proof.splitter import Splitter
 from proxy.service.series.delta_planner import DeltaPlanner
+from proxy.service.series.own_bounds import own_bounds
 from proxy.service.series.rotation import Rotation
 from proxy.service.series.wanted import WantedSeries
 from proxy.service.series.widening_policy import WideningPolicy
 from proxy.service.tenancy import Tenant
-from proxy.upstream.exchange import Bounds
+from proxy.settings import Settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,9 +77,8 @@ class Deltas:
         policy: WideningPolicy,
         rotation: Rotation,
         clock: Clock,
-        bounds: Bounds,
+        settings: Settings,
     ) -> None:
-        """`bounds`: how large the answer to a question of our own may be."""
         self._fetcher = fetcher
         self._splitter = splitter
         self._evidence = evidence
@@ -88,7 +88,7 @@ class Deltas:
         self._policy = policy
         self._rotation = rotation
         self._clock = clock
-        self._bounds = bounds
+        self._settings = settings
         self._flights: Flights[tuple[str, str, str], _Update, bool] = Flights(self._carry_out)
         self.calls = 0
         """How many calls were made."""
@@ -162,7 +162,7 @@ class Deltas:
         need = replace(
             call.need,
             keep_answer=False,
-            bounds=self._bounds,
+            bounds=own_bounds(self._settings),
             not_before_s=self._clock.now_s(),
             parser=self._splitter.parser(question),
             reason=reason,

@@ -24,10 +24,11 @@ from proxy.service.proof.evidence import Evidence
 from proxy.service.proof.probed import by_name_in
 from proxy.service.proof.proving import Prover
 from proxy.service.proof.splitter import Splitter
+from proxy.service.series.own_bounds import own_bounds
 from proxy.service.tenancy import Tenant
+from proxy.settings import Settings
 from proxy.slices import in_slices
 from proxy.upstream.client import Parser
-from proxy.upstream.exchange import Bounds
 
 # So many windows may turn out to have more rows than planned, or not to fit to the one before; and one in so many besides.
 _MOST_IN_VAIN, _IN_VAIN_SHARE = 6, 8
@@ -85,17 +86,14 @@ class WindowLoader:
         evidence: Evidence,
         prover: Prover,
         clock: Clock,
-        bounds: Bounds,
-        max_rows: int,
+        settings: Settings,
     ) -> None:
-        """`bounds`: how large the answer to a window may be. `max_rows`: how many rows a series may have."""
         self._fetcher = fetcher
         self._splitter = splitter
         self._evidence = evidence
         self._prover = prover
         self._clock = clock
-        self._bounds = bounds
-        self._max_rows = max_rows
+        self._settings = settings
 
     async def survey(self, load: Load) -> Extents | None:
         """Ask for all of a series at once, and return what is proven of the answer: all of its rows, or where it has some."""
@@ -107,7 +105,7 @@ class WindowLoader:
 
     async def load_next(self, load: Load) -> None:
         """Ask for the next window, and add it to what has been loaded."""
-        most = load.series.limit if self._bounds.rows is None else min(load.series.limit, self._bounds.rows)
+        most = min(load.series.limit, self._settings.now.series.max_fetch_rows)
         # It holds the last rows of the one before, too.
         last = load.marks.window(load.begin, most - PROVING_ROWS)
         first = overlapping(load.loaded, load.begin)
@@ -136,7 +134,7 @@ class WindowLoader:
             raise NotLoaded("it has rows of several groups")
         if extent.known is Known.SOME:
             self._note_in_vain(load)
-            apart = most_apart(extent.steps, limit=load.series.limit, most_rows=self._max_rows)
+            apart = most_apart(extent.steps, limit=load.series.limit, most_rows=self._settings.now.series.max_rows)
             load.marks = load.marks.refined(extent.steps, apart)
             return
         load.marks = load.marks.measured(extent.steps)
@@ -221,7 +219,7 @@ class WindowLoader:
         return fetched
 
     def _need(self, load: Load, parser: Parser[Extents] | None = None) -> Need:
-        return load.need.in_background(self._clock.now_s(), self._bounds, Reason.LOAD, parser)
+        return load.need.in_background(self._clock.now_s(), own_bounds(self._settings), Reason.LOAD, parser)
 
 
 def _as_new_as(whole: Extents, tail_asked_s: float) -> Extents:

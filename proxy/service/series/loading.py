@@ -32,6 +32,7 @@ from proxy.service.knowledge.shelves import Shelves
 from proxy.service.lifetimes.run_lifetimes import RunLifetimes
 from proxy.service.series.load import Load, NotLoaded, WindowLoader
 from proxy.service.tenancy import Tenant
+from proxy.settings import Settings
 from proxy.tasks import end_tasks
 
 _MOST_WATCHED, _MOST_QUESTIONS = 1_000, 1_000
@@ -59,21 +60,14 @@ class Loader:
         shelves: Shelves,
         lifetimes: RunLifetimes,
         clock: Clock,
-        max_rows: int,
-        memory_bytes: int,
-        call_cost_rows: int,
-        rewrite_check_s: float,
+        settings: Settings,
     ) -> None:
-        """`max_rows`, `memory_bytes`: how large a series may be. `rewrite_check_s`: how long a load may take."""
         self._windows = windows
         self._learner = learner
         self._shelves = shelves
         self._lifetimes = lifetimes
         self._clock = clock
-        self._max_rows = max_rows
-        self._memory_bytes = memory_bytes
-        self._call_cost_rows = call_cost_rows
-        self._rewrite_check_s = rewrite_check_s
+        self._settings = settings
         # By series: when questions about it were asked as they came (monotonic clock), and what each cost.
         self._asked: TTLCache[MetricsQuery, deque[tuple[float, int]]] = self._cache(SEEN_S)
         # How often somebody wanted to see all of a series.
@@ -100,7 +94,7 @@ class Loader:
             return
         marks = self._marks(tenant, series)
         rows = self._rows_of(series, marks)
-        self._note_cost(series, self._call_cost_rows + min(question.limit, rows or question.limit))
+        self._note_cost(series, self._settings.now.series.call_cost_rows + min(question.limit, rows or question.limit))
         # Whoever asks about all of it has been told what a survey would tell.
         self._begin_if_it_pays(tenant, series, need, marks, may_survey=question.densest != series)
 
@@ -114,7 +108,7 @@ class Loader:
         self, tenant: Tenant, series: MetricsQuery, need: Need, marks: Marks | None, *, may_survey: bool
     ) -> None:
         rows = self._rows_of(series, marks)
-        if self._running is not None or series in self._paused or rows > self._max_rows:
+        if self._running is not None or series in self._paused or rows > self._settings.now.series.max_rows:
             return
         if marks is None:
             if may_survey and self._deserves_survey(tenant, series):
@@ -146,7 +140,10 @@ class Loader:
     def _pays(self, tenant: Tenant, series: MetricsQuery, rows: int) -> bool:
         if self._wanted.get(series, 0) >= _WANTED:
             return True
-        now_s, prices = self._clock.monotonic_s(), Prices(call_cost_rows=self._call_cost_rows, limit=series.limit)
+        now_s, prices = (
+            self._clock.monotonic_s(),
+            Prices(call_cost_rows=self._settings.now.series.call_cost_rows, limit=series.limit),
+        )
         asked = [(now_s - at_s, cost) for at_s, cost in self._asked.get(series, ())]
         # A lifetime of 0 is no span of time: then a question may be asked as often as once a second.
         every_s = max(1.0, self._lifetimes.of(series.query, tenant).fresh_s) if self._is_live(tenant, series) else None
@@ -166,7 +163,7 @@ class Loader:
         if most.known is Known.ALL and len(most.steps) <= series.limit:
             return None  # one answer may hold it
         sampled = most.known is Known.SOME
-        apart = most_apart(most.steps, limit=series.limit, most_rows=self._max_rows) if sampled else 1
+        apart = most_apart(most.steps, limit=series.limit, most_rows=self._settings.now.series.max_rows) if sampled else 1
         return Marks(steps=most.steps, apart=apart)
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
@@ -177,7 +174,7 @@ class Loader:
         """Tell whether parts of a series that nobody asked all of have cost as much as an answer about all of it, proven."""
         if series in self._surveyed or self._shelves.known(tenant, series).windows:
             return False
-        prices = Prices(call_cost_rows=self._call_cost_rows, limit=series.limit)
+        prices = Prices(call_cost_rows=self._settings.now.series.call_cost_rows, limit=series.limit)
         return pays(prices.load(series.limit), [(0.0, cost) for _, cost in self._asked.get(series, ())], prices, every_s=None)
 
     async def _survey(self, tenant: Tenant, series: MetricsQuery, need: Need) -> None:
@@ -244,7 +241,7 @@ class Loader:
 
     def _left_behind(self, series: MetricsQuery, windows: Iterable[Extents]) -> Extents | None:
         """Return what an interrupted load has left: the longest window from the first step on that is young enough."""
-        since_s = self._clock.now_s() - self._rewrite_check_s
+        since_s = self._clock.now_s() - self._settings.now.series.rewrite_check_s
         left = [
             window
             for window in windows
@@ -280,13 +277,13 @@ class Loader:
         if load.loaded is None:
             return
         rows = self._measured[load.series] = load.rows
-        if rows > self._max_rows:
+        if rows > self._settings.now.series.max_rows:
             raise NotLoaded("it has more than series.max_rows rows")
-        if load.loaded.size_bytes * max(1.0, rows / max(1, load.loaded.rows)) > self._memory_bytes:
+        if load.loaded.size_bytes * max(1.0, rows / max(1, load.loaded.rows)) > self._settings.now.series.memory_bytes:
             raise NotLoaded("it would take more memory than series.memory_bytes")
         if not self._shelves.is_open or load.loaded.full_asked_s <= self._shelves.forgotten_s:
             raise NotLoaded("what has come was forgotten meanwhile")
-        if load.loaded.full_asked_s <= self._clock.now_s() - self._rewrite_check_s:
+        if load.loaded.full_asked_s <= self._clock.now_s() - self._settings.now.series.rewrite_check_s:
             raise NotLoaded("it takes longer than series.rewrite_check_s")
 
     def _comes_too_fast(self, tenant: Tenant, whole: Extents) -> bool:

@@ -24,9 +24,10 @@ from proxy.service.knowledge.learner import Learner
 from proxy.service.proof.evidence import Evidence
 from proxy.service.proof.proving import Prover
 from proxy.service.proof.splitter import Splitter
+from proxy.service.series.own_bounds import own_bounds
 from proxy.service.tenancy import Tenant
+from proxy.settings import Settings
 from proxy.tasks import end_tasks
-from proxy.upstream.exchange import Bounds
 
 # All of a series is looked at within this share of `series.rewrite_check_s`: the rest is for calls that wait or fail.
 _PERIOD = 0.75
@@ -50,21 +51,23 @@ class Rotation:
         prover: Prover,
         learner: Learner,
         clock: Clock,
-        bounds: Bounds,
-        rewrite_check_s: float,
+        settings: Settings,
     ) -> None:
-        """`bounds`: how large an answer may be. `rewrite_check_s`: after so many seconds all of a series was looked at."""
         self._fetcher = fetcher
         self._splitter = splitter
         self._evidence = evidence
         self._prover = prover
         self._learner = learner
         self._clock = clock
-        self._bounds = bounds
-        self._period_s = _PERIOD * rewrite_check_s
+        self._settings = settings
         self._running: dict[MetricsQuery, asyncio.Task[None]] = {}
         self.changes = 0
         """In how many stretches something had changed."""
+
+    @property
+    def _period_s(self) -> float:
+        """In how many seconds all of a series is looked at."""
+        return _PERIOD * self._settings.now.series.rewrite_check_s
 
     def look(self, tenant: Tenant, windows: Iterable[Extents], need: Need) -> None:
         """Begin to look at what is due of the long series among windows that are being watched."""
@@ -89,7 +92,7 @@ class Rotation:
 
     def _due(self, window: Extents) -> list[Stretch]:
         extent = window.by_name[window.question.name or ""]
-        most = window.question.limit if self._bounds.rows is None else min(window.question.limit, self._bounds.rows)
+        most = min(window.question.limit, self._settings.now.series.max_fetch_rows)
         turns = Turns(rows=max(1, int(_FILLED * most / 2) - PROVING_ROWS), period_s=self._period_s)
         looks = looks_at(extent, window.question.first)
         return due(looks, extent.steps, turns, now_s=self._clock.now_s())
@@ -109,7 +112,9 @@ class Rotation:
         before = place_of(extent.steps, stretch.first) - PROVING_ROWS
         first = extent.steps[before] if before > 0 else window.question.first
         question = replace(window.question.densest, first=min(first, stretch.first), last=stretch.last)
-        need = need.in_background(self._clock.now_s(), self._bounds, Reason.ROTATION, self._splitter.parser(question))
+        need = need.in_background(
+            self._clock.now_s(), own_bounds(self._settings), Reason.ROTATION, self._splitter.parser(question)
+        )
         fetched, _ = await self._fetcher.fetch(tenant, question.query, need)
         if fetched.entry.status != 200 or fetched.tenant is not tenant:
             return

@@ -25,9 +25,10 @@ from proxy.service.proof.evidence import Evidence
 from proxy.service.proof.proving import Prover
 from proxy.service.proof.splitter import Splitter
 from proxy.service.series.computer import Computer
+from proxy.service.series.own_bounds import own_bounds
 from proxy.service.series.wanted import ObtainedAnswer, WantedSeries
 from proxy.service.series.widening_policy import WideningPolicy
-from proxy.upstream.exchange import Bounds
+from proxy.settings import Settings
 
 
 class Widener:
@@ -45,9 +46,8 @@ class Widener:
         policy: WideningPolicy,
         encoder: Encoder,
         lifetimes: RunLifetimes,
-        bounds: Bounds,
+        settings: Settings,
     ) -> None:
-        """`bounds`: how large the answer to a question of our own may be."""
         self._fetcher = fetcher
         self._splitter = splitter
         self._evidence = evidence
@@ -57,7 +57,7 @@ class Widener:
         self._policy = policy
         self._encoder = encoder
         self._lifetimes = lifetimes
-        self._bounds = bounds
+        self._settings = settings
 
     async def obtain(self, wanted: WantedSeries, known: KnownSeries) -> ObtainedAnswer | None:
         """Return an answer by way of a wider question, None where none is worth asking or it did not serve.
@@ -93,7 +93,7 @@ class Widener:
         need = replace(
             wanted.need,
             persist=False,
-            bounds=self._bounds,
+            bounds=own_bounds(self._settings),
             on_failure=on_failure,
             parser=self._splitter.parser(wider),
             reason=Reason.WIDER,

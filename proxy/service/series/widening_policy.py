@@ -13,6 +13,7 @@ from proxy.clock import Clock
 from proxy.core.series.extents import Extents
 from proxy.core.series.metrics_query import MetricsQuery
 from proxy.service.series.interest import WATCHED_S, Interest
+from proxy.settings import Settings
 
 _MOST_RUNS = 2_000
 _MOST_AVOIDED = 10_000
@@ -57,11 +58,10 @@ class _RunSize:
 class WideningPolicy:
     """Chooses wider questions, by what was noted of earlier ones."""
 
-    def __init__(self, interest: Interest, clock: Clock, *, max_rows: int) -> None:
-        """`max_rows`: how many rows all series of a run may have to be asked for at once."""
+    def __init__(self, interest: Interest, settings: Settings, clock: Clock) -> None:
         self._interest = interest
         self._clock = clock
-        self._max_rows = max_rows
+        self._settings = settings
         # With the project: what is known of a run in its own must not show where it is asked for in another.
         self._sizes: LRUCache[tuple[str, str], _RunSize] = LRUCache(_MOST_RUNS)
         # By project and run: how many rows the last ones had that were asked for as a whole.
@@ -78,6 +78,11 @@ class WideningPolicy:
         # By series in full: how many steps the shortest window has of which even the densest answer was of no use.
         self._too_long: TTLCache[MetricsQuery, float] = TTLCache(_MOST_AVOIDED, AVOIDED_S, timer=clock.monotonic_s)
 
+    @property
+    def _most_rows(self) -> int:
+        """How many rows all series of a run may have to be asked for at once."""
+        return self._settings.now.series.max_fetch_rows
+
     def choose(self, question: MetricsQuery) -> MetricsQuery:
         """Return the question to ask: the widest whose answer is likely to be whole and of use, or the question itself."""
         return next((wider for wider in self._wider(question) if self.is_promising(wider, question)), question)
@@ -93,7 +98,7 @@ class WideningPolicy:
         return (wider, question.name) not in self._useless and wider not in self._unobtainable and wider not in self._failed
 
     def _wider(self, question: MetricsQuery) -> list[MetricsQuery]:
-        small = self._rows_of_run(question) <= self._max_rows
+        small = self._rows_of_run(question) <= self._most_rows
         wider = [question.whole_run] if small and self._interest.is_of_several(question) else []
         if question.name is not None or (question.group is not None and small):
             wider.append(question.in_full)
@@ -108,7 +113,7 @@ class WideningPolicy:
         """
         size = self._size(question)
         unknown = size.series is None and self._clock.monotonic_s() >= size.ask_after_s
-        return unknown and self._rows_of_run(question) > self._max_rows and self._interest.is_of_several(question)
+        return unknown and self._rows_of_run(question) > self._most_rows and self._interest.is_of_several(question)
 
     def _rows_of_run(self, question: MetricsQuery) -> float:
         """Return how many rows a run has, as far as one can tell."""

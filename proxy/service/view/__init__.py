@@ -16,6 +16,7 @@ from proxy.service.tenancy import Tenancy
 from proxy.service.view.painting import SeriesPainter
 from proxy.service.view.pyramids import Pyramids
 from proxy.service.view.viewing import Viewer
+from proxy.settings import Settings
 
 # Pyramids may take this share of what complete series may, beside these.
 _SHARE = 4
@@ -32,7 +33,7 @@ class ViewRoom:
 def open_view(
     clock: Clock,
     *,
-    series_bytes: int,
+    settings: Settings,
     scopes: Scopes,
     obtainer: Obtainer,
     loader: Loader,
@@ -40,8 +41,8 @@ def open_view(
     tenancy: Tenancy,
     purges: Purges,
 ) -> ViewRoom:
-    """Put the room together. `series_bytes`: what complete series may take in memory."""
-    pyramids = Pyramids(max_bytes=series_bytes // _SHARE)
+    """Put the room together."""
+    pyramids = Pyramids(max_bytes=settings.now.series.memory_bytes // _SHARE)
     viewer = Viewer(
         obtainer=obtainer,
         loader=loader,
@@ -50,5 +51,6 @@ def open_view(
         purges=purges,
         tenancy=tenancy,
         clock=clock,
+        settings=settings,
     )
     return ViewRoom(viewer=viewer, pyramids=pyramids)

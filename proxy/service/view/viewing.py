@@ -25,6 +25,7 @@ from proxy.service.obtaining import Obtained, Obtainer, Whole
 from proxy.service.series.loading import Loader
 from proxy.service.tenancy import Tenancy, Tenant
 from proxy.service.view.painting import SeriesPainter
+from proxy.settings import Settings
 from proxy.slices import in_slices
 
 # So many series of one request are asked for at once.
@@ -75,11 +76,13 @@ class Seen:
     - `asked_at_s`: when its newest rows were asked for (wall time), `full_asked_at_s`: the oldest of what is seen.
     - `painted`: the view, None where there is nothing to be seen. `error`: why it failed.
     - `purges`: how many purges there had been before. `tenant`: whose it is, None where it failed.
+    - `version_of_settings`: the settings by which it was fresh enough.
     """
 
     wanted: Wanted
     state: State
     purges: int
+    version_of_settings: int
     through: int | None = None
     asked_at_s: float | None = None
     full_asked_at_s: float | None = None
@@ -102,6 +105,7 @@ class Viewer:
         purges: Purges,
         tenancy: Tenancy,
         clock: Clock,
+        settings: Settings,
     ) -> None:
         self._obtainer = obtainer
         self._loader = loader
@@ -110,6 +114,7 @@ class Viewer:
         self._scopes = scopes
         self._purges = purges
         self._tenancy = tenancy
+        self._settings = settings
 
     async def view(self, wanted: Sequence[Wanted], view: View, requester: Requester) -> list[Seen]:
         """Return the views of series of one project, at least one, in their order.
@@ -119,7 +124,7 @@ class Viewer:
         """
         await self._scopes.admit(requester.granted(), wanted[0].query, client=requester.client)
         seen = await self._all(wanted, view, requester)
-        # What is gone since it was seen is not handed out: it is looked at anew.
+        # What may not be handed out any more is looked at anew.
         while gone := self._gone(seen):
             again = await self._all([seen[place].wanted for place in gone], view, requester)
             for place, one in zip(gone, again, strict=True):
@@ -128,8 +133,8 @@ class Viewer:
         return seen
 
     def stands(self, seen: Sequence[Seen]) -> bool:
-        """Tell whether nothing of what was seen has been purged since."""
-        return not any(map(self._was_purged, seen))
+        """Tell whether what was seen may be handed out: nothing of it was purged since, and the settings are the same."""
+        return not any(map(self._is_outdated, seen))
 
     async def _all(self, wanted: Sequence[Wanted], view: View, requester: Requester) -> list[Seen]:
         turns = asyncio.Semaphore(_AT_ONCE)
@@ -146,7 +151,7 @@ class Viewer:
         return [task.result() for task in tasks]
 
     async def _one(self, wanted: Wanted, view: View, requester: Requester) -> Seen:
-        purges = self._purges.count
+        purges, version = self._purges.count, self._settings.version
         try:
             for _ in range(_TRIES):
                 found = await self._obtain(wanted.query, requester)
@@ -156,10 +161,10 @@ class Viewer:
                     else self._whole(wanted, found.whole, view)
                 )
                 if seen is not None:
-                    return replace(seen, purges=purges, tenant=found.answer.tenant)
+                    return replace(seen, purges=purges, version_of_settings=version, tenant=found.answer.tenant)
             raise UpstreamFailed("the rows were lost while they were read; ask again")
         except UpstreamError as exc:
-            return Seen(wanted=wanted, state=State.FAILED, purges=purges, error=exc)
+            return Seen(wanted=wanted, state=State.FAILED, purges=purges, version_of_settings=version, error=exc)
 
     async def _obtain(self, query: Query, requester: Requester) -> Obtained:
         client = requester.client
@@ -183,6 +188,7 @@ class Viewer:
             wanted=wanted,
             state=State.COMPLETE,
             purges=0,
+            version_of_settings=0,
             through=recipe.through,
             asked_at_s=recipe.tail_asked_s,
             full_asked_at_s=(part or recipe).full_asked_s,
@@ -203,6 +209,7 @@ class Viewer:
             wanted=wanted,
             state=State.SAMPLED,
             purges=0,
+            version_of_settings=0,
             through=rows.steps[-1],
             asked_at_s=entry.sent_at_s,
             full_asked_at_s=entry.oldest_asked_s,
@@ -213,19 +220,23 @@ class Viewer:
     def _gone(self, seen: Sequence[Seen]) -> list[int]:
         """Return the places of what was purged since it was seen, or is another organization's than the rest.
 
-        The key may have been changed in between.
+        The key may have been changed in between. What was fresh enough by settings of before counts as gone, too.
         """
         mixed = len({one.tenant.namespace for one in seen if one.tenant is not None}) > 1
         namespace = self._tenancy.current().namespace
         return [
             place
             for place, one in enumerate(seen)
-            if self._was_purged(one) or (mixed and one.tenant is not None and one.tenant.namespace != namespace)
+            if self._is_outdated(one) or (mixed and one.tenant is not None and one.tenant.namespace != namespace)
         ]
 
-    def _was_purged(self, seen: Seen) -> bool:
-        """Tell whether a purge since a series was looked at takes what is seen of it."""
-        if seen.full_asked_at_s is None or seen.purges == self._purges.count:
+    def _is_outdated(self, seen: Seen) -> bool:
+        """Tell whether a purge since a series was looked at takes what is seen of it, or the settings were switched."""
+        if seen.full_asked_at_s is None:
+            return False
+        if seen.version_of_settings != self._settings.version:
+            return True
+        if seen.purges == self._purges.count:
             return False
         return self._purges.was_purged(seen.wanted.query.target, seen.full_asked_at_s)
 
@@ -235,6 +246,7 @@ def _empty(wanted: Wanted, asked_at_s: float, full_asked_at_s: float) -> Seen:
         wanted=wanted,
         state=State.EMPTY,
         purges=0,
+        version_of_settings=0,
         asked_at_s=asked_at_s,
         full_asked_at_s=full_asked_at_s,
         version=NO_ROWS,

@@ -19,6 +19,7 @@ from proxy.service.obtaining import Obtainer
 from proxy.service.tenancy import Tenancy
 from proxy.service.watching.looking import SeriesReader
 from proxy.service.watching.watching import Watching
+from proxy.settings import Settings
 from proxy.tasks import end_tasks
 from proxy.upstream.client import Upstream
 
@@ -33,10 +34,19 @@ def open_watching(
     lifetimes: RunLifetimes,
     purges: Purges,
     upstream: Upstream,
+    settings: Settings,
 ) -> Watching:
     """Open the room; the stack closes it."""
     series_reader = SeriesReader(obtainer=obtainer, shelves=shelves, tenancy=tenancy, lifetimes=lifetimes, clock=clock)
-    watching = Watching(reader=series_reader, shelves=shelves, tenancy=tenancy, purges=purges, upstream=upstream, clock=clock)
+    watching = Watching(
+        reader=series_reader,
+        shelves=shelves,
+        tenancy=tenancy,
+        purges=purges,
+        upstream=upstream,
+        clock=clock,
+        settings=settings,
+    )
     stack.push_async_callback(watching.aclose)
     stack.push_async_callback(end_tasks, [asyncio.create_task(watching.run(), name="watching.run")])
     return watching

@@ -23,6 +23,7 @@ from proxy.service.watching.subscription import Subscription
 from proxy.service.watching.troubles import Trouble, trouble_of_condition
 from proxy.service.watching.values import UNREAD, Series, SeriesState
 from proxy.service.watching.watched_series import WatchedSeries
+from proxy.settings import Settings
 from proxy.slices import in_slices
 from proxy.tasks import end_tasks
 from proxy.upstream.client import Upstream
@@ -48,6 +49,7 @@ class Watching:
         purges: Purges,
         upstream: Upstream,
         clock: Clock,
+        settings: Settings,
     ) -> None:
         self._reader = reader
         self._shelves = shelves
@@ -55,6 +57,7 @@ class Watching:
         self._purges = purges
         self._upstream = upstream
         self._clock = clock
+        self._settings = settings
         self._watched: dict[Series, WatchedSeries] = {}
         self._subscriptions: dict[Subscription, None] = {}
         self._left: LRUCache[Series, SeriesState] = LRUCache(_MOST_LEFT)
@@ -65,7 +68,7 @@ class Watching:
         self._number = 0
         self._turns: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         self._fingerprint = ""
-        self._ground: tuple[str, float] = "", 0.0
+        self._ground: tuple[str, float, int] = "", 0.0, 0
         self._changes_seen = -1
         self._statuses_seen = 0
         self._purges_seen = 0
@@ -196,9 +199,12 @@ class Watching:
                 number = self._next()
                 watched.note_purge(f"purged-{number}", number)
 
-    def _ground_now(self) -> tuple[str, float]:
-        """Return what all that is known stands on: whose data it is, and since when the upstream's rule is believed in."""
-        return self._tenancy.current().namespace, self._shelves.forgotten_s
+    def _ground_now(self) -> tuple[str, float, int]:
+        """Return what all that is known stands on.
+
+        That is whose data it is, since when the upstream's rule is believed in, and which settings say how old it may be.
+        """
+        return self._tenancy.current().namespace, self._shelves.forgotten_s, self._settings.version
 
     def _peeking(self) -> Work[None]:
         """Compare what memory knows of each series with what it was at the last look, with breaks."""

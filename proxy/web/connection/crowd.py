@@ -2,8 +2,8 @@
 
 from collections import Counter
 
-from proxy.config.model import ServerSettings
 from proxy.core.access.networks import client_network
+from proxy.settings import Settings
 
 
 class Seat:
@@ -32,14 +32,18 @@ class Crowd:
     All connections of Unix sockets count as one address's.
     """
 
-    def __init__(self, settings: ServerSettings) -> None:
-        self._most, self._most_of_one = settings.max_connections, settings.max_connections_per_address
-        self.idle_timeout_s = settings.idle_timeout_s
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
         self._taken: Counter[str] = Counter()
+
+    @property
+    def idle_timeout_s(self) -> float:
+        """For how many seconds an idle connection stays open."""
+        return self._settings.now.server.idle_timeout_s
 
     def enter(self, address: str) -> Seat:
         """Count a connection, which has to leave its seat, granted or not."""
-        network = client_network(address)
+        network, server = client_network(address), self._settings.now.server
         self._taken[network] += 1
-        granted = self._taken[network] <= self._most_of_one and self._taken.total() <= self._most
-        return Seat(self._taken, network, granted=granted)
+        few = self._taken[network] <= server.max_connections_per_address
+        return Seat(self._taken, network, granted=few and self._taken.total() <= server.max_connections)

@@ -9,9 +9,9 @@ import structlog
 from aiohttp import HttpVersion11, web
 from aiohttp.http_exceptions import InvalidURLError
 
-from proxy.config.model import ServerSettings
 from proxy.core.question.form import shown
 from proxy.errors import BadRequest, ProxyError
+from proxy.settings import Settings
 from proxy.web.accounting.accounting import Accounting
 from proxy.web.connection.accepting import TlsSite
 from proxy.web.connection.crowd import Crowd, Seat
@@ -29,6 +29,8 @@ from proxy.web.shortcut.seen import SeenRequests
 MAX_LINE_BYTES = 16_384
 _UNREAD_BYTES = 65_536
 _END_OF_HEAD = b"\r\n\r\n"
+# A connection is looked at so often at least: its timeout may be another one by then.
+_LOOK_S = 20.0
 _NEVER_S = 10 * 365 * 86_400.0
 _log = structlog.get_logger()
 
@@ -38,7 +40,7 @@ class Server(web.Server):
 
     def __init__(
         self,
-        settings: ServerSettings,
+        settings: Settings,
         *,
         handler: Handler,
         seen: SeenRequests,
@@ -299,7 +301,8 @@ class _Connection(web.RequestHandler):
             self._look_again()
 
     def _look_again(self) -> None:
-        self._timer = asyncio.get_running_loop().call_later(self._crowd.idle_timeout_s / 4, self._look)
+        wait_s = min(self._crowd.idle_timeout_s / 4, _LOOK_S)
+        self._timer = asyncio.get_running_loop().call_later(wait_s, self._look)
 
     def handle_error(
         self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None

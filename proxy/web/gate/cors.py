@@ -13,6 +13,7 @@ from multidict import CIMultiDict
 
 from proxy.core.question.form import shown
 from proxy.errors import OriginRefused
+from proxy.settings import Settings
 
 # The fields that a page may read, beside those that any page may.
 _EXPOSED = (
@@ -27,8 +28,12 @@ _MOST_NAMES = 32
 class Cors:
     """The listed origins, and the header fields that their pages need."""
 
-    def __init__(self, origins: Collection[str]) -> None:
-        self._origins = frozenset(origins)
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    @property
+    def _origins(self) -> Collection[str]:
+        return self._settings.now.server.cors_origins
 
     def add(self, headers: "CIMultiDict[str]", origin: str | None) -> None:
         """Add to a response's headers what lets a page of this origin read it."""
@@ -36,7 +41,7 @@ class Cors:
             return
         # Whether or not this request had one: a cache in between must not hand one origin's answer to another.
         add_vary(headers, "Origin")
-        if origin in self._origins:
+        if origin is not None and origin in self._origins:
             headers["Access-Control-Allow-Origin"] = origin
             headers["Access-Control-Allow-Credentials"] = "true"
             headers["Access-Control-Expose-Headers"] = _EXPOSED

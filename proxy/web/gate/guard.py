@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from proxy.clock import Clock
-from proxy.config.model import AccessSettings
 from proxy.core.access.grants import ANYBODY, Grant, read_bearer
 from proxy.core.access.networks import UNIX, Networks, Source, client_address, read_address
 from proxy.errors import AdminRefused, BadRequest, NetworkRefused, ScopeRefused, Unauthorized
 from proxy.service.access.tokens import Tokens
+from proxy.settings import Settings
+from proxy.web.gate.hosts import AllowedHosts
+from proxy.web.reading.targets import read_target
 
 # The fields that a forwarding proxy adds to a request, and how the names of others begin.
 _FORWARDED = frozenset({"forwarded", "via", "x-real-ip"})
@@ -29,9 +31,11 @@ _EXPIRED = "the token has expired; the proxy's operator gives out new ones"
 class Visit:
     """Who sent a request, from which address (`""` where nobody looked), and why it is refused (None where it isn't).
 
-    The address is UNIX for who has connected to a Unix socket.
+    The address is UNIX for who has connected to a Unix socket. `version`: that of the settings by which it was judged
+    (`Settings.version`).
     """
 
+    version: int
     grant: Grant = ANYBODY
     address: str = ""
     refusal: BadRequest | None = None
@@ -54,43 +58,50 @@ class Visit:
             )
 
 
-_ANY_VISIT = Visit()
-
-
 class Guard:
     """Judges requests by address and token."""
 
-    def __init__(self, settings: AccessSettings, tokens: Tokens | None, clock: Clock) -> None:
-        self._networks = Networks(settings.networks)
-        self._trusted = Networks(settings.trusted_proxies)
+    def __init__(self, settings: Settings, tokens: Tokens, hosts: AllowedHosts, clock: Clock) -> None:
+        self._settings = settings
         self._tokens = tokens
+        self._hosts = hosts
         self._clock = clock
+        settings.follow(self._renew)
+
+    def _renew(self) -> None:
+        access = self._settings.now.access
+        self._networks, self._trusted = Networks(access.networks), Networks(access.trusted_proxies)
         self._looks_at_addresses = bool(self._networks or self._trusted)
-        self._open = tokens is None and not self._looks_at_addresses
+        self._open = not self._tokens.needed and not self._looks_at_addresses
+        self._any_visit = Visit(version=self._settings.version)
 
     def judge(self, request: web.BaseRequest) -> Visit:
         """Judge a request."""
         if self._open:
-            return _ANY_VISIT
-        address = ""
+            return self._any_visit
+        address, version = "", self._settings.version
         if self._looks_at_addresses:
             found = self._address(request)
             if self._networks and found not in self._networks:
                 reason = f"the request comes from {_named(found)}, which is in none of access.networks"
-                return Visit(refusal=NetworkRefused(reason))
+                return Visit(version=version, refusal=NetworkRefused(reason))
             address = "" if found is None else str(found)
         try:
-            return Visit(grant=self._grant(request.headers.getall("Authorization", ())), address=address)
+            grant = self._grant(request.headers.getall("Authorization", ()))
+            return Visit(version=version, grant=grant, address=address)
         except Unauthorized as exc:
-            return Visit(address=address, refusal=exc)
+            return Visit(version=version, address=address, refusal=exc)
 
     def judge_again(self, request: web.BaseRequest, before: Visit) -> Visit:
-        """Judge a request once more, after it waited: meanwhile its token may have been revoked, or its grant changed.
+        """Judge a request once more, after it waited.
 
-        Raises Unauthorized unless the one who asks may still see what they might see `before`.
+        Meanwhile its token may have been revoked, its grant changed, or the settings switched. Raises Unauthorized unless the
+        one who asks may still see what they might see `before`, NetworkRefused and WrongHost as for a request that came now.
         """
         again = self.judge(request)
         again.check()
+        if again.version != before.version:
+            self._hosts.check(read_target(request).hosts)
         if again.grant.visibility != before.grant.visibility:
             raise Unauthorized("what the token may see was changed a moment ago; ask again", given=True)
         return again
@@ -101,7 +112,7 @@ class Guard:
         A request that was forwarded does not count as coming from this machine, even by a trusted proxy: one that passes on
         what a client wrote would let anybody manage. Trusted proxies are believed only about who may read.
         """
-        if self._tokens is not None:
+        if self._tokens.needed:
             if not visit.grant.admin or visit.grant.projects is not None:
                 raise AdminRefused("managing the proxy takes a token made with --admin, and without --project")
             return
@@ -110,15 +121,15 @@ class Guard:
 
     @property
     def generation(self) -> int:
-        """A number that changes whenever a token may grant something else."""
-        return 0 if self._tokens is None else self._tokens.generation
+        """A number that changes whenever a request may be judged otherwise. It never comes back."""
+        return self._settings.version + self._tokens.generation
 
     def stands(self, visit: Visit) -> bool:
         """Tell whether a request that was judged before would be judged alike now, if the generation is still the same."""
         return visit.refusal is None and visit.grant.expires_at_s > self._clock.now_s()
 
     def _grant(self, lines: Sequence[str]) -> Grant:
-        if self._tokens is None:
+        if not self._tokens.needed:
             return ANYBODY
         try:
             token = read_bearer(lines)

@@ -4,25 +4,25 @@ A page from anywhere can make a browser resolve its own host name to 127.0.0.1 a
 rebinding). The browser then names that host, which is neither a loopback name nor one that the operator allowed.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 from proxy.config.addresses import is_loopback
 from proxy.core.question.form import shown
 from proxy.errors import WrongHost
+from proxy.settings import Settings
 
 
 class AllowedHosts:
     """The hosts that requests may name: loopback ones, and those that the operator allowed."""
 
-    def __init__(self, names: Collection[str]) -> None:
-        """`names`: the operator's, in lower case."""
-        self._names = names
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
 
     def check(self, hosts: Sequence[str]) -> None:
         """Raise WrongHost unless a request names exactly one host, and one of these."""
         if len(hosts) == 1:
             name = host_name(hosts[0])
-            if name and (is_loopback(name) or name in self._names):
+            if name and (is_loopback(name) or name in self._settings.now.server.allowed_hosts):
                 return
         named = " and ".join(repr(shown(host)) for host in hosts[:2]) or "none"
         raise WrongHost(

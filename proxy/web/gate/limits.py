@@ -1,6 +1,7 @@
 """How often one client may ask (`core.access.client_rates`), and how much at once. What is beyond waits, or is refused."""
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -8,10 +9,10 @@ from contextlib import asynccontextmanager
 from aiohttp import web
 
 from proxy.clock import Clock
-from proxy.config.model import AccessSettings
 from proxy.core.access.client_rates import ClientRates
 from proxy.core.access.networks import client_network
 from proxy.errors import ClientLimited, TooManyRequests
+from proxy.settings import Settings
 from proxy.web.gate.guard import Visit
 
 # Each request that waits holds a connection. So many requests of one client wait at most.
@@ -29,15 +30,34 @@ def client_of(request: web.BaseRequest, visit: Visit) -> str:
 class ClientLimits:
     """The limits of all clients."""
 
-    def __init__(self, settings: AccessSettings, clock: Clock) -> None:
-        rate_per_s, self._concurrency = settings.client_rate_per_s, settings.client_concurrency
-        self._rates = None if rate_per_s is None else ClientRates(rate_per_s=rate_per_s, burst=settings.client_burst)
-        self._error = ClientLimited if settings.client_limit_status == ClientLimited.status else TooManyRequests
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        self._settings = settings
         self._clock = clock
         self._under_way: dict[str, int] = {}
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
-        self.enabled = rate_per_s is not None or self._concurrency is not None
         self.delayed = self.refused = 0
+        self._rate: tuple[float | None, int] = (None, 0)
+        self._rates: ClientRates | None = None
+        settings.follow(self._renew)
+
+    def _renew(self) -> None:
+        access = self._settings.now.access
+        rate = access.client_rate_per_s, access.client_burst
+        # What clients asked for is remembered at the pace that it was asked for at: at another one all begin anew.
+        if rate != self._rate:
+            self._rate = rate
+            self._rates = None if rate[0] is None else ClientRates(rate_per_s=rate[0], burst=rate[1])
+        for client in list(self._waiting):
+            self._let_in(client)
+
+    @property
+    def enabled(self) -> bool:
+        """Whether there are any limits."""
+        return self._rates is not None or self._concurrency is not None
+
+    @property
+    def _concurrency(self) -> int | None:
+        return self._settings.now.access.client_concurrency
 
     def take_at_once(self, client: str, now_s: float) -> bool:
         """Count a request that is answered at once (`now_s`: monotonic clock). Return False if it has to wait."""
@@ -47,6 +67,7 @@ class ClientLimits:
     async def admitted(self, client: str, *, deadline_s: float) -> AsyncIterator[None]:
         """Wait for a client's turn, and hold it for as long as the context lasts.
 
+        A request that came while there was no limit of concurrency doesn't count for one that is set later.
         Raises ClientLimited, saying when to come again, where that would take until after `deadline_s` (monotonic clock).
         """
         await self._keep_to_rate(client, deadline_s)
@@ -95,15 +116,18 @@ class ClientLimits:
             raise
 
     def _leave(self, client: str) -> None:
-        """Pass the turn to the next request that waits, or give it back."""
-        line = self._waiting.get(client, ())
-        while line:
-            turn = self._waiting[client].popleft()
+        """Give a turn back."""
+        self._under_way[client] -= 1
+        self._let_in(client)
+
+    def _let_in(self, client: str) -> None:
+        """Give the turns that are free to the requests that wait."""
+        line = self._waiting.get(client)
+        while line and self._under_way.get(client, 0) < (math.inf if self._concurrency is None else self._concurrency):
+            turn = line.popleft()
             if not turn.done():
                 turn.set_result(None)
-                self._tidy(client)
-                return
-        self._under_way[client] -= 1
+                self._under_way[client] = self._under_way.get(client, 0) + 1
         self._tidy(client)
 
     def _tidy(self, client: str) -> None:
@@ -115,7 +139,8 @@ class ClientLimits:
     def refusal(self, detail: str, *, policy: str, retry_after_s: float) -> ClientLimited:
         """Return the error for a client over a limit, with the status that is configured, and count it."""
         self.refused += 1
-        return self._error(detail, policy=policy, retry_after_s=retry_after_s)
+        error = ClientLimited if self._settings.now.access.client_limit_status == ClientLimited.status else TooManyRequests
+        return error(detail, policy=policy, retry_after_s=retry_after_s)
 
     def _refuse(self, policy: str, retry_after_s: float) -> ClientLimited:
         return self.refusal(

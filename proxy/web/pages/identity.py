@@ -8,6 +8,7 @@ import msgspec
 from aiohttp import web
 
 from proxy.service.tenancy import VALIDATE_TARGET, Tenancy
+from proxy.settings import Settings
 from proxy.web.accounting.context import RequestContext
 from proxy.web.gate.access_headers import AccessHeaders
 from proxy.web.gate.guard import Guard
@@ -23,25 +24,13 @@ class Identity:
     """The two pages."""
 
     def __init__(
-        self,
-        tenancy: Tenancy,
-        access_headers: AccessHeaders,
-        *,
-        guard: Guard,
-        limits: ClientLimits,
-        wait_s: float,
-        deadline_s: float,
+        self, tenancy: Tenancy, access_headers: AccessHeaders, *, guard: Guard, limits: ClientLimits, settings: Settings
     ) -> None:
-        """`wait_s`: for how many seconds a request waits until the upstream was asked for the organization.
-
-        `deadline_s`: seconds until which a client's turn must have come.
-        """
         self._tenancy = tenancy
         self._access_headers = access_headers
         self._guard = guard
         self._limits = limits
-        self._wait_s = wait_s
-        self._deadline_s = deadline_s
+        self._settings = settings
 
     async def validate(self, context: RequestContext, _target: Target) -> web.Response:
         """Return the response to somebody whose token is good, or who needs none.
@@ -49,7 +38,8 @@ class Identity:
         The texts are empty as long as nobody has told whose data the proxy reads: the token is good all the same.
         """
         request, visit = context.request, context.visit
-        async with self._limits.admitted(client_of(request, visit), deadline_s=context.started_s + self._deadline_s):
+        deadline_s = context.started_s + self._settings.now.upstream.deadline_s
+        async with self._limits.admitted(client_of(request, visit), deadline_s=deadline_s):
             organization = await self._organization()
             # The token may have been revoked while the request waited.
             self._guard.judge_again(request, visit)
@@ -61,7 +51,7 @@ class Identity:
     async def _organization(self) -> dict[str, str]:
         tenant = self._tenancy.current()
         if tenant.organization is None or not tenant.organization.slug:
-            await tenant.told(within_s=self._wait_s)
+            await tenant.told(within_s=self._settings.now.freshness.stale_wait_s)
         said = tenant.organization
         return {"id": "", "slug": ""} if said is None else {"id": said.id, "slug": said.slug}
 

@@ -18,6 +18,7 @@ from proxy.service.series.loading import Loader
 from proxy.service.series.rotation import Rotation
 from proxy.service.statuses import Statuses
 from proxy.service.view.pyramids import Pyramids
+from proxy.settings.reloads import Reloads
 from proxy.store.memory import MemoryStore
 from proxy.store.sqlite import SqliteStore
 from proxy.telemetry import Telemetry
@@ -127,6 +128,16 @@ def expose_store(telemetry: Telemetry, memory: MemoryStore, disk: SqliteStore) -
     count("store_writes", "Entries written", lambda: disk.counters.writes)
     count("store_corrupt", "Entries that failed their checksum", lambda: disk.counters.corrupt)
     count("store_set_aside", "Cache files set aside", lambda: disk.counters.set_aside)
+
+
+def expose_reloads(telemetry: Telemetry, reloads: Reloads) -> None:
+    """Show what became of reloads of the configuration."""
+    gauge, count = telemetry.add_gauge, telemetry.add_count
+    gauge("config_last_reload_successful", "1 unless the last reload found a fault", lambda: reloads.last.succeeded)
+    gauge("config_loaded_timestamp_seconds", "When the settings that hold were read", lambda: reloads.loaded_s)
+    gauge("config_restart_needed", "Changed settings that take a restart", lambda: len(reloads.last.left))
+    count("config_reloads", "Reloads of the configuration", lambda: reloads.succeeded, result="done")
+    count("config_reloads", "Reloads of the configuration", lambda: reloads.failed, result="failed")
 
 
 def expose_tokens(telemetry: Telemetry, tokens: Tokens) -> None:

@@ -37,6 +37,8 @@ from proxy.errors import (
     WrongHost,
     WrongOrganization,
 )
+from proxy.service.access.tokens import Tokens
+from proxy.settings import Settings
 from proxy.web.accounting.context import RequestContext
 from proxy.web.gate.access_headers import AccessHeaders
 from proxy.web.pages.identity import HEALTH_PATH, VALIDATE_PATH
@@ -92,10 +94,14 @@ _NEEDED: Sequence[Schema] = [{"token": []}]
 class OpenApi:
     """The page with the document."""
 
-    def __init__(self, routes: Iterable[Route], access_headers: AccessHeaders, *, tokens: bool) -> None:
-        """`tokens`: whether they are needed."""
-        self._document = document(routes, tokens=tokens)
+    def __init__(self, routes: Iterable[Route], access_headers: AccessHeaders, tokens: Tokens, settings: Settings) -> None:
+        self._routes = tuple(routes)
         self._access_headers = access_headers
+        self._tokens = tokens
+        settings.follow(self._renew)
+
+    def _renew(self) -> None:
+        self._document = document(self._routes, tokens=self._tokens.needed)
 
     async def respond(self, context: RequestContext, _target: Target) -> web.Response:
         """Return the response to a request for the page."""

@@ -9,6 +9,7 @@ from proxy.service.access.tokens import Tokens
 from proxy.service.proof.checks import Checks
 from proxy.service.series.computer import Computer
 from proxy.service.tenancy import Tenancy
+from proxy.settings.reloads import Reloads
 from proxy.store.memory import MemoryStore
 from proxy.store.sqlite import SqliteStore
 from proxy.upstream.client import Upstream
@@ -73,16 +74,36 @@ def series_section(computer: Computer, checks: Checks) -> Section:
     return Section(states={"series": state}, troubles=troubles)
 
 
-def tokens_section(tokens: Tokens | None) -> Section:
-    """Return what is said of the token file (None: there is none)."""
-    if tokens is None:
-        return Section(states={"tokens": lambda: None})
+def tokens_section(tokens: Tokens) -> Section:
+    """Return what is said of the token file: None where no tokens are needed."""
 
     def troubles() -> Iterator[str]:
         if tokens.trouble is not None:
             yield "the token file cannot be used: the tokens that were read last go on being good"
 
-    return Section(states={"tokens": lambda: tokens.trouble or "ok"}, troubles=troubles)
+    return Section(states={"tokens": lambda: (tokens.trouble or "ok") if tokens.needed else None}, troubles=troubles)
+
+
+def configuration_section(reloads: Reloads) -> Section:
+    """Return what is said of the settings: whether they are those of the file and the environment."""
+
+    def state() -> dict[str, object]:
+        last = reloads.last
+        return {
+            "loaded_at_s": round(reloads.loaded_s, 3),
+            "reloads": reloads.succeeded,
+            "reloads_failed": reloads.failed,
+            "faults": list(last.faults),
+            "restart_needed": list(last.left),
+        }
+
+    def troubles() -> Iterator[str]:
+        if reloads.last.faults:
+            yield "the configuration could not be reloaded: the settings of before hold; the log says why"
+        if reloads.last.left:
+            yield "some of the changed settings take a restart; the log names them"
+
+    return Section(states={"configuration": state}, troubles=troubles)
 
 
 def certificate_section(certificate: Certificate | None) -> Section:

@@ -2,9 +2,9 @@
 
 from cachetools import LRUCache
 
-from proxy.config.model import UpstreamSettings
 from proxy.core.question.query import Query, read_query
 from proxy.core.question.route import Route
+from proxy.settings import Settings
 from proxy.web.reading.unknown import UnknownParameters
 
 # A query that was read is some hundred bytes; longer ones are rare, and a client that invents them must not fill the memory.
@@ -15,11 +15,12 @@ _LONGEST = 1_000
 class QueryReader:
     """Reads queries with `core.question.query.read_query`, and remembers the results."""
 
-    def __init__(self, settings: UpstreamSettings, unknown: UnknownParameters) -> None:
+    def __init__(self, settings: Settings, unknown: UnknownParameters) -> None:
         self._unknown = unknown
-        self._ignored = frozenset(settings.ignored_params)
-        self._extra = frozenset(settings.extra_params)
+        self._settings = settings
         self._read: LRUCache[tuple[str, str, str], Query] = LRUCache(_MOST)
+        # What was read depends on the parameters that are let through and dropped.
+        settings.follow(self._read.clear)
 
     def read(self, route: Route, segment: str, raw: str) -> Query:
         """Return what a raw query asks of a route; `segment` is the path's raw last segment where the route leaves that open.
@@ -28,7 +29,9 @@ class QueryReader:
         """
         query = self._read.get((route.name, segment, raw))
         if query is None:
-            query = read_query(route, raw, segment=segment, ignored=self._ignored, extra=self._extra)
+            upstream = self._settings.now.upstream
+            ignored, extra = frozenset(upstream.ignored_params), frozenset(upstream.extra_params)
+            query = read_query(route, raw, segment=segment, ignored=ignored, extra=extra)
             if len(raw) + len(segment) <= _LONGEST:
                 self._read[route.name, segment, raw] = query
         self._unknown.note(query)

@@ -35,6 +35,7 @@ from proxy.core.question.query import Query
 from proxy.service.answering import Represented
 from proxy.service.lifetimes.run_lifetimes import RunLifetimes
 from proxy.service.tenancy import Tenancy, Tenant
+from proxy.settings import Settings
 from proxy.store.memory import MemoryStore
 from proxy.web.accounting.accounting import Accounting
 from proxy.web.accounting.context import RequestContext
@@ -83,6 +84,7 @@ class FastPath:
         limits: ClientLimits,
         accounting: Accounting,
         clock: Clock,
+        settings: Settings,
     ) -> None:
         self._memory = memory
         self._tenancy = tenancy
@@ -90,9 +92,17 @@ class FastPath:
         self._limits = limits
         self._accounting = accounting
         self._clock = clock
+        self._settings = settings
         self._hits: LRUCache[RequestText, Hit] = LRUCache(_MOST)
+        # Hosts, origins, what queries mean and what a request may demand follow from the settings.
+        settings.follow(self._hits.clear)
         self._date_s: int | None = None
         self._date = b""
+
+    @property
+    def remembered(self) -> int:
+        """How many hits are remembered."""
+        return len(self._hits)
 
     def find(self, request: web.BaseRequest, visit: Visit) -> Hit | None:
         """Return the hit that is remembered for a request; None if there is none, or if it must go the ordinary way."""
@@ -128,8 +138,10 @@ class FastPath:
         """Remember the response to an ordinary request if it can be given again: a fresh hit with nothing else to report.
 
         What memory doesn't have as it went out is not remembered: an answer whose keys were put in another order, or a
-        compressed form that the client waited for.
+        compressed form that the client waited for. Nor is what was decided, in part at least, by settings of before.
         """
+        if context.visit.version != self._settings.version:
+            return
         answer, coding = found.answer, found.coding
         if answer.outcome.kind is not Kind.HIT or answer.entry.status != 200 or answer.outcome.detail or query.unknown:
             return

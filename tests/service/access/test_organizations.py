@@ -8,6 +8,7 @@ from proxy.errors import UpstreamBusy, WrongOrganization
 from proxy.service.access.organizations import Organizations
 from proxy.service.tenancy import Organization, Tenant
 from tests.support.charts import chart
+from tests.support.settings import settings
 
 
 def asked(**given: str) -> Query:
@@ -38,4 +39,4 @@ def organizations() -> Organizations:
     class Nobody:
         """No tenancy is looked at here."""
 
-    return Organizations(Nobody(), wait_s=0)  # type: ignore[arg-type]
+    return Organizations(Nobody(), settings())  # type: ignore[arg-type]

@@ -11,12 +11,14 @@ from proxy.service.fetching.call_key import CallKey
 from proxy.service.fetching.memo import Failure, Memo
 from proxy.standin import Fault, FaultKind
 from tests.support.held_errors import Body, raised
+from tests.support.reloading import reload
+from tests.support.settings import settings
 from tests.support.world import World, world
 
 
 def test_what_is_remembered_of_a_failure() -> None:
     """It holds nothing, neither of where it was raised first nor of those who raise it again."""
-    memo, question = Memo(SystemClock(), negative_s=60), CallKey("fingerprint", "/api/runs/metrics")
+    memo, question = Memo(settings(freshness__negative_s=60), SystemClock()), CallKey("fingerprint", "/api/runs/metrics")
     error = raised(UpstreamFailed("no"), Body())
     assert isinstance(error, UpstreamFailed)
     memo.remember(question, error)
@@ -46,3 +48,14 @@ async def test_a_remembered_error_does_not_grow(tmp_path: Path) -> None:
             assert (await running.get()).status == 502
         assert await frames(running) < 30
         assert running.metrics_calls == 1
+
+
+async def test_another_time_for_what_failed(tmp_path: Path) -> None:
+    """What was remembered for the time of before is forgotten; if that hasn't changed, it is remembered still."""
+    async with world(tmp_path, freshness__negative_s=1000) as running:
+        running.standin.faults.add(Fault(kind=FaultKind.STATUS, status=404))
+        assert (await running.get()).status == 404
+        await reload(tmp_path, running, freshness__negative_s=1000, freshness__running_s=1)
+        assert (await running.get()).status == 404
+        await reload(tmp_path, running, freshness__negative_s=10)
+        assert (await running.get()).status == 200

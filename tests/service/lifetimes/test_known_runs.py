@@ -6,12 +6,20 @@ from dataclasses import dataclass, field
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.run_status import Listing, Page, Ramp, RunEnd, Terminal
+from proxy.core.run_status import Listing, Page, RunEnd, Terminal
+from proxy.service.lifetimes.configured import ramp_of
 from proxy.service.lifetimes.known_runs import CHAIN_S, KnownRuns, RunKey
+from tests.support.settings import settings
 from tests.support.world import ManualClock
 
 STATUS_S = 15.0
-RAMP = Ramp(settling_s=20, settling_failed_s=100, ended_max_s=3600)
+SETTINGS = settings(
+    freshness__status_s=STATUS_S,
+    freshness__settling_s=20,
+    freshness__settling_failed_s=100,
+    freshness__ended_max_s=3600,
+)
+RAMP = ramp_of(SETTINGS.now)
 RUNS = ("1", "2", "3")
 
 
@@ -63,7 +71,7 @@ def learn(known: KnownRuns, truth: Truth, run: str, trouble: str, heard: list[st
 def test_nothing_is_believed_that_was_not_so(data: st.DataObject) -> None:
     """A run is held for ended only if it was so a moment ago, settled since its last end that a list could have missed."""
     clock = ManualClock()
-    truth, known, asked = Truth(clock), KnownRuns(clock, status_s=STATUS_S, ramp=RAMP), list[str]()
+    truth, known, asked = Truth(clock), KnownRuns(SETTINGS, clock), list[str]()
     for run in RUNS:
         truth.move(run, data.draw(st.sampled_from([None, Terminal.COMPLETED])))
     for _ in range(data.draw(st.integers(1, 40))):
@@ -98,7 +106,7 @@ def test_nothing_is_believed_that_was_not_so(data: st.DataObject) -> None:
 def test_a_run_that_stays_ended_costs_little(pauses: list[float]) -> None:
     """One `details` an hour however often it is looked at, and it counts as ended at every look."""
     clock = ManualClock()
-    truth, known, asked = Truth(clock), KnownRuns(clock, status_s=STATUS_S, ramp=RAMP), list[str]()
+    truth, known, asked = Truth(clock), KnownRuns(SETTINGS, clock), list[str]()
     for run in RUNS:
         truth.move(run, Terminal.COMPLETED)
     clock.advance(100_000)
@@ -113,7 +121,7 @@ def test_a_run_that_stays_ended_costs_little(pauses: list[float]) -> None:
 
 def known_runs() -> tuple[KnownRuns, Truth, RunKey]:
     clock = ManualClock()
-    truth, known = Truth(clock), KnownRuns(clock, status_s=STATUS_S, ramp=RAMP)
+    truth, known = Truth(clock), KnownRuns(SETTINGS, clock)
     for run in RUNS:
         truth.move(run, Terminal.COMPLETED)
     clock.advance(100_000)

@@ -27,6 +27,7 @@ from tests.support.oracle_upstream import (
     series_world,
     target,
 )
+from tests.support.settings import settings
 from tests.support.world import ManualClock, World
 
 
@@ -183,7 +184,7 @@ def test_what_is_watched_is_bounded() -> None:
     """A client that asks for a million names of a run leaves some behind, for a minute."""
     clock = ManualClock()
     interest = Interest(clock)
-    policy = WideningPolicy(interest, clock, max_rows=1000)
+    policy = WideningPolicy(interest, settings(series__max_fetch_rows=1000), clock)
     questions = [
         MetricsQuery(run="1", project="p", name=str(number), group=None, limit=5, first=0, last=None) for number in range(1000)
     ]
@@ -292,7 +293,7 @@ def test_a_run_like_the_last_ones() -> None:
     """Nobody asks how many series a run has if three others of its project were small; one after a large one is asked about."""
     clock = ManualClock()
     interest = Interest(clock)
-    policy = WideningPolicy(interest, clock, max_rows=100)
+    policy = WideningPolicy(interest, settings(series__max_fetch_rows=100), clock)
 
     def is_asked(run: str, project: str = "p") -> bool:
         first = MetricsQuery(run=run, project=project, name="a", group=None, limit=9, first=0, last=None)
@@ -320,7 +321,7 @@ def test_one_long_series_makes_no_large_run() -> None:
     """The rows of a run are those that came, and those of its other series are taken to be as many as of these."""
     clock = ManualClock()
     interest = Interest(clock)
-    policy = WideningPolicy(interest, clock, max_rows=12_000)
+    policy = WideningPolicy(interest, settings(series__max_fetch_rows=12_000), clock)
     names = [MetricsQuery(run="1", project="p", name=name, group=None, limit=10_000, first=0, last=None) for name in "abcd"]
     for question in names:
         interest.note(question)

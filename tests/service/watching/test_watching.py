@@ -16,6 +16,7 @@ from proxy.standin.faults import Fault, FaultKind
 from tests.support.event_streams import looked
 from tests.support.live_runs import PROMPT, WHOLE, WIDE, begin, live
 from tests.support.oracle_upstream import HeldUpstream, proxied
+from tests.support.reloading import reload
 from tests.support.tokens import purge
 from tests.support.world import METRICS, ManualClock, World, until, world
 
@@ -307,3 +308,19 @@ async def test_answers_that_are_stale_because_the_upstream_fails_are_trouble(tmp
             for _ in range(3):
                 await looked(running, seconds=61)
             assert running.parts.watching.trouble(subscription) is None
+
+
+async def test_other_lifetimes_from_now_on(tmp_path: Path) -> None:
+    """A series that was to be read much later is read soon, and then as often as the new settings want it."""
+    usual: dict[str, Any] = {"freshness__running_s": 1000, "lifetimes__metrics_s": 1000, "freshness__client_floor_s": 0}
+    async with world(tmp_path, **usual) as running:
+        with running.parts.watching.watch([USUAL], client="c"):
+            await looked(running, seconds=2)
+            calls = running.metrics_calls
+            await looked(running, seconds=50)
+            assert running.metrics_calls == calls
+            await reload(tmp_path, running, freshness__running_s=5, freshness__client_floor_s=0)
+            for _ in range(3):
+                await looked(running, seconds=6)
+                assert running.metrics_calls > calls
+                calls = running.metrics_calls

@@ -12,9 +12,9 @@ import pytest
 from aiohttp import web
 from yarl import URL
 
-from proxy.config.model import ServerSettings
 from proxy.web.connection.crowd import Crowd
 from tests.support.hostile_bytes import CASES, LINE
+from tests.support.settings import settings
 from tests.support.world import METRICS, World, served, world
 
 
@@ -254,7 +254,7 @@ async def test_so_many_connections_in_all(tmp_path: Path) -> None:
 
 def test_connections_of_one_network() -> None:
     """Whoever has a network of IPv6 addresses has no more connections than whoever has one address."""
-    crowd = Crowd(ServerSettings(max_connections_per_address=2))
+    crowd = Crowd(settings(server__max_connections_per_address=2))
     seats = [crowd.enter(f"2001:db8::{host}") for host in (1, 2, 3)]
     assert [seat.granted for seat in seats] == [True, True, False]
     assert crowd.enter("2001:db8:0:1::1").granted

@@ -269,7 +269,7 @@ def test_another_certificate(tmp_path: Path, authority: Authority, on: On) -> No
         async with world(tmp_path, authority=authority) as running:
             first = await connected(running)
             before = shown(first)
-            server = running.parts.config.server
+            server = running.parts.settings.now.server
             assert server.tls_cert is not None
             assert server.tls_key is not None
             certificate, key = authority.issue("next")

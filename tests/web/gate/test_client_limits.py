@@ -2,12 +2,15 @@
 
 import asyncio
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from proxy.standin import Fault, FaultKind
+from proxy.standin.counters import Counters
+from tests.support.reloading import reload
 from tests.support.tokens import ALL, OURS, ROOT, bearer, guarded
 from tests.support.world import METRICS, QUESTION, world
 
@@ -103,3 +106,59 @@ async def test_addresses_that_one_client_can_choose_from(tmp_path: Path) -> None
         for host, status in (("1", 200), ("2", 200), ("3", 503), ("4:5:6:7", 503)):
             assert (await running.get(X_Forwarded_For=f"2001:db8:0:1::{host}".replace("::4", ":4"))).status == status
         assert (await running.get(X_Forwarded_For="2001:db8:0:2::1")).status == 200
+
+
+def asked(calls: int, seen: Counters) -> bool:
+    return seen.by_path[METRICS] == calls
+
+
+async def test_more_at_once_from_now_on(tmp_path: Path) -> None:
+    """Who waits goes as soon as the settings let it; with fewer at once nobody is ended; nothing is left over."""
+    gate = asyncio.Event()
+    async with world(tmp_path, access__client_concurrency=1) as running:
+        limits, counters = running.parts.web.limits, running.standin.counters
+        running.standin.faults.add(Fault(kind=FaultKind.HOLD, times=None, gate=gate))
+        asking = [asyncio.create_task(running.get(f"{QUESTION}&stepMin={number}")) for number in range(1, 7)]
+        await running.arrived(6)
+        for concurrency, reached in ((3, 3), (1, 3), (5, 5)):
+            await reload(tmp_path, running, access__client_concurrency=concurrency)
+            await counters.reached(partial(asked, reached))
+            assert limits._under_way == {"127.0.0.1": reached}
+        await reload(tmp_path, running)
+        await counters.reached(lambda seen: seen.by_path[METRICS] == 6)
+        gate.set()
+        assert {reply.status for reply in await asyncio.gather(*asking)} == {200}
+        assert (limits._under_way, limits._waiting) == ({}, {})
+
+
+async def test_fewer_at_once_from_now_on(tmp_path: Path) -> None:
+    """Those that are under way end, and only then does the next one go."""
+    gates = [asyncio.Event() for _ in range(4)]
+    async with world(tmp_path, access__client_concurrency=3) as running:
+        counters = running.standin.counters
+        for gate in gates:
+            running.standin.faults.add(Fault(kind=FaultKind.HOLD, gate=gate))
+        asking = [asyncio.create_task(running.get(f"{QUESTION}&stepMin={number}")) for number in range(1, 5)]
+        await running.arrived(4)
+        await counters.reached(lambda seen: seen.by_path[METRICS] == 3)
+        await reload(tmp_path, running, access__client_concurrency=1)
+        for gate, calls in zip(gates, (3, 3, 4, 4), strict=True):
+            gate.set()
+            if calls == 3:
+                await asyncio.wait(asking, return_when=asyncio.FIRST_COMPLETED)
+                asking = [one for one in asking if not one.done()]
+            await counters.reached(partial(asked, calls))
+        assert {reply.status for reply in await asyncio.gather(*asking)} == {200}
+
+
+async def test_another_rate_from_now_on(tmp_path: Path) -> None:
+    """It begins anew for everybody; one that is the same goes on."""
+    async with world(tmp_path, access__client_rate_per_s=1, access__client_burst=2, upstream__deadline_s=0.3) as running:
+        same: dict[str, Any] = {"access__client_rate_per_s": 1, "access__client_burst": 2, "upstream__deadline_s": 0.3}
+        assert [(await running.get()).status for _ in range(3)] == [200, 200, 503]
+        await reload(tmp_path, running, **same, access__client_limit_status=429)
+        assert (await running.get()).status == 429
+        await reload(tmp_path, running, **same | {"access__client_burst": 3})
+        assert [(await running.get()).status for _ in range(4)] == [200, 200, 200, 503]
+        await reload(tmp_path, running)
+        assert [(await running.get()).status for _ in range(9)] == [200] * 9

@@ -9,6 +9,7 @@ from proxy.core.freshness.entry import digest_of
 from proxy.service.answering import Answerer
 from proxy.service.watching.values import Series
 from proxy.service.watching.watching import Watching
+from proxy.settings import Settings
 from proxy.web.accounting.context import RequestContext
 from proxy.web.gate.access_headers import AccessHeaders
 from proxy.web.gate.guard import Guard
@@ -36,9 +37,8 @@ class Events:
         limits: ClientLimits,
         access_headers: AccessHeaders,
         clock: Clock,
-        deadline_s: float,
+        settings: Settings,
     ) -> None:
-        """`deadline_s`: seconds until which a client's turn must have come."""
         self._watching = watching
         self._streams = streams
         self._answerer = answerer
@@ -46,7 +46,7 @@ class Events:
         self._limits = limits
         self._access_headers = access_headers
         self._clock = clock
-        self._deadline_s = deadline_s
+        self._settings = settings
         # Another process has other numbers.
         self._boot = token_hex(4)
 
@@ -55,7 +55,7 @@ class Events:
         request, visit = context.request, context.visit
         client = client_of(request, visit)
         # The turn is held while the request is judged, not while the stream goes on.
-        async with self._limits.admitted(client, deadline_s=context.started_s + self._deadline_s):
+        async with self._limits.admitted(client, deadline_s=context.started_s + self._settings.now.upstream.deadline_s):
             visit = self._guard.judge_again(request, visit)
             series = _watch_list(target.query)
             for one in series:

@@ -11,6 +11,7 @@ from proxy.core.http.negotiation import acceptable
 from proxy.core.http.validators import is_named
 from proxy.errors import NotAcceptable
 from proxy.service.view.viewing import Requester, Seen, Viewer
+from proxy.settings import Settings
 from proxy.slices import in_slices
 from proxy.web.accounting.busiest import Busiest
 from proxy.web.accounting.context import RequestContext
@@ -45,20 +46,20 @@ class SeriesPage:
         limits: ClientLimits,
         access_headers: AccessHeaders,
         busiest: Busiest,
-        deadline_s: float,
+        settings: Settings,
     ) -> None:
-        """`deadline_s`: seconds until which pluto-api must have answered."""
         self._viewer = viewer
         self._busiest = busiest
         self._guard = guard
         self._limits = limits
         self._access_headers = access_headers
-        self._deadline_s = deadline_s
+        self._settings = settings
 
     async def respond(self, context: RequestContext, target: Target) -> web.Response:
         """Return the response to a request. Raises ProxyError."""
         request = context.request
-        client, deadline_s = client_of(request, context.visit), context.started_s + self._deadline_s
+        client = client_of(request, context.visit)
+        deadline_s = context.started_s + self._settings.now.upstream.deadline_s
         async with self._limits.admitted(client, deadline_s=deadline_s):
             # The token may have been revoked while the request waited: then nothing is done for it.
             self._guard.judge_again(request, context.visit)
