@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from proxy.cli.arguments import make_parser
 from proxy.cli.descriptors import open_standard_streams
-from proxy.cli.output import plain
+from proxy.cli.output import note
 from proxy.cli.signals import release
 from proxy.config import LoadedConfig, load
 from proxy.errors import CommandError, ConfigError, StoreError, TokenFileError
@@ -119,5 +119,5 @@ def _serve(loaded: LoadedConfig, *, takeover: bool) -> int:
 
 def _fail(messages: Sequence[str], status: int) -> int:
     for message in messages:
-        sys.stderr.write(f"pluto-proxy: {plain(message)}\n")
+        note(message)
     return status
