@@ -477,7 +477,7 @@ async def test_check_for_programs(tmp_path: Path) -> None:
     variables = {"PLUTO_API_KEY": KEY, "PLUTO_PROXY_UPSTREAM__PROXY": "http://u:secret@proxy:1"}
     status, output, _ = await run("check", "--json", **variables, PLUTO_PROXY_CACHE=str(tmp_path / "c"))
     document = json.loads(output)
-    assert (status, document["key"], document["settings"]["server"]["listen"]) == (0, "***", "127.0.0.1:8787")
+    assert (status, document["key"], document["settings"]["server"]["listen"]) == (0, "***", ["127.0.0.1:8787"])
     assert document["sources"]["cache.path"] == "PLUTO_PROXY_CACHE"
     assert KEY not in output
     assert "secret" not in output
