@@ -202,21 +202,31 @@ def _add_completion(commands: _Commands) -> None:
 
 
 def _interval_s(text: str) -> float:
-    seconds = float(text)
+    try:
+        seconds = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a number of seconds, not {text!a}") from None
     if not _LEAST_S <= seconds <= _MOST_S or not math.isfinite(seconds):
         raise argparse.ArgumentTypeError(f"must be between {_LEAST_S:g} and {_MOST_S:g} seconds")
     return seconds
 
 
 def _few(text: str) -> int:
-    number = int(text)
+    number = _whole(text)
     if not 1 <= number <= 8:
         raise argparse.ArgumentTypeError("must be between 1 and 8")
     return number
 
 
 def _count(text: str) -> int:
-    number = int(text)
+    number = _whole(text)
     if number < 1:
         raise argparse.ArgumentTypeError("must be at least 1")
     return number
+
+
+def _whole(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a whole number, not {text!a}") from None

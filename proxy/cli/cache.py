@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import re
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -9,13 +10,15 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from itertools import islice
 
-from proxy.cli.output import Table, note, size, span, write_json, write_table
+from proxy.cli.output import Table, note, size, span, write, write_json, write_table
 from proxy.cli.place import Place, place_of
 from proxy.cli.running import reaching, told
 from proxy.config import Config
 from proxy.errors import CommandError, ConfigError
 from proxy.store.sqlite.carrying import Listed, Progress, export_file, import_file, list_entries
 
+# Nobody reads all of it.
+_DIGEST = re.compile(r"\b([0-9a-f]{8})[0-9a-f]{24}\b")
 _NAMES = ("project", "run", "metric")
 
 
@@ -49,6 +52,7 @@ async def _stats(place: Place, arguments: argparse.Namespace) -> None:
         ["series in memory", "", size(_number(state, "series_bytes"))],
     ]
     write_table(Table(headings=["held", "number", "size"], rows=rows, numbers=frozenset({1, 2})))
+    write("")
     tokens = usage.get("tokens")
     used = [one for one in tokens if isinstance(one, dict)] if isinstance(tokens, list) else []
     write_table(
@@ -93,6 +97,8 @@ async def _purge(place: Place, arguments: argparse.Namespace) -> None:
 
 def _list(arguments: argparse.Namespace, config: Config) -> None:
     chosen = {name: getattr(arguments, name) for name in _NAMES}
+    if chosen["run"] is not None and not chosen["run"].isdecimal():
+        raise ConfigError([f"--run must be a run's number, not {chosen['run']!a}"])
     found = [*islice(list_entries(config.cache.path, **chosen), arguments.limit + 1)]
     shown = found[: arguments.limit]
     if arguments.json:
@@ -108,7 +114,7 @@ def _list(arguments: argparse.Namespace, config: Config) -> None:
 
 
 def _row(one: Listed, now_s: float) -> list[str]:
-    return [span(max(0.0, now_s - one.sent_at_s)), size(one.body_bytes), size(one.blob_bytes), one.key]
+    return [span(max(0.0, now_s - one.sent_at_s)), size(one.body_bytes), size(one.blob_bytes), _DIGEST.sub(r"\1...", one.key)]
 
 
 def _export(arguments: argparse.Namespace, config: Config) -> None:

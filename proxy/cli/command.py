@@ -11,7 +11,7 @@ from pathlib import Path
 
 from proxy.cli.arguments import make_parser
 from proxy.cli.descriptors import open_standard_streams
-from proxy.cli.output import plain
+from proxy.cli.output import note
 from proxy.cli.signals import release
 from proxy.config import LoadedConfig, load
 from proxy.errors import CommandError, ConfigError, StoreError, TokenFileError
@@ -124,5 +124,5 @@ def _load_to_serve(path: Path | None, environ: Mapping[str, str]) -> LoadedConfi
 
 def _fail(messages: Sequence[str], status: int) -> int:
     for message in messages:
-        sys.stderr.write(f"pluto-proxy: {plain(message)}\n")
+        note(message)
     return status

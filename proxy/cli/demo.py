@@ -17,14 +17,17 @@ from proxy.standin import GrowthConfig, Standin, StandinConfig
 from proxy.standin.auth import DEFAULT_KEYS
 
 _GUIDE = """\
-pluto-proxy demo: runs 1001 and 1002 of the project "demo" grow by a row a second, run 2001 has ended.
+pluto-proxy demo: runs 1001 and 1002 of the project "demo" grow by a row a
+second, run 2001 has ended.
 
-The page at http://{listen}/ shows them as live charts, and what the proxy does. Or ask for yourself:
+The page at http://{listen}/ shows them as live charts, and what the
+proxy does. Or ask for yourself:
 
   curl -i 'http://{listen}/api/runs/metrics?runId=1001&projectName=demo&logName=train/loss&limit=5'
 
-Send it twice within 5 seconds, then with other limits or a stepMin, and look at Cache-Status and Age. At the second request
-the proxy fetches the whole metric, and proves that it is whole. From it the other requests are answered.
+Send it twice within 5 seconds, then with other limits or a stepMin, and look at
+Cache-Status and Age. At the second request the proxy fetches the whole metric,
+and proves that it is whole. From it the other requests are answered.
 
 The other routes of the read API are there as well; /openapi.json lists them:
 

@@ -2,10 +2,8 @@
 
 import argparse
 import asyncio
-import shutil
 import ssl
 import sys
-import textwrap
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -23,7 +21,7 @@ from proxy.cli.checkup import (
     fine,
 )
 from proxy.cli.listening_checkup import check_certificate, check_ports
-from proxy.cli.output import plain, span, write, write_json
+from proxy.cli.output import columns_of, plain, span, wrapped, write, write_json
 from proxy.cli.place import Place, place_of, url_of
 from proxy.cli.running import Reply, reaching, told
 from proxy.clock import SystemClock
@@ -39,7 +37,7 @@ from proxy.upstream.exchange import Bounds, Exchange
 from proxy.upstream.pool import open_session
 from proxy.upstream.reply import BUSY_STATUSES, error_of
 from proxy.upstream.reply import Reply as UpstreamReply
-from proxy.upstream.tls import ssl_context
+from proxy.upstream.tls import certificate_reason, handshake_reason, ssl_context
 
 _MOST_BYTES, _ANSWER_S = 2**20, 10.0
 _CHECK_CHARACTERS, _STATE_CHARACTERS = 14, 9
@@ -104,12 +102,11 @@ def _is_ours(place: Place | None, config: Config) -> bool:
 def _show(finding: Finding) -> None:
     """Print a finding, wrapped to the terminal's width; its state in colour there."""
     indent = " " * (_STATE_CHARACTERS + _CHECK_CHARACTERS)
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 1_000_000
+    columns = columns_of(sys.stdout) if sys.stdout.isatty() else 1_000_000
     text = f"{finding.state:<{_STATE_CHARACTERS}}{finding.check:<{_CHECK_CHARACTERS}}{plain(finding.text)}"
-    lines = textwrap.wrap(text, width, subsequent_indent=indent, break_on_hyphens=False)
+    lines = wrapped(text, columns, indent=indent)
     if finding.todo:
-        todo = f"{indent}-> {plain(finding.todo)}"
-        lines += textwrap.wrap(todo, width, subsequent_indent=f"{indent}   ", break_on_hyphens=False)
+        lines += wrapped(f"{indent}-> {plain(finding.todo)}", columns, indent=f"{indent}   ")
     if not sys.stdout.isatty():
         for line in lines:
             write(line)
@@ -167,7 +164,9 @@ def _check_answer(settings: UpstreamSettings, reply: UpstreamReply[object]) -> F
         return Finding(check="organization", state=State.FAULT, text=text, todo=todo)
     try:
         if error is not None:
-            raise ValueError(error.detail)  # noqa: TRY301 -- one place says what follows from either
+            raise ValueError(error.detail)  # noqa: TRY301 -- one place says what follows from any of these
+        if reply.status != 200:
+            raise ValueError(f"the answer to {VALIDATE_TARGET} has status {reply.status}")  # noqa: TRY301 -- as above
         organization = organization_of_answer(reply.body)
     except ValueError as exc:
         todo = "is upstream.url the API's base URL?"
@@ -200,10 +199,23 @@ async def _check_certificate(settings: UpstreamSettings, host: str, port: int) -
         writer.close()
     except ConfigError as exc:
         return Finding(check="certificate", state=State.FAULT, text=exc.faults[0], todo="mend the file, or name another one")
-    except (OSError, TimeoutError, ssl.SSLError):
-        # The call that follows meets the same, and says why.
-        return Finding(check="certificate", state=State.SKIPPED, text="no connection")
+    except OSError as exc:
+        # The call that follows meets the same, and is judged for it.
+        return Finding(check="certificate", state=State.SKIPPED, text=f"no connection: {_reason(exc)}")
     return _judge_certificate(found, datetime.now(UTC).timestamp())
+
+
+def _reason(exc: OSError) -> str:
+    """Say why there is no connection, or none that is encrypted."""
+    match exc:
+        case ssl.SSLCertVerificationError():
+            return certificate_reason(exc)
+        case ssl.SSLError():
+            return handshake_reason(exc)
+        case TimeoutError():
+            return "no answer"
+        case _:
+            return exc.strerror or str(exc)
 
 
 def _judge_certificate(certificate: Mapping[str, object], now_s: float) -> Finding:

@@ -5,15 +5,18 @@ writes them out. On a terminal tables are drawn by rich, which is loaded only th
 """
 
 import json
+import os
 import sys
+import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
+_COLUMNS = 80
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,8 +46,29 @@ def write_json(document: object) -> None:
 
 
 def note(text: str) -> None:
-    """Write a line for people to standard error."""
-    sys.stderr.write(f"pluto-proxy: {plain(text)}\n")
+    """Write a line for people to standard error. A terminal gets it in several where it would break words."""
+    line = f"pluto-proxy: {plain(text)}"
+    if sys.stderr.isatty():
+        line = "\n".join(wrapped(line, columns_of(sys.stderr), indent="  "))
+    sys.stderr.write(f"{line}\n")
+
+
+def wrapped(text: str, columns: int, *, indent: str) -> list[str]:
+    """Return a text as lines of so many columns, all but the first with an indent. Only longer words are longer."""
+    return textwrap.wrap(text, columns, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+
+
+def columns_of(terminal: TextIO) -> int:
+    """Return how many columns a terminal has; 80 where it doesn't say."""
+    try:
+        return os.get_terminal_size(terminal.fileno()).columns or _COLUMNS
+    except (OSError, ValueError):
+        return _COLUMNS
+
+
+def counted(number: int, one: str, several: str) -> str:
+    """Return a number with the word for what is counted."""
+    return f"{number:,} {one if number == 1 else several}"
 
 
 def write_table(table: Table) -> None:
@@ -71,7 +95,7 @@ def drawn(table: Table) -> "RichTable":
     from rich.table import Table as RichTable  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
-    made = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
+    made = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for place, heading in enumerate(table.headings):
         made.add_column(heading, justify="right" if place in table.numbers else "left", overflow="fold")
     for row in table.rows:
@@ -82,7 +106,8 @@ def drawn(table: Table) -> "RichTable":
 def size(number: float) -> str:
     """Return a number of bytes for people, such as 1.5 MiB."""
     unit = 0
-    while number >= 1024 and unit < len(_UNITS) - 1:
+    # What is rounded to 1024.0 is 1.0 of the next unit.
+    while number >= 1023.95 and unit < len(_UNITS) - 1:
         number /= 1024
         unit += 1
     return f"{number:.0f} {_UNITS[unit]}" if unit == 0 else f"{number:.1f} {_UNITS[unit]}"

@@ -9,13 +9,13 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from proxy.cli.output import Table, note, plain, write, write_json, write_table
+from proxy.cli.output import Table, counted, note, plain, write, write_json, write_table
 from proxy.cli.place import Place
 from proxy.cli.plot import plot
 from proxy.cli.running import Reply, reaching
 from proxy.core.lone_surrogates import read_json
 from proxy.core.question.routes import METRICS
-from proxy.errors import CommandError
+from proxy.errors import CommandError, ConfigError
 
 _PLOT_COLUMNS, _PLOT_ROWS = 80, 20
 # What a spreadsheet takes for the beginning of a formula.
@@ -50,7 +50,8 @@ _answer = msgspec.json.Decoder(_Answer)
 
 
 async def run_query(place: Place, arguments: argparse.Namespace) -> int:
-    """Ask and print the answer. Return 0. Raises CommandError."""
+    """Ask and print the answer. Return 0. Raises CommandError, ConfigError."""
+    _check_window(arguments.step_min, arguments.step_max)
     target = METRICS.path + "?" + urlencode(_parameters(arguments))
     async with reaching(place) as proxy:
         reply = await proxy.ask(target)
@@ -68,8 +69,15 @@ async def run_query(place: Place, arguments: argparse.Namespace) -> int:
     else:
         write_table(_table(rows))
     if not arguments.json:
-        note(f"{len(rows)} rows, {_age(reply)}")
+        hint = "" if rows else "; is there such a run in the project, with this metric?"
+        note(f"{counted(len(rows), 'row', 'rows')}, {_age(reply)}{hint}")
     return 0
+
+
+def _check_window(first: str | None, last: str | None) -> None:
+    """Raise ConfigError for a window without steps. What is no number is for the proxy to refuse."""
+    if first and last and first.isdecimal() and last.isdecimal() and int(first) > int(last):
+        raise ConfigError([f"--step-min {first} is beyond --step-max {last}"])
 
 
 def _parameters(arguments: argparse.Namespace) -> dict[str, str]:

@@ -141,6 +141,8 @@ def _reason(exc: Exception) -> str:
             return "the TLS handshake failed: is its address http://?"
         case aiohttp.ServerDisconnectedError():
             return "it closed the connection: is its address https://?"
+        case aiohttp.ClientConnectorDNSError():
+            return plain(exc.os_error.strerror or "its name is not known")
         case OSError(errno=int(code)) if code > 0:
             return os.strerror(code)
         case _:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from proxy.cli.output import plain, size, span, write, write_json
+from proxy.cli.output import counted, plain, size, span, write, write_json
 from proxy.cli.place import Place
 from proxy.cli.running import RunningProxy, reaching
 from proxy.errors import CommandError
@@ -153,8 +153,11 @@ def _lines(url: str, snapshot: Snapshot, recent: Counts | None, *, span_s: float
     yield _line("proxy", f"{plain(url)}, {ready}, version {snapshot.version}{up}")
     yield _line("requests", _requests(snapshot, recent, span_s))
     shown, of = (counts, "since the start") if recent is None or not recent.requests else (recent, "now")
-    yield _line("answers", f"{_percent(shown.share(*_HITS))} hits {of}")
-    yield _line("", _shares(shown))
+    if shown.requests:
+        yield _line("answers", f"{_percent(shown.share(*_HITS))} hits {of}")
+        yield _line("", _shares(shown))
+    else:
+        yield _line("answers", "none yet")
     yield from _upstream_lines(_part(state, "upstream"), recent, span_s)
     yield from _store_lines(_part(state, "store"), snapshot.resident_bytes)
     yield _series_line(_part(state, "series"))
@@ -179,9 +182,10 @@ def _shares(counts: Counts) -> str:
 
 def _upstream_lines(upstream: Mapping[str, object], recent: Counts | None, span_s: float | None) -> Iterator[str]:
     rate = f"{recent.calls / span_s:.1f} calls a second now, " if recent is not None and span_s else ""
-    calls, retries, flying = (_number(upstream, name) for name in ("calls", "retries", "in_flight"))
+    calls, retries, flying = (int(_number(upstream, name)) for name in ("calls", "retries", "in_flight"))
+    made = f"{counted(calls, 'call', 'calls')}, {counted(retries, 'retry', 'retries')}"
     condition = plain(str(upstream.get("condition", "?")))
-    yield _line("pluto-api", f"{condition}, {rate}{calls:,.0f} calls, {retries:,.0f} retries, {flying:.0f} under way")
+    yield _line("pluto-api", f"{condition}, {rate}{made}, {flying} under way")
     tokens, burst = _number(upstream, "tokens"), _number(upstream, "burst")
     bar = _bar(tokens / burst if burst else 0.0)
     yield _line("budget", f"{bar} {tokens:.1f} of {burst:.0f} calls at once, {_number(upstream, 'rate_per_s'):.3g} a second")

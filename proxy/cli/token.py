@@ -3,12 +3,11 @@
 import argparse
 import json
 import re
-import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from proxy.cli.output import write, write_json
+from proxy.cli.output import Table, note, write, write_json, write_table
 from proxy.config import Config
 from proxy.core.access.grants import digest_of_token
 from proxy.errors import ConfigError, TokenFileError
@@ -102,7 +101,7 @@ def _add(path: Path, arguments: argparse.Namespace) -> None:
         write_json({"token": secret, **_document(token)})
     else:
         write(secret)
-    sys.stderr.write(f"pluto-proxy: {_described(token)}. It is shown this once: {path} has only its hash.\n")
+    note(f"{_described(token)}. It is shown this once: {path} has only its hash.")
 
 
 def _document(token: Token) -> dict[str, object]:
@@ -124,19 +123,17 @@ def _revoke(path: Path, name: str) -> None:
         return kept
 
     edit_tokens(path, without_it)
-    sys.stderr.write(f"pluto-proxy: the token {name} is revoked\n")
+    note(f"the token {name} is revoked")
 
 
 def _list(tokens: TokenList) -> None:
     now_s = time.time()
-    rows = [("NAME", "CREATED", "EXPIRES", "SEES")]
+    rows: list[list[str]] = []
     for token in tokens:
         over = token.expires_at_s is not None and token.expires_at_s <= now_s
         expires = "never" if token.expires_at_s is None else _moment(token.expires_at_s) + (" (over)" if over else "")
-        rows.append((token.name, _moment(token.created_at_s), expires, _seen(token)))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        sys.stdout.write("  ".join(map(str.ljust, row, widths)).rstrip() + "\n")
+        rows.append([token.name, _moment(token.created_at_s), expires, _seen(token)])
+    write_table(Table(headings=["name", "created", "expires", "sees"], rows=rows))
 
 
 def _described(token: Token) -> str:

@@ -17,7 +17,7 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
-from proxy.cli.output import note, write_json
+from proxy.cli.output import counted, note, write_json
 from proxy.cli.place import Place
 from proxy.cli.running import Reply, RunningProxy, reaching, told
 from proxy.core.lone_surrogates import read_json
@@ -72,7 +72,8 @@ class Tally:
     def told(self) -> str:
         """Return what was done, in a line."""
         fresh, asked, failed = (self.outcomes[name] for name in ("fresh", "asked", "failed"))
-        return f"{self.done} of {self.planned} metrics: {fresh} were there, {asked} were fetched, {failed} failed"
+        metrics = counted(self.planned, "metric", "metrics")
+        return f"{self.done:,} of {metrics}: {fresh:,} there already, {asked:,} fetched, {failed:,} failed"
 
 
 def run_warm(place: Place, arguments: argparse.Namespace) -> int:
@@ -89,7 +90,10 @@ def run_warm(place: Place, arguments: argparse.Namespace) -> int:
     else:
         for fault in tally.faults[:_MOST_FAULTS_TOLD]:
             note(fault)
-        note(f"stopped at {tally.told()}; the same command goes on from there" if stopped else tally.told())
+        if stopped:
+            note(f"stopped at {tally.told()}; the same command goes on from there")
+        elif tally.planned or not tally.faults:
+            note(tally.told())
     return int(stopped or bool(tally.faults))
 
 

@@ -1,6 +1,6 @@
 """Which settings can change while the process runs: a table of all of them.
 
-The lists in docs/operations.md are those of this table.
+The lists in docs/how-to/operations.md are those of this table.
 """
 
 from proxy.config import Config

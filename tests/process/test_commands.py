@@ -25,9 +25,10 @@ from tests.support.world import KEY, METRICS, QUESTION
 
 EVIL = "evil\x1b[2J\x9b31m\u202e"
 NOWHERE = "http://127.0.0.1:9"
+LOSS_OF_ONE = ["query", "--project", "demo", "--run", "1", "--metric", "loss"]
 ASKING = [
     ["status", "--once"],
-    ["query", "--project", "demo", "--run", "1", "--metric", "loss"],
+    LOSS_OF_ONE,
     ["warm", "--project", "demo"],
     ["cache", "stats"],
     ["cache", "purge", "--everything"],
@@ -118,6 +119,56 @@ async def test_a_bad_argument(arguments: list[str]) -> None:
     assert (status, output) == (2, "")
     assert "Traceback" not in errors
     assert errors.splitlines()[-1].startswith("pluto-proxy")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["status", "--every", "soon"], "--every: must be a number of seconds, not 'soon'"),
+        (["warm", "--project", "p", "--concurrency", "two"], "--concurrency: must be a whole number, not 'two'"),
+        (["cache", "list", "--limit", "all"], "--limit: must be a whole number, not 'all'"),
+        (["cache", "list", "--run", "first"], "--run must be a run's number, not 'first'"),
+        ([*LOSS_OF_ONE, "--step-min", "9", "--step-max", "3"], "--step-min 9 is beyond --step-max 3"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+async def test_a_bad_argument_is_told_in_words(arguments: list[str], told: str) -> None:
+    """Which one it is, and what it must be; nothing of our own names."""
+    status, output, errors = await run(*arguments)
+    assert (status, output) == (2, "")
+    assert errors.splitlines()[-1].endswith(told)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["cache", "purge"],
+        [*LOSS_OF_ONE, "--url", NOWHERE],
+        ["token", "list"],
+        ["check", "--config", "/nowhere"],
+        ["serve"],
+    ],
+    ids=" ".join,
+)
+async def test_what_failed_is_told_in_whole_words(arguments: list[str]) -> None:
+    """A terminal would break them wherever its line ends. What is told is the same as in a pipe."""
+    status, terminal = await shown_in_terminal(*arguments)
+    assert status > 0
+    assert widest(terminal) <= 80
+    _, _, errors = await run(*arguments)
+    assert " ".join(terminal.text.split()) == " ".join(errors.split())
+
+
+async def test_why_there_is_no_proxy(tmp_path: Path) -> None:
+    """TLS where there is none is told as that, and so is a certificate that nobody vouches for."""
+    async with place(tmp_path) as there:
+        encrypted_url = there.running.url.replace("http://", "https://")
+        _, _, errors = await run("status", "--url", encrypted_url)
+        assert "the TLS handshake failed: is its address http://?" in errors
+    async with encrypted(Authority(tmp_path / "authority").server()) as port:
+        _, _, errors = await run("status", "--url", f"https://localhost:{port}")
+        assert "its certificate is not accepted" in errors
+        assert len(errors.splitlines()) == 1
 
 
 async def test_every_command_has_help_with_an_example() -> None:
@@ -220,7 +271,7 @@ async def test_warm(tmp_path: Path) -> None:
         assert there.standin.counters.by_path[METRICS] == made
         status, terminal = await shown_in_terminal("warm", "--project", "demo", "--run", "1", "--metric", "loss", *there.url)
         assert status == 0
-        assert "1 of 1 metrics: 1 were there" in terminal.text
+        assert "1 of 1 metric: 1 there already" in terminal.text
         status, _, errors = await run("warm", "--project", "demo", "--status", "FAILED", *there.url)
         assert (status, errors) == (1, "pluto-proxy: the project has no such run, or the token sees none of it\n")
 
@@ -230,7 +281,7 @@ async def test_warm_while_pluto_api_is_busy_or_fails(tmp_path: Path) -> None:
     async with place(tmp_path, PLUTO_PROXY_FRESHNESS__RUNNING_S="60") as there:
         there.standin.faults.add(Fault(kind=FaultKind.STATUS, status=429, retry_after_s=1, path=METRICS))
         status, _, errors = await run("warm", "--project", "demo", "--run", "1", "--metric", "loss", *there.url)
-        assert (status, errors) == (0, "pluto-proxy: 1 of 1 metrics: 0 were there, 1 were fetched, 0 failed\n")
+        assert (status, errors) == (0, "pluto-proxy: 1 of 1 metric: 0 there already, 1 fetched, 0 failed\n")
         there.standin.faults.add(Fault(kind=FaultKind.STATUS, status=400, body="{}", query_contains="logName=acc", times=None))
         status, _, errors = await run("warm", "--project", "demo", "--run", "2", "--run", "77", *there.url)
         assert status == 1
@@ -445,7 +496,7 @@ async def test_tokens_for_programs(tmp_path: Path) -> None:
     assert json.loads(output) == {"revoked": "a"}
 
 
-@pytest.mark.parametrize("age", ["now", "expired"])
+@pytest.mark.parametrize("age", ["now", "soon over", "expired"])
 async def test_doctor_looks_at_the_certificate(tmp_path: Path, age: str) -> None:
     """Until when it is good; one that isn't is told by the call."""
     authority = Authority(tmp_path / "authority")
@@ -461,6 +512,9 @@ async def test_doctor_looks_at_the_certificate(tmp_path: Path, age: str) -> None
     lines = {line.split()[1]: line for line in output.splitlines() if not line.startswith(" ")}
     if age == "now":
         assert "good until 2099-01-01" in lines["certificate"]
+    elif age == "soon over":
+        assert status == 0
+        assert lines["certificate"].startswith("advice")
     else:
         assert status == 1
         assert "has expired" in lines["pluto-api"]

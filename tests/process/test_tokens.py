@@ -47,7 +47,7 @@ def test_add_list_revoke(path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     capfd.readouterr()
     assert token("list") == 0
     lines = [re.split(r" {2,}", line) for line in capfd.readouterr().out.splitlines()]
-    assert [line[0] for line in lines] == ["NAME", "grafana", "ops", "old"]
+    assert [line[0] for line in lines] == ["name", "grafana", "ops", "old"]
     assert lines[1][2:] == ["2100-01-31T00:00:00Z", r'"a \u001b[1m", "b"']
     assert lines[2][2:] == ["never", "all projects, and to manage the proxy"]
     assert lines[3][2:] == ["1970-01-01T00:00:05Z (over)", "all projects"]

@@ -76,7 +76,7 @@ def test_what_differs(names: set[str]) -> None:
 
 
 def test_the_manual_says_the_same() -> None:
-    """The two tables in docs/operations.md are those of the table."""
+    """The two tables in docs/how-to/operations.md are those of the table."""
     text = (ROOT / "docs" / "operations.md").read_text().partition("\n## Reload\n")[2].partition("\n## ")[0]
     changing = set()
     for section, settings in re.findall(r"^\| `\[(\w+)\]` \| (.+) \|$", text, re.MULTILINE):

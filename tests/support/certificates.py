@@ -3,6 +3,7 @@
 import shutil
 import ssl
 import subprocess
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,7 @@ subjectAltName = {names}
 """
 _AGES = {"now": ("20200101000000Z", "20990101000000Z"), "expired": ("20200101000000Z", "20200102000000Z")}
 _AGES["not yet"] = ("20980101000000Z", "20990101000000Z")
+_AGES["soon over"] = ("20200101000000Z", (datetime.now(UTC) + timedelta(days=5)).strftime("%Y%m%d%H%M%SZ"))
 
 
 class Authority:

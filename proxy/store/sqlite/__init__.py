@@ -7,6 +7,7 @@ Callers talk to `store`. It reads from the open file, and leaves whatever is to 
 |---|---|
 | `store` | the store as the service sees it: get, put, purge, adopt |
 | `keeper` | the task that opens the file, has the backlog written, and mends what goes wrong |
+| `held_file`, `warned` | the file and its lock: opened, checked, closed; what is warned of once |
 | `writer` | one batch: how much it takes, and what is counted afterwards |
 | `backlog`, `pending` | everything that is to be written; of that, the entries |
 | `batch`, `database` | what one transaction writes; one open file, with its reads and that transaction |

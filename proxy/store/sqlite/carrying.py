@@ -71,6 +71,8 @@ def export_file(path: Path, target: Path) -> None:
     """
     if os.path.lexists(target):
         raise StoreError(f"{target} is there already")
+    if not target.parent.is_dir():
+        raise StoreError(f"{target} cannot be written: there is no folder {target.parent}")
     part = _part_of(target)
     with _new(part):
         with _reading(path) as connection:

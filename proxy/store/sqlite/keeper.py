@@ -27,13 +27,12 @@ from proxy.store.sqlite.backlog import TOUCHES_AFTER_S, Backlog
 from proxy.store.sqlite.batch import Batch
 from proxy.store.sqlite.database import Database
 from proxy.store.sqlite.faults import DiskFaultKind, Remedy, Trouble, fault_of, is_about_writing
+from proxy.store.sqlite.held_file import CHECK_EVERY_S, HeldFile
 from proxy.store.sqlite.quota import SizeLimits
+from proxy.store.sqlite.warned import Warned
 from proxy.store.sqlite.writer import Writer
 
 log = structlog.get_logger()
-
-# How often the keeper checks that the open file is still the one at its path.
-CHECK_EVERY_S = 1.0
 
 # How long entries are gathered into one batch. A transaction takes about ten calls of the file's thread, for one entry as for
 # 100.
@@ -67,13 +66,14 @@ class Keeper:
     ) -> None:
         self._waits = waits
         self._path = path
-        self._limits = limits
         self._clock = clock
         self._counters = counters
         self._backlog = backlog
-        self._lock_timeout_s = lock_timeout_s
+        self._warned = Warned(path)
+        self._file = HeldFile(
+            path, limits=limits, clock=clock, counters=counters, warned=self._warned, lock_timeout_s=lock_timeout_s
+        )
         self._writer = Writer(limits=limits, clock=clock, counters=counters, backlog=backlog)
-        self._lock = files.FileLock(path)
         self._wake = asyncio.Event()
         # Set when the next pass is to begin without gathering.
         self._at_once = asyncio.Event()
@@ -85,11 +85,13 @@ class Keeper:
         self._heir: Heir | None = None
         self._waiting: list[asyncio.Future[None]] = []
         self._reported: Exception | None = None
-        self._broken: str | None = None
-        self._checked_at_s = self._written_at_s = clock.monotonic_s()
-        self._warned: set[tuple[str, str]] = set()
+        self._written_at_s = clock.monotonic_s()
         self.trouble = Trouble(clock)
-        self.database: Database | None = None
+
+    @property
+    def database(self) -> Database | None:
+        """The open file."""
+        return self._file.database
 
     @property
     def sizes(self) -> StoreSizes:
@@ -109,7 +111,7 @@ class Keeper:
     @property
     def has_let_go(self) -> bool:
         """Whether another process may use the file."""
-        return self._let_go and not self._lock.held
+        return self._let_go and not self._file.locked
 
     async def start(self) -> None:
         """Start the task. Returns when the file is open or cannot be opened now (see `trouble`), or after START_TIMEOUT_S.
@@ -161,7 +163,7 @@ class Keeper:
 
     def note_use(self) -> None:
         """Note that the store is used, and wake the task if the file is due to be checked."""
-        if self._clock.monotonic_s() - self._checked_at_s >= CHECK_EVERY_S:
+        if self._file.check_is_due:
             self._wake.set()
 
     def report(self, database: Database, exc: Exception) -> None:
@@ -174,9 +176,7 @@ class Keeper:
 
     def warn_once(self, event: str, kind: str, **values: object) -> None:
         """Log a warning once for each event and kind, until the store has recovered."""
-        if (event, kind) not in self._warned:
-            self._warned.add((event, kind))
-            log.warning(event, kind=kind, path=str(self._path), **values)
+        self._warned.once(event, kind, **values)
 
     async def stop(self) -> None:
         """Write what waits, close the file and release the lock. Never raises; may be called again.
@@ -193,15 +193,15 @@ class Keeper:
                 await asyncio.wait({self._task}, timeout=STOP_TIMEOUT_S)
         self._counters.dropped += self._backlog.give_up()
         self._release(self._waiting)
-        if await self._close():
-            self._lock.release()
+        self._reported = None
+        await self._file.let_go()
 
     async def _run(self, started: asyncio.Future[None]) -> None:
         try:
             await self._mend()
         except StoreError as exc:
             if not (started.done() or (self._waits and isinstance(exc, files.InUseError))):
-                self._lock.release()
+                self._file.release()
                 started.set_exception(exc)
                 return
             await self._fail(exc)
@@ -285,18 +285,18 @@ class Keeper:
             while self.database is not None and self.trouble.fault is None and self._backlog.is_urgent:
                 await self._writer.write(self.database)
         except Exception as exc:  # noqa: BLE001 - whatever it is: who has the file next writes what is left
-            self.warn_once("store.failed", "giving", reason=fault_of(exc, self._path).sentence)
+            self._warned.once("store.failed", "giving", reason=fault_of(exc, self._path).sentence)
             self._counters.dropped += self._backlog.put_back()
         self._let_go = True
-        if await self._close():
-            self._lock.release()
+        self._reported = None
+        await self._file.let_go()
         self.trouble.clear()
 
     async def _work(self, database: Database, *, everything: bool) -> bool:
         """Commit one batch if there is something to write. Return whether nothing is left to write."""
         now_s = self._clock.monotonic_s()
-        if now_s - self._checked_at_s >= CHECK_EVERY_S:
-            await self._check_in_place(database)
+        if self._file.check_is_due:
+            await self._file.check_in_place(database)
         last = True
         touches_due = everything or now_s - self._written_at_s >= TOUCHES_AFTER_S
         if self._backlog.is_urgent or (self._backlog.has_touches and touches_due):
@@ -311,44 +311,22 @@ class Keeper:
             self._at_once.set()
         return last
 
-    async def _check_in_place(self, database: Database) -> None:
-        """Check that the file and its lock are those at their paths. Raises MovedError, LockLostError, OSError."""
-        self._checked_at_s = self._clock.monotonic_s()
-        await database.check_in_place()
-        await asyncio.to_thread(self._lock.check)
-
     async def _check_in_place_while_held(self) -> None:
         """Check a file that is only read for now, as often as one that is written. An OSError of the check changes nothing."""
-        if self.database is not None and self._clock.monotonic_s() - self._checked_at_s >= CHECK_EVERY_S:
+        if self.database is not None and self._file.check_is_due:
             with suppress(OSError):
-                await self._check_in_place(self.database)
+                await self._file.check_in_place(self.database)
 
     async def _mend(self) -> None:
         """Open the file if it is closed, and check that it can be written. If nothing raises, the fault is mended."""
-        if self.database is None:
-            await self._prepare()
-            self.database = await Database.open(self._path, limits=self._limits, lock_timeout_s=self._lock_timeout_s)
-        await self._check_in_place(self.database)
-        await self._writer.bound_log(self.database)
-        await self.database.check_writable()
-        await self._writer.tidy(self.database)
+        database = await self._file.open()
+        await self._file.check_in_place(database)
+        await self._writer.bound_log(database)
+        await database.check_writable()
+        await self._writer.tidy(database)
         fault = self.trouble.clear()
-        self._warned.clear()
+        self._warned.forget()
         log.info("store.recovered" if fault else "store.opened", path=str(self._path), entries=self._writer.sizes.entries)
-
-    async def _prepare(self) -> None:
-        readable = await asyncio.to_thread(files.prepare_directory, self._path.parent)
-        if readable:
-            self.warn_once("store.directory_readable", "directory", reason=f"others may read in {self._path.parent}")
-        await asyncio.to_thread(self._lock.acquire)
-        now_s, most = self._clock.now_s(), self._limits.max_bytes
-        aside = await asyncio.to_thread(files.prepare_file, self._path, broken=self._broken, now_s=now_s, max_bytes=most)
-        self._broken = None
-        if aside is not None:
-            self._counters.set_aside += 1
-            log.warning("store.set_aside", path=str(self._path), aside=str(aside[0]), reason=aside[1])
-            for removed in await asyncio.to_thread(files.remove_oldest_aside, self._path, max_bytes=most):
-                log.warning("store.set_aside_removed", path=str(self._path), aside=str(removed))
 
     async def _fail(self, exc: Exception) -> bool:
         """Note a fault and apply its remedy.
@@ -363,30 +341,15 @@ class Keeper:
         fault = fault_of(exc, self._path)
         remedy = self.trouble.note(fault)
         self._counters.errors += 1
-        self.warn_once("store.failed", fault.kind, reason=fault.sentence)
+        self._warned.once("store.failed", fault.kind, reason=fault.sentence)
         if remedy is Remedy.RENEW:
-            self._broken = fault.sentence
+            self._file.note_broken(fault.sentence)
         if remedy is not Remedy.HOLD:
-            await self._close(moved=fault.kind is DiskFaultKind.MOVED)
+            self._reported = None
+            await self._file.close(moved=fault.kind is DiskFaultKind.MOVED)
         given_up = self.trouble.due_in_s() > 0
         self._counters.dropped += self._backlog.give_up() if given_up else self._backlog.put_back()
         return given_up
-
-    async def _close(self, *, moved: bool = False) -> bool:
-        """Close the file if it is open. Never raises. Return False if the disk does not answer.
-
-        `moved`: the file no longer lies at its path, so its log is removed too.
-        """
-        database, self.database = self.database, None
-        self._reported = None
-        if database is None:
-            return True
-        closed = await database.close()
-        if moved:
-            # If removing fails, the next opening finds the log; if that fails for it, it is tried again.
-            with suppress(OSError):
-                await database.remove_remains()
-        return closed
 
     def _release(self, waiting: list[asyncio.Future[None]]) -> None:
         for settled in waiting:
