@@ -22,7 +22,7 @@ Every value here is the default: keep the lines that you change, delete the rest
 Any key can be set in the environment instead, which wins: PLUTO_PROXY_<SECTION>__<KEY>, such as
 PLUTO_PROXY_FRESHNESS__RUNNING_S=10. The items of a list are separated by commas. Three variables have short names as well:
 PLUTO_PROXY_LISTEN, PLUTO_PROXY_UPSTREAM and PLUTO_PROXY_CACHE. `pluto-proxy check --config FILE` shows the values in force and
-where each was set.
+where each was set. SIGHUP has this file read again: docs/how-to/operations.md, "Reload", has the settings that change by that.
 
 The shared key is never in this file. It comes from PLUTO_API_KEY, or from the file that PLUTO_API_KEY_FILE names, which is read
 again when it changes. White space around the key or around a variable's value is ignored. Quotation marks are refused.
