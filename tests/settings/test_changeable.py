@@ -77,7 +77,7 @@ def test_what_differs(names: set[str]) -> None:
 
 def test_the_manual_says_the_same() -> None:
     """The two tables in docs/how-to/operations.md are those of the table."""
-    text = (ROOT / "docs" / "operations.md").read_text().partition("\n## Reload\n")[2].partition("\n## ")[0]
+    text = (ROOT / "docs" / "how-to" / "operations.md").read_text().partition("\n## Reload\n")[2].partition("\n## ")[0]
     changing = set()
     for section, settings in re.findall(r"^\| `\[(\w+)\]` \| (.+) \|$", text, re.MULTILINE):
         keys = [key for key, _ in getattr(Config(), section)] if settings == "all" else re.findall(r"`(\w+)`", settings)
