@@ -32,6 +32,7 @@ from proxy.restart.restart import Restart
 from proxy.service.tenancy import Sleep
 from proxy.standin import Row, Standin, StandinConfig
 from proxy.standin.auth import DEFAULT_KEYS
+from proxy.store.sqlite.store import READS_AT_ONCE
 from tests.support.certificates import Authority
 
 KEY = DEFAULT_KEYS[0].text
@@ -143,16 +144,24 @@ class World:
                 await asyncio.sleep(0.001)
 
     async def arrived(self, requests: int) -> None:
-        """Wait until the proxy has begun to answer so many requests."""
+        """Wait until the proxy has begun to answer so many requests, and they wait for something themselves."""
         async with asyncio.timeout(10):
             while self.parts.web.intake.requests < requests:  # noqa: ASYNC110 -- no event tells it
                 await asyncio.sleep(0.001)
+        for _ in range(2 + requests // READS_AT_ONCE):
+            await self.parts.store.disk.namespaces()  # comes back after the reads that were begun before it
+            for _ in range(_TURNS):
+                await asyncio.sleep(0)
 
     async def flushed(self) -> None:
         """Wait until everything stored so far is on disk."""
         await self.parts.fetching.encoder.settled()
         await self.parts.shelves.settled()
         await self.parts.store.disk.flush()
+
+
+# Of the event loop: from when a request has come until it looks into the cache, and from then until it has joined a flight.
+_TURNS = 50
 
 
 @cache

@@ -30,7 +30,7 @@ PENDING_BYTES = 64 * 1024 * 1024
 # A read that takes longer counts as a miss: the upstream may well be faster.
 READ_TIMEOUT_S = 0.25
 # One thread reads. What waits for others is not late, so few reads are begun at once: that many keep the thread busy.
-_READS_AT_ONCE = 8
+READS_AT_ONCE = 8
 _ROUNDS = 5
 LOCK_TIMEOUT_S = 1.0
 
@@ -85,7 +85,7 @@ class SqliteStore:
             waits=waits,
         )
         self._slow_read: asyncio.Task[None] | None = None
-        self._turns = asyncio.Semaphore(_READS_AT_ONCE)
+        self._turns = asyncio.Semaphore(READS_AT_ONCE)
 
     @property
     def health(self) -> str | None:
