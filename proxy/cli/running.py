@@ -80,7 +80,9 @@ class RunningProxy:
         except TimeoutError:
             raise CommandError(f"{self.url} does not answer in time") from None
         except (aiohttp.ClientError, OSError, ValueError) as exc:
-            raise CommandError(f"no proxy answers at {self.url}: {_reason(exc)}; is it running? --url says where") from None
+            reason = _reason(exc)
+            hint = "" if reason.endswith("?") else "; is it running? --url says where"
+            raise CommandError(f"no proxy answers at {self.url}: {reason}{hint}") from None
 
 
 @asynccontextmanager

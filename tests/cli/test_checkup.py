@@ -87,6 +87,16 @@ def test_what_is_no_cache_file(folder: Path) -> None:
     assert "it is not an SQLite database" in told.text
 
 
+def test_a_file_of_a_newer_version(folder: Path) -> None:
+    """Serving refuses it, so that it is a fault, and it is left whole."""
+    path = cache_file(folder)
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA user_version = 999")
+    told = store(path)["store"]
+    assert told.state is State.FAULT
+    assert "newer version" in told.text
+
+
 def test_a_file_that_this_user_may_not_write(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It belongs to another one, most likely."""
     path = cache_file(folder)
