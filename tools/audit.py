@@ -33,6 +33,7 @@ _LOCKS = (
     "requirements-client.lock",
     "requirements-deployment.lock",
     "requirements-node.lock",
+    "requirements-docs.lock",
     "requirements-release.lock",
 )
 _PIN = re.compile(r"^([\w.-]+)(?:\[[\w,-]+\])?==([^\s;]+)", re.MULTILINE)
