@@ -10,7 +10,7 @@ const browser = [
   .split(" ");
 
 export default [
-  { ignores: ["node_modules/", ".venv/", "proxy/page/vendor/"] },
+  { ignores: ["build/", "node_modules/", ".venv/", "proxy/page/vendor/"] },
   js.configs.recommended,
   {
     files: ["**/*.js"],
