@@ -18,7 +18,7 @@ from tests.bench.exchange import UnexpectedError
 from tests.bench.growing.origin import PROJECT
 from tests.bench.growing.series import Series
 from tests.bench.looking import body_of as told_by
-from tests.bench.processes import Server, serving
+from tests.bench.processes import Server, pinned, serving
 from tests.bench.report import Bound, Section
 from tests.bench.world import World
 from tests.browser.visitor import Visitor, address
@@ -44,7 +44,15 @@ class _Visits:
 
 
 async def measure(world: World) -> Section:
-    """Visit, and visit again; the later visits are on a warm cache and in a browser that keeps nothing."""
+    """Visit, and visit again; the later visits are on a warm cache and in a browser that keeps nothing.
+
+    Browser and proxy have all CPUs, as on anybody's machine: a browser is several processes.
+    """
+    with pinned(world.placement.server, world.placement.load):
+        return await _measure(world)
+
+
+async def _measure(world: World) -> Section:
     title = "The page in Chromium"
     if CHROMIUM is None:
         return Section(title=title, columns=_COLUMNS, rows=[], bounds=[], notes=["there is no chromium: nothing was measured"])

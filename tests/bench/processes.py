@@ -33,13 +33,14 @@ def placement() -> Placement:
 
 
 @contextmanager
-def pinned(cpu: int | None) -> Iterator[None]:
-    """Keep this process, and what it starts meanwhile, on one CPU."""
-    if cpu is None or sys.platform != "linux":
+def pinned(*cpus: int | None) -> Iterator[None]:
+    """Keep this process, and what it starts meanwhile, on some CPUs; None: nothing is pinned."""
+    named = {cpu for cpu in cpus if cpu is not None}
+    if not named or sys.platform != "linux":
         yield
         return
     before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {cpu})
+    os.sched_setaffinity(0, named)
     try:
         yield
     finally:
