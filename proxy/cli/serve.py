@@ -68,8 +68,8 @@ async def serve(
     Return when the requests under way have been answered.
 
     A second signal ends the process at once. With a `restart` SIGUSR2 starts a process that takes over. `lines` is the log's
-    writer, whose state the metrics and `/readyz` show. Sockets that the `supervisor` hands over take the place of server.listen.
-    `reread`: None where SIGHUP reloads nothing.
+    writer, whose state the metrics and `/readyz` show. Sockets that the `supervisor` hands over take the place of
+    server.listen. `reread`: None where SIGHUP reloads nothing.
     """
     config = fit_connections(config)
     restarts = restarting() if restart is not None else contextlib.nullcontext()
