@@ -220,7 +220,7 @@ async def test_the_old_process_is_killed_while_it_ends(tmp_path: Path) -> None:
             await ask(old.url, HEAD)
             calls = standin.counters.by_path[METRICS]
             standin.faults.add(Fault(kind=FaultKind.HANG, times=CONCURRENCY))
-            hanging = [asyncio.create_task(ask(old.url, f"{HEAD}&stepMin={step}")) for step in range(CONCURRENCY)]
+            hanging = [asyncio.create_task(ask(old.url, f"{HEAD}&stepMin={step}")) for step in range(1, CONCURRENCY + 1)]
             await standin.counters.reached(lambda seen: seen.by_path[METRICS] == calls + CONCURRENCY)
             async with proxy_process("serve", "--takeover", **settings) as new:
                 await old.logged("restart.taken_over")
