@@ -18,6 +18,7 @@ from proxy.cli.descriptors import fit_connections
 from proxy.cli.listening import check_exposure, let_go, listening
 from proxy.cli.reloading import Reread, reloading
 from proxy.cli.signals import Hangups, outlasting_signals
+from proxy.cli.successor import restarting
 from proxy.cli.supervisor import NOBODY, Supervisor
 from proxy.config import Config, KeySource, LoadedConfig
 from proxy.log.lines import Lines
@@ -66,10 +67,12 @@ async def serve(
 
     Return when the requests under way have been answered.
 
-    A second signal ends the process at once. `lines` is the log's writer, whose state the metrics and `/readyz` show.
-    Sockets that the `supervisor` hands over take the place of server.listen. `reread`: None where SIGHUP reloads nothing.
+    A second signal ends the process at once. With a `restart` SIGUSR2 starts a process that takes over. `lines` is the log's
+    writer, whose state the metrics and `/readyz` show. Sockets that the `supervisor` hands over take the place of
+    server.listen. `reread`: None where SIGHUP reloads nothing.
     """
     config = fit_connections(config)
+    restarts = restarting() if restart is not None else contextlib.nullcontext()
     restart = restart or Restart()
     sockets = supervisor.sockets() or restart.sockets(config)
     check_exposure(config, sockets)
@@ -86,7 +89,7 @@ async def serve(
             gc.enable()
             async with listening(runner, parts.web.server, config, sockets, handed_on=restart.is_over) as opened:
                 restart.serve(parts, opened, ended=stop.set)
-                with supervisor.told(restart.successor):
+                with restarts, supervisor.told(restart.successor):
                     async with reloading(parts, reread, sockets=opened, supervisor=supervisor):
                         await stop.wait()
                 parts.web.intake.drain()

@@ -5,8 +5,9 @@ default each of the three would end the process at once, and requests under way 
 the end by SIGHUP for an orderly one. `proxy.__main__` blocks them from the process's start, before it is known which command is
 run.
 
-`cli.serve` handles SIGTERM and SIGINT. All others keep their usual effect: SIGQUIT, SIGABRT and SIGALRM are meant to end the
-process at once, SIGTSTP and SIGCONT to pause and resume it. Python ignores SIGPIPE and SIGXFSZ.
+`cli.serve` handles SIGTERM and SIGINT, and `cli.successor` SIGUSR2 while `serve` answers requests. All others keep their usual
+effect: SIGQUIT, SIGABRT and SIGALRM are meant to end the process at once, SIGTSTP and SIGCONT to pause and resume it. Python
+ignores SIGPIPE and SIGXFSZ.
 """
 
 import asyncio

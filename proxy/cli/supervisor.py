@@ -54,7 +54,8 @@ class Supervisor:
         finally:
             alive.cancel()
             pid = successor_pid()
-            self._tell("STOPPING=1" if pid is None else f"MAINPID={pid}")
+            # The new one's first sign of life may come before the supervisor takes it from that process.
+            self._tell("STOPPING=1" if pid is None else f"MAINPID={pid}\nWATCHDOG=1")
 
     @contextmanager
     def reloading(self) -> Iterator[None]:

@@ -51,6 +51,8 @@ class Restart:
                 await self._taking.open()
             yield
         finally:
+            if self._taking is not None:
+                await self._taking.aclose()
             if self._handing is not None:
                 await self._handing.aclose()
 

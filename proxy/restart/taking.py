@@ -116,7 +116,9 @@ class Taking:
             await first_of(self._link.lost(), within_s=within_s)
 
     async def aclose(self) -> None:
-        """End what is under way. The old process goes on by itself."""
+        """End what is under way, once nobody listens. The old process goes on by itself. May be called again."""
+        for opened in self._sockets:
+            opened.close()
         if self._link is not None:
             await self._link.aclose()
         if self._running is not None:

@@ -7,21 +7,23 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+from proxy.app.parts import Parts
 from proxy.core.freshness.purge import Purge
-from proxy.restart import control, taking
+from proxy.restart import control, handing, taking
 from proxy.restart.control import control_path
-from proxy.restart.messages import BudgetGiven, GiveFile, Ready, Write
-from proxy.restart.restart import take_over
+from proxy.restart.link import Link
+from proxy.restart.messages import BudgetGiven, FromNew, GiveFile, Ready, Withdrawn, Write
+from proxy.restart.restart import Restart, take_over
 from proxy.service.purging import Purged
 from proxy.standin import Fault, FaultKind
 from tests.restart.support import LOSS, eventually, new_proxy, old_proxy, stranger
-from tests.support.world import METRICS, QUESTION, World
+from tests.support.world import METRICS, QUESTION, World, world
 
 
-async def purge(running: World, *, soft: bool = False) -> Purged:
-    """Purge everything that was asked for until now."""
+async def purge(running: World, *, soft: bool = False, run: str | None = None) -> Purged:
+    """Purge everything that was asked for until now, or what a run may have to do with."""
     running.clock.advance(0.001)
-    purged = await running.parts.purging.purge(Purge(at_s=running.clock.now_s(), soft=soft))
+    purged = await running.parts.purging.purge(Purge(at_s=running.clock.now_s(), soft=soft, run=run))
     running.clock.advance(0.001)
     return purged
 
@@ -192,8 +194,6 @@ async def test_the_old_one_ends_before_it_has_handed_over(tmp_path: Path) -> Non
         path = old.parts.store.disk.path
         taken = await asyncio.to_thread(take_over, path)
         assert taken is not None
-    for opened in taken.sockets(["127.0.0.1:0"]):
-        opened.socket.close()
     await taken.open()
     await taken.ended(within_s=10)
     await taken.aclose()
@@ -259,3 +259,87 @@ async def test_another_user_is_turned_away(tmp_path: Path, monkeypatch: pytest.M
             with pytest.raises(OSError, match=r"is of uid|Connection reset|release"):
                 await asyncio.to_thread(take_over, old.parts.store.disk.path)
             await eventually(lambda: any(line["event"] == "restart.refused" for line in logs))
+
+
+async def test_whatever_comes_while_nobody_has_the_file_is_taken_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An answer, one that is gone, a purge, a key's organization, and what was done: the new one has them before it answers."""
+    begin = taking.Taking.begin
+    async with old_proxy(tmp_path) as old:
+        await old.get()
+        await old.get(LOSS + "&stepMin=6")
+        points = len(old.parts.history.since(0))
+
+        async def begin_late(self: taking.Taking, parts: Parts) -> None:
+            assert not (await purge(old, run="2")).on_disk
+            old.standin.faults.add(Fault(kind=FaultKind.STATUS, status=404))
+            old.parts.store.memory.clear()
+            assert (await old.get(LOSS + "&stepMin=6")).status == 404
+            assert (await old.get(LOSS + "&stepMin=5")).status == 200
+            await old.parts.store.adopt("u", "f", "o", old_namespace="a", new_namespace="b")
+            old.parts.history.write()
+            await begin(self, parts)
+
+        monkeypatch.setattr(taking.Taking, "begin", begin_late)
+        async with new_proxy(tmp_path, old) as new:
+            assert len(new.parts.history.since(0)) >= points + 1
+            assert new.parts.purging.purges.count == 1
+            await new.flushed()
+            new.parts.store.memory.clear()
+            assert (await new.get(LOSS + "&stepMin=5")).is_hit
+            assert await new.parts.store.disk.organization_of("u", "f") == "o"
+            assert not (await new.get(LOSS + "&stepMin=6")).is_hit
+
+
+async def test_a_new_one_that_takes_too_long_must_not_serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The old one goes on and says so. The new one ends, however far it has come."""
+    monkeypatch.setattr(handing, "_PATIENCE_S", 0.2)
+    begin = taking.Taking.begin
+    async with old_proxy(tmp_path) as old:
+
+        async def begin_late(self: taking.Taking, parts: Parts) -> None:
+            await self.ended(within_s=10)
+            await begin(self, parts)
+
+        monkeypatch.setattr(taking.Taking, "begin", begin_late)
+        with pytest.raises(OSError, match="goes on: handing over took too long"):
+            async with new_proxy(tmp_path, old):
+                pass
+        assert not old.ended.is_set()
+        await eventually(lambda: _looked_again(old))
+        assert (await old.get()).status == 200
+        async with stranger(old.parts.store.disk.path) as other:
+            await other.ask(GiveFile())
+            await other.ask(Ready())
+            await other.link.lost()
+            assert isinstance(other.heard[-1], Withdrawn)
+
+
+async def test_an_old_one_that_does_not_hand_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It stands still: the new one gives up, since the old one may go on at any time."""
+    monkeypatch.setattr(taking, "_BUDGET_S", 0.05)
+    async with old_proxy(tmp_path) as old:
+        stands = asyncio.Event()
+        monkeypatch.setattr(handing.Handing, "_give_budget", lambda _self, _link: stands.wait())
+        with pytest.raises(OSError, match="goes on: handing over took too long"):
+            async with new_proxy(tmp_path, old):
+                pass
+        await eventually(lambda: _looked_again(old))
+        assert (await old.get()).status == 200
+
+
+async def test_an_old_one_that_dies_before_it_hands_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The new one begins without a token, and serves."""
+    async with old_proxy(tmp_path) as old:
+
+        async def die(_self: handing.Handing, link: Link[FromNew]) -> None:
+            link.close()
+            await asyncio.sleep(0)
+            raise ConnectionError("died")
+
+        monkeypatch.setattr(handing.Handing, "_give_budget", die)
+        taken = await asyncio.to_thread(take_over, old.parts.store.disk.path)
+        assert taken is not None
+        async with world(tmp_path, standin=old.standin, upstream=old.upstream, clock=old.clock, restart=Restart(taken)) as new:
+            assert new.parts.turnstile.tokens == 0
+            new.advance(1)
+            assert (await new.get()).status == 200

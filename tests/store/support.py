@@ -82,6 +82,7 @@ async def opened(
     read_timeout_s: float = 30.0,
     lock_timeout_s: float = 0.0,
     pending_bytes: int = 64 * MIB,
+    waits: bool = False,
 ) -> AsyncIterator[SqliteStore]:
     """A store that is open; nothing in it takes its time unless a test wants it to."""
     store = SqliteStore(
@@ -91,6 +92,7 @@ async def opened(
         read_timeout_s=read_timeout_s,
         lock_timeout_s=lock_timeout_s,
         pending_bytes=pending_bytes,
+        waits=waits,
     )
     try:
         await store.open()

@@ -63,6 +63,10 @@ class Raw:
     def status(self) -> int:
         return int(self.status_line.split(" ")[1])
 
+    @property
+    def is_hit(self) -> bool:
+        return (self.header("Cache-Status") or "").startswith("pluto-proxy; hit")
+
     def header(self, name: str) -> str | None:
         """The value of a field that is there at most once."""
         values = [value for named, value in self.fields if named == name]

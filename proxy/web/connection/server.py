@@ -67,7 +67,7 @@ class Server(web.Server):
             async with asyncio.timeout(within_s):
                 if self.handshakes is not None:
                     await self.handshakes.settled()
-                if self.connections:
+                while self.connections:
                     self._empty.clear()
                     await self._empty.wait()
 
