@@ -1,6 +1,5 @@
 """The shared key: from the environment, or from a file that is read again when it changes."""
 
-import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from proxy.config import KeySource
 from proxy.core.access.key import read_key
 from proxy.core.freshness.namespace import fingerprint
 from proxy.errors import ConfigError
+from proxy.file_watch import FileStamp, stamp_of
 
 _LONGEST = 10_000
 _log = structlog.get_logger()
@@ -27,16 +27,13 @@ class Key:
 KEYLESS = Key(secret="", fingerprint="no-key")
 
 
-_FileState = tuple[int, ...] | None
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadKey:
-    """A key as it was read. `path`: its file, None where it has none; `state`: that of the file before it was read."""
+    """A key as it was read. `path`: its file, None where it has none; `stamp`: the file's before it was read."""
 
     key: Key
     path: Path | None = None
-    state: _FileState = None
+    stamp: FileStamp = None
 
 
 def read_source(source: KeySource | None) -> ReadKey:
@@ -48,8 +45,8 @@ def read_source(source: KeySource | None) -> ReadKey:
         return ReadKey(key=KEYLESS)
     if source.path is None:
         return ReadKey(key=_key_from(source.value or "", "PLUTO_API_KEY"))
-    state = _file_state(source.path)
-    return ReadKey(key=_read_file(source.path), path=source.path, state=state)
+    stamp = stamp_of(source.path)
+    return ReadKey(key=_read_file(source.path), path=source.path, stamp=stamp)
 
 
 class Credential:
@@ -71,8 +68,8 @@ class Credential:
     def current(self) -> Key:
         """Return the key. Reads its file again if the file has changed, which costs one `stat` for each call."""
         path = self._read.path
-        if path is not None and (state := _file_state(path)) != self._read.state:
-            self._read = replace(self._read, state=state)
+        if path is not None and (stamp := stamp_of(path)) != self._read.stamp:
+            self._read = replace(self._read, stamp=stamp)
             self._reread(path)
         return self._read.key
 
@@ -83,14 +80,6 @@ class Credential:
             _log.error("key.kept", reason=str(exc), fingerprint=self._read.key.fingerprint)
             return
         self.renew(replace(self._read, key=key))
-
-
-def _file_state(path: Path) -> _FileState:
-    try:
-        found = os.stat(path)  # noqa: PTH116 -- once per request: without the cost of a Path
-    except OSError:
-        return None
-    return (found.st_mtime_ns, found.st_size, found.st_ino, found.st_ctime_ns)
 
 
 def _read_file(path: Path) -> Key:

@@ -32,7 +32,7 @@ PAST = (
     "settings.version",
     "_any_visit.version",
     "tokens._generation",
-    "tokens._looked_s",
+    "tokens._watch._looked_s",
     "reloads.",
     "_purges._keep_s",
     "_bucket._tokens",

@@ -5,8 +5,6 @@ held here, and the file is looked at twice a second as long as there are request
 runs changes nothing: the last good tokens stay, since letting everybody in would be worse and shutting everybody out no better.
 """
 
-import math
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,6 +14,7 @@ import structlog
 from proxy.clock import Clock
 from proxy.core.access.grants import Grant, digest_of_token
 from proxy.errors import ConfigError, TokenFileError
+from proxy.file_watch import FileStamp, FileWatch, stamp_of
 from proxy.store.token_file import Token, read_tokens
 
 # How long a change of the file may go unnoticed, seconds.
@@ -23,15 +22,12 @@ PERIOD_S = 0.5
 _log = structlog.get_logger()
 
 
-_Stamp = tuple[int, ...] | None
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenFile:
     """A token file as it was read: what each token grants, and the file's stamp before. `path` is None where there is none."""
 
     path: Path | None
-    stamp: _Stamp = None
+    stamp: FileStamp = None
     grants: Mapping[str, Grant] = field(default_factory=dict, repr=False)
 
 
@@ -39,8 +35,7 @@ def read_token_file(path: Path | None) -> TokenFile:
     """Read a token file; None where no tokens are needed. Raises ConfigError where it cannot be used."""
     if path is None:
         return TokenFile(path=None)
-    # Before reading: a change in between is noticed at the next look.
-    stamp = _stamp_of(path)
+    stamp = stamp_of(path)
     try:
         return TokenFile(path=path, stamp=stamp, grants=_grants(read_tokens(path)))
     except TokenFileError as exc:
@@ -53,8 +48,8 @@ class Tokens:
 
     def __init__(self, file: TokenFile, clock: Clock) -> None:
         self._file = file
-        self._clock = clock
-        self._looked_s = clock.monotonic_s()
+        self._watch = FileWatch((), clock, period_s=PERIOD_S)
+        self._expect()
         self._trouble: str | None = None
         self._generation = 0
 
@@ -70,7 +65,7 @@ class Tokens:
         """
         self._file, self._trouble = file, None
         self._generation += 1
-        self._looked_s = -math.inf
+        self._expect()
 
     @property
     def trouble(self) -> str | None:
@@ -96,17 +91,12 @@ class Tokens:
 
     def _keep_up(self) -> None:
         path = self._file.path
-        if path is None:
-            return
-        now_s = self._clock.monotonic_s()
-        if now_s - self._looked_s < PERIOD_S:
-            return
-        self._looked_s = now_s
-        stamp = _stamp_of(path)
-        # The trouble may have been ended without a change of the file, by other rights of its directory: it is read again.
-        if stamp != self._file.stamp or self._trouble is not None:
-            self._file = replace(self._file, stamp=stamp)
+        if path is not None and self._watch.says_read(faulty=self._trouble is not None):
             self._reread(path)
+
+    def _expect(self) -> None:
+        file = self._file
+        self._watch.expect(() if file.path is None else (file.path,), () if file.path is None else (file.stamp,))
 
     def _reread(self, path: Path) -> None:
         before = self._file.grants
@@ -122,14 +112,6 @@ class Tokens:
         if grants != before or self._trouble is not None:
             _log.info("tokens.read", tokens=len(grants))
         self._file, self._trouble = replace(self._file, grants=grants), None
-
-
-def _stamp_of(path: Path) -> _Stamp:
-    try:
-        found = os.stat(path)  # noqa: PTH116 -- as in upstream.credential: without the cost of a Path
-    except OSError:
-        return None
-    return (found.st_mtime_ns, found.st_size, found.st_ino, found.st_ctime_ns)
 
 
 def _grants(tokens: tuple[Token, ...]) -> Mapping[str, Grant]:

@@ -4,7 +4,6 @@ A new certificate comes as two files, one written after the other. In between th
 the one before stays, and the files are looked at again until they can be used.
 """
 
-import os
 import ssl
 from pathlib import Path
 
@@ -13,11 +12,11 @@ import structlog
 from proxy.clock import Clock
 from proxy.core.access.validity import Validity
 from proxy.errors import ConfigError
+from proxy.file_watch import FileWatch
 from proxy.web.encryption.pair import read_pair
 
 # How long a change of the files may go unnoticed, seconds.
 PERIOD_S = 1.0
-_Stamp = tuple[int, ...] | None
 _log = structlog.get_logger()
 
 
@@ -31,9 +30,7 @@ class Certificate:
     def __init__(self, certificate: Path, key: Path, clock: Clock) -> None:
         self._paths = certificate, key
         self._clock = clock
-        self._looked_s = clock.monotonic_s()
-        # Before reading: a change in between is noticed at the next look.
-        self._stamps = self._look()
+        self._watch = FileWatch(self._paths, clock, period_s=PERIOD_S)
         self._trouble: str | None = None
         self._pair = read_pair(certificate, key)
 
@@ -67,14 +64,7 @@ class Certificate:
         return self.validity.end_s - self._clock.now_s()
 
     def _keep_up(self) -> None:
-        now_s = self._clock.monotonic_s()
-        if now_s - self._looked_s < PERIOD_S:
-            return
-        self._looked_s = now_s
-        stamps = self._look()
-        # The trouble may have been ended without a change of the files, by other rights of their directory.
-        if stamps != self._stamps or self._trouble is not None:
-            self._stamps = stamps
+        if self._watch.says_read(faulty=self._trouble is not None):
             self._reread()
 
     def _reread(self) -> None:
@@ -87,14 +77,3 @@ class Certificate:
             return
         self._trouble, self._pair = None, pair
         _log.info("certificate.read", days=int(self.remaining_s // 86_400))
-
-    def _look(self) -> tuple[_Stamp, ...]:
-        return tuple(map(_stamp, self._paths))
-
-
-def _stamp(path: Path) -> _Stamp:
-    try:
-        found = os.stat(path)  # noqa: PTH116 -- as in upstream.credential: without the cost of a Path
-    except OSError:
-        return None
-    return (found.st_mtime_ns, found.st_size, found.st_ino, found.st_ctime_ns)
