@@ -3,134 +3,29 @@
 `make reference` writes docs/reference/configuration.md and config/pluto-proxy.toml from this.
 """
 
-import ipaddress
-import re
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ByteSize, ConfigDict, Field, create_model, model_validator
+from pydantic import BaseModel, BeforeValidator, ByteSize, ConfigDict, Field, create_model, model_validator
 
 from proxy.config.addresses import Address, read_addresses
 from proxy.config.forward import ForwardProxy, read_proxy
-from proxy.core.access.key import QUOTES
-from proxy.core.access.networks import UNIX, read_network
+from proxy.config.values import (
+    Addresses,
+    FilePath,
+    Host,
+    Label,
+    LimitStatus,
+    Network,
+    Origin,
+    ParameterName,
+    PositiveSeconds,
+    Seconds,
+    SocketMode,
+    TrustedProxy,
+    UpstreamUrl,
+)
 from proxy.core.question.routes import ROUTES
-
-Seconds = Annotated[float, Field(ge=0, le=366 * 86_400)]
-PositiveSeconds = Annotated[float, Field(gt=0, le=86_400)]
-Count = Annotated[int, Field(ge=1)]
-KNOWN_PARAMETERS = frozenset(parameter.name for route in ROUTES for parameter in route.parameters)
-_LABEL = re.compile(r"[A-Za-z0-9._-]{0,64}")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-_LONGEST_LABEL = 63
-_DEFAULT_PORTS = {"http": 80, "https": 443}
-_ORIGIN_HOST = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*\.?")
-_MODE = re.compile(r"0?[0-7]{3}")
-_HOST = re.compile(r"[A-Za-z0-9._-]+|\[?[0-9A-Fa-f:.]+\]?")
-
-
-def _listed(value: object) -> object:
-    return (value,) if isinstance(value, str) else value
-
-
-def _listen(texts: tuple[str, ...]) -> tuple[str, ...]:
-    read_addresses(texts)
-    return texts
-
-
-def _mode(text: str) -> str:
-    if not _MODE.fullmatch(text):
-        raise ValueError(f'{text!r} must be three octal digits in quotation marks, such as "0660"')
-    return text
-
-
-def _upstream_url(text: str) -> str:
-    try:
-        parts = urlsplit(text)
-        _ = parts.port
-    except ValueError:
-        # The library's message quotes what it takes for the port, which may be a part of a password.
-        raise ValueError("is not a URL: its port is not a number up to 65535, or its brackets hold no address") from None
-    if any(not "\x21" <= character <= "\x7e" or character in '<>"\\^`{|}%' for character in text):
-        raise ValueError("must hold no spaces, percent signs, non-ASCII or other characters that a base URL cannot have")
-    if any(not 0 < len(label) <= _LONGEST_LABEL for label in (parts.hostname or "x").removesuffix(".").split(".")):
-        raise ValueError("has a host name with an empty label or one of more than 63 characters")
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ValueError("must be a base URL such as https://pluto-api.trainy.ai")
-    if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
-        raise ValueError("must hold neither a user name, a password, a query nor a fragment")
-    return text.rstrip("/")
-
-
-def _label(text: str) -> str:
-    if not _LABEL.fullmatch(text):
-        raise ValueError("must be at most 64 letters, digits, dots, dashes or underscores")
-    return text
-
-
-def _file_path(path: Path) -> Path:
-    text = str(path)
-    if "\0" in text or path.name in {"", ".."} or path.is_dir():
-        raise ValueError("must name a file")
-    if text != text.strip() or text.startswith(QUOTES) or text.endswith(QUOTES) or _CONTROL.search(text):
-        raise ValueError("must name a file, without quotation marks or white space around it, and without line ends in it")
-    return path
-
-
-def _host(text: str) -> str:
-    if not _HOST.fullmatch(text):
-        raise ValueError(f"{text!r} must be a host name or address alone, without a scheme or port")
-    return text.lower().strip("[]")
-
-
-def _origin(text: str) -> str:
-    parts = urlsplit(text)
-    try:
-        port = parts.port
-    except ValueError as exc:
-        raise ValueError(f"{text!r} is not an origin: {exc}") from None
-    if parts.scheme not in _DEFAULT_PORTS or not parts.hostname or text != text.strip() or parts.geturl() != text:
-        raise ValueError(f"{text!r} must be an origin such as https://grafana.example.com, each one named: no * and no null")
-    if parts.username is not None or parts.path or parts.query or parts.fragment:
-        raise ValueError(f"{text!r} must be an origin alone: scheme, host and port, without a path")
-    # As browsers send it: in lower case, an address in its shortest form, without the scheme's default port.
-    host = parts.hostname
-    if ":" in host:
-        host = f"[{ipaddress.IPv6Address(host)}]"
-    elif not _ORIGIN_HOST.fullmatch(host):
-        raise ValueError(f"{text!r} must name one host, as browsers write it: no *, and names of other scripts as xn--...")
-    return f"{parts.scheme}://{host}" + ("" if port in {None, _DEFAULT_PORTS[parts.scheme]} else f":{port}")
-
-
-def _parameter_name(text: str) -> str:
-    if text in KNOWN_PARAMETERS:
-        raise ValueError(f"{text!r} is a parameter that the proxy reads itself")
-    if not text or text != text.strip() or any(character in text for character in QUOTES) or _CONTROL.search(text):
-        raise ValueError(f"{text!r} is no parameter's name; quotation marks and white space are none of it")
-    return text
-
-
-def _network(text: str) -> str:
-    return text if text == UNIX else str(read_network(text))
-
-
-def _trusted_proxy(text: str) -> str:
-    if text == UNIX:
-        return text
-    network = read_network(text)
-    if not network.prefixlen:
-        raise ValueError(f"{text!r} is every address: any client could claim to be another one; name the proxies' networks")
-    return str(network)
-
-
-def _limit_status(status: int) -> int:
-    if status not in {429, 503}:
-        raise ValueError("must be 503 or 429")
-    return status
-
-
-ParameterName = Annotated[str, AfterValidator(_parameter_name)]
 
 
 class _Section(BaseModel):
@@ -140,21 +35,21 @@ class _Section(BaseModel):
 class ServerSettings(_Section):
     """Where clients reach the proxy."""
 
-    listen: Annotated[tuple[str, ...], BeforeValidator(_listed), AfterValidator(_listen)] = ("127.0.0.1:8787",)
+    listen: Addresses = ("127.0.0.1:8787",)
     """The address that clients connect to, or a list of them: ["127.0.0.1:8787", "[::1]:8787",
     "unix:/run/pluto-proxy/proxy.sock"]. "0.0.0.0:8787" is every IPv4 address, "[::]:8787" every address of IPv6 and IPv4.
     Anything but loopback addresses and Unix sockets needs access.tokens_file, access.networks or access.open = true. All
     addresses are opened, or the proxy doesn't start.
     """
-    socket_mode: Annotated[str, AfterValidator(_mode)] = "0660"
+    socket_mode: SocketMode = "0660"
     """The mode of Unix sockets' files: who may write to one may connect. "0660": this user, and its group."""
-    tls_cert: Annotated[Path, AfterValidator(_file_path)] | None = Field(default=None, examples=["/etc/pluto-proxy/tls.crt"])
+    tls_cert: FilePath | None = Field(default=None, examples=["/etc/pluto-proxy/tls.crt"])
     """A file with a certificate, and those of its issuers, in PEM form. Set, with tls_key: every address but Unix sockets is
     HTTPS (TLS 1.2 or later). Both are read again when they change.
     """
-    tls_key: Annotated[Path, AfterValidator(_file_path)] | None = Field(default=None, examples=["/etc/pluto-proxy/tls.key"])
+    tls_key: FilePath | None = Field(default=None, examples=["/etc/pluto-proxy/tls.key"])
     """The file with the certificate's private key, in PEM form, without a passphrase. It may be the same file."""
-    allowed_hosts: tuple[Annotated[str, AfterValidator(_host)], ...] = ()
+    allowed_hosts: tuple[Host, ...] = ()
     """The host names that clients use to reach the proxy, beside loopback names. A request with any other Host gets 421, so
     that no web page can reach the proxy through a name of its own (DNS rebinding).
     """
@@ -165,7 +60,7 @@ class ServerSettings(_Section):
     """Connections at once, in all. Connections beyond that are closed as soon as they are made."""
     max_connections_per_address: Annotated[int, Field(ge=1, le=1_000_000)] = 1_024
     """Connections at once from one address (a reverse proxy is one address, too) or from one IPv6 network (/64)."""
-    cors_origins: tuple[Annotated[str, AfterValidator(_origin)], ...] = ()
+    cors_origins: tuple[Origin, ...] = ()
     """Origins of web pages that may read answers in a browser, such as "https://grafana.example.com" (CORS)."""
 
     @model_validator(mode="after")
@@ -185,16 +80,14 @@ class AccessSettings(_Section):
 
     open: bool = False
     """true: whoever can connect may read everything that the shared key can read. Excludes tokens_file and networks."""
-    tokens_file: Annotated[Path, AfterValidator(_file_path)] | None = Field(
-        default=None, examples=["~/.config/pluto-proxy/tokens.json"]
-    )
+    tokens_file: FilePath | None = Field(default=None, examples=["~/.config/pluto-proxy/tokens.json"])
     """The file with the tokens that clients must send. `pluto-proxy token add NAME` makes it. Not set: clients need no token.
     """
-    networks: tuple[Annotated[str, AfterValidator(_network)], ...] = ()
+    networks: tuple[Network, ...] = ()
     """Only clients from these networks are answered, such as ["10.0.0.0/8", "fd00::/8", "127.0.0.1"], even with a valid token.
     Loopback is no exception. "unix" stands for whoever connects to a Unix socket. Empty: clients may come from anywhere.
     """
-    trusted_proxies: tuple[Annotated[str, AfterValidator(_trusted_proxy)], ...] = ()
+    trusted_proxies: tuple[TrustedProxy, ...] = ()
     """Networks of the reverse proxies whose X-Forwarded-For is trusted; "unix" are those that connect to a Unix socket. From
     all others X-Forwarded-For is ignored.
     """
@@ -206,7 +99,7 @@ class AccessSettings(_Section):
     """How many requests a client may make without a pause, after a quiet time."""
     client_concurrency: Annotated[int, Field(ge=1, le=100_000)] | None = Field(default=None, examples=[64])
     """Requests of one client that are answered at the same time. Hits that need no work don't count. Not set: no limit."""
-    client_limit_status: Annotated[int, AfterValidator(_limit_status)] = 503
+    client_limit_status: LimitStatus = 503
     """The status of a refusal by these limits: 503 or 429. pluto-ml gives up on a 429."""
 
     @model_validator(mode="after")
@@ -219,7 +112,7 @@ class AccessSettings(_Section):
 class UpstreamSettings(_Section):
     """How pluto-api is reached, and how much it is asked."""
 
-    url: Annotated[str, AfterValidator(_upstream_url)] = "https://pluto-api.trainy.ai"
+    url: UpstreamUrl = "https://pluto-api.trainy.ai"
     """Where pluto-api is. Entries of the cache belong to this address."""
     offline: bool = False
     """true: pluto-api is never asked. What is stored is served however old it is, and marked as stale. No key is needed then:
@@ -252,7 +145,7 @@ class UpstreamSettings(_Section):
     """The HTTP proxy that leads to the upstream, as http://[USER:PASSWORD@]HOST:PORT, with special characters percent-encoded.
     HTTPS_PROXY, HTTP_PROXY and ALL_PROXY are not read. Better set a password in the environment: PLUTO_PROXY_UPSTREAM__PROXY.
     """
-    ca_file: Annotated[Path, AfterValidator(_file_path)] | None = Field(default=None, examples=["/etc/ssl/certs/company.pem"])
+    ca_file: FilePath | None = Field(default=None, examples=["/etc/ssl/certs/company.pem"])
     """A file with the certificates (PEM) of the authorities that may certify the upstream, such as a company's own. It replaces
     the system's certificates and SSL_CERT_FILE, which count if this is not set. It is read at the start.
     """
@@ -280,7 +173,7 @@ class UpstreamSettings(_Section):
 class CacheSettings(_Section):
     """Which answers are stored, and where."""
 
-    path: Annotated[Path, AfterValidator(_file_path)] = Path("~/.cache/pluto-proxy/cache.sqlite")
+    path: FilePath = Path("~/.cache/pluto-proxy/cache.sqlite")
     """The SQLite file. It gets mode 0600. If the proxy makes its directory, that gets mode 0700."""
     max_bytes: Annotated[ByteSize, Field(ge=2**20)] = ByteSize(2**30)
     """The size of the file with its write-ahead log. A quarter of it is for the log, 96 MiB at most."""
@@ -288,7 +181,7 @@ class CacheSettings(_Section):
     """The size of the answers in memory; 0 keeps none there."""
     max_object_bytes: Annotated[ByteSize, Field(ge=0)] = ByteSize(32 * 2**20)
     """A larger answer is passed on and not stored."""
-    label: Annotated[str, AfterValidator(_label)] = ""
+    label: Label = ""
     """Keeps the entries of several proxies or teams on one upstream apart: at most 64 letters, digits, dots, dashes,
     underscores.
     """
