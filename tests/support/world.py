@@ -32,7 +32,7 @@ from proxy.restart.restart import Restart
 from proxy.service.tenancy import Sleep
 from proxy.standin import Row, Standin, StandinConfig
 from proxy.standin.auth import DEFAULT_KEYS
-from proxy.store.sqlite.store import READS_AT_ONCE
+from proxy.store.sqlite.reads import READS_AT_ONCE
 from tests.support.certificates import Authority
 
 KEY = DEFAULT_KEYS[0].text

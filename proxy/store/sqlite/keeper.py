@@ -7,14 +7,13 @@ a commit (`settle`) has the pass begin at once. While something is wrong, a pass
 
 The rest of the store talks to the keeper by putting something into the backlog and waking it.
 
-The file can be given to another process that takes over from this one (`give`): it is closed then, and what waits in the
+The file can be given to another process that takes over from this one (`giving`): it is closed then, and what waits in the
 backlog goes to that process instead (`Heir`), which writes it.
 """
 
 import asyncio
 from contextlib import suppress
 from pathlib import Path
-from typing import Protocol
 
 import structlog
 
@@ -24,9 +23,9 @@ from proxy.errors import StoreError
 from proxy.store.counters import StoreCounters, StoreSizes
 from proxy.store.sqlite import files
 from proxy.store.sqlite.backlog import TOUCHES_AFTER_S, Backlog
-from proxy.store.sqlite.batch import Batch
 from proxy.store.sqlite.database import Database
 from proxy.store.sqlite.faults import DiskFaultKind, Remedy, Trouble, fault_of, is_about_writing
+from proxy.store.sqlite.giving import Giving, Heir
 from proxy.store.sqlite.held_file import CHECK_EVERY_S, HeldFile
 from proxy.store.sqlite.quota import SizeLimits
 from proxy.store.sqlite.warned import Warned
@@ -41,13 +40,6 @@ GATHER_S = 0.05
 # How long start() waits for the file to open, and stop() for the last writing.
 START_TIMEOUT_S = 5.0
 STOP_TIMEOUT_S = 5.0
-
-
-class Heir(Protocol):
-    """The process that has the file now, as far as it is there to write."""
-
-    async def write(self, batch: Batch, *, now_s: float) -> int:
-        """Have a batch written; return 0. Raises OSError where that process is gone."""
 
 
 class Keeper:
@@ -80,13 +72,19 @@ class Keeper:
         self._started: asyncio.Future[None] | None = None
         self._task: asyncio.Task[None] | None = None
         self._closing = False
-        # Whether another process has the file, or is to have it, and whether it was let go of.
-        self._given = self._let_go = False
-        self._heir: Heir | None = None
         self._waiting: list[asyncio.Future[None]] = []
         self._reported: Exception | None = None
         self._written_at_s = clock.monotonic_s()
         self.trouble = Trouble(clock)
+        self._giving = Giving(
+            path,
+            file=self._file,
+            writer=self._writer,
+            backlog=backlog,
+            counters=counters,
+            warned=self._warned,
+            trouble=self.trouble,
+        )
 
     @property
     def database(self) -> Database | None:
@@ -101,17 +99,17 @@ class Keeper:
     @property
     def accepts_writes(self) -> bool:
         """Whether an entry that is put now will be written, as far as is known."""
-        return (self._given or (self.database is not None and self.trouble.fault is None)) and not self._closing
+        return (self._giving.is_given or (self.database is not None and self.trouble.fault is None)) and not self._closing
 
     @property
     def given(self) -> bool:
-        """Whether another process has the file."""
-        return self._given
+        """Whether another process has the file, or is to have it."""
+        return self._giving.wanted
 
     @property
     def has_let_go(self) -> bool:
         """Whether another process may use the file."""
-        return self._let_go and not self._file.locked
+        return self._giving.has_let_go
 
     async def start(self) -> None:
         """Start the task. Returns when the file is open or cannot be opened now (see `trouble`), or after START_TIMEOUT_S.
@@ -142,19 +140,18 @@ class Keeper:
 
         Return False if the disk does not answer: then the lock is held until the file is closed. Never raises.
         """
-        self._given = True
+        self._giving.want()
         await self.settle()
         return self.has_let_go
 
     def inherit(self, heir: Heir) -> None:
         """Hand what waits, and whatever comes, to the process that has the file."""
-        self._heir = heir
+        self._giving.inherit(heir)
         self.wake()
 
     def take_back(self) -> None:
         """Use the file again: the process that had it is gone."""
-        self._given = self._let_go = False
-        self._heir = None
+        self._giving.take_back()
         self.wake()
 
     def wake(self) -> None:
@@ -214,8 +211,8 @@ class Keeper:
             await self._pass()
 
     def _is_idle(self) -> bool:
-        if self._given:
-            return self._let_go and (self._heir is None or not self._backlog.is_urgent)
+        if self._giving.is_given:
+            return self._giving.is_idle
         if self.trouble.fault is not None:
             return self.trouble.due_in_s() > 0
         return not (self._backlog.is_urgent or self._backlog.has_touches)
@@ -249,8 +246,9 @@ class Keeper:
 
     async def _step(self, *, everything: bool) -> bool:
         """Do what is due. Return whether everything that was in the backlog at the beginning is written or dropped."""
-        if self._given:
+        if self._giving.wanted:
             return await self._hand_on()
+        self._giving.end()
         exc, self._reported = self._reported, None
         # While writing is at fault already, a read that meets the same fault must not put off the next attempt: one fault, not
         # many.
@@ -265,32 +263,12 @@ class Keeper:
         return self.database is None or await self._work(self.database, everything=everything)
 
     async def _hand_on(self) -> bool:
-        """Write what waits, and close the file; once it is closed, hand what waits to who has it.
-
-        Return whether all that waited is written, or nobody is there to write it.
-        """
-        if not self._let_go:
-            await self._write_and_let_go()
-            return True
-        if self._heir is None or not self._backlog.is_urgent:
-            return True
-        last = await self._writer.write(self._heir)
+        self._reported = None
+        last = await self._giving.step()
         if not last:
             self._at_once.set()
             self._wake.set()
         return last
-
-    async def _write_and_let_go(self) -> None:
-        try:
-            while self.database is not None and self.trouble.fault is None and self._backlog.is_urgent:
-                await self._writer.write(self.database)
-        except Exception as exc:  # noqa: BLE001 - whatever it is: who has the file next writes what is left
-            self._warned.once("store.failed", "giving", reason=fault_of(exc, self._path).sentence)
-            self._counters.dropped += self._backlog.put_back()
-        self._let_go = True
-        self._reported = None
-        await self._file.let_go()
-        self.trouble.clear()
 
     async def _work(self, database: Database, *, everything: bool) -> bool:
         """Commit one batch if there is something to write. Return whether nothing is left to write."""
@@ -333,11 +311,6 @@ class Keeper:
 
         Return whether the backlog was dropped. If it was not, the next pass tries again at once.
         """
-        if self._let_go:
-            # Who had the file is gone. What waits goes on waiting, for the file or for the next.
-            self._heir = None
-            self._counters.dropped += self._backlog.put_back()
-            return True
         fault = fault_of(exc, self._path)
         remedy = self.trouble.note(fault)
         self._counters.errors += 1

@@ -1,10 +1,8 @@
 """The store in an SQLite file, whose entries outlive the process. No fault of the file ever reaches a request."""
 
 import asyncio
-import sqlite3
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeVar
 
 import structlog
 
@@ -18,27 +16,22 @@ from proxy.store.sqlite.backlog import Backlog
 from proxy.store.sqlite.batch import Adoption
 from proxy.store.sqlite.database import Database
 from proxy.store.sqlite.faults import UNUSABLE
-from proxy.store.sqlite.keeper import Heir, Keeper
+from proxy.store.sqlite.giving import Heir
+from proxy.store.sqlite.keeper import Keeper
 from proxy.store.sqlite.pending import newest, says_gone
 from proxy.store.sqlite.quota import SizeLimits
+from proxy.store.sqlite.reads import READ_TIMEOUT_S, Reads
 
 log = structlog.get_logger()
 
 # How much may wait to be written. Of what a slow disk cannot take in time, the entry that has waited longest is dropped first.
 PENDING_BYTES = 64 * 1024 * 1024
 
-# A read that takes longer counts as a miss: the upstream may well be faster.
-READ_TIMEOUT_S = 0.25
-# One thread reads. What waits for others is not late, so few reads are begun at once: that many keep the thread busy.
-READS_AT_ONCE = 8
-_ROUNDS = 5
 LOCK_TIMEOUT_S = 1.0
 
 # How far ahead of the clock an entry's `sent_at_s` may be. If it is further ahead, the clock was set back while the proxy was
 # not running: until the clock has caught up, the entry would seem fresh and no newer one could replace it.
 AHEAD_S = CLOCK_SKEW_S
-
-T = TypeVar("T")
 
 
 class SqliteStore:
@@ -72,7 +65,6 @@ class SqliteStore:
         self.counters = StoreCounters()
         self._clock = clock
         self._purges = purges or Purges()
-        self._read_timeout_s = read_timeout_s
         self._ahead_s = ahead_s
         self._backlog = Backlog(pending_bytes)
         self._keeper = Keeper(
@@ -84,8 +76,7 @@ class SqliteStore:
             lock_timeout_s=lock_timeout_s,
             waits=waits,
         )
-        self._slow_read: asyncio.Task[None] | None = None
-        self._turns = asyncio.Semaphore(READS_AT_ONCE)
+        self._reads = Reads(self.path, self._keeper, self.counters, timeout_s=read_timeout_s)
 
     @property
     def health(self) -> str | None:
@@ -96,9 +87,7 @@ class SqliteStore:
             return self._keeper.trouble.fault.sentence
         if self._keeper.database is None:
             return f"the cache file {self.path} is not open"
-        if self._slow_read is not None:
-            return f"reading the cache file {self.path} takes longer than {self._read_timeout_s:g} s"
-        return None
+        return self._reads.trouble
 
     @property
     def accepts_writes(self) -> bool:
@@ -166,27 +155,11 @@ class SqliteStore:
 
     async def organization_of(self, upstream: str, fingerprint: str) -> str | None:
         """Return the organization that was adopted for this key fingerprint at this upstream, or None. Never raises."""
-        database = self._keeper.database
-        if database is None:
-            return None
-        try:
-            async with asyncio.timeout(self._read_timeout_s):
-                return await database.organization_of(upstream, fingerprint)
-        except Exception as exc:  # noqa: BLE001 - the contract: any fault whatever is None
-            self._note_read_failure(database, exc)
-            return None
+        return await self._reads.read(lambda database: database.organization_of(upstream, fingerprint))
 
     async def namespaces(self) -> Sequence[str]:
         """Return the namespaces that the file has entries of; none where it cannot be read. Never raises."""
-        database = self._keeper.database
-        if database is None:
-            return ()
-        try:
-            async with asyncio.timeout(self._read_timeout_s):
-                return await database.namespaces()
-        except Exception as exc:  # noqa: BLE001 - the contract: any fault whatever is nothing
-            self._note_read_failure(database, exc)
-            return ()
+        return await self._reads.read(Database.namespaces) or ()
 
     async def adopt(
         self, upstream: str, fingerprint: str, organization: str, *, old_namespace: str, new_namespace: str
@@ -242,38 +215,21 @@ class SqliteStore:
     async def aclose(self) -> None:
         """See Store. Writes what waits (5 s at most) and closes the file."""
         await self._keeper.stop()
-        if self._slow_read is not None:
-            self._slow_read.cancel()
-            await asyncio.wait({self._slow_read})
+        await self._reads.aclose()
 
     def _may_hold(self, namespace: str, key: str) -> bool:
         database = self._keeper.database
         return database is None or database.may_hold(namespace, key)
 
     async def _get_from_file(self, namespace: str, key: str) -> Entry | None:
-        database = self._keeper.database
-        if database is None:
-            self.counters.unread += 1
-            return None
-        self._keeper.note_use()
-        if not database.may_hold(namespace, key):
-            return None
-        async with self._turns:
-            if self._slow_read is not None:
-                self.counters.unread += 1
+        if self._keeper.database is not None:
+            self._keeper.note_use()
+            if not self._may_hold(namespace, key):
                 return None
-            try:
-                return await self._read(database, namespace, key)
-            except Exception as exc:  # noqa: BLE001 - the contract: any fault whatever is a miss
-                self.counters.unread += 1
-                self._note_read_failure(database, exc)
-                return None
+        found = await self._reads.read(lambda database: database.read(namespace, key))
+        return None if found is None else await self._decoded(*found)
 
-    async def _read(self, database: Database, namespace: str, key: str) -> Entry | None:
-        found = await self._in_time(database.read(namespace, key))
-        if found is None:
-            return None
-        entry_id, row = found
+    async def _decoded(self, entry_id: int, row: codec.Row) -> Entry | None:
         try:
             codec.verify(row, not_after_s=self._clock.now_s() + self._ahead_s)
             large = row.body_bytes > codec.LARGE_BYTES
@@ -285,44 +241,8 @@ class SqliteStore:
             self._keeper.wake()
         return entry
 
-    async def _in_time(self, reading: Coroutine[None, None, T]) -> T:
-        """Return what a read brings. Raises TimeoutError where the disk does not answer.
-
-        Time counts only while the event loop goes round: where the process itself is busy, the disk is not late.
-        """
-        task = asyncio.create_task(reading)
-        try:
-            for _ in range(_ROUNDS):
-                done, _ = await asyncio.wait({task}, timeout=self._read_timeout_s / _ROUNDS)
-                if done:
-                    return task.result()
-            raise TimeoutError
-        finally:
-            task.cancel()
-
     def _delete_damaged(self, entry_id: int, row: codec.Row, reason: str) -> None:
         self.counters.corrupt += 1
         self._keeper.warn_once("store.row_deleted", "row", reason=reason)
         self._backlog.delete_damaged(entry_id, row.seal)
         self._keeper.wake()
-
-    def _note_read_failure(self, database: Database, exc: Exception) -> None:
-        """Handle a failed read: after a timeout wait for the disk, else report the fault to the keeper."""
-        if isinstance(exc, TimeoutError):
-            self.counters.errors += 1
-            if self._slow_read is None:
-                log.warning("store.read_timed_out", path=str(self.path), timeout_s=self._read_timeout_s)
-                self._slow_read = asyncio.create_task(self._wait_for_disk(database), name="store-slow-read")
-        elif not isinstance(exc, ValueError):
-            # A ValueError is no fault of the file: its key has a lone surrogate, or the connection was closed meanwhile.
-            self._keeper.report(database, exc)
-
-    async def _wait_for_disk(self, database: Database) -> None:
-        """Wait until a stuck read has come back. Nothing else is read until then."""
-        try:
-            await database.drain()
-            log.info("store.read_returned", path=str(self.path))
-        except (sqlite3.Error, ValueError) as exc:
-            self._keeper.report(database, exc)
-        finally:
-            self._slow_read = None

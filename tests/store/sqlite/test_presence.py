@@ -17,7 +17,7 @@ from proxy.store.sqlite import quota
 from proxy.store.sqlite.batch import Batch
 from proxy.store.sqlite.connections import run
 from proxy.store.sqlite.presence import BloomFilter
-from proxy.store.sqlite.store import READ_TIMEOUT_S
+from proxy.store.sqlite.reads import READ_TIMEOUT_S
 from tests.store.support import (
     MIB,
     NOW_S,
