@@ -26,6 +26,7 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.registry import Collector
 
 from proxy import __version__
+from proxy.deferred_counts import DeferredCounts
 
 # The times at which counters began would double what is scraped, and nobody needs them.
 disable_created_metrics()  # type: ignore[no-untyped-call]  # the library has no types there
@@ -54,19 +55,21 @@ class TokenUse:
 class Usage(Collector):
     """What each token has used, by its name; `""` stands for requests without a valid token."""
 
-    def __init__(self) -> None:
+    def __init__(self, deferred: DeferredCounts) -> None:
+        self._deferred = deferred
         self._used: dict[str, TokenUse] = {}
 
     @property
     def by_token(self) -> Mapping[str, TokenUse]:
         """What each token has used since the process began."""
+        self._deferred.settle()
         return self._used
 
-    def note(self, token: str, outcome: str, body_bytes: int) -> None:
-        """Count a request that was answered."""
+    def note(self, token: str, outcome: str, body_bytes: int, *, times: int = 1) -> None:
+        """Count a request that was answered, or several alike; `body_bytes`: those of one."""
         used = self._of(token)
-        used.outcomes[outcome] += 1
-        used.body_bytes += body_bytes
+        used.outcomes[outcome] += times
+        used.body_bytes += times * body_bytes
 
     def note_call(self) -> None:
         """Count a call to the upstream for the token that caused it."""
@@ -75,6 +78,7 @@ class Usage(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """See Collector."""
+        self._deferred.settle()
         requests = CounterMetricFamily(
             "pluto_proxy_token_requests", "Requests by token and outcome", labels=["token", "outcome"]
         )
@@ -108,18 +112,20 @@ class _Tally:
 class _Requests(Collector):
     """Requests by route and outcome, counted as plain numbers: the library takes half as long for one as a hit takes in all."""
 
-    def __init__(self) -> None:
+    def __init__(self, deferred: DeferredCounts) -> None:
+        self._deferred = deferred
         self._tallies: dict[tuple[str, str], _Tally] = {}
 
-    def count(self, route: str, outcome: str, duration_s: float) -> None:
+    def count(self, route: str, outcome: str, duration_s: float, times: int = 1) -> None:
         tally = self._tallies.get((route, outcome))
         if tally is None:
             tally = self._tallies.setdefault((route, outcome), _Tally())
-        tally.counts[bisect_left(REQUEST_BOUNDS_S, duration_s)] += 1
-        tally.seconds += duration_s
+        tally.counts[bisect_left(REQUEST_BOUNDS_S, duration_s)] += times
+        tally.seconds += times * duration_s
 
     def by_outcome(self, timed: Collection[str]) -> tuple[Counts[str], list[int]]:
         """Return how many requests there were by outcome; and of those in `timed`, how many in each bucket of durations."""
+        self._deferred.settle()
         outcomes, durations = Counts[str](), [0] * (len(REQUEST_BOUNDS_S) + 1)
         for (_, outcome), tally in self._tallies.items():
             outcomes[outcome] += sum(tally.counts)
@@ -129,6 +135,7 @@ class _Requests(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """See Collector."""
+        self._deferred.settle()
         labels = ["route", "outcome"]
         requests = CounterMetricFamily("pluto_proxy_requests", "Requests by route and by how they were answered", labels=labels)
         durations = HistogramMetricFamily("pluto_proxy_request_duration_seconds", "Time to answer a request", labels=labels)
@@ -145,7 +152,9 @@ class Telemetry:
     def __init__(self) -> None:
         registry = CollectorRegistry()
         self._registry = registry
-        self._requests = _Requests()
+        self.deferred = DeferredCounts()
+        """Counts of requests that are kept elsewhere for a while, and are brought here before anybody reads."""
+        self._requests = _Requests(self.deferred)
         registry.register(self._requests)
         self._not_modified = Counter(
             "pluto_proxy_not_modified", "Answers that were 304, without a body", ["route"], registry=registry
@@ -176,18 +185,23 @@ class Telemetry:
         """Calls to the upstream by their status or, where there was none, by the error's code."""
         self.call_durations = [0] * (len(CALL_BOUNDS_S) + 1)
         """How many calls took how long: a count for each of CALL_BOUNDS_S, and one for those beyond."""
-        self.usage = Usage()
+        self.usage = Usage(self.deferred)
         registry.register(self.usage)
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
 
-    def count_answer(self, route: str, outcome: str, duration_s: float, *, stale: str | None, not_modified: bool) -> None:
-        """Count a request that got an answer. `outcome`: the Outcome's kind. `stale`: why a stale answer was served."""
-        self._requests.count(route, outcome, duration_s)
+    def count_answer(
+        self, route: str, outcome: str, duration_s: float, *, stale: str | None, not_modified: bool, times: int = 1
+    ) -> None:
+        """Count a request that got an answer, or several alike: each took `duration_s`.
+
+        `outcome`: the Outcome's kind. `stale`: why a stale answer was served.
+        """
+        self._requests.count(route, outcome, duration_s, times)
         if stale is not None:
-            self._stale.labels(stale).inc()
+            self._stale.labels(stale).inc(times)
         if not_modified:
-            self._not_modified.labels(route).inc()
+            self._not_modified.labels(route).inc(times)
 
     def count_error(self, route: str, code: str, duration_s: float) -> None:
         """Count a request that got an error, by the error's code."""
@@ -231,6 +245,7 @@ class Telemetry:
         except TypeError:
             # The library raises it for a version that is no number.
             encode, content_type = choose_encoder("")
+        self.deferred.settle()
         return encode(self._registry), content_type
 
 

@@ -13,6 +13,7 @@ from proxy.config import Config, KeySource
 from proxy.core.proof.limits import Limits
 from proxy.core.question.route import Route
 from proxy.core.question.routes import ROUTES
+from proxy.generation import Generation
 from proxy.log.lines import Lines
 from proxy.service.access.tokens import Tokens, read_token_file
 from proxy.service.fetching import open_fetching
@@ -64,17 +65,25 @@ async def open_parts(
     does. `telemetry` is for who reads the metrics otherwise than by `/metrics`.
     `succeeds`: this process takes over from another one: nothing is asked of the upstream before its budget is (`restart`).
     """
-    settings, clock = Settings(config), clock or SystemClock()
-    credential, tokens = Credential(read_source(key)), Tokens(read_token_file(config.access.tokens_file), clock)
+    settings, clock, generation = Settings(config), clock or SystemClock(), Generation()
+    credential = Credential(read_source(key))
+    tokens = Tokens(read_token_file(config.access.tokens_file), clock, generation)
     certificate, reloads = _open_certificate(config, clock), Reloads(clock)
     telemetry = telemetry or Telemetry()
     async with AsyncExitStack() as stack:
         base = await open_foundation(
-            stack, settings, clock, credential=credential, telemetry=telemetry, sleep=sleep, succeeds=succeeds
+            stack,
+            settings,
+            clock,
+            credential=credential,
+            telemetry=telemetry,
+            generation=generation,
+            sleep=sleep,
+            succeeds=succeeds,
         )
         store, upstream, turnstile, shelves, tenancy = base.store, base.upstream, base.turnstile, base.shelves, base.tenancy
-        known_runs = KnownRuns(settings, clock)
-        lifetimes = RunLifetimes(settings, routes, known_runs, Sightings(clock), clock)
+        known_runs = KnownRuns(settings, clock, generation)
+        lifetimes = RunLifetimes(settings, routes, known_runs, Sightings(clock, generation), clock)
         fetching = open_fetching(
             stack, settings, clock, upstream=upstream, store=store, tenancy=tenancy, lifetimes=lifetimes, purges=base.purges
         )
@@ -127,6 +136,7 @@ async def open_parts(
             certificate=certificate,
             tenancy=tenancy,
             memory=store.memory,
+            generation=generation,
             lifetimes=lifetimes,
             answerer=answering.answerer,
             viewer=answering.view.viewer,

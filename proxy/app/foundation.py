@@ -9,6 +9,7 @@ from proxy.clock import Clock
 from proxy.config import Config
 from proxy.core import budget
 from proxy.core.freshness.purge import KEEP_S, Purges
+from proxy.generation import Generation
 from proxy.service.knowledge.shelves import Shelves
 from proxy.service.tenancy import Sleep, Tenancy
 from proxy.settings import Settings
@@ -22,6 +23,7 @@ from proxy.upstream.credential import Credential
 from proxy.upstream.exchange import Exchange
 from proxy.upstream.pool import open_session
 from proxy.upstream.turnstile import Turnstile
+from proxy.web.shortcut.leases import share_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +45,7 @@ async def open_foundation(
     *,
     credential: Credential,
     telemetry: Telemetry,
+    generation: Generation,
     sleep: Sleep = asyncio.sleep,
     succeeds: bool = False,
 ) -> Foundation:
@@ -75,6 +78,7 @@ async def open_foundation(
         offline=config.upstream.offline,
         sleep=sleep,
         renamed=shelves.rename,
+        generation=generation,
     )
     stack.push_async_callback(tenancy.aclose)
     await tenancy.open()
@@ -93,7 +97,8 @@ async def _open_store(stack: AsyncExitStack, config: Config, clock: Clock, purge
     )
     await disk.open()
     stack.push_async_callback(disk.aclose)
-    return TieredStore(MemoryStore(config.cache.memory_bytes, purges), disk)
+    memory_bytes = config.cache.memory_bytes
+    return TieredStore(MemoryStore(memory_bytes - share_of(memory_bytes), purges), disk)
 
 
 def _limits(config: Config) -> budget.BudgetLimits:

@@ -17,6 +17,7 @@ from proxy.core.budget.line import Priority
 from proxy.core.freshness.namespace import fingerprint_namespace, offline_namespace, organization_in, organization_namespace
 from proxy.core.lone_surrogates import STAND_IN, read_json
 from proxy.errors import ConfigError, UpstreamError
+from proxy.generation import Generation
 from proxy.store.tiers import TieredStore
 from proxy.tasks import end_tasks
 from proxy.upstream.client import Upstream
@@ -128,11 +129,14 @@ class Tenancy:
         offline: bool = False,
         sleep: Sleep = asyncio.sleep,
         renamed: Callable[[str, str], None] = lambda _old, _new: None,
+        generation: Generation | None = None,
     ) -> None:
         """`offline`: the upstream is never asked, and the cache file alone tells whose answers are served.
 
         `renamed` is called with the old namespace and the new one when what is stored moves from one to the other.
+        `generation` ends with another key, and where its namespace or its organization becomes another one.
         """
+        self._generation = generation or Generation()
         self._upstream = upstream
         self._store = store
         self._label = label
@@ -179,6 +183,7 @@ class Tenancy:
         await end_tasks([*self._recalling.values(), self._finding])
 
     def _take_up(self, fingerprint: str) -> Tenant:
+        self._generation.end()
         loop = asyncio.get_running_loop()
         tenant = self._tenants.get(fingerprint)
         if tenant is None:
@@ -201,6 +206,7 @@ class Tenancy:
             except ValueError:
                 return False
             tenant.settle(namespace)
+            self._generation.end()
         return organization is not None or self._offline
 
     def _namespace_of(self, tenant: Tenant, names: Sequence[str]) -> str:
@@ -244,6 +250,7 @@ class Tenancy:
         namespace = organization_namespace(self._upstream.url, self._label, organization.id)
         moves = tenant.namespace != namespace
         tenant.move(namespace, organization)
+        self._generation.end()
         if not moves:
             return
         old_namespace = fingerprint_namespace(self._upstream.url, self._label, tenant.fingerprint)

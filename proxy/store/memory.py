@@ -1,6 +1,7 @@
 """The store in memory: bounded in bytes; the least recently used entry is evicted first."""
 
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import NamedTuple
 
 from cachetools import LRUCache
@@ -22,11 +23,30 @@ class Held(NamedTuple):
 
 
 class CountingLRU(LRUCache[EntryKey, Held]):
-    """A least-recently-used table that is bounded by the sizes of its entries and counts its evictions."""
+    """A least-recently-used table that is bounded by the sizes of its entries, counts its evictions, and tells of each change.
 
-    def __init__(self, max_bytes: int) -> None:
+    `changed` is called with a key once another entry is held under it, or none any more, for whatever reason.
+    """
+
+    def __init__(self, max_bytes: int, changed: Callable[[EntryKey], None]) -> None:
         super().__init__(max_bytes, getsizeof=lambda held: held.size_bytes)
+        self._changed = changed
         self.evictions = 0
+
+    def __setitem__(self, key: EntryKey, held: Held) -> None:
+        super().__setitem__(key, held)
+        self._changed(key)
+
+    def __delitem__(self, key: EntryKey) -> None:
+        super().__delitem__(key)
+        self._changed(key)
+
+    def clear(self) -> None:
+        """Remove all entries."""
+        keys = list(self)
+        super().clear()
+        for key in keys:
+            self._changed(key)
 
     def popitem(self) -> tuple[EntryKey, Held]:
         """Remove the least recently used item and count it."""
@@ -42,9 +62,14 @@ class MemoryStore:
     """
 
     def __init__(self, max_bytes: int, purges: Purges | None = None) -> None:
-        self._held = CountingLRU(max_bytes)
+        self._held = CountingLRU(max_bytes, self._tell)
+        self._followers: list[Callable[[EntryKey], None]] = []
         self._purges = purges or Purges()
         self._few: OrderedDict[EntryKey, None] = OrderedDict()
+
+    def follow(self, changed: Callable[[EntryKey], None]) -> None:
+        """Have `changed` called with a namespace and a key whenever another entry is held there, or none any more."""
+        self._followers.append(changed)
 
     @property
     def evictions(self) -> int:
@@ -87,6 +112,10 @@ class MemoryStore:
         else:
             self._held[entry_key] = Held(entry, size_bytes, few or (held is not None and held.few))
             self._bound_few(entry_key)
+
+    def _tell(self, entry_key: EntryKey) -> None:
+        for changed in self._followers:
+            changed(entry_key)
 
     def _bound_few(self, entry_key: EntryKey) -> None:
         if self._held[entry_key].few:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from proxy.clock import Clock
 from proxy.core.question.route import Route, RouteTable
+from proxy.generation import Generation
 from proxy.service.access.tokens import Tokens
 from proxy.service.answering import Answerer
 from proxy.service.history.recorder import History
@@ -48,8 +49,7 @@ from proxy.web.reading.unknown import UnknownParameters
 from proxy.web.reading.views import VIEW_PATH
 from proxy.web.responder import Responder
 from proxy.web.router import Router
-from proxy.web.shortcut.fast import FastPath
-from proxy.web.shortcut.seen import SeenRequests
+from proxy.web.shortcut.leases import Leases, share_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,8 +61,7 @@ class Web:
     routes: RouteTable
     limits: ClientLimits
     unknown: UnknownParameters
-    fast: FastPath
-    seen: SeenRequests
+    leases: Leases
     summary: AnswerSummary
     streams: Streams
     busiest: Busiest
@@ -89,6 +88,7 @@ def open_web(
     certificate: Certificate | None,
     tenancy: Tenancy,
     memory: MemoryStore,
+    generation: Generation,
     lifetimes: RunLifetimes,
     answerer: Answerer,
     viewer: Viewer,
@@ -103,20 +103,24 @@ def open_web(
     `certificate` is None where connections aren't encrypted. `sections` are what `/readyz` says of the other rooms, `counts`
     what `/admin/state` says of them besides, by name. The caller has to run the summary and `busiest`.
     """
-    gate, unknown, summary = _open_gate(settings, tokens, clock), UnknownParameters(), AnswerSummary(clock)
-    ids, usage, busiest = RequestIds(), telemetry.usage, Busiest()
+    gate, unknown, ids, deferred = _open_gate(settings, tokens, clock), UnknownParameters(), RequestIds(), telemetry.deferred
+    usage, summary, busiest = telemetry.usage, AnswerSummary(clock, deferred), Busiest(deferred)
     accounting = Accounting(clock=clock, ids=ids, telemetry=telemetry, usage=usage, summary=summary, busiest=busiest)
-    fast = FastPath(
+    leases = Leases(
         memory=memory,
+        generation=generation,
+        guard=gate.guard,
         tenancy=tenancy,
         lifetimes=lifetimes,
         limits=gate.limits,
         accounting=accounting,
+        ids=ids,
         clock=clock,
         settings=settings,
+        most_bytes=share_of(settings.now.cache.memory_bytes),
     )
-    seen = SeenRequests(guard=gate.guard, fast=fast, ids=ids)
-    intake = Intake(seen)
+    deferred.add(leases.settle)
+    intake = Intake(leases)
     expose_clients(telemetry, intake, gate.limits, unknown)
     health = Health(intake=intake, telemetry=telemetry, sections=sections)
     counts = {"requests": lambda: intake.requests, **counts}
@@ -127,7 +131,7 @@ def open_web(
         demands=DemandReader(settings, lifetimes),
         access_headers=gate.access_headers,
         accounting=accounting,
-        fast=fast,
+        leases=leases,
         settings=settings,
     )
     streams = Streams(limits=gate.limits, intake=intake, telemetry=telemetry)
@@ -175,15 +179,14 @@ def open_web(
         },
         questions=_open_questions(settings, gate, table_of_routes, unknown, responder),
     )
-    handler = Handler(guard=gate.guard, seen=seen, router=router, accounting=accounting, access_headers=gate.access_headers)
+    handler = Handler(guard=gate.guard, leases=leases, router=router, accounting=accounting, access_headers=gate.access_headers)
     return Web(
-        server=Server(settings, handler=handler, seen=seen, intake=intake, accounting=accounting, certificate=certificate),
+        server=Server(settings, handler=handler, leases=leases, intake=intake, accounting=accounting, certificate=certificate),
         intake=intake,
         routes=table_of_routes,
         limits=gate.limits,
         unknown=unknown,
-        fast=fast,
-        seen=seen,
+        leases=leases,
         summary=summary,
         streams=streams,
         busiest=busiest,

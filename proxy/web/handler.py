@@ -10,7 +10,7 @@ from proxy.web.gate.access_headers import AccessHeaders
 from proxy.web.gate.guard import Guard
 from proxy.web.reply.problem import problem
 from proxy.web.router import Router
-from proxy.web.shortcut.seen import SeenRequests
+from proxy.web.shortcut.leases import Leases
 
 _log = structlog.get_logger()
 
@@ -22,13 +22,13 @@ class Handler:
         self,
         *,
         guard: Guard,
-        seen: SeenRequests,
+        leases: Leases,
         router: Router,
         accounting: Accounting,
         access_headers: AccessHeaders,
     ) -> None:
         self._guard = guard
-        self._seen = seen
+        self._leases = leases
         self._router = router
         self._accounting = accounting
         self._access_headers = access_headers
@@ -36,7 +36,7 @@ class Handler:
     async def handle(self, request: web.BaseRequest, raw: bytes | None = None) -> web.StreamResponse:
         """Answer any request that could be parsed, whatever its target; `raw` is all of its bytes, where they are at hand."""
         visit = self._guard.judge(request)
-        prepared = self._seen.answer_parsed(request, visit, raw)
+        prepared = self._leases.answer_parsed(request, visit, raw)
         if prepared is not None:
             return prepared
         context = self._accounting.begin(request, visit)

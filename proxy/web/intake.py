@@ -2,26 +2,26 @@
 
 from collections.abc import Callable
 
-from proxy.web.shortcut.seen import SeenRequests
+from proxy.web.shortcut.leases import Leases
 
 
 class Intake:
     """Says how many requests were received, and whether the process only finishes what is under way (`draining`)."""
 
-    def __init__(self, seen: SeenRequests) -> None:
-        self._seen = seen
+    def __init__(self, leases: Leases) -> None:
+        self._leases = leases
         self.draining = False
         self._to_end: list[Callable[[], None]] = []
 
     @property
     def requests(self) -> int:
         """How many requests were received, answered or not: each is either parsed or answered without that."""
-        return self._seen.parsed + self._seen.answered
+        return self._leases.parsed + self._leases.answered
 
     def drain(self) -> None:
         """Note that the process was told to end and only finishes the requests under way."""
         self.draining = True
-        self._seen.stop()
+        self._leases.stop()
         for end in self._to_end:
             end()
 

@@ -14,11 +14,11 @@ from proxy.web.gate.guard import Guard
 from proxy.web.reading.demands import DemandReader
 from proxy.web.reading.fields import joined
 from proxy.web.reply.response import respond
-from proxy.web.shortcut.fast import FastPath
+from proxy.web.shortcut.leases import Leases
 
 
 class Responder:
-    """Responds to queries, accounts for them, and has the fast path remember what it can answer next time."""
+    """Responds to queries, accounts for them, and has a lease made of what can be given again."""
 
     def __init__(
         self,
@@ -28,7 +28,7 @@ class Responder:
         demands: DemandReader,
         access_headers: AccessHeaders,
         accounting: Accounting,
-        fast: FastPath,
+        leases: Leases,
         settings: Settings,
     ) -> None:
         self._answerer = answerer
@@ -36,7 +36,7 @@ class Responder:
         self._demands = demands
         self._access_headers = access_headers
         self._accounting = accounting
-        self._fast = fast
+        self._leases = leases
         self._settings = settings
 
     async def respond(self, context: RequestContext, query: Query, *, client: str, deadline_s: float) -> web.Response:
@@ -61,5 +61,5 @@ class Responder:
         self._access_headers.add(response, request)
         self._accounting.answered(context, query, found.answer, not_modified=response.status == 304)
         if settled:
-            self._fast.remember(context, query, demand, found, response)
+            self._leases.remember(context, query, demand, found, response)
         return response

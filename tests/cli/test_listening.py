@@ -168,14 +168,14 @@ async def test_the_shortest_way_is_open_to_both(tmp_path: Path) -> None:
     async with dual(tmp_path) as proxy:
         for address in (V4, V6):
             reader, writer = await proxy.connect(address)
-            before = proxy.parts.web.seen.answered
+            before = proxy.parts.web.leases.answered
             for _ in range(5):
                 writer.write(f"GET {QUESTION} HTTP/1.1\r\nHost: {V4}\r\n\r\n".encode())
                 async with asyncio.timeout(10):
                     head = await reader.readuntil(b"\r\n\r\n")
                     [length] = [line for line in head.split(b"\r\n") if line.lower().startswith(b"content-length")]
                     await reader.readexactly(int(length.split(b":")[1]))
-            assert proxy.parts.web.seen.answered - before >= 2
+            assert proxy.parts.web.leases.answered - before >= 2
             writer.close()
 
 

@@ -55,6 +55,9 @@ class ManualClock:
     def now_s(self) -> float:
         return self.wall_s
 
+    def machine_s(self) -> float:
+        return self.wall_s
+
     def monotonic_s(self) -> float:
         return self.passed_s
 

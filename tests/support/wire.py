@@ -15,7 +15,7 @@ from yarl import URL
 from proxy.config import KeySource
 from proxy.core.freshness.entry import Entry
 from proxy.web.connection.server import _Connection
-from proxy.web.shortcut import seen as seen_requests
+from proxy.web.shortcut import leases
 from proxy.web.shortcut.prepared import Prepared, PreparedResponse
 from tests.support.world import METRICS, World, world
 
@@ -179,13 +179,13 @@ async def watched(folder: Path, **options: Any) -> AsyncIterator[Watched]:
             return response
 
         def not_parsed(connection: _Connection, data: bytes) -> None:
-            before = running.parts.web.seen.answered
+            before = running.parts.web.leases.answered
             received(connection, data)
-            if running.parts.web.seen.answered > before:
+            if running.parts.web.leases.answered > before:
                 seen.fast.append(connection)
 
         await running.parts.tenancy.settled()
-        with patch.object(seen_requests, "PreparedResponse", parsed), patch.object(_Connection, "data_received", not_parsed):
+        with patch.object(leases, "PreparedResponse", parsed), patch.object(_Connection, "data_received", not_parsed):
             try:
                 yield seen
             finally:

@@ -51,6 +51,9 @@ class ManualClock:
     def now_s(self) -> float:
         return self._now_s
 
+    def machine_s(self) -> float:
+        return self._now_s
+
     def monotonic_s(self) -> float:
         return self._monotonic_s
 

@@ -365,10 +365,10 @@ async def test_the_fast_path(tmp_path: Path, key_order: KeyOrder) -> None:
         for runs, fast in (([3, 2, 1], True), ([1, 2, 3], key_order is KeyOrder.OWN)):
             target = chart(runs, ["loss"])
             bodies = {(await running.get(target)).body for _ in range(3)}
-            before = running.parts.web.seen.answered
+            before = running.parts.web.leases.answered
             bodies |= {(await running.get(target)).body for _ in range(5)}
             assert bodies == {(await upstream_says(running, target)).body}
-            assert (running.parts.web.seen.answered - before == 5) is fast
+            assert (running.parts.web.leases.answered - before == 5) is fast
         # What was remembered holds no longer than the answer.
         await purge(running, {"project": "demo"})
         running.advance(1)

@@ -15,6 +15,7 @@ from proxy.clock import Clock
 from proxy.core.access.grants import Grant, digest_of_token
 from proxy.errors import ConfigError, TokenFileError
 from proxy.file_watch import FileStamp, FileWatch, stamp_of
+from proxy.generation import Generation
 from proxy.store.token_file import Token, read_tokens
 
 # How long a change of the file may go unnoticed, seconds.
@@ -46,8 +47,10 @@ def read_token_file(path: Path | None) -> TokenFile:
 class Tokens:
     """Knows what each token grants."""
 
-    def __init__(self, file: TokenFile, clock: Clock) -> None:
+    def __init__(self, file: TokenFile, clock: Clock, ending: Generation | None = None) -> None:
+        """`ending` ends whenever a token may grant something else."""
         self._file = file
+        self._ending = ending or Generation()
         self._watch = FileWatch((), clock, period_s=PERIOD_S)
         self._expect()
         self._trouble: str | None = None
@@ -65,6 +68,7 @@ class Tokens:
         """
         self._file, self._trouble = file, None
         self._generation += 1
+        self._ending.end()
         self._expect()
 
     @property
@@ -109,6 +113,7 @@ class Tokens:
             return
         if grants != before:
             self._generation += 1
+            self._ending.end()
         if grants != before or self._trouble is not None:
             _log.info("tokens.read", tokens=len(grants))
         self._file, self._trouble = replace(self._file, grants=grants), None

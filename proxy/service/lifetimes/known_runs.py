@@ -19,6 +19,7 @@ from cachetools import LRUCache
 
 from proxy.clock import Clock
 from proxy.core.run_status import Listing, RunEnd, ended_fresh_s
+from proxy.generation import Generation
 from proxy.service.lifetimes.configured import ramp_of
 from proxy.settings import Settings
 
@@ -105,9 +106,11 @@ class _KnownRun:
 class KnownRuns:
     """Remembers what was learned of runs, and says what must be learned."""
 
-    def __init__(self, settings: Settings, clock: Clock) -> None:
+    def __init__(self, settings: Settings, clock: Clock, generation: Generation | None = None) -> None:
+        """`generation` ends with whatever is noted: lifetimes may follow from it."""
         self._settings = settings
         self._clock = clock
+        self._generation = generation or Generation()
         self._projects: LRUCache[RunKey, _ProjectLists] = LRUCache(_MOST_LISTED, getsizeof=lambda lists: len(lists.running) + 1)
         self._runs: LRUCache[RunKey, _KnownRun] = LRUCache(_MOST_RUNS)
         self.changes = 0
@@ -176,6 +179,7 @@ class KnownRuns:
 
     def note_list(self, key: RunKey, listing: Listing, asked_s: float) -> None:
         """Note a project's list. `asked_s`: when the first of its pages was asked for (wall time)."""
+        self._generation.end()
         lists = self._lists(key)
         if listing.is_complete:
             unbroken = asked_s - lists.listed_s <= CHAIN_S
@@ -201,6 +205,7 @@ class KnownRuns:
 
     def note_details(self, key: RunKey, ended: RunEnd | None, asked_s: float) -> None:
         """Note a run's end by its details, None where they don't say so; `asked_s`: when they were asked for (wall time)."""
+        self._generation.end()
         run = self.run(key)
         if run.last_listed_s >= asked_s:
             return
@@ -223,6 +228,7 @@ class KnownRuns:
 
     def note_change(self, key: RunKey, at_s: float) -> None:
         """Note that rows of a run were seen to change, or that it was seen to run, at a wall time."""
+        self._generation.end()
         run = self.run(key)
         run.active_s = max(run.active_s, at_s)
 

@@ -7,6 +7,7 @@ what was known. What was stored before a restart counts as soon as a sighting ha
 from collections.abc import Mapping
 
 from proxy.clock import Clock
+from proxy.generation import Generation
 
 # Series that are forgotten are refreshed a few times more often.
 _MOST = 100_000
@@ -16,8 +17,10 @@ _SeriesKey = tuple[str, str, str, str | None, str | None, str | None, str | None
 class Sightings:
     """Remembers in memory when each of 100,000 series was first seen with the rows that it still has."""
 
-    def __init__(self, clock: Clock, *, most: int = _MOST) -> None:
+    def __init__(self, clock: Clock, generation: Generation | None = None, *, most: int = _MOST) -> None:
+        """`generation` ends with each sighting that says something new: lifetimes follow from it."""
         self._clock = clock
+        self._generation = generation or Generation()
         self._most = most
         self._first_s: dict[_SeriesKey, float] = {}
 
@@ -27,9 +30,13 @@ class Sightings:
         `confirms`: whether another sighting has brought the same rows. If not, nothing is known of what they were before.
         """
         series = _series_of(namespace, values)
-        self._first_s[series] = min(at_s, self._first_s.get(series, at_s)) if confirms else at_s
+        before_s = self._first_s.get(series)
+        self._first_s[series] = min(at_s, at_s if before_s is None else before_s) if confirms else at_s
+        if self._first_s[series] != before_s:
+            self._generation.end()
         if len(self._first_s) > self._most:
             del self._first_s[next(iter(self._first_s))]
+            self._generation.end()
 
     def stood_s(self, namespace: str, values: Mapping[str, str]) -> float:
         """Return for how many seconds a query's series have been seen to stand still; 0 where they weren't seen."""

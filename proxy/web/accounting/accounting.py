@@ -74,12 +74,17 @@ class Accounting:
         body_bytes = 0 if empty else response.content_length or 0
         self._usage.note(context.visit.grant.name, context.outcome, body_bytes)
 
-    def hit(self, query: Query, visit: Visit, *, duration_s: float, age_s: float, body_bytes: int, not_modified: bool) -> None:
-        """Count a hit that the shortcut answered: `answered` and `end` in one."""
-        self._busiest.note(query.target)
-        self._telemetry.count_answer(query.route.name, "hit", duration_s, stale=None, not_modified=not_modified)
-        self._usage.note(visit.grant.name, "hit", body_bytes)
-        self._summary.note("hit", duration_s, age_s, not_modified=not_modified)
+    def hits(
+        self, query: Query, token: str, *, times: int, duration_s: float, age_s: float, body_bytes: int, not_modified: bool
+    ) -> None:
+        """Count so many hits of a token that the shortcut answered: `answered` and `end` in one.
+
+        They are alike: each took `duration_s`, was `age_s` old at most, and had a body of `body_bytes`.
+        """
+        self._busiest.note(query.target, times=times)
+        self._telemetry.count_answer(query.route.name, "hit", duration_s, stale=None, not_modified=not_modified, times=times)
+        self._usage.note(token, "hit", body_bytes, times=times)
+        self._summary.note("hit", duration_s, age_s, not_modified=not_modified, times=times)
 
     def id_of(self, request: web.BaseRequest) -> str:
         """Return the id of a request for which no context is begun."""

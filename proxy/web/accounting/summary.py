@@ -11,6 +11,7 @@ import structlog
 
 from proxy.clock import Clock
 from proxy.core.freshness.outcome import Kind, Outcome, Stale
+from proxy.deferred_counts import DeferredCounts
 
 _log = structlog.get_logger()
 PERIOD_S = 1.0
@@ -24,22 +25,24 @@ def is_ordinary(outcome: Outcome, status: int) -> bool:
 class AnswerSummary:
     """Sums up the answers of a period, and writes one line for them; none where there were none."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, deferred: DeferredCounts) -> None:
         self._clock = clock
+        self._deferred = deferred
         self._since_s = clock.monotonic_s()
         self._kinds: Counter[str] = Counter()
         self._not_modified = 0
         self._slowest_s = self._oldest_s = 0.0
 
-    def note(self, kind: str, duration_s: float, age_s: float, *, not_modified: bool) -> None:
-        """Count one answer by its outcome's kind: how long it took, and how old it was."""
-        self._kinds[kind] += 1
-        self._not_modified += not_modified
+    def note(self, kind: str, duration_s: float, age_s: float, *, not_modified: bool, times: int = 1) -> None:
+        """Count an answer by its outcome's kind, or several alike: how long each took, and how old it was."""
+        self._kinds[kind] += times
+        self._not_modified += times * not_modified
         self._slowest_s = max(self._slowest_s, duration_s)
         self._oldest_s = max(self._oldest_s, age_s)
 
     def flush(self) -> None:
         """Write the line and begin anew."""
+        self._deferred.settle()
         now_s = self._clock.monotonic_s()
         if self._kinds:
             _log.info(

@@ -23,7 +23,7 @@ from proxy.web.handler import Handler
 from proxy.web.intake import Intake
 from proxy.web.pages.view.event_stream import EventStream
 from proxy.web.reply.problem import problem
-from proxy.web.shortcut.seen import SeenRequests
+from proxy.web.shortcut.leases import Leases
 
 # As long a request line as the upstream takes.
 MAX_LINE_BYTES = 16_384
@@ -43,7 +43,7 @@ class Server(web.Server):
         settings: Settings,
         *,
         handler: Handler,
-        seen: SeenRequests,
+        leases: Leases,
         intake: Intake,
         accounting: Accounting,
         certificate: Certificate | None,
@@ -53,7 +53,7 @@ class Server(web.Server):
         self._crowd = Crowd(settings)
         self.handshakes = None if certificate is None else Handshakes(certificate, self._crowd, self._connect)
         self._handler = handler
-        self._seen = seen
+        self._leases = leases
         self._intake = intake
         self._accounting = accounting
         self._empty = asyncio.Event()
@@ -99,7 +99,7 @@ class Server(web.Server):
             self,
             self._crowd,
             handler=self._handler,
-            seen=self._seen,
+            leases=self._leases,
             intake=self._intake,
             accounting=self._accounting,
             seat=seat,
@@ -122,15 +122,16 @@ class _Connection(web.RequestHandler):
         crowd: Crowd,
         *,
         handler: Handler,
-        seen: SeenRequests,
+        leases: Leases,
         intake: Intake,
         accounting: Accounting,
         seat: Seat | None,
     ) -> None:
         """`seat`: its place in the crowd, if it has been counted."""
+        loop = asyncio.get_running_loop()
         super().__init__(
             server,
-            loop=asyncio.get_running_loop(),
+            loop=loop,
             access_log=None,  # type: ignore[arg-type]  # how aiohttp is told to write none
             max_line_size=MAX_LINE_BYTES,
             # Nobody looks at a request's body.
@@ -138,11 +139,12 @@ class _Connection(web.RequestHandler):
             # `_look` closes idle connections: aiohttp knows neither what is unread nor the requests that weren't parsed.
             keepalive_timeout=_NEVER_S,
         )
+        self._time = loop.time
         self._head_limit = HeadLimit(self._parser)  # type: ignore[arg-type]  # aiohttp's own names it by what it may be made of
         self._parser = self._head_limit  # type: ignore[assignment]  # all of a parser that a server uses
         self._crowd = crowd
         self._handler = handler
-        self._seen = seen
+        self._leases = leases
         self._intake = intake
         self._accounting = accounting
         self._address = ""
@@ -181,7 +183,7 @@ class _Connection(web.RequestHandler):
             return response
         finally:
             self._answering = False
-            self.since_s = asyncio.get_running_loop().time()
+            self.since_s = self._time()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin, unless there are too many connections."""
@@ -193,7 +195,7 @@ class _Connection(web.RequestHandler):
             # As it is without TLS. Unless told otherwise TLS keeps eight times as much for whoever reads slowly.
             self.transport.set_write_buffer_limits(high=_UNREAD_BYTES)
         self._address = source_of(opened.family, transport.get_extra_info("peername"))
-        self.since_s = asyncio.get_running_loop().time()
+        self.since_s = self._time()
         if self._seat is None:
             self._seat = self._crowd.enter(self._address)
         if self._seat.granted:
@@ -205,12 +207,15 @@ class _Connection(web.RequestHandler):
     def data_received(self, data: bytes) -> None:
         """Answer at once if the bytes are a request that was seen before, and none is under way; else have them parsed."""
         transport = self.transport
-        if self._idle and transport is not None and self._takes_more(transport):
-            prepared = self._seen.answer(self._address, data)
-            if prepared is not None:
-                self.since_s = asyncio.get_running_loop().time()
-                prepared.write(transport, self._descriptor)
-                return
+        if (
+            self._idle
+            and transport is not None
+            and not transport.get_write_buffer_size()
+            and not transport.is_closing()
+            and self._leases.answer(self._address, data, transport, self._descriptor)
+        ):
+            self.since_s = self._time()
+            return
         self._raw = data if self._idle and data.find(_END_OF_HEAD) == len(data) - len(_END_OF_HEAD) else None
         self._idle = False
         super().data_received(data)
@@ -241,9 +246,6 @@ class _Connection(web.RequestHandler):
         """Tell whether a request has waited since the last call, and an interim response may be sent before its answer."""
         before, self._answered_before = self._answered_before, self._answered
         return before == self._answered and not self._writing and self._knows_interim
-
-    def _takes_more(self, transport: asyncio.WriteTransport) -> bool:
-        return not (self._intake.draining or transport.is_closing() or transport.get_write_buffer_size())
 
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
@@ -281,7 +283,7 @@ class _Connection(web.RequestHandler):
         That is noted here, since `_look` would miss it: with the next chunk of a body as much is unread as before.
         """
         super().resume_writing()
-        self.since_s = asyncio.get_running_loop().time()
+        self.since_s = self._time()
 
     def _look(self) -> None:
         """Close the connection if its client neither sends a request nor reads its answer.
@@ -291,7 +293,7 @@ class _Connection(web.RequestHandler):
         transport = self.transport
         if transport is None:
             return
-        now_s = asyncio.get_running_loop().time()
+        now_s = self._time()
         unread_bytes = transport.get_write_buffer_size()
         if unread_bytes != self._unread_bytes or ((self._answering or self._writing) and not unread_bytes):
             self._unread_bytes, self.since_s = unread_bytes, now_s

@@ -56,6 +56,11 @@ class ClientLimits:
         return self._rates is not None or self._concurrency is not None
 
     @property
+    def has_rate(self) -> bool:
+        """Whether it matters how often a client asks."""
+        return self._rates is not None
+
+    @property
     def _concurrency(self) -> int | None:
         return self._settings.now.access.client_concurrency
 

@@ -1,7 +1,6 @@
 """Responses whose heads and bodies are bytes already, which go to the transport as they are."""
 
 import asyncio
-import os
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -19,31 +18,6 @@ class Prepared(NamedTuple):
 
     head: bytes
     body: bytes
-
-    @property
-    def is_small(self) -> bool:
-        """Whether a transport may be given all of it at once."""
-        return len(self.body) <= CHUNK_BYTES
-
-    def write(self, transport: asyncio.WriteTransport, descriptor: int | None) -> None:
-        """Write to the socket itself, head and body in one call of the system; what it doesn't take is left to the transport.
-
-        `descriptor` is the socket's, None where the transport has to encrypt what is written: then all is left to it. Only for
-        a transport that is open and holds nothing back: what it holds would have to come first. (Measured at 2,000 points: 31
-        us a hit, of which the transport's own two writes would add 9.)
-        """
-        if descriptor is None:
-            transport.write(self.head + self.body)
-            return
-        try:
-            sent = os.writev(descriptor, self)
-        except OSError:
-            sent = 0  # whatever it is, the transport meets it as well and knows what to do
-        if sent < len(self.head):
-            transport.write(self.head[sent:])
-            transport.write(self.body)
-        elif sent < len(self.head) + len(self.body):
-            transport.write(memoryview(self.body)[sent - len(self.head) :])
 
     def pieces(self) -> Iterator[bytes | memoryview]:
         """Yield what to hand to a transport, one after the other."""

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.deferred_counts import DeferredCounts
 from proxy.tasks import end_tasks
 from proxy.web.accounting.busiest import LONGEST, MOST, Busiest
 
@@ -14,7 +15,7 @@ from proxy.web.accounting.busiest import LONGEST, MOST, Busiest
 @given(st.lists(st.sampled_from("abcdefgh"), max_size=300))
 def test_few_questions_are_counted_exactly(asked: list[str]) -> None:
     """As long as they have room."""
-    busiest = Busiest()
+    busiest = Busiest(DeferredCounts())
     for question in asked:
         busiest.note(question)
     top = busiest.top(8)
@@ -25,7 +26,7 @@ def test_few_questions_are_counted_exactly(asked: list[str]) -> None:
 
 def test_many_questions_take_bounded_memory_and_the_busy_ones_stay() -> None:
     """Whoever invents questions crowds nobody out who is asked again and again."""
-    busiest = Busiest()
+    busiest = Busiest(DeferredCounts())
     for number in range(20 * MOST):
         busiest.note(f"invented {number}")
         if number % 10 == 0:
@@ -38,7 +39,7 @@ def test_many_questions_take_bounded_memory_and_the_busy_ones_stay() -> None:
 
 async def test_old_questions_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     """After a generation they still count, after two they don't. The room itself begins new ones."""
-    busiest = Busiest()
+    busiest = Busiest(DeferredCounts())
     busiest.note("early")
     busiest.turn()
     for _ in range(3):

@@ -76,7 +76,7 @@ def test_every_way_of_answering(tmp_path: Path, authority: Authority, on: On) ->
             for kind in kinds:
                 assert await told(seen, KINDS[kind]) == expected[kind]
                 await told(seen, KINDS[kind])
-            assert seen.running.parts.web.seen.answered > 3
+            assert seen.running.parts.web.leases.answered > 3
             seen.fast.clear()
             wire = await seen.connect()
             wire.writer.write(b"".join(KINDS[kind] for kind in kinds * 20))
@@ -330,7 +330,7 @@ def test_a_client_that_ends_its_side(tmp_path: Path, authority: Authority, on: O
     async def test() -> None:
         async with watched(tmp_path, authority=authority) as seen:
             expected = await seen.warm(request())
-            while not seen.running.parts.web.seen.answered:
+            while not seen.running.parts.web.leases.answered:
                 await seen.ask(request())
             assert await ended_after(seen.running, request()) == expected.body
             gate = asyncio.Event()

@@ -20,10 +20,10 @@ async def test_it_is_the_same_question(tmp_path: Path) -> None:
                 raw = request(f"{scheme}://{host}{LARGE}")
                 assert (await seen.ordinary(raw)).told == expected.told
                 assert (await seen.warm(raw)).told == expected.told
-        before = seen.running.parts.web.seen.answered
+        before = seen.running.parts.web.leases.answered
         for one in (raw, request(), raw, request(MIDDLE), raw):
             assert (await seen.ask(one))[0].status == 200
-        assert seen.running.parts.web.seen.answered > before
+        assert seen.running.parts.web.leases.answered > before
         assert seen.running.metrics_calls == 2
 
 

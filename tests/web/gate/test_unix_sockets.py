@@ -104,12 +104,12 @@ async def test_the_shortest_way_is_open_to_them(tmp_path: Path) -> None:
 
     async with world(tmp_path, server__listen=at(tmp_path)) as running:
         reader, writer = await asyncio.open_unix_connection(str(tmp_path / "proxy.sock"))
-        before = running.parts.web.seen.answered
+        before = running.parts.web.leases.answered
         for _ in range(6):
             writer.write(request())
             async with asyncio.timeout(10):
                 head = await reader.readuntil(b"\r\n\r\n")
                 [length] = [line for line in head.split(b"\r\n") if line.startswith(b"Content-Length")]
                 await reader.readexactly(int(length.split(b":")[1]))
-        assert running.parts.web.seen.answered - before >= 2
+        assert running.parts.web.leases.answered - before >= 2
         writer.close()

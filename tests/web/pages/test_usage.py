@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+from proxy.deferred_counts import DeferredCounts
 from proxy.telemetry import Usage
 from tests.support.tokens import ALL, OURS, ROOT, TEAM, THEIRS, bearer, guarded
 from tests.support.world import METRICS, World, world
@@ -76,7 +77,7 @@ async def test_without_tokens_there_is_one(tmp_path: Path) -> None:
 
 def test_there_are_so_many_at_most() -> None:
     """Names beyond a thousand are counted together: nothing grows without end."""
-    counted = Usage()
+    counted = Usage(DeferredCounts())
     for number in range(3_000):
         counted.note(f"t{number}", "hit", 1)
     assert len(counted.by_token) == 1_001

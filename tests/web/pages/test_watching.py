@@ -11,6 +11,7 @@ import structlog
 from structlog.testing import capture_logs
 
 from proxy import log
+from proxy.deferred_counts import DeferredCounts
 from proxy.standin import Fault, FaultKind
 from proxy.web.accounting.summary import AnswerSummary
 from tests.support.tokens import ROOT, TEAM, bearer, guarded
@@ -103,7 +104,7 @@ async def test_a_herd_is_one_line(tmp_path: Path) -> None:
 def test_answers_are_summed_up() -> None:
     """One line for a period with answers, none for one without."""
     clock = ManualClock()
-    summed = AnswerSummary(clock)
+    summed = AnswerSummary(clock, DeferredCounts())
     with capture_logs() as lines:
         summed.flush()
         for number in range(1, 4):

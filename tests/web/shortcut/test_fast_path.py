@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from proxy.config import KeySource
 from proxy.standin import Fault, FaultKind, Row
+from proxy.web.shortcut.lease import LONGEST_S
 from tests.support.wire import LARGE, MIDDLE, SMALL, Watched, key_file, request, watched
 from tests.support.world import KEY, ManualClock
 
@@ -84,6 +85,7 @@ async def test_whatever_has_happened(steps: list[tuple[Any, ...]]) -> None:
                         seen.running.advance(seconds)
                     case ("key", text):
                         key_file(folder, text)
+                        seen.running.advance(LONGEST_S)
                     case _:
                         await seen.running.parts.store.memory.aclose()
 
@@ -241,4 +243,4 @@ async def test_what_has_more_to_tell_is_told(tmp_path: Path) -> None:
             assert not was_fast
             assert "stale" in (reply.header("Cache-Status") or "")
             await seen.settled()
-        assert not seen.running.parts.web.fast._hits
+        assert not seen.running.parts.web.leases.count

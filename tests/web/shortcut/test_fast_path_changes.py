@@ -8,6 +8,7 @@ from unittest.mock import patch
 from aiohttp import web
 
 from proxy.standin import Fault, FaultKind, Row
+from proxy.web.shortcut.lease import LONGEST_S
 from tests.support.wire import LARGE, SMALL, key_file, request, watched
 from tests.support.world import KEY
 
@@ -79,11 +80,13 @@ async def test_another_organization_sees_nothing(tmp_path: Path) -> None:
     async with watched(tmp_path, key=key_file(tmp_path, KEY)) as seen:
         had = await seen.warm(request())
         key_file(tmp_path, "mlpi_standin_other")
+        seen.running.clock.advance(LONGEST_S)
         for _ in range(3):
             assert (await seen.ask(request()))[0].body == b'{"metrics":[]}'
             await seen.settled()
         assert (await seen.ask(request()))[1]
         key_file(tmp_path, "mlps_standin_rotated")
+        seen.running.clock.advance(LONGEST_S)
         await seen.ask(request(SMALL))
         await seen.settled()
         assert (await seen.warm(request())).told == had.told
@@ -123,14 +126,15 @@ async def test_hardly_any_memory(tmp_path: Path) -> None:
 
 async def test_what_is_remembered_is_bounded(tmp_path: Path) -> None:
     """However much a client writes into its fields, it is answered, and its text is not kept."""
-    async with watched(tmp_path) as seen:
+    async with watched(tmp_path, cache__memory_bytes=2**23) as seen:
         filler = [f'If-None-Match: "{number}{"x" * 7_000}"' for number in range(4)]
         for raw in (request(LARGE, *filler), request(LARGE, filler[0]), request(f"{LARGE}&_={'1' * 5_000}")):
             for _ in range(3):
                 reply, was_fast = await seen.ask(raw)
                 assert (reply.status, was_fast) == (200, False)
-        assert not seen.running.parts.web.fast._hits
+        assert not seen.running.parts.web.leases.count
         for number in range(5_000):
             await seen.ask(request(LARGE, f'If-None-Match: "{number}"'))
-        assert len(seen.running.parts.web.fast._hits) <= 4_096
-        assert len(repr(list(seen.running.parts.web.fast._hits))) < 4_096 * 3_000
+        leases = seen.running.parts.web.leases
+        assert 50 < leases.count < 5_000
+        assert len(repr(list(leases._leases))) < leases.size_bytes <= 2**20

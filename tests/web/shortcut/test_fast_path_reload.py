@@ -63,4 +63,4 @@ async def test_what_was_decided_before_a_switch_is_not_remembered(tmp_path: Path
         await reload(tmp_path, seen.running, server__cors_origins=ORIGIN, freshness__client_floor_s=0)
         gate.set()
         assert (await asking)[0].status == 200
-        assert seen.running.parts.web.fast.remembered == 0
+        assert seen.running.parts.web.leases.count == 0

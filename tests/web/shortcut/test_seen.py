@@ -21,7 +21,7 @@ async def test_bytes_that_were_seen(tmp_path: Path) -> None:
         running = seen.running
         await seen.warm(request())
         await seen.ask(request())
-        before, requests = running.parts.web.seen.answered, running.parts.web.intake.requests
+        before, requests = running.parts.web.leases.answered, running.parts.web.intake.requests
         ids = set()
         for age in range(4):
             reply, was_fast = await seen.ask(request())
@@ -30,11 +30,12 @@ async def test_bytes_that_were_seen(tmp_path: Path) -> None:
             ids.add(reply.header("X-Request-ID"))
             running.clock.advance(1)
         assert len(ids) == 4
-        assert running.parts.web.seen.answered == before + 4
+        assert running.parts.web.leases.answered == before + 4
         assert running.parts.web.intake.requests == requests + 8
         named = request(LARGE, "X-Request-ID: mine")
         assert {(await seen.ask(named))[0].header("X-Request-ID") for _ in range(4)} == {"mine"}
-        assert running.parts.web.seen.answered == before + 7
+        # Ids that clients give are others each time: nobody would find what was remembered by them.
+        assert running.parts.web.leases.answered == before + 4
 
 
 @pytest.mark.parametrize("taken_bytes", [4_096, 65_536])
@@ -47,7 +48,7 @@ async def test_a_socket_that_takes_a_part(tmp_path: Path, taken_bytes: int) -> N
         transport = seen.fast[-1].transport
         assert transport is not None
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, taken_bytes)
-        before = seen.running.parts.web.seen.answered
+        before = seen.running.parts.web.leases.answered
         [wire] = seen.wires
         for times in (1, 3, 1):
             for _ in range(times):
@@ -55,7 +56,7 @@ async def test_a_socket_that_takes_a_part(tmp_path: Path, taken_bytes: int) -> N
                 await asyncio.sleep(0)
             for _ in range(times):
                 assert (await wire.reply()).told == expected.told
-        assert seen.running.parts.web.seen.answered > before
+        assert seen.running.parts.web.leases.answered > before
 
 
 async def test_bytes_from_elsewhere(tmp_path: Path) -> None:
@@ -63,8 +64,12 @@ async def test_bytes_from_elsewhere(tmp_path: Path) -> None:
     async with watched(tmp_path, access__networks="127.0.0.0/8") as seen:
         for _ in range(3):
             await seen.warm(request())
-        assert seen.running.parts.web.seen.answer("127.0.0.1", request()) is not None
-        assert seen.running.parts.web.seen.answer("10.0.0.1", request()) is None
+        leases, before = seen.running.parts.web.leases, seen.running.parts.web.leases.answered
+        transport = seen.fast[-1].transport
+        assert transport is not None
+        assert leases.answer("127.0.0.1", request(), transport, None)
+        assert not leases.answer("10.0.0.1", request(), transport, None)
+        assert leases.answered == before + 1
 
 
 async def test_while_it_drains(tmp_path: Path) -> None:
@@ -72,10 +77,10 @@ async def test_while_it_drains(tmp_path: Path) -> None:
     async with watched(tmp_path) as seen:
         for _ in range(3):
             await seen.warm(request())
-        before = seen.running.parts.web.seen.answered
+        before = seen.running.parts.web.leases.answered
         seen.running.parts.web.intake.drain()
         assert (await seen.ask(request()))[0].status == 200
-        assert seen.running.parts.web.seen.answered == before
+        assert seen.running.parts.web.leases.answered == before
 
 
 async def test_a_connection_that_is_in_use_is_not_idle(tmp_path: Path) -> None:
@@ -86,23 +91,30 @@ async def test_a_connection_that_is_in_use_is_not_idle(tmp_path: Path) -> None:
         connection = seen.fast[-1]
         assert isinstance(connection, _Connection)
         connection.since_s = 0.0
-        before = seen.running.parts.web.seen.answered
+        before = seen.running.parts.web.leases.answered
         await seen.ask(request())
-        assert seen.running.parts.web.seen.answered == before + 1
+        assert seen.running.parts.web.leases.answered == before + 1
         assert connection.since_s == pytest.approx(asyncio.get_running_loop().time(), abs=60)
 
 
 async def test_what_is_remembered_by_bytes_is_bounded(tmp_path: Path) -> None:
     """Neither many nor long requests fill the memory."""
-    async with watched(tmp_path) as seen:
+    async with watched(tmp_path, cache__memory_bytes=2**23) as seen:
         await seen.warm(request())
+        leases = seen.running.parts.web.leases
         for number in range(5_000):
-            await seen.ask(request(LARGE, f"X-Request-ID: {number}"))
-        remembered = seen.running.parts.web.seen._seen
-        assert len(remembered) == 4_096
+            await seen.ask(request(LARGE, f"User-Agent: {number}"))
+        assert 500 < len(leases._seen) < 5_000
+        assert leases.size_bytes <= 2**20
         await seen.ask(request(LARGE, f"User-Agent: {'x' * 3_000}"))
-        assert max(len(raw) for _, raw in remembered) <= 2_000
-        assert (await seen.ask(request(LARGE, "X-Request-ID: 4999")))[0].header("X-Request-ID") == "4999"
+        assert max(len(raw) for _, raw in leases._seen) <= 2_000
+        for number in range(5_000):
+            await seen.ask(request(LARGE, f'If-None-Match: "{number}"'))
+            # What is used stays.
+            before = leases.answered
+            await seen.ask(request(LARGE, "User-Agent: 4999"))
+            assert leases.answered == before + 1
+        assert leases.size_bytes <= 2**20
 
 
 @pytest.mark.parametrize("last", [request(LARGE, "Connection: close"), b"GET / HTTP/1.1\r\nbad\r\n\r\n"], ids=["close", "bad"])
@@ -114,7 +126,7 @@ async def test_nothing_follows_the_last_answer(tmp_path: Path, last: bytes) -> N
         for turns in range(12):
             wire = await seen.connect()
             await wire.ask(request())
-            before = seen.running.parts.web.seen.answered
+            before = seen.running.parts.web.leases.answered
             wire.writer.write(last)
             for _ in range(turns):
                 await asyncio.sleep(0)
@@ -122,7 +134,7 @@ async def test_nothing_follows_the_last_answer(tmp_path: Path, last: bytes) -> N
             with suppress(ConnectionError):
                 async with asyncio.timeout(20):
                     await wire.reader.read()
-            assert seen.running.parts.web.seen.answered == before
+            assert seen.running.parts.web.leases.answered == before
 
 
 @settings(max_examples=60)

@@ -1,0 +1,161 @@
+"""A lease: an answer as bytes, and for how long it is the answer. `web.shortcut` tells what it promises."""
+
+import math
+from email.utils import formatdate
+
+from aiohttp import web
+
+from proxy.core.freshness.entry import Coding, Entry
+from proxy.core.freshness.outcome import NAME
+from proxy.core.freshness.verdict import Lifetimes, age_s, stale_s
+from proxy.core.question.query import Query
+from proxy.service.tenancy import Tenant
+from proxy.web.accounting.ids import BATCH, ENDS
+from proxy.web.shortcut.prepared import Prepared
+from proxy.web.shortcut.request_text import RequestText, length_of
+
+# For so long at most files of keys and tokens are not looked at. With the half second between two looks at the tokens it keeps
+# the promise that a revoked one is refused within a second.
+LONGEST_S = 0.25
+# A larger body stays where it is, and is written from there: to copy it would cost more than a second piece of a write does.
+JOINED_BYTES = 16_384
+_VARYING = frozenset({"Age", "Cache-Status", "X-Request-ID", "Date"})
+# What a lease costs beside its text and its bytes.
+_OVERHEAD_BYTES = 2_000
+_ID_BYTES = len(ENDS[0])
+
+
+class Lease:
+    """The answer to the requests of one text, made of one entry.
+
+    - It lasts from `since_s` to `until_s` by the machine's clock, while the generation is `generation`.
+    - `head` has the whole answer where its body is small, else all but `body`; both together have `whole_bytes`.
+    - `id_at` is where in `head` the end of the request's id stands, and `ids` how many ids with its beginning were given out.
+    - `body_bytes` is the length of the answer's body, `age_s` what it says of its age, `took_s` how long it took to write it.
+    - `entry` is None once it has ended for good.
+    """
+
+    __slots__ = (
+        "_beginning",
+        "_expires_at_s",
+        "_id_length",
+        "_oldest_s",
+        "_rest",
+        "age_s",
+        "body",
+        "body_bytes",
+        "coding",
+        "entry",
+        "generation",
+        "head",
+        "id_at",
+        "ids",
+        "namespace",
+        "not_modified",
+        "query",
+        "since_s",
+        "size_bytes",
+        "tenant",
+        "text",
+        "took_s",
+        "until_s",
+        "whole_bytes",
+    )
+
+    def __init__(
+        self,
+        text: RequestText,
+        *,
+        tenant: Tenant,
+        query: Query,
+        entry: Entry,
+        oldest_s: float,
+        expires_at_s: float,
+        coding: Coding | None,
+        response: web.Response,
+    ) -> None:
+        """`oldest_s`: the greatest age in seconds that the request accepts. `expires_at_s`: when the grant expires (wall time).
+
+        `coding`: None where no body follows.
+        `response`: an ordinary response to the request, as the web room has made it.
+        """
+        self.text = text
+        self.tenant = tenant
+        self.namespace = tenant.namespace
+        self.query = query
+        self.entry: Entry | None = entry
+        self._oldest_s = oldest_s
+        self._expires_at_s = expires_at_s
+        self.coding = coding
+        self.not_modified = response.status == 304
+        self._beginning, self._rest = _constant(response)
+        self.since_s = self.until_s = -math.inf
+        self.generation = -1
+        self.head = bytearray()
+        self.body = b""
+        self.id_at = slice(0, 0)
+        self._id_length = 0
+        self.ids = BATCH
+        self.age_s = 0
+        self.took_s = 0.0
+        self.whole_bytes = 0
+        self.body_bytes = len(self._body_of(entry))
+        of_texts = 4 * length_of(text) + 2 * len(self._beginning + self._rest)
+        self.size_bytes = _OVERHEAD_BYTES + of_texts + min(self.body_bytes, JOINED_BYTES)
+
+    def accepts(self, entry: Entry, now_s: float) -> bool:
+        """Tell whether an entry is new enough for the request."""
+        return now_s - entry.sent_at_s <= self._oldest_s
+
+    def end(self) -> None:
+        """End it for good, and let go of the entry."""
+        self.since_s = self.until_s = -math.inf
+        self.entry, self.head, self.body = None, bytearray(), b""
+
+    def renew(self, entry: Entry, lifetimes: Lifetimes, batch: bytes, *, now_s: float, machine_s: float) -> None:
+        """Write the answer of this moment, and let it last as long as it is right.
+
+        `entry` is fresh by these lifetimes. `batch`: how the ids that it gives out begin. The moment is given by both clocks
+        (`proxy.clock`).
+        """
+        ttl_s = -stale_s(entry, now_s, lifetimes)
+        age, ttl, second = int(age_s(entry, now_s)), math.floor(ttl_s), math.floor(now_s)
+        before = f"{self._beginning}Age: {age}\r\nCache-Status: {NAME}; hit; ttl={ttl}\r\nX-Request-ID: ".encode("ascii")
+        after = f"\r\n{self._rest}Date: {formatdate(second, usegmt=True)}\r\n\r\n".encode("ascii")
+        body = self._body_of(entry)
+        is_joined = len(body) <= JOINED_BYTES
+        self.head = bytearray(b"".join((before, batch, ENDS[0], after, body if is_joined else b"")))
+        self.body = b"" if is_joined else body
+        self.whole_bytes = len(self.head) + len(self.body)
+        at = len(before) + len(batch)
+        self.id_at, self._id_length, self.ids, self.age_s = slice(at, at + _ID_BYTES), len(batch) + _ID_BYTES, 0, age
+        # It is another answer from the first of these moments on, or after the last one at which its ttl is rounded as now.
+        next_s = [entry.sent_at_s + age + 1, second + 1, now_s + LONGEST_S, self._expires_at_s]
+        last_s = [entry.sent_at_s + self._oldest_s]
+        if ttl:
+            last_s.append(now_s + (ttl_s - ttl))
+        else:
+            next_s.append(now_s + ttl_s)
+        until_s = min(*next_s, math.nextafter(min(last_s), math.inf))
+        self.since_s, self.until_s = machine_s, machine_s + (until_s - now_s)
+
+    def with_id(self, request_id: str) -> Prepared:
+        """Return the answer with an id that a request has brought."""
+        end = self.id_at.stop
+        begin = end - self._id_length
+        return Prepared(bytes(self.head[:begin]) + request_id.encode("ascii") + bytes(self.head[end:]), self.body)
+
+    def _body_of(self, entry: Entry) -> bytes:
+        if self.coding is None:
+            return b""
+        return entry.body if self.coding is Coding.IDENTITY else entry.encoded[self.coding]
+
+
+def _constant(response: web.Response) -> tuple[str, str]:
+    """Return the lines of a response that stay the same: those before the ones that don't, and those after."""
+    lines = [f"HTTP/1.1 {response.status} {response.reason}"]
+    lines += [f"{name}: {value}" for name, value in response.headers.items() if name not in _VARYING]
+    rest = ["Server: pluto-proxy"]
+    if response.status != 304:
+        rest.append(f"Content-Length: {response.content_length or 0}")
+    return "".join(f"{line}\r\n" for line in lines), "".join(f"{line}\r\n" for line in rest)

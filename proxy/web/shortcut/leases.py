@@ -1,0 +1,338 @@
+"""The leases that there are: found by the text of a request, or by its bytes. `web.shortcut` tells what a lease promises."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable
+
+from aiohttp import web
+
+from proxy.clock import Clock
+from proxy.core.freshness.directives import Demand
+from proxy.core.freshness.entry import Coding
+from proxy.core.freshness.outcome import Kind
+from proxy.core.freshness.verdict import Verdict, judge
+from proxy.core.question.query import Query
+from proxy.generation import Generation
+from proxy.service.answering import Represented
+from proxy.service.lifetimes.run_lifetimes import RunLifetimes
+from proxy.service.tenancy import Tenancy
+from proxy.settings import Settings
+from proxy.store.contract import EntryKey
+from proxy.store.memory import MemoryStore
+from proxy.web.accounting.accounting import Accounting
+from proxy.web.accounting.context import RequestContext
+from proxy.web.accounting.ids import BATCH, ENDS, RequestIds
+from proxy.web.gate.guard import Guard, Visit
+from proxy.web.gate.limits import ClientLimits, client_of
+from proxy.web.shortcut.lease import Lease
+from proxy.web.shortcut.prepared import PreparedResponse
+from proxy.web.shortcut.request_text import LONGEST, RequestText, length_of, text_of
+from proxy.web.shortcut.writing import write
+
+# What a request costs beside its bytes.
+_OVERHEAD_BYTES = 600
+# Of the memory for answers, leases have one part in so many.
+_SHARE = 8
+
+
+def share_of(memory_bytes: int) -> int:
+    """Return how many bytes of the memory for answers are for leases."""
+    return memory_bytes // _SHARE
+
+
+class _Seen:
+    """A request that was seen: the lease that answers it, and for whom. `count`: how often it did since that was accounted for.
+
+    `client` is the one whose rate it is accounted to, None where there is no rate.
+    """
+
+    __slots__ = ("client", "count", "lease", "size_bytes", "token")
+
+    def __init__(self, lease: Lease, *, token: str, client: str | None, size_bytes: int) -> None:
+        self.lease = lease
+        self.token = token
+        self.client = client
+        self.size_bytes = size_bytes
+        self.count = 0
+
+
+class Leases:
+    """Answers requests by leases, makes, renews and ends them. They take `most_bytes` of memory together."""
+
+    def __init__(
+        self,
+        *,
+        memory: MemoryStore,
+        generation: Generation,
+        guard: Guard,
+        tenancy: Tenancy,
+        lifetimes: RunLifetimes,
+        limits: ClientLimits,
+        accounting: Accounting,
+        ids: RequestIds,
+        clock: Clock,
+        settings: Settings,
+        most_bytes: int,
+    ) -> None:
+        self._memory = memory
+        self._generation = generation
+        self._guard = guard
+        self._tenancy = tenancy
+        self._lifetimes = lifetimes
+        self._limits = limits
+        self._accounting = accounting
+        self._ids = ids
+        self._clock = clock
+        self._machine_s: Callable[[], float] = clock.machine_s
+        self._settings = settings
+        self._most_bytes = most_bytes
+        self._bytes = 0
+        # The least used of each come first: requests by the address that they came from and their bytes, leases by their texts.
+        self._seen: OrderedDict[tuple[str, bytes], _Seen] = OrderedDict()
+        self._leases: OrderedDict[RequestText, Lease] = OrderedDict()
+        self._of_entry: dict[EntryKey, dict[RequestText, Lease]] = {}
+        self._uncounted: list[_Seen] = []
+        self._judged = guard.generation
+        self._stopped = False
+        self._answered = 0
+        self.parsed = 0
+        """How many requests were parsed."""
+        memory.follow(self.end)
+        # Hosts, origins, what queries mean and what a request may demand follow from the settings.
+        settings.follow(self._forget)
+
+    @property
+    def answered(self) -> int:
+        """How many requests were answered without being parsed."""
+        self.settle()
+        return self._answered
+
+    @property
+    def count(self) -> int:
+        """How many leases there are."""
+        return len(self._leases)
+
+    @property
+    def size_bytes(self) -> int:
+        """What the leases and the requests that were seen take in memory."""
+        return self._bytes
+
+    def stop(self) -> None:
+        """Answer nothing any more: what the ordinary way answers says that the connection ends."""
+        self._stopped = True
+        self._forget()
+
+    def answer(self, address: str, raw: bytes, transport: asyncio.WriteTransport, descriptor: int | None) -> bool:
+        """Answer a request of these bytes on a transport that holds nothing back; return False where it is to be parsed.
+
+        `descriptor` is that of the transport's socket, None where what is written has to be encrypted.
+        """
+        seen = self._seen.get((address, raw))
+        if seen is None:
+            return False
+        lease = seen.lease
+        if (
+            not lease.since_s <= self._machine_s() < lease.until_s
+            or lease.generation != self._generation.number
+            or lease.ids == BATCH
+        ):
+            renewed = self._renewed(address, raw, seen)
+            if renewed is None:
+                return False
+            lease = renewed
+        if seen.client is not None and not self._limits.take_at_once(seen.client, self._clock.monotonic_s()):
+            return False
+        if not seen.count:
+            self._uncounted.append(seen)
+        seen.count += 1
+        lease.head[lease.id_at] = ENDS[lease.ids]
+        lease.ids += 1
+        write(lease, transport, descriptor)
+        return True
+
+    def answer_parsed(self, request: web.BaseRequest, visit: Visit, raw: bytes | None) -> PreparedResponse | None:
+        """Return the response to a request that had to be parsed, None where it must go the ordinary way.
+
+        `raw` is all of its bytes, where they are at hand: they are remembered.
+        """
+        self.parsed += 1
+        text = text_of(request, visit)
+        lease = None if text is None else self._leases.get(text)
+        if lease is None or not self._is_known(visit) or not self._holds(lease):
+            return None
+        client = client_of(request, visit)
+        if not self._limits.take_at_once(client, self._clock.monotonic_s()):
+            return None
+        given_id = self._ids.given(request)
+        prepared = lease.with_id(given_id or self._ids.new())
+        self._account(lease, visit.grant.name, 1)
+        if given_id is None:
+            self._remember(request.remote or "", raw, lease, visit, client)
+        return PreparedResponse(request, prepared)
+
+    def remember(
+        self, context: RequestContext, query: Query, demand: Demand, found: Represented, response: web.Response
+    ) -> None:
+        """Make a lease of the response to an ordinary request if it can be given again: a fresh hit with nothing more to tell.
+
+        What memory doesn't have as it went out is not leased: an answer whose keys were put in another order, or a compressed
+        form that the client waited for. Nor is what was decided, in part at least, by settings of before.
+        """
+        if self._stopped or context.visit.version != self._settings.version or not self._is_known(context.visit):
+            return
+        answer, coding = found.answer, found.coding
+        if answer.outcome.kind is not Kind.HIT or answer.entry.status != 200 or answer.outcome.detail or query.unknown:
+            return
+        if self._memory.peek(answer.tenant.namespace, query.target) is not answer.entry:
+            return
+        if coding is not Coding.IDENTITY and coding not in answer.entry.encoded:
+            return
+        text = text_of(context.request, context.visit)
+        if text is None or length_of(text) > LONGEST:
+            return
+        is_empty = response.status == 304 or context.request.method == "HEAD"
+        lease = Lease(
+            text,
+            tenant=answer.tenant,
+            query=query,
+            entry=answer.entry,
+            oldest_s=demand.max_age_s,
+            expires_at_s=context.visit.grant.expires_at_s,
+            coding=None if is_empty else coding,
+            response=response,
+        )
+        self._drop(self._leases.get(text))
+        self._leases[text] = lease
+        self._of_entry.setdefault((lease.namespace, query.target), {})[text] = lease
+        self._take(lease.size_bytes)
+
+    def end(self, key: EntryKey) -> None:
+        """End the leases that were made of the entry under a key: another one is there, or none."""
+        for lease in self._of_entry.pop(key, {}).values():
+            del self._leases[lease.text]
+            self._bytes -= lease.size_bytes
+            lease.end()
+
+    def settle(self) -> None:
+        """Account for all that was answered."""
+        uncounted, self._uncounted = self._uncounted, []
+        for seen in uncounted:
+            self._settle(seen)
+
+    def _renewed(self, address: str, raw: bytes, seen: _Seen) -> Lease | None:
+        """Return the lease that answers a request now, None where there is none."""
+        if self._guard.generation != self._judged:
+            self._forget()
+            return None
+        lease: Lease | None = seen.lease
+        if seen.lease.entry is None:
+            # Another request of the same text may have brought the lease of the entry that is there now.
+            lease = self._leases.get(seen.lease.text)
+        if lease is None or not self._holds(lease):
+            self._forget_seen((address, raw))
+            return None
+        if lease is not seen.lease:
+            self._settle(seen)
+            seen.lease = lease
+        self._seen.move_to_end((address, raw))
+        return lease
+
+    def _holds(self, lease: Lease) -> bool:
+        """Tell whether a lease holds; it is renewed if need be, and ended where its answer isn't the one of now."""
+        machine_s, generation = self._machine_s(), self._generation.number
+        if lease.since_s <= machine_s < lease.until_s and lease.generation == generation and lease.ids < BATCH:
+            return True
+        began_s, now_s = self._clock.monotonic_s(), self._clock.now_s()
+        tenant = self._tenancy.current()
+        entry = self._memory.peek(lease.namespace, lease.query.target)
+        lifetimes = self._lifetimes.of(lease.query, lease.tenant)
+        if (
+            entry is None
+            or entry is not lease.entry
+            or tenant is not lease.tenant
+            or tenant.namespace != lease.namespace
+            or not lease.accepts(entry, now_s)
+            or judge(entry, now_s, lifetimes) is not Verdict.FRESH
+        ):
+            self._drop(lease)
+            return False
+        lease.renew(entry, lifetimes, self._ids.new_batch(), now_s=now_s, machine_s=machine_s)
+        lease.generation = generation
+        self._leases.move_to_end(lease.text)
+        lease.took_s = self._clock.monotonic_s() - began_s
+        return True
+
+    def _is_known(self, visit: Visit) -> bool:
+        """Tell whether a request was judged by what holds now; what was judged otherwise before is forgotten.
+
+        So tokens that were revoked don't stay in memory either.
+        """
+        if self._guard.generation != self._judged:
+            self._forget()
+        return self._guard.stands(visit)
+
+    def _remember(self, address: str, raw: bytes | None, lease: Lease, visit: Visit, client: str) -> None:
+        """Remember the bytes of a request that a lease has answered."""
+        if raw is None or len(raw) > LONGEST or not self._guard.stands(visit):
+            return
+        self._forget_seen((address, raw))
+        size_bytes = _OVERHEAD_BYTES + len(raw)
+        self._seen[address, raw] = _Seen(
+            lease, token=visit.grant.name, client=client if self._limits.has_rate else None, size_bytes=size_bytes
+        )
+        self._take(size_bytes)
+
+    def _take(self, size_bytes: int) -> None:
+        """Take memory, and give back what was used least."""
+        self._bytes += size_bytes
+        while self._bytes > self._most_bytes and (self._seen or self._leases):
+            if len(self._seen) > len(self._leases):
+                self._forget_seen(next(iter(self._seen)))
+            else:
+                self._drop(self._leases[next(iter(self._leases))])
+
+    def _drop(self, lease: Lease | None) -> None:
+        if lease is None or self._leases.get(lease.text) is not lease:
+            return
+        del self._leases[lease.text]
+        key = lease.namespace, lease.query.target
+        of_entry = self._of_entry[key]
+        del of_entry[lease.text]
+        if not of_entry:
+            del self._of_entry[key]
+        self._bytes -= lease.size_bytes
+        lease.end()
+
+    def _forget_seen(self, place: tuple[str, bytes]) -> None:
+        seen = self._seen.pop(place, None)
+        if seen is not None:
+            self._bytes -= seen.size_bytes
+
+    def _forget(self) -> None:
+        """Forget all leases and requests."""
+        self._judged = self._guard.generation
+        for lease in self._leases.values():
+            lease.end()
+        self._leases.clear()
+        self._of_entry.clear()
+        self._seen.clear()
+        self._bytes = 0
+
+    def _settle(self, seen: _Seen) -> None:
+        """Account for what a request's lease has answered."""
+        times, seen.count = seen.count, 0
+        if times:
+            self._answered += times
+            self._account(seen.lease, seen.token, times)
+
+    def _account(self, lease: Lease, token: str, times: int) -> None:
+        # That it was made takes longer than to give it: for none of them it was more.
+        self._accounting.hits(
+            lease.query,
+            token,
+            times=times,
+            duration_s=lease.took_s,
+            age_s=lease.age_s,
+            body_bytes=lease.body_bytes,
+            not_modified=lease.not_modified,
+        )
