@@ -36,9 +36,9 @@ class Lease:
     """
 
     __slots__ = (
+        "_batch",
         "_beginning",
         "_expires_at_s",
-        "_id_length",
         "_oldest_s",
         "_rest",
         "age_s",
@@ -94,7 +94,7 @@ class Lease:
         self.head = bytearray()
         self.body = b""
         self.id_at = slice(0, 0)
-        self._id_length = 0
+        self._batch = b""
         self.ids = BATCH
         self.age_s = 0
         self.took_s = 0.0
@@ -104,19 +104,22 @@ class Lease:
         self.size_bytes = _OVERHEAD_BYTES + of_texts + min(self.body_bytes, JOINED_BYTES)
 
     def accepts(self, entry: Entry, now_s: float) -> bool:
-        """Tell whether an entry is new enough for the request."""
-        return now_s - entry.sent_at_s <= self._oldest_s
+        """Tell whether an entry is new enough for the request, and the grant has not expired."""
+        return now_s - entry.sent_at_s <= self._oldest_s and now_s < self._expires_at_s
 
     def end(self) -> None:
         """End it for good, and let go of the entry."""
         self.since_s = self.until_s = -math.inf
         self.entry, self.head, self.body = None, bytearray(), b""
 
-    def renew(self, entry: Entry, lifetimes: Lifetimes, batch: bytes, *, now_s: float, machine_s: float) -> None:
+    def give_ids(self, batch: bytes) -> None:
+        """Have the ids of the next BATCH requests begin so."""
+        self._batch, self.ids = batch, 0
+
+    def renew(self, entry: Entry, lifetimes: Lifetimes, *, now_s: float, machine_s: float) -> None:
         """Write the answer of this moment, and let it last as long as it is right.
 
-        `entry` is fresh by these lifetimes. `batch`: how the ids that it gives out begin. The moment is given by both clocks
-        (`proxy.clock`).
+        `entry` is fresh by these lifetimes. The moment is given by both clocks (`proxy.clock`).
         """
         ttl_s = -stale_s(entry, now_s, lifetimes)
         age, ttl, second = int(age_s(entry, now_s)), math.floor(ttl_s), math.floor(now_s)
@@ -124,11 +127,11 @@ class Lease:
         after = f"\r\n{self._rest}Date: {formatdate(second, usegmt=True)}\r\n\r\n".encode("ascii")
         body = self._body_of(entry)
         is_joined = len(body) <= JOINED_BYTES
-        self.head = bytearray(b"".join((before, batch, ENDS[0], after, body if is_joined else b"")))
+        self.head = bytearray(b"".join((before, self._batch, ENDS[0], after, body if is_joined else b"")))
         self.body = b"" if is_joined else body
         self.whole_bytes = len(self.head) + len(self.body)
-        at = len(before) + len(batch)
-        self.id_at, self._id_length, self.ids, self.age_s = slice(at, at + _ID_BYTES), len(batch) + _ID_BYTES, 0, age
+        at = len(before) + len(self._batch)
+        self.id_at, self.age_s = slice(at, at + _ID_BYTES), age
         # It is another answer from the first of these moments on, or after the last one at which its ttl is rounded as now.
         next_s = [entry.sent_at_s + age + 1, second + 1, now_s + LONGEST_S, self._expires_at_s]
         last_s = [entry.sent_at_s + self._oldest_s]
@@ -142,7 +145,7 @@ class Lease:
     def with_id(self, request_id: str) -> Prepared:
         """Return the answer with an id that a request has brought."""
         end = self.id_at.stop
-        begin = end - self._id_length
+        begin = self.id_at.start - len(self._batch)
         return Prepared(bytes(self.head[:begin]) + request_id.encode("ascii") + bytes(self.head[end:]), self.body)
 
     def _body_of(self, entry: Entry) -> bytes:

@@ -24,6 +24,7 @@ from proxy.web.accounting.context import RequestContext
 from proxy.web.accounting.ids import BATCH, ENDS, RequestIds
 from proxy.web.gate.guard import Guard, Visit
 from proxy.web.gate.limits import ClientLimits, client_of
+from proxy.web.reply.chunks import CHUNK_BYTES
 from proxy.web.shortcut.lease import Lease
 from proxy.web.shortcut.prepared import PreparedResponse
 from proxy.web.shortcut.request_text import LONGEST, RequestText, length_of, text_of
@@ -256,7 +257,9 @@ class Leases:
         ):
             self._drop(lease)
             return False
-        lease.renew(entry, lifetimes, self._ids.new_batch(), now_s=now_s, machine_s=machine_s)
+        if lease.ids == BATCH:
+            lease.give_ids(self._ids.new_batch())
+        lease.renew(entry, lifetimes, now_s=now_s, machine_s=machine_s)
         lease.generation = generation
         self._leases.move_to_end(lease.text)
         lease.took_s = self._clock.monotonic_s() - began_s
@@ -272,8 +275,8 @@ class Leases:
         return self._guard.stands(visit)
 
     def _remember(self, address: str, raw: bytes | None, lease: Lease, visit: Visit, client: str) -> None:
-        """Remember the bytes of a request that a lease has answered."""
-        if raw is None or len(raw) > LONGEST or not self._guard.stands(visit):
+        """Remember the bytes of a request that a lease has answered, unless what the socket doesn't take would be copied."""
+        if raw is None or len(raw) > LONGEST or lease.body_bytes > CHUNK_BYTES or not self._guard.stands(visit):
             return
         self._forget_seen((address, raw))
         size_bytes = _OVERHEAD_BYTES + len(raw)

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 import socket
 import struct
 from pathlib import Path
@@ -156,7 +157,7 @@ async def test_odd_request_ids(tmp_path: Path, given_id: bytes) -> None:
         if lines[0] == "HTTP/1.1 200 OK":
             [shown] = [line.partition(": ")[2] for line in lines if line.startswith("X-Request-ID")]
             assert shown.encode() != given_id.strip()
-            assert len(shown) < 20
+            assert re.fullmatch(r"[0-9a-f]{8}-[0-9a-f]{12}", shown)
             assert "" not in lines[:-2]
             assert len(await wire.reader.readexactly(len(expected.body))) == len(expected.body)
             assert (await seen.ask(raw, on=wire))[0].told == expected.told

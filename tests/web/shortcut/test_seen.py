@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.web.connection.server import _Connection
+from proxy.web.shortcut.lease import LONGEST_S
 from tests.support.wire import KINDS, LARGE, request, watched
 
 
@@ -99,7 +100,7 @@ async def test_a_connection_that_is_in_use_is_not_idle(tmp_path: Path) -> None:
 
 async def test_what_is_remembered_by_bytes_is_bounded(tmp_path: Path) -> None:
     """Neither many nor long requests fill the memory."""
-    async with watched(tmp_path, cache__memory_bytes=2**23) as seen:
+    async with watched(tmp_path, cache__memory_bytes=2**23, freshness__running_s=86_400) as seen:
         await seen.warm(request())
         leases = seen.running.parts.web.leases
         for number in range(5_000):
@@ -110,6 +111,7 @@ async def test_what_is_remembered_by_bytes_is_bounded(tmp_path: Path) -> None:
         assert max(len(raw) for _, raw in leases._seen) <= 2_000
         for number in range(5_000):
             await seen.ask(request(LARGE, f'If-None-Match: "{number}"'))
+            seen.running.clock.advance(LONGEST_S)
             # What is used stays.
             before = leases.answered
             await seen.ask(request(LARGE, "User-Agent: 4999"))
