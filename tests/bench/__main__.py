@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
 from tests.bench import growth, herd, hits, large, memory, misses, page, points, series, start, stays, view
+from tests.bench.cpu import against
 from tests.bench.exchange import UnexpectedError
 from tests.bench.machine import describe
 from tests.bench.processes import pinned, placement
@@ -29,6 +30,7 @@ SCENARIOS: dict[str, Callable[[World], Awaitable[Section]]] = {
     "growth": growth.measure,
     "view": view.measure,
     "page": page.measure,
+    "cpu": against.measure,
 }
 FULL = Plan()
 QUICK = Plan(
@@ -49,6 +51,7 @@ QUICK = Plan(
     looks=5,
     charted=10,
     charted_rows=20_000,
+    cpu_rounds=2,
 )
 _FILES = 4096
 

@@ -40,6 +40,7 @@ TINY = Plan(
     looks=3,
     charted=2,
     charted_rows=3_000,
+    cpu_rounds=1,
     fronts=("pluto-proxy",),
 )
 SMALL_CASE = Case(points=20, coding=Coding.IDENTITY)
@@ -53,9 +54,9 @@ async def bare(tmp_path: Path) -> AsyncIterator[Server]:
 
 async def test_every_scenario_tells_what_it_found(capsys: pytest.CaptureFixture[str]) -> None:
     """All tables are printed with their bounds below the machine's kind; had anything been unexpected, it would have raised."""
-    hits, misses, herd, memory, large, points, start, series, replay, stays, growth, view, page = sections = await command.run(
-        TINY, list(command.SCENARIOS)
-    )
+    hits, misses, herd, memory, large, points, start, series, replay, stays, growth, view, page, cpu = (
+        sections
+    ) = await command.run(TINY, list(command.SCENARIOS))
     assert len(hits.rows) == 2 * len(cases(TINY))
     assert len(hits.bounds) == 8
     assert [row[1] for row in misses.rows] == ["nothing", "pluto-proxy"] * 2
@@ -79,6 +80,7 @@ async def test_every_scenario_tells_what_it_found(capsys: pytest.CaptureFixture[
     assert len(view.rows) == 12
     assert len(view.bounds) == 4
     assert [row[0] for row in page.rows] in ([], ["1", "2"])
+    assert [row[1] for row in cpu.rows] in ([], ["pluto-proxy"])
     assert all(len(row) == len(section.columns) for section in sections for row in section.rows)
     printed = capsys.readouterr().out
     assert printed.startswith("- machine: ")
