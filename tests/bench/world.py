@@ -54,7 +54,15 @@ class Plan:
     """Runs in one chart, each with `charted_rows` rows."""
     charted_rows: int = 100_000
     cpu_rounds: int = 7
-    """Rounds of one second for each server, in which CPU a request is measured."""
+    """Rounds of `cpu_s` for each server, in which CPU a request is measured."""
+    cpu_s: float = 1.0
+    cases: str = ""
+    """Of those cases only the ones in whose name this occurs."""
+    polled: int = 5_000
+    """Questions, each polled every 5 s; CPU a hit is measured for `polled_s`, in rounds as above."""
+    polled_s: float = 5.0
+    baseline: str = ""
+    """A commit whose CPU a request is measured beside ours; empty: none."""
     fronts: tuple[str, ...] = ("nothing", "nginx", "Varnish", "pluto-proxy")
 
 

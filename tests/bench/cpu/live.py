@@ -10,7 +10,8 @@ from tests.bench.exchange import Asking, UnexpectedError, connected, get
 from tests.bench.processes import Server
 
 PER_S = 50
-# An answer is fresh for 5 s by default: asked again after 6 s it is fetched anew.
+# The proxy's default. A question is asked again after 6 s of polling: then its answer is fetched anew.
+FRESH_S = 5
 _QUESTIONS = PER_S * 6
 _FIRST = 10_000_000
 
@@ -52,7 +53,7 @@ class Live:
 
 @asynccontextmanager
 async def live(proxy: Server, token: str) -> AsyncIterator[Live]:
-    """Give the polling of 300 questions, each of which has been answered once."""
+    """Give the polling of 300 questions; each of them has been answered once, and the answer is no longer fresh."""
     requests = [
         get(question(SMALL, _FIRST + number, grows=True), Accept="application/json", Authorization=f"Bearer {token}")
         for number in range(_QUESTIONS)
@@ -61,4 +62,5 @@ async def live(proxy: Server, token: str) -> AsyncIterator[Live]:
         polling = Live(connection, requests)
         for _ in requests:
             await polling.ask()
+        await asyncio.sleep(FRESH_S)
         yield polling

@@ -4,11 +4,11 @@ import asyncio
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
 from tests.bench.contestants import Ready
-from tests.bench.cpu.load import Loaded, load
+from tests.bench.cpu.load import Loaded, Reader, load
 from tests.bench.cpu.usage import run_ns, used_ns
 from tests.bench.exchange import UnexpectedError, ask
 from tests.bench.processes import Server
@@ -41,7 +41,7 @@ class Window:
         return (self.used_ns / 1e9 - beside * self.elapsed_s) * 1e6 / self.loaded.answers
 
 
-async def window(server: Server, ready: Ready, *, connections: int, seconds: int, beside: Beside = nullcontext) -> Window:
+async def window(server: Server, ready: Ready, reader: Reader, *, connections: int, seconds: float, beside: Beside) -> Window:
     """Load a server for some seconds, while something goes on beside.
 
     Raises UnexpectedError where as many answers as were counted can't have come in as many bytes as there were.
@@ -49,7 +49,7 @@ async def window(server: Server, ready: Ready, *, connections: int, seconds: int
     async with beside():
         reply = await ask(server.port, ready.request)
         before, began_s = run_ns(server.pid), time.perf_counter()
-        loaded = await load(server.port, ready.request, connections=connections, seconds=seconds)
+        loaded = await load(server.port, ready, reader, connections=connections, seconds=seconds)
         ended_s, after = time.perf_counter(), run_ns(server.pid)
     expected = len(reply.head) + len(b"\r\n") + len(reply.body)
     if abs(loaded.received_bytes / loaded.answers / expected - 1) > _TOLERANCE:
