@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
 from tests.bench import growth, herd, hits, large, memory, misses, page, points, series, start, stays, view
+from tests.bench.cpu import against, polls
 from tests.bench.exchange import UnexpectedError
 from tests.bench.machine import describe
 from tests.bench.processes import pinned, placement
@@ -29,6 +30,8 @@ SCENARIOS: dict[str, Callable[[World], Awaitable[Section]]] = {
     "growth": growth.measure,
     "view": view.measure,
     "page": page.measure,
+    "cpu": against.measure,
+    "polls": polls.measure,
 }
 FULL = Plan()
 QUICK = Plan(
@@ -49,6 +52,9 @@ QUICK = Plan(
     looks=5,
     charted=10,
     charted_rows=20_000,
+    cpu_rounds=2,
+    polled=1_000,
+    polled_s=1,
 )
 _FILES = 4096
 
@@ -57,7 +63,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Return the exit status."""
     options = _parser().parse_args(arguments)
     plan = QUICK if options.quick else FULL
-    given = {name: value for name in ("rounds", "seconds") if (value := getattr(options, name)) is not None}
+    given = {
+        name: value
+        for name in ("rounds", "seconds", "cpu_rounds", "cases", "baseline")
+        if (value := getattr(options, name)) is not None
+    }
     allow_files(_FILES)
     try:
         sections = asyncio.run(run(replace(plan, **given), options.only or list(SCENARIOS)))
@@ -103,6 +113,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--rounds", type=int, metavar="N", help=f"default {FULL.rounds}")
     parser.add_argument("--seconds", type=float, metavar="S", help=f"of each round of hits, default {FULL.seconds:g}")
+    parser.add_argument("--cpu-rounds", type=int, metavar="N", help=f"of CPU a request, default {FULL.cpu_rounds}")
+    parser.add_argument("--cases", metavar="TEXT", help="of CPU a request only those in whose name this occurs, such as 304")
+    parser.add_argument("--baseline", metavar="COMMIT", help="measure CPU a request of an earlier state beside this one")
     parser.add_argument("--only", action="append", choices=SCENARIOS, help="one scenario; may be given again")
     parser.add_argument("--quick", action="store_true", help="a minute in all: shows that it works, measures nothing well")
     return parser

@@ -13,17 +13,30 @@ VALIDATE_PATH = "/api/runs/auth/validate"
 VALIDATED = b'{"valid":true,"user":{"id":"user_bench"},"organization":{"id":"org_bench","slug":"bench"}}'
 SMALL, LARGE = 20, 2_000
 _PLACE = b"train/loss-########"
+_GROWS = "growing"
 
 
-def question(points: int, number: int, *, wait_ms: int = 0) -> str:
-    """Return the path and query that ask for `points` rows of the metric of this number, given after `wait_ms`."""
-    return f"{METRICS_PATH}?runId=1234&projectName=points-{points}-wait-{wait_ms}&logName=train%2Floss-{number:08d}&limit=2000"
+def question(points: int, number: int, *, wait_ms: int = 0, grows: bool = False) -> str:
+    """Return the path and query that ask for `points` rows of the metric of this number, given after `wait_ms`.
+
+    One that `grows` has another last row each time that it is asked for.
+    """
+    project = f"{_GROWS if grows else 'points'}-{points}-wait-{wait_ms}"
+    return f"{METRICS_PATH}?runId=1234&projectName={project}&logName=train%2Floss-{number:08d}&limit=2000"
 
 
 def read_project(project_name: str) -> tuple[int, float]:
     """Return the points and the seconds to wait that a project name asks for. Raises ValueError for any other name."""
     _, points, _, wait_ms = project_name.split("-")
     return int(points), int(wait_ms) / 1000
+
+
+def grown(project_name: str, body: bytes, calls: int) -> bytes:
+    """Return the body with a last row of its own where the project name says that it grows."""
+    if not project_name.startswith(_GROWS):
+        return body
+    before, step, _ = body.rpartition(b'"step":')
+    return before + step + b"%d}]}" % (10**9 + calls)
 
 
 def answer(points: int, log_name: str) -> bytes:

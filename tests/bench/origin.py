@@ -9,7 +9,7 @@ from aiohttp import web
 
 from proxy.core.freshness.entry import Coding
 from proxy.core.http.coding import encode
-from tests.bench.bodies import METRICS_PATH, VALIDATE_PATH, VALIDATED, answer, read_project
+from tests.bench.bodies import METRICS_PATH, VALIDATE_PATH, VALIDATED, answer, grown, read_project
 from tests.bench.serving import listen
 
 CALLS_PATH = "/calls"
@@ -24,10 +24,12 @@ def make_app() -> web.Application:
     async def metrics(request: web.Request) -> web.Response:
         nonlocal calls
         calls += 1
-        points, wait_s = read_project(request.query["projectName"])
+        project_name = request.query["projectName"]
+        points, wait_s = read_project(project_name)
         if wait_s:
             await asyncio.sleep(wait_s)
-        body, coding = answer(points, request.query["logName"]), request.headers.get("Accept-Encoding", "")
+        body = grown(project_name, answer(points, request.query["logName"]), calls)
+        coding = request.headers.get("Accept-Encoding", "")
         if "Bench-Compress" not in request.headers or coding not in _COMPRESSED:
             return web.Response(body=body, headers=_JSON)
         return web.Response(body=encode(body, Coding(coding)), headers=_JSON | {"Content-Encoding": coding})

@@ -48,7 +48,7 @@ class Package:
     async def version(self) -> str:
         """Return its name and version, empty where it isn't there."""
         try:
-            command = _program(self.program)
+            command = program_path(self.program)
         except NotInstalledError:
             return ""
         told = asyncio.subprocess.PIPE
@@ -62,24 +62,32 @@ class Package:
 
 @asynccontextmanager
 async def _nginx(folder: Path, origin: Server, cpu: int | None, lifetimes: Lifetimes) -> AsyncIterator[Server]:
-    program, port = _program("nginx"), _free_port()
+    port = free_port()
     config = configuration(folder / "nginx.conf", origin, port, lifetimes)
+    async with nginx(config, port, cpu) as server:
+        yield server
+
+
+@asynccontextmanager
+async def nginx(config: Path, port: int, cpu: int | None) -> AsyncIterator[Server]:
+    """Run nginx as a configuration says, in its folder. Raises NotInstalledError where it isn't there."""
+    folder = config.parent
     # The workers of a master that runs as root would otherwise be somebody who must not enter the folder.
     user = f"user {pwd.getpwuid(os.getuid()).pw_name};" if os.getuid() == 0 else ""
-    arguments = ["-p", str(folder), "-e", str(folder / "error.log"), "-c", str(config), *(["-g", user] if user else [])]
-    async with _running([program, *arguments], folder, port, cpu) as server:
+    options = ["-p", str(folder), "-e", str(folder / "error.log"), "-c", str(config), *(["-g", user] if user else [])]
+    async with running([program_path("nginx"), *options], folder, port, cpu) as server:
         yield server
 
 
 @asynccontextmanager
 async def _varnish(folder: Path, origin: Server, cpu: int | None, lifetimes: Lifetimes) -> AsyncIterator[Server]:
-    program, port = _program("varnishd"), _free_port()
+    program, port = program_path("varnishd"), free_port()
     script = configuration(folder / "varnish.vcl", origin, port, lifetimes)
     # backend_idle_timeout: as nginx's keepalive_timeout; http_gzip_support: it would ask for gzip, whatever clients take.
     settings = {"backend_idle_timeout": "4", "http_gzip_support": "off"}
     given = [part for name, value in settings.items() for part in ("-p", f"{name}={value}")]
     arguments = ["-F", "-j", "none", "-n", str(folder), "-a", f"127.0.0.1:{port}", "-f", str(script), "-s", "malloc,1g", *given]
-    async with _running([program, *arguments], folder, port, cpu) as server:
+    async with running([program, *arguments], folder, port, cpu) as server:
         yield server
 
 
@@ -109,13 +117,15 @@ async def opened(
         yield servers
 
 
-def _program(name: str) -> str:
+def program_path(name: str) -> str:
+    """Return where a program is. Raises NotInstalledError where it is not."""
     if (found := shutil.which(name, path=_PATH)) is None:
         raise NotInstalledError(name)
     return found
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port of loopback that nobody listens on."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         port: int = listening.getsockname()[1]
@@ -143,7 +153,7 @@ def configuration(path: Path, origin: Server, port: int, lifetimes: Lifetimes) -
 
 
 @asynccontextmanager
-async def _running(command: Sequence[str], folder: Path, port: int, cpu: int | None) -> AsyncIterator[Server]:
+async def running(command: Sequence[str], folder: Path, port: int, cpu: int | None) -> AsyncIterator[Server]:
     """Run a program in the foreground; the body begins when its port can be connected to."""
     told = folder / "told.log"
     with told.open("wb") as output, pinned(cpu):

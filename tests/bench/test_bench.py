@@ -40,6 +40,10 @@ TINY = Plan(
     looks=3,
     charted=2,
     charted_rows=3_000,
+    cpu_rounds=1,
+    cpu_s=0.1,
+    polled=200,
+    polled_s=0.5,
     fronts=("pluto-proxy",),
 )
 SMALL_CASE = Case(points=20, coding=Coding.IDENTITY)
@@ -53,9 +57,9 @@ async def bare(tmp_path: Path) -> AsyncIterator[Server]:
 
 async def test_every_scenario_tells_what_it_found(capsys: pytest.CaptureFixture[str]) -> None:
     """All tables are printed with their bounds below the machine's kind; had anything been unexpected, it would have raised."""
-    hits, misses, herd, memory, large, points, start, series, replay, stays, growth, view, page = sections = await command.run(
-        TINY, list(command.SCENARIOS)
-    )
+    hits, misses, herd, memory, large, points, start, series, replay, stays, growth, view, page, cpu, polls = (
+        sections
+    ) = await command.run(TINY, list(command.SCENARIOS))
     assert len(hits.rows) == 2 * len(cases(TINY))
     assert len(hits.bounds) == 8
     assert [row[1] for row in misses.rows] == ["nothing", "pluto-proxy"] * 2
@@ -79,6 +83,9 @@ async def test_every_scenario_tells_what_it_found(capsys: pytest.CaptureFixture[
     assert len(view.rows) == 12
     assert len(view.bounds) == 4
     assert [row[0] for row in page.rows] in ([], ["1", "2"])
+    assert len(cpu.rows) == 14
+    assert [bound.held for bound in cpu.bounds if "replaced" in bound.promise] == [True]
+    assert [row[0] for row in polls.rows] == ["pluto-proxy"]
     assert all(len(row) == len(section.columns) for section in sections for row in section.rows)
     printed = capsys.readouterr().out
     assert printed.startswith("- machine: ")

@@ -2,7 +2,7 @@
 
 import re
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ MIB = 2**20
 # Nothing may be refreshed while hits are measured.
 _LONG_S = "3600"
 _UNBOUNDED = "10000"
-_HITS = re.compile(r'^pluto_proxy_requests_total\{[^}]*outcome="hit"[^}]*\} (\S+)$', re.MULTILINE)
+_ANSWERED = re.compile(r'^pluto_proxy_requests_total\{[^}]*outcome="(\w+)"[^}]*\} (\S+)$', re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +53,16 @@ class Plan:
     charted: int = 200
     """Runs in one chart, each with `charted_rows` rows."""
     charted_rows: int = 100_000
+    cpu_rounds: int = 7
+    """Rounds of `cpu_s` for each server, in which CPU a request is measured."""
+    cpu_s: float = 1.0
+    cases: str = ""
+    """Of those cases only the ones in whose name this occurs."""
+    polled: int = 5_000
+    """Questions, each polled every 5 s; CPU a hit is measured for `polled_s`, in rounds as above."""
+    polled_s: float = 5.0
+    baseline: str = ""
+    """A commit whose CPU a request is measured beside ours; empty: none."""
     fronts: tuple[str, ...] = ("nothing", "nginx", "Varnish", "pluto-proxy")
 
 
@@ -91,10 +101,10 @@ async def world(plan: Plan, placement: Placement) -> AsyncIterator[World]:
         yield World(plan=plan, placement=placement, folder=folder, origin=origin, proxy=proxy, bare=bare)
 
 
-async def hits(proxy: Server, token: str = "") -> int:
-    """Return how many hits a proxy has counted."""
+async def hits(proxy: Server, token: str = "", *, outcomes: Collection[str] = ("hit",)) -> int:
+    """Return how many hits, or answers of other outcomes, a proxy has counted."""
     text = (await ask(proxy.port, get("/metrics", Authorization=f"Bearer {token}"))).body.decode()
-    return sum(int(float(value)) for value in _HITS.findall(text))
+    return sum(int(float(value)) for outcome, value in _ANSWERED.findall(text) if outcome in outcomes)
 
 
 @asynccontextmanager
