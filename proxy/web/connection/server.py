@@ -14,6 +14,7 @@ from proxy.errors import BadRequest, ProxyError
 from proxy.settings import Settings
 from proxy.web.accounting.accounting import Accounting
 from proxy.web.connection.accepting import TlsSite
+from proxy.web.connection.boundary import END_OF_HEAD, Boundary
 from proxy.web.connection.crowd import Crowd, Seat
 from proxy.web.connection.half_closed import HalfClosed
 from proxy.web.connection.handshakes import Handshakes, source_of
@@ -28,7 +29,6 @@ from proxy.web.shortcut.leases import Leases
 # As long a request line as the upstream takes.
 MAX_LINE_BYTES = 16_384
 _UNREAD_BYTES = 65_536
-_END_OF_HEAD = b"\r\n\r\n"
 # A connection is looked at so often at least: its timeout may be another one by then.
 _LOOK_S = 20.0
 _NEVER_S = 10 * 365 * 86_400.0
@@ -155,7 +155,8 @@ class _Connection(web.RequestHandler):
         self._answering = False
         # All bytes that came since the connection was idle, where they came in one piece and end as one request does.
         self._raw: bytes | None = None
-        self._idle = True
+        # Idle: all that came is answered, and the next byte begins a request.
+        self._idle, self._boundary = True, Boundary()
         # What the fast path may write to by itself: none where what is written has to be encrypted.
         self._descriptor: int | None = None
         self._encrypted = False
@@ -216,9 +217,12 @@ class _Connection(web.RequestHandler):
         ):
             self.since_s = self._time()
             return
-        self._raw = data if self._idle and data.find(_END_OF_HEAD) == len(data) - len(_END_OF_HEAD) else None
-        self._idle = False
+        self._raw = data if self._idle and data.find(END_OF_HEAD) == len(data) - len(END_OF_HEAD) else None
+        if self._idle:
+            self._boundary.begin()
+        self._idle, parsed_before = False, self._request_count
         super().data_received(data)
+        self._boundary.note(data, self._request_count - parsed_before)
         if len(self._messages) != 1:
             self._raw = None
         self._knows_interim = self._knows_interim and not any(map(_is_old, self._messages))
@@ -250,11 +254,7 @@ class _Connection(web.RequestHandler):
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
-        """Write a response. The connection is idle again if all that the client has sent is answered, and more may come.
-
-        That is so only while each request comes in one piece, by itself: after anything else nobody but the parser knows where
-        a request begins.
-        """
+        """Write a response. The connection is idle again if all that the client has sent is answered, and more may come."""
         self._writing, self._endless = True, isinstance(resp, EventStream)
         if self._endless and self._half_closed is not None and self.transport is not None:
             self.transport.abort()
@@ -264,7 +264,9 @@ class _Connection(web.RequestHandler):
         if self._half_closed is not None and not self._is_asked:
             self.close()
         stays = bool(finished[0].keep_alive) and not finished[1]
-        self._idle = stays and self._raw is not None and not request.body_exists and not self._messages
+        if request.body_exists:
+            self._boundary.note_body()
+        self._idle = stays and not self._messages and self._boundary.is_here
         return finished
 
     def connection_lost(self, exc: BaseException | None) -> None:

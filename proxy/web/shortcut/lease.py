@@ -1,6 +1,7 @@
 """A lease: an answer as bytes, and for how long it is the answer. `web.shortcut` tells what it promises."""
 
 import math
+import os
 from email.utils import formatdate
 
 from aiohttp import web
@@ -30,6 +31,7 @@ class Lease:
 
     - It lasts from `since_s` to `until_s` by the machine's clock, while the generation is `generation`.
     - `head` has the whole answer where its body is small, else all but `body`; both together have `whole_bytes`.
+    - `file` is the descriptor of a file in memory that holds `body`, None where there is none.
     - `id_at` is where in `head` the end of the request's id stands, and `ids` how many ids with its beginning were given out.
     - `body_bytes` is the length of the answer's body, `age_s` what it says of its age, `took_s` how long it took to write it.
     - `entry` is None once it has ended for good.
@@ -46,6 +48,7 @@ class Lease:
         "body_bytes",
         "coding",
         "entry",
+        "file",
         "generation",
         "head",
         "id_at",
@@ -93,6 +96,7 @@ class Lease:
         self.generation = -1
         self.head = bytearray()
         self.body = b""
+        self.file: int | None = None
         self.id_at = slice(0, 0)
         self._batch = b""
         self.ids = BATCH
@@ -111,6 +115,9 @@ class Lease:
         """End it for good, and let go of the entry."""
         self.since_s = self.until_s = -math.inf
         self.entry, self.head, self.body = None, bytearray(), b""
+        if self.file is not None:
+            os.close(self.file)
+            self.file = None
 
     def give_ids(self, batch: bytes) -> None:
         """Have the ids of the next BATCH requests begin so."""

@@ -28,10 +28,13 @@ from proxy.web.reply.chunks import CHUNK_BYTES
 from proxy.web.shortcut.lease import Lease
 from proxy.web.shortcut.prepared import PreparedResponse
 from proxy.web.shortcut.request_text import LONGEST, RequestText, length_of, text_of
-from proxy.web.shortcut.writing import write
+from proxy.web.shortcut.writing import file_of, write
 
 # What a request costs beside its bytes.
 _OVERHEAD_BYTES = 600
+# A larger body is sent from a file, once its lease was used so often: to make one costs as much as to copy the body some times.
+FILED_BYTES = 65_536
+_OFTEN = 8
 # Of the memory for answers, leases have one part in so many.
 _SHARE = 8
 
@@ -236,6 +239,8 @@ class Leases:
             self._settle(seen)
             seen.lease = lease
         self._seen.move_to_end((address, raw))
+        if len(lease.body) > FILED_BYTES and lease.file is None and lease.ids > _OFTEN:
+            self._file(lease)
         return lease
 
     def _holds(self, lease: Lease) -> bool:
@@ -264,6 +269,14 @@ class Leases:
         self._leases.move_to_end(lease.text)
         lease.took_s = self._clock.monotonic_s() - began_s
         return True
+
+    def _file(self, lease: Lease) -> None:
+        """Put the body of a lease that is used often into a file, if there is room for it."""
+        size_bytes = len(lease.body)
+        if size_bytes <= self._most_bytes // _SHARE and (file := file_of(lease.body)) is not None:
+            lease.file = file
+            lease.size_bytes += size_bytes
+            self._take(size_bytes)
 
     def _is_known(self, visit: Visit) -> bool:
         """Tell whether a request was judged by what holds now; what was judged otherwise before is forgotten.

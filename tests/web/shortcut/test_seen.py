@@ -139,6 +139,33 @@ async def test_nothing_follows_the_last_answer(tmp_path: Path, last: bytes) -> N
             assert seen.running.parts.web.leases.answered == before
 
 
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [request() * 3],
+        [request()[:40], request()[40:]],
+        [request()[:-1], request()[-1:] + request()[:7], request()[7:]],
+        [request(SMALL) + request()[:-3], request()[-3:]],
+    ],
+    ids=["several at once", "cut", "cut in the empty line", "both"],
+)
+async def test_after_pieces(tmp_path: Path, pieces: list[bytes]) -> None:
+    """A connection whose requests came cut, or several at once, is as fast as any afterwards."""
+    async with watched(tmp_path) as seen:
+        for target in (LARGE, SMALL):
+            for _ in range(3):
+                await seen.warm(request(target))
+        wire, expected = await seen.connect(), await seen.ordinary(request())
+        for piece in pieces:
+            wire.writer.write(piece)
+            await asyncio.sleep(0.01)
+        for _ in range(b"".join(pieces).count(b"GET ")):
+            await wire.reply()
+        before = seen.running.parts.web.leases.answered
+        assert (await wire.ask(request())).told == expected.told
+        assert seen.running.parts.web.leases.answered == before + 1
+
+
 @settings(max_examples=60)
 @given(
     st.lists(
