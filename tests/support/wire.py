@@ -60,6 +60,11 @@ class Raw:
         return self.status_line, sorted(item for item in self.fields if item[0] not in VARYING), self.body
 
     @property
+    def exact(self) -> tuple[str, list[tuple[str, str]], bytes]:
+        """All of it, in its order, but for what differs between any two answers."""
+        return self.status_line, [item for item in self.fields if item[0] not in VARYING], self.body
+
+    @property
     def status(self) -> int:
         return int(self.status_line.split(" ")[1])
 

@@ -27,7 +27,7 @@ async def test_after_any_change(tmp_path: Path) -> None:
             await reload(tmp_path, seen.running, **usual | {name.replace(".", "__"): OTHER[name]})
             reply, was_fast = await seen.ask(RAW)
             assert not was_fast, name
-            assert reply.told == (await seen.ordinary(RAW)).told, name
+            assert reply.exact == (await seen.ordinary(RAW)).exact, name
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ async def test_every_kind_of_answer(tmp_path: Path, target: str) -> None:
                     assert bool(ordinary.body) == (method == "GET" and ordinary.status == 200)
                     asked = [await seen.ask(raw) for _ in range(3)]
                     assert [was_fast for _, was_fast in asked][1:] == [True, True]
-                    assert [reply.told for reply, _ in asked] == [ordinary.told] * 3
+                    assert [reply.exact for reply, _ in asked] == [ordinary.exact] * 3
                     assert len({reply.header("X-Request-ID") for reply in (ordinary, *(reply for reply, _ in asked))}) == 4
         assert codings == ({None, "gzip"} if target == SMALL else {None, "gzip", "zstd"})
         assert seen.running.metrics_calls == 1
@@ -96,7 +96,7 @@ async def ask_thrice(seen: Watched, raw: bytes) -> None:
         await seen.settled()
         reply, was_fast = await seen.ask(raw)
         if was_fast:
-            assert reply.told == (await seen.ordinary(raw)).told
+            assert reply.exact == (await seen.ordinary(raw)).exact
 
 
 async def test_age_and_lifetime(tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ async def test_age_and_lifetime(tmp_path: Path) -> None:
             assert reply.header("Age") == age
             assert reply.header("Cache-Status") == f"pluto-proxy; hit; ttl={ttl}"
             assert reply.header("Date") == formatdate(int(clock.now_s()), usegmt=True)
-            assert reply.told == (await seen.ordinary(request())).told
+            assert reply.exact == (await seen.ordinary(request())).exact
         clock.advance(0.125)
         reply, was_fast = await seen.ask(request())
         assert not was_fast
@@ -127,7 +127,7 @@ async def test_lifetimes_of_their_own(tmp_path: Path) -> None:
             reply, was_fast = await seen.ask(request())
             assert was_fast
             assert reply.header("Cache-Status") == "pluto-proxy; hit; ttl=0"
-            assert reply.told == (await seen.ordinary(request())).told
+            assert reply.exact == (await seen.ordinary(request())).exact
             seen.running.clock.advance(0.5)
             reply, was_fast = await seen.ask(request())
             assert not was_fast
@@ -142,7 +142,7 @@ async def test_a_clock_behind_the_entry(tmp_path: Path) -> None:
         reply, was_fast = await seen.ask(request())
         assert was_fast
         assert (reply.header("Age"), reply.header("Cache-Status")) == ("0", "pluto-proxy; hit; ttl=5")
-        assert reply.told == (await seen.ordinary(request())).told
+        assert reply.exact == (await seen.ordinary(request())).exact
         seen.running.clock.advance(-0.125)
         reply, was_fast = await seen.ask(request())
         assert not was_fast
@@ -154,7 +154,7 @@ async def test_the_first_second_of_all_time(tmp_path: Path) -> None:
     async with watched(tmp_path, clock=ManualClock(0.25)) as seen:
         reply = await seen.warm(request())
         assert reply.header("Date") == "Thu, 01 Jan 1970 00:00:00 GMT"
-        assert reply.told == (await seen.ordinary(request())).told
+        assert reply.exact == (await seen.ordinary(request())).exact
 
 
 @pytest.mark.parametrize("line", ["Cache-Control: max-age=2", "Cache-Control: min-fresh=3"])
@@ -218,7 +218,7 @@ async def test_every_difference_counts(tmp_path: Path, other: bytes, status: int
             return
         if status < 400:
             await seen.settled()
-            assert (await seen.ask(other))[0].told == (await seen.ordinary(other)).told
+            assert (await seen.ask(other))[0].exact == (await seen.ordinary(other)).exact
         for raw, had in zip(texts, before, strict=True):
             assert (await seen.ask(raw))[0].told == had.told
             assert (await seen.warm(raw)).told == had.told

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from proxy.web.connection.server import _Connection
 from proxy.web.shortcut.lease import LONGEST_S
-from tests.support.wire import KINDS, LARGE, request, watched
+from tests.support.wire import KINDS, LARGE, SMALL, request, watched
 
 
 async def test_bytes_that_were_seen(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ async def test_a_refresh_is_seen(tmp_path: Path) -> None:
         newest, _ = await seen.ask(request(LARGE, "Cache-Control: no-cache"))
         for _ in range(3):
             reply, _ = await seen.ask(request())
-            assert reply.told == (await seen.ordinary(request())).told
+            assert reply.exact == (await seen.ordinary(request())).exact
             assert reply.body == newest.body != before.body
         assert seen.running.metrics_calls == 3
 
@@ -58,7 +58,7 @@ async def test_a_better_coding_is_taken_up(tmp_path: Path) -> None:
         for _ in range(2):
             reply, was_fast = await seen.ask(raw)
             assert reply.header("Content-Encoding") == "gzip"
-            assert reply.told == (await seen.ordinary(raw)).told
+            assert reply.exact == (await seen.ordinary(raw)).exact
         assert was_fast
 
 
