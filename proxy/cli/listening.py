@@ -13,6 +13,7 @@ from aiohttp import web
 from proxy.cli.socket_files import file_of, open_socket_file
 from proxy.config import Config
 from proxy.config.addresses import UNIX, Address, TcpAddress, is_loopback
+from proxy.config.load import WHO_ADVICE
 from proxy.config.model import ServerSettings
 from proxy.errors import ConfigError
 from proxy.restart.sockets import BY_SUPERVISOR, ListeningSocket
@@ -30,19 +31,21 @@ _OF_ANOTHER_KIND = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
 _log = structlog.get_logger()
 
 
-def check_exposure(config: Config, sockets: Iterable[ListeningSocket]) -> None:
-    """Raise ConfigError where others can reach a socket that was handed over, and nothing says who may ask.
+def exposed_hosts(sockets: Iterable[ListeningSocket]) -> list[str]:
+    """Return the addresses of open sockets that others can reach. Who may connect to a Unix socket, its mode says."""
+    inet = [opened.socket for opened in sockets if opened.socket.family in {socket.AF_INET, socket.AF_INET6}]
+    return [host for host in (opened.getsockname()[0] for opened in inet) if not is_loopback(host)]
 
-    For server.listen the configuration was checked when it was read. Who may connect to a Unix socket, its mode says.
+
+def check_exposure(config: Config, exposed: Sequence[str]) -> None:
+    """Raise ConfigError where others can reach open sockets, at these addresses, and a configuration doesn't say who may ask.
+
+    Its own server.listen was checked when it was read. The sockets may be others: those of a supervisor, and before a restart
+    those of an earlier configuration.
     """
-    handed_over = [opened.socket for opened in sockets]
-    hosts = [opened.getsockname()[0] for opened in handed_over if opened.family in {socket.AF_INET, socket.AF_INET6}]
-    exposed = [host for host in hosts if not is_loopback(host)]
-    access = config.access
-    if exposed and not (access.open or access.tokens_file or access.networks):
-        what = f"the socket on {exposed[0]} that the supervisor hands over can be reached by others"
-        advice = "set access.tokens_file or access.networks to say who may, or access.open = true if everybody may"
-        raise ConfigError([f"{what}, who would read everything that the shared key can; {advice}"])
+    if exposed and not config.access.says_who:
+        what = f"access: the proxy listens on {exposed[0]}, which others can reach"
+        raise ConfigError([f"{what}, who would read everything that the shared key can; {WHO_ADVICE}"])
 
 
 @asynccontextmanager
@@ -73,9 +76,8 @@ async def listening(
         for opened in sockets:
             await server.site(runner, opened.socket, backlog=_BACKLOG).start()
         failing.pop_all()
-        scheme = "http" if config.server.tls_cert is None else "https"
         for opened in sockets:
-            _log.info("server.started", url=url_of(opened.socket, scheme))
+            _log.info("server.started", url=url_of(opened.socket, config.server.scheme))
         try:
             yield sockets
         finally:

@@ -257,7 +257,7 @@ async def world(
         ended = asyncio.Event()
         if restart is not None:
             restart.serve(parts, opened, ended=ended.set)
-        url = url_of(opened[0].socket, "http" if config.server.tls_cert is None else "https")
+        url = url_of(opened[0].socket, config.server.scheme)
         trust = None if authority is None else authority.trusted
         connector: aiohttp.BaseConnector = aiohttp.TCPConnector(ssl=trust or True)
         if url.startswith(UNIX):
