@@ -74,7 +74,7 @@ async def serve(
     config = fit_connections(config)
     restarts = restarting() if restart is not None else contextlib.nullcontext()
     restart = restart or Restart()
-    sockets = supervisor.sockets() or restart.sockets(config)
+    sockets = restart.sockets(config, supervisor.sockets())
     check_exposure(config, exposed_hosts(sockets))
     with _end_signals() as stop:
         async with (
@@ -87,7 +87,7 @@ async def serve(
             gc.collect()
             gc.freeze()
             gc.enable()
-            async with listening(runner, parts.web.server, config, sockets, handed_on=restart.is_over) as opened:
+            async with listening(runner, parts.web.server, config, sockets, owns=restart.owns) as opened:
                 restart.serve(parts, opened, ended=stop.set)
                 with restarts, supervisor.told(restart.successor):
                     async with reloading(parts, reread, sockets=opened, supervisor=supervisor):

@@ -75,6 +75,11 @@ class ServerSettings(_Section):
         return read_addresses(self.listen)
 
     @property
+    def socket_permissions(self) -> int:
+        """`socket_mode` as a number."""
+        return int(self.socket_mode, 8)
+
+    @property
     def scheme(self) -> str:
         """How clients reach all addresses but Unix sockets: `http` or `https`."""
         return "http" if self.tls_cert is None else "https"

@@ -252,7 +252,7 @@ async def world(
         runner = await stack.enter_async_context(running(parts))
         over = restart or Restart()
         opened = await stack.enter_async_context(
-            listening(runner, parts.web.server, config, over.sockets(config), handed_on=over.is_over)
+            listening(runner, parts.web.server, config, over.sockets(config), owns=over.owns)
         )
         ended = asyncio.Event()
         if restart is not None:
