@@ -227,7 +227,8 @@ class Handing:
         await self._tell_history(link)
         self._untell = parts.purging.tell(partial(purges.tell, link))
         parts.store.disk.inherit(self)
-        await parts.store.disk.flush()
+        # A disk that stands still is no reason not to hand over: what waits is handed on once it answers.
+        await first_of(parts.store.disk.flush(), within_s=_WRITE_S)
         remote = RemoteBudget(link, parts.turnstile, parts.clock)
         handed = parts.turnstile.hand_over(remote)
         under_way, waiting = remote.tell(handed)

@@ -32,6 +32,7 @@ from proxy.restart.messages import (
 from proxy.restart.remote import RemoteBudget
 from proxy.standin import Standin
 from tests.restart.support import LOSS, Gate, beside, eventually, new_proxy, old_proxy, stranger, taking_over
+from tests.store.support import stuck, writer
 from tests.support.world import World
 
 
@@ -261,6 +262,20 @@ async def test_a_new_one_that_does_not_understand_must_not_serve(tmp_path: Path,
             assert "restart.not_understood" in events(logs)
             monkeypatch.setattr(handing.Handing, "_give_budget", begin)
             await went_on(old, logs)
+
+
+async def test_a_disk_that_stands_still(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The old one can neither write what waits nor let go of the file: it hands over all the same, and the new one serves."""
+    monkeypatch.setattr(taking, "_FILE_S", 0.05)
+    monkeypatch.setattr(taking, "_BUDGET_S", 2.0)
+    monkeypatch.setattr(handing, "_WRITE_S", 0.05)
+    async with old_proxy(tmp_path) as old:
+        await old.get()
+        await old.flushed()
+        async with stuck(writer(old.parts.store.disk)):
+            assert (await old.get(LOSS + "&stepMin=5")).status == 200
+            async with new_proxy(tmp_path, old) as new:
+                assert (await new.get(LOSS + "&stepMin=6")).status == 200
 
 
 async def test_one_that_reads_nothing_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
