@@ -3,10 +3,10 @@
 from proxy.app.parts import Parts
 from proxy.log.lines import Lines
 from proxy.telemetry import Telemetry
-from proxy.web.connection.handshakes import Handshakes
 from proxy.web.encryption.certificate import Certificate
 from proxy.web.pages.metrics import (
     expose_certificate,
+    expose_handshakes,
     expose_knowledge,
     expose_log,
     expose_proof,
@@ -34,13 +34,6 @@ def expose(telemetry: Telemetry, parts: Parts, *, certificate: Certificate | Non
     expose_reloads(telemetry, parts.reloads)
     if certificate is not None and parts.web.server.handshakes is not None:
         expose_certificate(telemetry, certificate)
-        _expose_handshakes(telemetry, parts.web.server.handshakes)
+        expose_handshakes(telemetry, parts.web.server.handshakes)
     if lines is not None:
         expose_log(telemetry, lines)
-
-
-def _expose_handshakes(telemetry: Telemetry, handshakes: Handshakes) -> None:
-    telemetry.add_count("handshakes", "TLS handshakes of clients, by how they ended", lambda: handshakes.done, result="done")
-    telemetry.add_count(
-        "handshakes", "TLS handshakes of clients, by how they ended", lambda: handshakes.failed, result="failed"
-    )

@@ -10,9 +10,10 @@ from typing import Any
 import structlog
 from aiohttp import web
 
-from proxy.cli.socket_files import file_of, open_socket_file
+from proxy.cli.socket_files import open_socket_file
 from proxy.config import Config
 from proxy.config.addresses import UNIX, Address, TcpAddress, is_loopback
+from proxy.config.load import WHO_ADVICE
 from proxy.config.model import ServerSettings
 from proxy.errors import ConfigError
 from proxy.restart.sockets import BY_SUPERVISOR, ListeningSocket
@@ -30,19 +31,21 @@ _OF_ANOTHER_KIND = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
 _log = structlog.get_logger()
 
 
-def check_exposure(config: Config, sockets: Iterable[ListeningSocket]) -> None:
-    """Raise ConfigError where others can reach a socket that was handed over, and nothing says who may ask.
+def exposed_hosts(sockets: Iterable[ListeningSocket]) -> list[str]:
+    """Return the addresses of open sockets that others can reach. Who may connect to a Unix socket, its mode says."""
+    inet = [opened.socket for opened in sockets if opened.socket.family in {socket.AF_INET, socket.AF_INET6}]
+    return [host for host in (opened.getsockname()[0] for opened in inet) if not is_loopback(host)]
 
-    For server.listen the configuration was checked when it was read. Who may connect to a Unix socket, its mode says.
+
+def check_exposure(config: Config, exposed: Sequence[str]) -> None:
+    """Raise ConfigError where others can reach open sockets, at these addresses, and a configuration doesn't say who may ask.
+
+    Its own server.listen was checked when it was read. The sockets may be others: those of a supervisor, and before a restart
+    those of an earlier configuration.
     """
-    handed_over = [opened.socket for opened in sockets]
-    hosts = [opened.getsockname()[0] for opened in handed_over if opened.family in {socket.AF_INET, socket.AF_INET6}]
-    exposed = [host for host in hosts if not is_loopback(host)]
-    access = config.access
-    if exposed and not (access.open or access.tokens_file or access.networks):
-        what = f"the socket on {exposed[0]} that the supervisor hands over can be reached by others"
-        advice = "set access.tokens_file or access.networks to say who may, or access.open = true if everybody may"
-        raise ConfigError([f"{what}, who would read everything that the shared key can; {advice}"])
+    if exposed and not config.access.says_who:
+        what = f"access: the proxy listens on {exposed[0]}, which others can reach"
+        raise ConfigError([f"{what}, who would read everything that the shared key can; {WHO_ADVICE}"])
 
 
 @asynccontextmanager
@@ -52,35 +55,35 @@ async def listening(
     config: Config,
     handed_over: Sequence[ListeningSocket] = (),
     *,
-    handed_on: Callable[[], bool] = lambda: False,
+    owns: Callable[[ListeningSocket], bool] = lambda _: True,
 ) -> AsyncIterator[list[ListeningSocket]]:
     """Let clients connect to sockets that were handed over, and to the addresses in server.listen that none of them is for.
 
     Where a supervisor opened them, to nothing else. Yields the sockets. At the end the files of Unix sockets that are in
-    server.listen are removed, unless others go on with them (`handed_on`). The sockets are the runner's, and end with it.
-    Raises OSError with a message that says which address cannot be opened, and what may be wrong; none is open then.
+    server.listen are removed, as far as they are this process's by then (`owns`). The sockets are the runner's, and end with
+    it. Raises OSError with a message that says which address cannot be opened, and what may be wrong; none is open then.
     """
-    with ExitStack() as files, ExitStack() as failing:
-        sockets = list(handed_over)
+    sockets = list(handed_over)
+    with ExitStack() as failing, ExitStack() as files:
+        files.callback(lambda: _remove_files(sockets, owns))
         for opened in handed_over:
             failing.callback(opened.socket.close)
-            if opened.address.startswith(UNIX):
-                files.callback(file_of(opened.socket).remove)
         for address in _missing(config, handed_over):
-            for new in await _open(files, address, config.server):
-                failing.callback(new.close)
-                sockets.append(ListeningSocket(address=str(address), socket=new))
+            for new in await _open(address, config.server):
+                failing.callback(new.socket.close)
+                sockets.append(new)
         for opened in sockets:
             await server.site(runner, opened.socket, backlog=_BACKLOG).start()
         failing.pop_all()
-        scheme = "http" if config.server.tls_cert is None else "https"
         for opened in sockets:
-            _log.info("server.started", url=url_of(opened.socket, scheme))
-        try:
-            yield sockets
-        finally:
-            if handed_on():
-                files.pop_all()
+            _log.info("server.started", url=url_of(opened.socket, config.server.scheme))
+        yield sockets
+
+
+def _remove_files(sockets: Iterable[ListeningSocket], owns: Callable[[ListeningSocket], bool]) -> None:
+    for opened in sockets:
+        if opened.file is not None and owns(opened):
+            opened.file.remove()
 
 
 def _missing(config: Config, handed_over: Sequence[ListeningSocket]) -> list[Address]:
@@ -101,20 +104,19 @@ def url_of(opened: socket.socket, scheme: str = "http") -> str:
     return f"{UNIX}{name}" if opened.family == socket.AF_UNIX else f"{scheme}://{TcpAddress(host=name[0], port=name[1])}"
 
 
-async def _open(files: ExitStack, address: Address, settings: ServerSettings) -> list[socket.socket]:
-    """Open an address, of a host name all that it has; `files` removes the file of a Unix socket."""
+async def _open(address: Address, settings: ServerSettings) -> list[ListeningSocket]:
+    """Open an address, of a host name all that it has."""
     try:
         if isinstance(address, TcpAddress):
-            return await _open_tcp(address)
-        file = await open_socket_file(address.path, mode=int(settings.socket_mode, 8), backlog=_BACKLOG)
+            return [ListeningSocket(address=str(address), socket=opened) for opened in await _open_tcp(address)]
+        file = await open_socket_file(address.path, mode=settings.socket_permissions, backlog=_BACKLOG)
     except OSError as exc:
         advice = _ADVICE.get(exc.errno or 0, "is the name right?") if isinstance(address, TcpAddress) else ""
         reason = f"{exc.strerror}; {advice}" if advice else exc.strerror
         raise OSError(f"cannot listen on {address}: {reason}; set server.listen") from exc
     except UnicodeError as exc:
         raise OSError(f"cannot listen on {address}: no host can have this name; set server.listen") from exc
-    files.callback(file.remove)
-    return [file.socket]
+    return [ListeningSocket(address=str(address), socket=file.socket, file=file)]
 
 
 async def _open_tcp(address: TcpAddress) -> list[socket.socket]:

@@ -75,7 +75,7 @@ def url_of(config: Config) -> str:
             return str(address)
     for address in addresses:
         if isinstance(address, TcpAddress) and address.port:
-            return f"{'http' if config.server.tls_cert is None else 'https'}://{_reached(address)}"
+            return f"{config.server.scheme}://{_reached(address)}"
     raise ConfigError(["server.listen names no port: say where the proxy is with --url"])
 
 

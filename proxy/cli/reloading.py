@@ -1,21 +1,18 @@
 """SIGHUP reloads the configuration of the process that serves (`proxy.settings`)."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from proxy import log
 from proxy.app.parts import Parts
 from proxy.app.reloading import Reloader
 from proxy.cli.descriptors import fit_connections
-from proxy.cli.listening import url_of
+from proxy.cli.listening import check_exposure, exposed_hosts
 from proxy.cli.signals import Hangups
 from proxy.cli.supervisor import Supervisor
 from proxy.config import Config, LoadedConfig
-from proxy.config.addresses import is_loopback
-from proxy.errors import ConfigError
 from proxy.restart.sockets import ListeningSocket
 from proxy.tasks import end_tasks
 
@@ -40,10 +37,10 @@ async def reloading(
         yield
         return
 
-    urls = [url_of(opened.socket) for opened in sockets]
+    exposed = exposed_hosts(sockets)
 
     def fit(config: Config) -> Config:
-        check_covered(config, urls)
+        check_exposure(config, exposed)
         return fit_connections(config)
 
     parts.settings.follow(lambda: log.set_level(parts.settings.now.log.level))
@@ -54,17 +51,3 @@ async def reloading(
             yield
     finally:
         await end_tasks([task])
-
-
-def check_covered(config: Config, urls: Iterable[str]) -> None:
-    """Raise ConfigError where others can reach one of these addresses, and a configuration doesn't say who may ask.
-
-    Its own server.listen was checked when it was read. The addresses that are open may be others.
-    """
-    # Who may connect to a Unix socket, its mode says.
-    hosts = [urlsplit(url).hostname for url in urls if not url.startswith("unix:")]
-    access, exposed = config.access, [host for host in hosts if host and not is_loopback(host)]
-    if exposed and not (access.open or access.tokens_file or access.networks):
-        what = f"access: the proxy listens on {exposed[0]}, which others can reach, until it is started again"
-        advice = "set access.tokens_file or access.networks to say who may ask, or access.open = true if everybody may"
-        raise ConfigError([f"{what}; {advice}"])

@@ -15,7 +15,7 @@ from proxy import log
 from proxy.app import open_parts
 from proxy.app.parts import Parts
 from proxy.cli.descriptors import fit_connections
-from proxy.cli.listening import check_exposure, let_go, listening
+from proxy.cli.listening import check_exposure, exposed_hosts, let_go, listening
 from proxy.cli.reloading import Reread, reloading
 from proxy.cli.signals import Hangups, outlasting_signals
 from proxy.cli.successor import restarting
@@ -74,8 +74,8 @@ async def serve(
     config = fit_connections(config)
     restarts = restarting() if restart is not None else contextlib.nullcontext()
     restart = restart or Restart()
-    sockets = supervisor.sockets() or restart.sockets(config)
-    check_exposure(config, sockets)
+    sockets = restart.sockets(config, supervisor.sockets())
+    check_exposure(config, exposed_hosts(sockets))
     with _end_signals() as stop:
         async with (
             restart.around(),
@@ -87,7 +87,7 @@ async def serve(
             gc.collect()
             gc.freeze()
             gc.enable()
-            async with listening(runner, parts.web.server, config, sockets, handed_on=restart.is_over) as opened:
+            async with listening(runner, parts.web.server, config, sockets, owns=restart.owns) as opened:
                 restart.serve(parts, opened, ended=stop.set)
                 with restarts, supervisor.told(restart.successor):
                     async with reloading(parts, reread, sockets=opened, supervisor=supervisor):

@@ -15,39 +15,24 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from proxy.own_file import OwnFile, identity_of
+
 # How long another process may take to open a socket in the same folder.
 _PATIENCE_S, _PAUSE_S = 5.0, 0.02
 _WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SocketFile:
+class SocketFile(OwnFile):
     """A Unix socket that this process listens on, and which file its own is."""
 
-    path: Path
     socket: socket.socket
-    identity: tuple[int, int]
-
-    def remove(self) -> None:
-        """Remove the file, unless another one has taken its place."""
-        with contextlib.suppress(OSError):
-            if _identity(self.path.lstat()) == self.identity:
-                self.path.unlink()
 
 
 async def open_socket_file(path: Path, *, mode: int, backlog: int) -> SocketFile:
     """Listen on a Unix socket whose file has a mode. Raises OSError with a message that says what is wrong."""
     async with _locked(path.parent):
         return _open(path, mode, backlog)
-
-
-def file_of(opened: socket.socket) -> SocketFile:
-    """Return the file of a Unix socket that another process opened."""
-    path = Path(opened.getsockname())
-    identity = (0, 0)
-    with contextlib.suppress(OSError):
-        identity = _identity(path.lstat())
-    return SocketFile(path=path, socket=opened, identity=identity)
 
 
 def _open(path: Path, mode: int, backlog: int) -> SocketFile:
@@ -60,14 +45,14 @@ def _open(path: Path, mode: int, backlog: int) -> SocketFile:
     except OSError:
         opened.close()
         raise
-    file = SocketFile(path=path, socket=opened, identity=_identity(path.lstat()))
+    file = SocketFile(path=path, socket=opened, identity=identity_of(path))
     try:
         # Nobody can connect before it listens.
         path.chmod(mode)
         opened.listen(backlog)
     except OSError:
-        opened.close()
         file.remove()
+        opened.close()
         raise
     opened.setblocking(False)
     return file
@@ -81,10 +66,6 @@ def reason_against(path: Path) -> str | None:
     except OSError as exc:
         return exc.strerror
     return None if os.access(path.parent, os.W_OK) else "this user may not write to its folder"
-
-
-def _identity(found: os.stat_result) -> tuple[int, int]:
-    return found.st_dev, found.st_ino
 
 
 @contextlib.asynccontextmanager

@@ -17,20 +17,26 @@ import structlog
 # What a supervisor said to this process alone. The sockets come from this process.
 _OWN = frozenset({"LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "WATCHDOG_PID"})
 _TAKEOVER = "--takeover"
+# The first process of a container, with which all others of it end.
+_FIRST = 1
 _log = structlog.get_logger()
 
 
 class Successor:
     """Starts the new process, one at a time."""
 
-    def __init__(self, command: list[str], environ: Mapping[str, str]) -> None:
-        """`command`: this process's, with `serve` among its arguments."""
+    def __init__(self, command: list[str], environ: Mapping[str, str], *, pid: int) -> None:
+        """`command`: this process's, with `serve` among its arguments. `pid`: this process."""
+        self._pid = pid
         self._command = [*command, *([] if _TAKEOVER in command else [_TAKEOVER])]
         self._environ = {name: value for name, value in environ.items() if name not in _OWN}
         self._started: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start it, unless one that was started before still runs. What goes wrong is logged."""
+        """Start it, unless one that was started before still runs, or would end with this one. What goes wrong is logged."""
+        if self._pid == _FIRST:
+            _log.error("restart.not_started", reason="this is the first process of its container, which ends with it")
+            return
         if self._started is not None and self._started.poll() is None:
             _log.warning("restart.under_way", pid=self._started.pid)
             return
@@ -46,7 +52,7 @@ class Successor:
 @contextmanager
 def restarting() -> Iterator[None]:
     """Start a new process at each SIGUSR2. After the block the signal is ignored."""
-    successor = Successor([sys.executable, *sys.orig_argv[1:]], os.environ)
+    successor = Successor([sys.executable, *sys.orig_argv[1:]], os.environ, pid=os.getpid())
     loop = asyncio.get_running_loop()
     # A handler of the event loop's own would leave the usual effect behind when it is removed.
     signal.signal(signal.SIGUSR2, lambda _number, _frame: loop.call_soon_threadsafe(successor.start))

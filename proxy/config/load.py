@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from proxy.config.addresses import read_address
 from proxy.config.forward import PROXY_VARIABLES
 from proxy.config.homes import expand_home
-from proxy.config.model import Config
+from proxy.config.model import AccessSettings, Config
 from proxy.core.access.key import QUOTES, read_key
 from proxy.errors import ConfigError
 
@@ -40,6 +40,9 @@ _HOME_FILES = {
     ("server", "tls_key"): "PLUTO_PROXY_SERVER__TLS_KEY",
     ("upstream", "ca_file"): "PLUTO_PROXY_UPSTREAM__CA_FILE",
 }
+# What says who may ask (`AccessSettings.says_who`), and what to do where nothing does.
+_WHO = ("open", "tokens_file", "networks")
+WHO_ADVICE = "set access.tokens_file or access.networks to say who may, or access.open = true if everybody may"
 _QUOTED = "has quotation marks around its value, which are part of it (docker's --env-file keeps them); leave them out"
 
 
@@ -181,18 +184,22 @@ def _check_exposure(values: _Values, sources: _Sources, faults: list[str]) -> No
     This reads the raw values, so that it is reported even if other values are faulty.
     """
     listen = values.get("server", {}).get("listen", Config().server.listen)
-    access = values.get("access", {})
-    opened = str(access.get("open", False)).lower() in {"true", "1", "yes", "on", "t", "y"}
-    if opened or access.get("tokens_file") or access.get("networks"):
+    if _says_who(values.get("access", {})):
         return
     texts = [listen] if isinstance(listen, str) else listen if isinstance(listen, list | tuple) else ()
     faults += [
         f"server.listen: {text} can be reached by others, who would read everything that the shared key can; "
-        "listen on 127.0.0.1, set access.tokens_file or access.networks to say who may, "
-        f"or access.open = true if everybody may{_from(sources.get(('server', 'listen'), ''))}"
+        f"listen on 127.0.0.1, {WHO_ADVICE}{_from(sources.get(('server', 'listen'), ''))}"
         for text in texts
         if _is_reachable(str(text))
     ]
+
+
+def _says_who(access: Mapping[str, Any]) -> bool:
+    try:
+        return AccessSettings.model_validate({key: access[key] for key in _WHO if key in access}).says_who
+    except ValidationError:
+        return True  # something is said, which is a fault anyhow
 
 
 def _is_reachable(text: str) -> bool:

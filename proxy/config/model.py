@@ -74,6 +74,16 @@ class ServerSettings(_Section):
         """The addresses in `listen`."""
         return read_addresses(self.listen)
 
+    @property
+    def socket_permissions(self) -> int:
+        """`socket_mode` as a number."""
+        return int(self.socket_mode, 8)
+
+    @property
+    def scheme(self) -> str:
+        """How clients reach all addresses but Unix sockets: `http` or `https`."""
+        return "http" if self.tls_cert is None else "https"
+
 
 class AccessSettings(_Section):
     """Who may ask."""
@@ -107,6 +117,11 @@ class AccessSettings(_Section):
         if self.open and (self.tokens_file is not None or self.networks):
             raise ValueError("open = true lets everybody in, tokens_file and networks say who may come; keep one of them")
         return self
+
+    @property
+    def says_who(self) -> bool:
+        """Whether it is said who may ask, or that everybody may. Otherwise others must not reach the proxy."""
+        return self.open or self.tokens_file is not None or bool(self.networks)
 
 
 class UpstreamSettings(_Section):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from proxy.own_file import Identity, OwnFile, identity_of
 from proxy.restart.link import framed
 from proxy.restart.messages import FROM_OLD, PROTOCOL, Hello
 from proxy.restart.sockets import ListeningSocket
@@ -35,12 +36,12 @@ class ControlSocket:
         self._path = path
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            self._identity = self._bind()
+            self._file = self._bind()
         except BaseException:
             self.socket.close()
             raise
 
-    def _bind(self) -> tuple[int, int]:
+    def _bind(self) -> OwnFile:
         own = self._path.with_name(f"{self._path.name}.{os.getpid()}")
         own.unlink(missing_ok=True)
         with _short(own) as address:
@@ -50,20 +51,17 @@ class ControlSocket:
             own.chmod(0o600)
             self.socket.listen()
             self.socket.setblocking(False)
-            status = own.stat(follow_symlinks=False)
+            identity = identity_of(own)
             own.rename(self._path)
         except BaseException:
             own.unlink(missing_ok=True)
             raise
-        return status.st_dev, status.st_ino
+        return OwnFile(path=self._path, identity=identity)
 
     def remove(self) -> None:
         """Stop listening, and remove the file unless another process has replaced it."""
+        self._file.remove()
         self.socket.close()
-        with suppress(OSError):
-            status = self._path.stat(follow_symlinks=False)
-            if (status.st_dev, status.st_ino) == self._identity:
-                self._path.unlink()
 
     def close(self) -> None:
         """Stop listening. The file is left to the process that took over, which replaces it."""
@@ -72,14 +70,19 @@ class ControlSocket:
 
 def greet(connection: socket.socket, sockets: Sequence[ListeningSocket]) -> None:
     """Send the listening sockets to a process that connected. Raises OSError."""
-    hello = Hello(protocol=PROTOCOL, pid=os.getpid(), addresses=tuple(opened.address for opened in sockets))
+    hello = Hello(
+        protocol=PROTOCOL,
+        pid=os.getpid(),
+        addresses=tuple(opened.address for opened in sockets),
+        files=tuple(None if opened.file is None else opened.file.identity for opened in sockets),
+    )
     descriptors = [opened.socket.fileno() for opened in sockets]
     sent = socket.send_fds(connection, [framed(hello)], descriptors)
     if sent != len(framed(hello)):
         raise OSError("the other process does not read")
 
 
-def meet(path: Path) -> tuple[socket.socket, Hello, list[socket.socket]] | None:
+def meet(path: Path) -> tuple[socket.socket, Hello, list[ListeningSocket]] | None:
     """Connect to the process that listens at a path. Return the connection, its first message and its sockets, or None.
 
     Raises OSError where something listens there that isn't a process of this user, or doesn't answer.
@@ -117,7 +120,7 @@ def check_user(connection: socket.socket) -> None:
         raise PermissionError(f"the process at the other end of the control socket is of uid {uid}")
 
 
-def _read_hello(connection: socket.socket) -> tuple[Hello, list[socket.socket]]:
+def _read_hello(connection: socket.socket) -> tuple[Hello, list[ListeningSocket]]:
     read, descriptors, _, _ = socket.recv_fds(connection, _MOST_HELLO_BYTES, _MOST_SOCKETS)
     sockets = [socket.socket(fileno=descriptor) for descriptor in descriptors]
     try:
@@ -126,7 +129,8 @@ def _read_hello(connection: socket.socket) -> tuple[Hello, list[socket.socket]]:
         length = int.from_bytes(read[:4])
         while len(read) < length + 4 and (more := connection.recv(length + 4 - len(read))):
             read += more
-        return _hello_of(read[4:], sockets=len(sockets)), sockets
+        hello = _hello_of(read[4:], sockets=len(sockets))
+        return hello, [_told(*told) for told in zip(hello.addresses, sockets, hello.files, strict=True)]
     except BaseException:
         for opened in sockets:
             opened.close()
@@ -134,11 +138,18 @@ def _read_hello(connection: socket.socket) -> tuple[Hello, list[socket.socket]]:
 
 
 def _hello_of(read: bytes, *, sockets: int) -> Hello:
+    if not read:
+        raise OSError("the running pluto-proxy turns this one away: its log has the reason (restart.refused)")
     with suppress(msgspec.DecodeError, ValueError):
         hello = FROM_OLD.decode(read)
-        if isinstance(hello, Hello) and hello.protocol == PROTOCOL and len(hello.addresses) == sockets:
+        if isinstance(hello, Hello) and hello.protocol == PROTOCOL and len(hello.addresses) == len(hello.files) == sockets:
             return hello
     raise OSError("the running pluto-proxy is of a release that cannot hand over to this one: end it first")
+
+
+def _told(address: str, opened: socket.socket, identity: Identity | None) -> ListeningSocket:
+    file = None if identity is None else OwnFile(path=Path(opened.getsockname()), identity=identity)
+    return ListeningSocket(address=address, socket=opened, file=file)
 
 
 @contextmanager

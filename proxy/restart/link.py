@@ -14,6 +14,8 @@ from proxy.restart.messages import Done, Message
 from proxy.tasks import end_tasks
 
 _LENGTH_BYTES = 4
+# How long the other process may take to read what is left for it when the connection is closed.
+_CLOSE_S = 5.0
 _encoder = msgspec.msgpack.Encoder()
 _log = structlog.get_logger()
 Received = TypeVar("Received", bound=Message)
@@ -41,6 +43,7 @@ class Link(Generic[Received]):
         self._asked: dict[int, asyncio.Future[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._lost = asyncio.Event()
+        self._abort: asyncio.TimerHandle | None = None
 
     @classmethod
     async def over(cls, opened: socket.socket, decoder: "msgspec.msgpack.Decoder[Received]") -> "Link[Received]":
@@ -82,24 +85,33 @@ class Link(Generic[Received]):
         task.add_done_callback(self._tasks.discard)
 
     async def run(self, handle: Callable[[Received], None]) -> None:
-        """Give each message to `handle` until the other process is gone, or sends what nobody understands."""
+        """Give each message to `handle` until the other process is gone, or the connection is closed here.
+
+        Also returns where a message isn't understood, or can't be handled, which is logged: then the link isn't lost, and it is
+        the caller's to close.
+        """
         try:
-            while True:
-                length = int.from_bytes(await self._reader.readexactly(_LENGTH_BYTES))
-                message = self._decoder.decode(await self._reader.readexactly(length))
+            # What came before the connection was closed here, and wasn't looked at, counts no more.
+            while (message := await self._receive()) is not None and not self.is_lost:
                 if isinstance(message, Done):
                     self._note_done(message.number)
                 else:
                     handle(message)
+        except Exception:  # noqa: BLE001 -- whatever it is: whoever waits for this end goes on by itself
+            _log.exception("restart.crashed")
+
+    async def _receive(self) -> Received | None:
+        try:
+            length = int.from_bytes(await self._reader.readexactly(_LENGTH_BYTES))
+            return self._decoder.decode(await self._reader.readexactly(length))
         except (OSError, asyncio.IncompleteReadError):
-            pass
+            self._end()
         except (ValueError, msgspec.DecodeError) as exc:
             _log.warning("restart.not_understood", reason=str(exc))
-        finally:
-            self._end()
+        return None
 
     def close(self) -> None:
-        """Close the connection once all is sent. The other process is gone from now on."""
+        """Close the connection once all is sent, or after 5 s. The other process is gone from now on."""
         self._end()
 
     async def lost(self) -> None:
@@ -107,10 +119,12 @@ class Link(Generic[Received]):
         await self._lost.wait()
 
     async def aclose(self) -> None:
-        """Send what is still to be sent, and close the connection."""
-        with suppress(OSError):
-            await self._writer.drain()
+        """Send what is still to be sent, for 5 s at most, and close the connection. What is being done for it is given up."""
         self._end()
+        with suppress(OSError):
+            await self._writer.wait_closed()
+        if self._abort is not None:
+            self._abort.cancel()
         await end_tasks([*self._tasks])
 
     async def _answer(self, message: Message, work: Coroutine[Any, Any, None]) -> None:
@@ -127,8 +141,12 @@ class Link(Generic[Received]):
             done.set_result(None)
 
     def _end(self) -> None:
+        if self.is_lost:
+            return
         self._lost.set()
         self._writer.close()
+        # A process that stands still reads nothing.
+        self._abort = asyncio.get_running_loop().call_later(_CLOSE_S, self._writer.transport.abort)
         for done in self._asked.values():
             if not done.done():
                 done.set_exception(ConnectionError("the other process is gone"))

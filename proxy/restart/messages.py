@@ -6,11 +6,12 @@ import msgspec
 
 from proxy.core.budget import BudgetState, CallEnd, Priority, Ticket
 from proxy.core.freshness.purge import Purge
+from proxy.own_file import Identity
 from proxy.store.sqlite.batch import Adoption
 from proxy.store.sqlite.codec import Row
 
 # Processes whose numbers differ don't understand each other.
-PROTOCOL = 1
+PROTOCOL = 2
 
 
 class Message(msgspec.Struct, frozen=True, tag=True, kw_only=True):
@@ -22,12 +23,14 @@ class Message(msgspec.Struct, frozen=True, tag=True, kw_only=True):
 class Hello(Message, frozen=True, kw_only=True):
     """The first message of the old process, with its listening sockets.
 
-    `addresses`: what each socket was opened for, as server.listen says it; empty where a supervisor opened it.
+    `addresses`: what each socket was opened for, as server.listen says it; empty where a supervisor opened it. `files`: which
+    file a Unix socket's is, None for others, and where a supervisor opened it.
     """
 
     protocol: int
     pid: int
     addresses: tuple[str, ...] = ()
+    files: tuple[Identity | None, ...] = ()
 
 
 class GiveFile(Message, frozen=True, kw_only=True):
@@ -39,7 +42,7 @@ class Ready(Message, frozen=True, kw_only=True):
 
 
 class Serving(Message, frozen=True, kw_only=True):
-    """The new process accepts connections."""
+    """The new process accepts connections. It is acknowledged: from then on the old one never goes on."""
 
     pid: int
 

@@ -3,7 +3,9 @@
 import asyncio
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
+from functools import partial
 
 import structlog
 
@@ -11,6 +13,7 @@ from proxy.app.parts import Parts
 from proxy.core.freshness.entry import tombstone
 from proxy.core.freshness.purge import Purge
 from proxy.core.question.keeping import Keeping
+from proxy.restart import purges
 from proxy.restart.lending import Lending
 from proxy.restart.link import Link
 from proxy.restart.messages import (
@@ -29,46 +32,52 @@ from proxy.restart.messages import (
     Withdrawn,
     Write,
 )
-from proxy.restart.sockets import BY_SUPERVISOR, ListeningSocket
+from proxy.restart.sockets import ListeningSocket
 from proxy.service.history import recorder
 from proxy.store.sqlite import codec
 from proxy.tasks import first_of
 
 # How long the old process may take to write what waits and close the file. After that the new one does without for now.
 _FILE_S = 10.0
-# How long it may take to hand over the budget, and to carry out a purge.
+# How long it may take to hand over the budget.
 _BUDGET_S = 10.0
-_PURGE_S = 5.0
 _log = structlog.get_logger()
 
 
 class Taking:
     """The old process, and what is taken over from it."""
 
-    def __init__(self, connection: socket.socket, hello: Hello, sockets: Sequence[socket.socket]) -> None:
+    def __init__(self, connection: socket.socket, hello: Hello, sockets: Sequence[ListeningSocket]) -> None:
         self._connection = connection
         self._hello = hello
         self._sockets = sockets
+        self._kept: list[ListeningSocket] = []
         self._link: Link[FromOld] | None = None
         self._running: asyncio.Task[None] | None = None
         self._parts: Parts | None = None
         self._lending: Lending | None = None
+        self._untell: Callable[[], None] | None = None
+        self._said = False
         self._withdrawn = False
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether the old process goes on by itself: this one must not serve."""
+        return self._withdrawn
 
     @property
     def pid(self) -> int:
         """The old process."""
         return self._hello.pid
 
-    def sockets(self, addresses: Sequence[str]) -> list[ListeningSocket]:
-        """Return the listening sockets for these addresses, and those that a supervisor opened. The others are closed."""
-        taken = []
-        for address, opened in zip(self._hello.addresses, self._sockets, strict=True):
-            if address == BY_SUPERVISOR or address in addresses:
-                taken.append(ListeningSocket(address=address, socket=opened))
-            else:
-                opened.close()
-        return taken
+    def sockets(self, addresses: Collection[str]) -> list[ListeningSocket]:
+        """Return the listening sockets for these addresses, as `ListeningSocket.address` has them."""
+        self._kept = [opened for opened in self._sockets if opened.address in addresses]
+        return list(self._kept)
+
+    def has_lent(self, opened: ListeningSocket) -> bool:
+        """Tell whether a socket is one of those that are taken over."""
+        return opened in self._kept
 
     async def open(self) -> None:
         """Begin, and have the old process let go of the cache file. Never raises."""
@@ -89,24 +98,43 @@ class Taking:
             raise RuntimeError("not open")
         self._parts = parts
         lending = self._lending = Lending(self._link, parts.turnstile, parts.clock)
-        parts.purging.tell(self._forget)
+        self._untell = parts.purging.tell(partial(purges.tell, self._link))
         try:
             await self._link.ask(Ready(), within_s=_BUDGET_S)
         except TimeoutError:
             self._withdrawn = True
         except OSError as exc:
             _log.warning("restart.no_budget", reason=str(exc))
-        self._check_withdrawn()
+        self.check()
         if not lending.begun:
             lending.begin(None)
 
-    def serve(self) -> None:
-        """Tell the old process that this one accepts connections. Raises OSError where the old one has gone on by itself."""
-        self._check_withdrawn()
-        if self._link is not None:
-            self._link.send(Serving(pid=os.getpid()))
+    async def succeed(self) -> bool:
+        """Tell the old process that this one accepts connections. Return whether it does so no more; else it goes on.
 
-    def _check_withdrawn(self) -> None:
+        While the old process stands still, nobody knows.
+        """
+        if self._link is not None and not self._withdrawn:
+            self._said = True
+            with suppress(OSError):  # it is gone
+                await self._link.ask(Serving(pid=os.getpid()))
+        return not self._withdrawn
+
+    def inherit(self, *, mode: int) -> None:
+        """Take what the old process has left. `mode`: of the files of Unix sockets.
+
+        Where an address isn't listened on any more the file goes, too.
+        """
+        for opened in self._sockets:
+            if opened in self._kept:
+                _set_mode(opened, mode)
+            else:
+                if opened.file is not None:
+                    opened.file.remove()
+                opened.socket.close()
+
+    def check(self) -> None:
+        """Raise OSError where the old process goes on by itself."""
         if self._withdrawn:
             raise OSError(f"the running pluto-proxy (pid {self.pid}) goes on: handing over took too long")
 
@@ -118,7 +146,7 @@ class Taking:
     async def aclose(self) -> None:
         """End what is under way, once nobody listens. The old process goes on by itself. May be called again."""
         for opened in self._sockets:
-            opened.close()
+            opened.socket.close()
         if self._link is not None:
             await self._link.aclose()
         if self._running is not None:
@@ -126,9 +154,15 @@ class Taking:
 
     async def _run(self, link: Link[FromOld]) -> None:
         await link.run(self._handle)
+        # It goes on where this one closes the connection, unless it has been told before that it need not.
+        self._withdrawn |= not link.is_lost and not self._said
+        link.close()
+        if self._untell is not None:
+            self._untell()
         if self._lending is not None:
             await self._lending.end()
-        _log.info("restart.old_process_ended")
+        if not self._withdrawn:
+            _log.info("restart.old_process_ended")
 
     def _handle(self, message: FromOld) -> None:
         if isinstance(message, Withdrawn):
@@ -149,7 +183,7 @@ class Taking:
             case Write():
                 self._link.answer(message, self._write(message))
             case Forget():
-                self._link.answer(message, self._purge(message.purge))
+                self._link.answer(message, self._carry_out(message.purge))
             case _:
                 pass
 
@@ -167,7 +201,7 @@ class Taking:
                 new_namespace=adoption.new_namespace,
             )
         for purge in message.purges:
-            await self._purge(purge)
+            await self._carry_out(purge)
         for namespace, key, sent_at_s in message.gone:
             parts.store.put(namespace, key, tombstone(sent_at_s))
         for row in message.rows:
@@ -177,15 +211,15 @@ class Taking:
             else:
                 parts.store.put(row.namespace, row.key, entry, Keeping.DISK)
 
-    async def _purge(self, purge: Purge) -> None:
-        if self._parts is not None and not self._parts.purging.purges.knows(purge):
-            await self._parts.purging.purge(purge)
+    async def _carry_out(self, purge: Purge) -> None:
+        if self._parts is not None:
+            await purges.carry_out(self._parts.purging, purge)
 
-    async def _forget(self, purge: Purge) -> None:
-        """Have the old process carry out a purge, too: it still answers."""
-        if self._link is None or self._link.is_lost:
-            return
-        try:
-            await self._link.ask(Forget(purge=purge), within_s=_PURGE_S)
-        except (TimeoutError, OSError) as exc:
-            _log.warning("restart.purge_not_told", reason=str(exc) or "it takes too long")
+
+def _set_mode(opened: ListeningSocket, mode: int) -> None:
+    if opened.file is None:
+        return
+    try:
+        opened.file.set_mode(mode)
+    except OSError as exc:
+        _log.warning("restart.mode_not_set", path=str(opened.file.path), reason=exc.strerror)

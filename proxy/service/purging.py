@@ -55,9 +55,10 @@ class Purging:
         self._pyramids = pyramids
         self._others: list[Callable[[Purge], Awaitable[None]]] = []
 
-    def tell(self, other: Callable[[Purge], Awaitable[None]]) -> None:
-        """Have each purge carried out by another process, too, which answers for the same clients."""
+    def tell(self, other: Callable[[Purge], Awaitable[None]]) -> Callable[[], None]:
+        """Have each purge carried out by another process, too, which answers for the same clients. Return what ends that."""
         self._others.append(other)
+        return lambda: self._others.remove(other)
 
     async def purge(self, purge: Purge) -> Purged:
         """Carry out a purge of what was asked for until now (its `at_s`)."""

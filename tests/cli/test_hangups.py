@@ -4,18 +4,22 @@ import asyncio
 import logging
 import os
 import signal
+import socket
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from proxy.cli.reloading import Reread, check_covered, reloading
+from proxy.cli.listening import check_exposure, exposed_hosts
+from proxy.cli.reloading import Reread, reloading
 from proxy.cli.signals import Hangups, outlasting_signals
 from proxy.cli.supervisor import NOBODY
 from proxy.config import load
 from proxy.errors import ConfigError
+from proxy.restart.sockets import BY_SUPERVISOR, ListeningSocket
 from tests.support.reloading import loaded
 from tests.support.world import world
 
@@ -74,21 +78,36 @@ async def test_a_signal_reloads(tmp_path: Path) -> None:
             assert logging.root.level == logging.ERROR
 
 
+EVERYWHERE = "0.0.0.0"  # noqa: S104 -- that is what others can reach
+
+
+def opened(host: str) -> ListeningSocket:
+    family = socket.AF_UNIX if host.startswith("/") else socket.AF_INET6 if ":" in host else socket.AF_INET
+    found = socket.socket(family)
+    found.bind(host if family == socket.AF_UNIX else (host, 0))
+    return ListeningSocket(address=BY_SUPERVISOR, socket=found)
+
+
 @pytest.mark.parametrize(
-    ("urls", "settings", "good"),
+    ("hosts", "settings", "good"),
     [
-        (["http://127.0.0.1:1", "https://[::1]:2", "unix:/run/proxy"], {}, True),
-        (["http://127.0.0.1:1", "https://[2001:db8::1]:2"], {}, False),
-        (["http://0.0.0.0:1"], {"PLUTO_PROXY_ACCESS__NETWORKS": "10.0.0.0/8"}, True),
-        (["http://0.0.0.0:1"], {"PLUTO_PROXY_ACCESS__OPEN": "true"}, True),
-        (["http://0.0.0.0:1"], {"PLUTO_PROXY_ACCESS__TOKENS_FILE": "/tokens.json"}, True),
+        (["127.0.0.1", "127.0.0.2", "/socket"], {}, True),
+        (["127.0.0.1", EVERYWHERE], {}, False),
+        ([EVERYWHERE], {"PLUTO_PROXY_ACCESS__NETWORKS": "10.0.0.0/8"}, True),
+        ([EVERYWHERE], {"PLUTO_PROXY_ACCESS__OPEN": "true"}, True),
+        ([EVERYWHERE], {"PLUTO_PROXY_ACCESS__TOKENS_FILE": "/tokens.json"}, True),
     ],
 )
-def test_where_others_can_reach_it(urls: list[str], settings: dict[str, str], good: bool) -> None:
-    """The addresses that are open count, whatever server.listen says by now."""
+def test_where_others_can_reach_it(tmp_path: Path, hosts: list[str], settings: dict[str, str], good: bool) -> None:
+    """The sockets that are open count, whoever opened them, and whatever server.listen says by now."""
     config = load(None, settings).config
-    if good:
-        check_covered(config, urls)
-    else:
-        with pytest.raises(ConfigError, match="2001:db8::1, which others can reach"):
-            check_covered(config, urls)
+    with ExitStack() as stack:
+        sockets = [opened(host.replace("/", f"{tmp_path}/")) for host in hosts]
+        for one in sockets:
+            stack.enter_context(one.socket)
+        if good:
+            check_exposure(config, exposed_hosts(sockets))
+        else:
+            with pytest.raises(ConfigError, match=r"listens on 0\.0\.0\.0, which others can reach") as caught:
+                check_exposure(config, exposed_hosts(sockets))
+            assert "supervisor" not in str(caught.value)

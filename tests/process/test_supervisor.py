@@ -147,7 +147,7 @@ async def test_nobody_is_exposed_by_a_socket(tmp_path: Path) -> None:
         async with supervised(tmp_path, [inet]) as (process, _):
             assert await process.wait() == 2
             assert process.stderr is not None
-            assert b"0.0.0.0 that the supervisor hands over can be reached by others" in await process.stderr.read()
+            assert b"listens on 0.0.0.0, which others can reach" in await process.stderr.read()
         (tmp_path / "notify").unlink()
         async with supervised(tmp_path, [inet], PLUTO_PROXY_ACCESS__OPEN="true") as (process, telling):
             assert await told(telling) == "READY=1"

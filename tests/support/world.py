@@ -255,12 +255,12 @@ async def world(
         runner = await stack.enter_async_context(running(parts))
         over = restart or Restart()
         opened = await stack.enter_async_context(
-            listening(runner, parts.web.server, config, over.sockets(config), handed_on=over.is_over)
+            listening(runner, parts.web.server, config, over.sockets(config), owns=over.owns)
         )
         ended = asyncio.Event()
         if restart is not None:
             restart.serve(parts, opened, ended=ended.set)
-        url = url_of(opened[0].socket, "http" if config.server.tls_cert is None else "https")
+        url = url_of(opened[0].socket, config.server.scheme)
         trust = None if authority is None else authority.trusted
         connector: aiohttp.BaseConnector = aiohttp.TCPConnector(ssl=trust or True)
         if url.startswith(UNIX):

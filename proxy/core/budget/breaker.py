@@ -143,8 +143,8 @@ class Breaker:
         )
 
     def take_over(self, state: BreakerState, now_s: float) -> None:
-        """Go on from what another process knows."""
-        self._until_s = None if state.remaining_s is None else now_s + state.remaining_s
+        """Go on from what another process knows; a cool-down is no longer than this one's settings let it be."""
+        self._until_s = None if state.remaining_s is None else now_s + min(state.remaining_s, self._most_s)
         self._probe_out = state.probe_out
         self._in_a_row, self._doubled = state.in_a_row, state.doubled
 

@@ -1,6 +1,7 @@
 """The states and counts that parts keep themselves, shown as metrics: a function for each room, called when it opens."""
 
 from functools import partial
+from typing import Protocol
 
 from proxy.core.budget import Priority, State
 from proxy.core.freshness.plan import Condition
@@ -151,6 +152,20 @@ def expose_certificate(telemetry: Telemetry, certificate: Certificate) -> None:
     ends = "When the certificate that is shown ends, seconds since the epoch"
     gauge("certificate_expiration_timestamp_seconds", ends, lambda: certificate.validity.end_s)
     gauge("certificate_healthy", "1 while the certificate's files can be used", lambda: certificate.trouble is None)
+
+
+class Handshakes(Protocol):
+    """See web.connection.handshakes, which stands above the pages."""
+
+    done: int
+    failed: int
+
+
+def expose_handshakes(telemetry: Telemetry, handshakes: Handshakes) -> None:
+    """Show how many clients got a TLS connection, and how many did not."""
+    what = "TLS handshakes of clients, by how they ended"
+    telemetry.add_count("handshakes", what, lambda: handshakes.done, result="done")
+    telemetry.add_count("handshakes", what, lambda: handshakes.failed, result="failed")
 
 
 def expose_log(telemetry: Telemetry, lines: Lines) -> None:

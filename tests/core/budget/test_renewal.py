@@ -70,6 +70,15 @@ def test_a_cooldown_that_has_begun(before: BudgetLimits, after: BudgetLimits) ->
     assert budget.breaker.remaining_s(0.0) == min(left_s, after.cooldown_max_s)
 
 
+@given(before=LIMITS, after=LIMITS)
+def test_a_cooldown_of_another_process(before: BudgetLimits, after: BudgetLimits) -> None:
+    """Who takes a budget over waits no longer than its own settings let it, nor longer than the other one would have."""
+    budget, heir = Budget(before, 0.0), Budget(after, 7.0)
+    failed(budget, CallEnd.BUSY, 0.0, retry_after_s=50.0)
+    heir.take_over(budget.state(0.5), 7.0)
+    assert heir.breaker.remaining_s(7.0) == min(budget.breaker.remaining_s(0.5), after.cooldown_max_s)
+
+
 def test_the_same_settings_change_nothing() -> None:
     """A budget that is used goes on as if nothing had been."""
     limits = BudgetLimits(rate_per_s=2, burst=4, max_concurrency=3, cooldown_max_s=300)

@@ -2,37 +2,14 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from unittest.mock import patch
 
-import aiosqlite
 import pytest
 
 from proxy.errors import StoreError
 from proxy.store.sqlite import schema
-from tests.store.support import ManualClock, connection_threads, database, entry, opened, reader, same, until, writer
-
-
-@asynccontextmanager
-async def stuck(connection: aiosqlite.Connection) -> AsyncIterator[None]:
-    """The connection's thread is held in one operation, as by a disk that does not answer."""
-    gate = threading.Event()
-    begun = asyncio.Event()
-    loop = asyncio.get_running_loop()
-
-    def hold() -> None:
-        loop.call_soon_threadsafe(begun.set)
-        assert gate.wait(30), "somebody waited for the disk"
-
-    holding = asyncio.create_task(connection._execute(hold))  # type: ignore[no-untyped-call]  # noqa: SLF001 -- no public way to hold the thread
-    await begun.wait()
-    try:
-        yield
-    finally:
-        gate.set()
-        await holding
+from tests.store.support import ManualClock, connection_threads, database, entry, opened, reader, same, stuck, until, writer
 
 
 async def test_a_slow_read_is_a_miss(path: Path, clock: ManualClock) -> None:
