@@ -2,37 +2,26 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from unittest.mock import patch
 
-import aiosqlite
 import pytest
 
 from proxy.errors import StoreError
 from proxy.store.sqlite import schema
-from tests.store.support import ManualClock, connection_threads, database, entry, opened, reader, same, until, writer
-
-
-@asynccontextmanager
-async def stuck(connection: aiosqlite.Connection) -> AsyncIterator[None]:
-    """The connection's thread is held in one operation, as by a disk that does not answer."""
-    gate = threading.Event()
-    begun = asyncio.Event()
-    loop = asyncio.get_running_loop()
-
-    def hold() -> None:
-        loop.call_soon_threadsafe(begun.set)
-        assert gate.wait(30), "somebody waited for the disk"
-
-    holding = asyncio.create_task(connection._execute(hold))  # type: ignore[no-untyped-call]  # noqa: SLF001 -- no public way to hold the thread
-    await begun.wait()
-    try:
-        yield
-    finally:
-        gate.set()
-        await holding
+from tests.store.support import (
+    ManualClock,
+    connection_threads,
+    database,
+    entry,
+    keeper,
+    opened,
+    reader,
+    same,
+    stuck,
+    until,
+    writer,
+)
 
 
 async def test_a_slow_read_is_a_miss(path: Path, clock: ManualClock) -> None:
@@ -155,6 +144,8 @@ async def test_closing_does_not_wait_for_ever(
                 async with opened(path, clock):
                     pass
         await until(lambda: not connection_threads())
+        async with opened(path, clock) as other:
+            assert other.health is None
 
 
 async def test_opening_does_not_wait_for_ever(path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,6 +163,26 @@ async def test_opening_does_not_wait_for_ever(path: Path, clock: ManualClock, mo
         store.put("ns", "key", entry())
         await store.flush()
         assert await store.get("ns", "key") is not None
+
+
+async def test_opened_late(path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody gets the file while a store that was closed is still opening it; afterwards it is free, and open nowhere."""
+    monkeypatch.setattr("proxy.store.sqlite.keeper.START_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("proxy.store.sqlite.keeper.STOP_TIMEOUT_S", 0.05)
+    gate = threading.Event()
+    monkeypatch.setattr("proxy.store.sqlite.files.reason_against", lambda _path: gate.wait(30) and None)
+    path.parent.mkdir(mode=0o700)
+    path.touch()
+    async with opened(path, clock) as late:
+        await late.aclose()
+        with pytest.raises(StoreError, match="in use"):
+            async with opened(path, clock):
+                pass
+        gate.set()
+        await until(lambda: path.stat().st_size > 0 and not connection_threads())
+        assert keeper(late).database is None
+        async with opened(path, clock) as other:
+            assert other.health is None
 
 
 async def test_refused_after_a_slow_start(path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch) -> None:
