@@ -3,13 +3,14 @@
 import asyncio
 import sqlite3
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import aiosqlite
 import structlog
 
-from proxy.store.sqlite import codec, schema, versions
+from proxy.store.sqlite import codec, purge_notes, schema, versions
 from proxy.store.sqlite.outlasting import Outlasting
 
 # A read hardly waits for another program's lock: all later reads would wait behind it.
@@ -38,12 +39,12 @@ async def run_many(connection: aiosqlite.Connection, sql: str, rows: Iterable[Pa
             pass
 
 
-async def open_writer(path: Path, outlasting: Outlasting, *, lock_timeout_s: float) -> aiosqlite.Connection:
+async def open_writer(path: Path, outlasting: Outlasting, *, lock_timeout_s: float, now_s: float) -> aiosqlite.Connection:
     """Open the file for writing, make the tables it lacks, and switch it to write-ahead logging.
 
-    Waits at most `lock_timeout_s` for other programs' locks. Raises sqlite3.Error.
+    Waits at most `lock_timeout_s` for other programs' locks. `now_s`: the wall time. Raises sqlite3.Error.
     """
-    return await _connect(path, outlasting, lock_timeout_s, _prepare_writer)
+    return await _connect(path, outlasting, lock_timeout_s, partial(_prepare_writer, now_s=now_s))
 
 
 async def open_reader(path: Path, outlasting: Outlasting) -> aiosqlite.Connection:
@@ -89,7 +90,7 @@ async def _connect(
     return connection
 
 
-async def _prepare_writer(writer: aiosqlite.Connection) -> None:
+async def _prepare_writer(writer: aiosqlite.Connection, *, now_s: float) -> None:
     for pragma in (
         "auto_vacuum = INCREMENTAL",
         "secure_delete = OFF",
@@ -98,7 +99,7 @@ async def _prepare_writer(writer: aiosqlite.Connection) -> None:
         "temp_store = MEMORY",
     ):
         await run(writer, f"PRAGMA {pragma}")
-    await _make_tables(writer)
+    await _make_tables(writer, now_s)
     [(mode,)] = await run(writer, "PRAGMA journal_mode = WAL")
     if mode != "wal":
         raise sqlite3.OperationalError(f"the file system cannot do write-ahead logging (journal_mode is {mode})")
@@ -112,7 +113,7 @@ async def _prepare_reader(reader: aiosqlite.Connection) -> None:
     await run(reader, "PRAGMA query_only = ON")
 
 
-async def _make_tables(writer: aiosqlite.Connection) -> None:
+async def _make_tables(writer: aiosqlite.Connection, now_s: float) -> None:
     [(version,)] = await run(writer, "PRAGMA user_version")
     if 0 < version < schema.SCHEMA_VERSION:
         # With a write-ahead log the new version would stand in there for a while, and the header tell the old one.
@@ -121,6 +122,8 @@ async def _make_tables(writer: aiosqlite.Connection) -> None:
     statements = schema.TABLES if version == 0 else versions.steps_from(version)
     for statement in statements:
         await run(writer, statement)
+    if version < purge_notes.FIRST_VERSION:
+        await run(writer, *purge_notes.beginning(now_s))
     await run(writer, "COMMIT")
     if 0 < version < schema.SCHEMA_VERSION:
         _log.info("store.taken_over", schema=version, now=schema.SCHEMA_VERSION)

@@ -47,12 +47,14 @@ class Database:
         self._presence = Presence(reader, max_keys=min(_MOST_KEYS, limits.file_bytes // quota.ROW_BYTES))
 
     @classmethod
-    async def open(cls, path: Path, *, limits: quota.SizeLimits, lock_timeout_s: float, outlasting: Outlasting) -> "Database":
+    async def open(
+        cls, path: Path, *, limits: quota.SizeLimits, lock_timeout_s: float, outlasting: Outlasting, now_s: float
+    ) -> "Database":
         """Open the file. It must exist and be either empty or one of this store.
 
-        `outlasting`: the connections that are being closed.
+        `outlasting`: the connections that are being closed. `now_s`: the wall time.
         """
-        writer = await connections.open_writer(path, outlasting, lock_timeout_s=lock_timeout_s)
+        writer = await connections.open_writer(path, outlasting, lock_timeout_s=lock_timeout_s, now_s=now_s)
         try:
             reader = await connections.open_reader(path, outlasting)
         except BaseException:

@@ -99,7 +99,11 @@ class HeldFile:
     async def _open(self) -> Database:
         await self._prepare()
         database = await Database.open(
-            self._path, limits=self._limits, lock_timeout_s=self._lock_timeout_s, outlasting=self._outlasting
+            self._path,
+            limits=self._limits,
+            lock_timeout_s=self._lock_timeout_s,
+            outlasting=self._outlasting,
+            now_s=self._clock.now_s(),
         )
         if self._wanted:
             self.database = database
