@@ -2,10 +2,12 @@
 
 import os
 from asyncio import AbstractEventLoop
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
+import pytest
 from hypothesis import HealthCheck, settings
 
+from proxy.store.sqlite import keeper
 from tests.support.patient_loop import PatientLoop
 
 # How long an example takes is the machine's affair.
@@ -19,3 +21,11 @@ os.environ["SSL_CERT_FILE"] = os.devnull
 def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], AbstractEventLoop]]:
     """Run every asynchronous test on an event loop whose timeouts don't run out while the machine does something else."""
     return {"patient": PatientLoop}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _patient_start() -> Iterator[None]:
+    """Have a store that is opened be open, however long a busy disk takes: what is put before that would be dropped."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(keeper, "START_TIMEOUT_S", 600.0)
+        yield

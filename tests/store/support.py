@@ -233,6 +233,26 @@ async def read_elsewhere(path: Path) -> AsyncIterator[None]:
         assert await process.wait() == 0
 
 
+@asynccontextmanager
+async def stuck(connection: aiosqlite.Connection) -> AsyncIterator[None]:
+    """The connection's thread is held in one operation, as by a disk that does not answer."""
+    gate = threading.Event()
+    begun = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def hold() -> None:
+        loop.call_soon_threadsafe(begun.set)
+        assert gate.wait(30), "somebody waited for the disk"
+
+    holding = asyncio.create_task(connection._execute(hold))  # type: ignore[no-untyped-call]  # noqa: SLF001 -- no public way to hold the thread
+    await begun.wait()
+    try:
+        yield
+    finally:
+        gate.set()
+        await holding
+
+
 def connection_threads() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if "_connection_worker_thread" in thread.name]
 

@@ -280,6 +280,7 @@ async def test_what_is_left_has_been_gathered(path: Path, monkeypatch: pytest.Mo
 async def test_nothing_is_gathered_for_ever(path: Path) -> None:
     """A moment later it is written without anybody's asking."""
     async with opened(path) as store:
+        assert store.health is None
         before = store.counters.write_batches
         store.put("ns", "key", entry())
         await until(lambda: store.counters.write_batches == before + 1)

@@ -5,6 +5,7 @@ tables and nothing else. Everything here blocks: it is for the command line.
 """
 
 import contextlib
+import math
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
@@ -85,7 +86,7 @@ class Imported:
     """What was taken in.
 
     `entries`: how many there are. `purged`: how many were left out, since the file that was replaced had them purged.
-    `knows_purges`: whether there was such a file, and its purges could be read.
+    `knows_purges`: whether there was such a file, and it has all purges from after the copy was written.
     """
 
     entries: int
@@ -112,9 +113,9 @@ def import_file(source: Path, path: Path, *, now_s: float, max_bytes: int, repla
         if there and not replace:
             raise StoreError(f"there is a cache file at {path}: --replace sets it aside")
         part = _part_of(path)
-        purges = _purges_of(path) if there else None
+        notes = (_notes_of(path) if there else None) or _Notes(purges=(), since_s=math.inf)
         with _new(part):
-            entries, purged = _copy_rows(source, part, purges or (), progress)
+            imported = _copy_rows(source, part, notes, progress, now_s=now_s)
             if there:
                 files.set_aside(path, now_s=now_s, max_bytes=max_bytes)
             _move(part, path)
@@ -122,7 +123,7 @@ def import_file(source: Path, path: Path, *, now_s: float, max_bytes: int, repla
         raise StoreError(str(exc)) from None
     finally:
         lock.release()
-    return Imported(entries=entries, purged=purged, knows_purges=purges is not None)
+    return imported
 
 
 def _check_source(source: Path) -> None:
@@ -135,33 +136,45 @@ def _check_source(source: Path) -> None:
         raise StoreError(f"{source} cannot be taken in: {reason or 'it is empty'}")
 
 
-def _purges_of(path: Path) -> tuple[Purge, ...] | None:
-    """Return the purges that are noted in the file that is to be replaced, None where it cannot be read."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Notes:
+    """The purges that a file has, and since when (wall time) it has them all."""
+
+    purges: Sequence[Purge]
+    since_s: float
+
+
+def _notes_of(path: Path) -> _Notes | None:
+    """Return the purges that are noted in the file that is to be replaced, None where there are no notes or none to be read."""
     try:
         with _reading(path) as connection:
-            return purge_notes.noted_in(connection)
+            notes = _Notes(purges=purge_notes.noted_in(connection), since_s=purge_notes.noted_since(connection))
     except (StoreError, ValueError):
         return None
+    return notes
 
 
-def _copy_rows(source: Path, part: Path, purges: Sequence[Purge], progress: Progress) -> tuple[int, int]:
-    """Verify the rows of a file and write them into a new one. Return how many it has, and how many the purges took."""
+def _copy_rows(source: Path, part: Path, notes: _Notes, progress: Progress, *, now_s: float) -> Imported:
+    """Verify the rows of a file and write them into a new one, without what the purges took."""
     with _reading(source, mode="ro") as reader, contextlib.closing(sqlite3.connect(part, isolation_level=None)) as writer:
         for statement in ("PRAGMA auto_vacuum = INCREMENTAL", "BEGIN IMMEDIATE", *schema.TABLES):
             writer.execute(statement)
-        [(total,)] = reader.execute("SELECT count(*) FROM entries")
+        [(total, used_at_s)] = reader.execute("SELECT count(*), max(used_at_s) FROM entries")
         rows = reader.execute(_SELECT_ALL)
         done = purged = 0
         while found := rows.fetchmany(_AT_A_TIME):
-            purged += sum(not _copy_row(writer, row, purges) for row in found)
+            purged += sum(not _copy_row(writer, row, notes.purges) for row in found)
             done += len(found)
             progress(done, int(total))
         if done != total:
             raise StoreError(f"{source} is damaged: {total - done} of its {total} entries have no body")
         _copy_organizations(reader, writer)
-        _note_purges(reader, writer, purges)
+        _note_purges(reader, writer, notes.purges)
+        writer.execute(*purge_notes.beginning(notes.since_s if math.isfinite(notes.since_s) else now_s))
         writer.execute("COMMIT")
-    return done - purged, purged
+    # The copy was written after its entries were used.
+    knows = isinstance(used_at_s, float) and notes.since_s <= used_at_s
+    return Imported(entries=done - purged, purged=purged, knows_purges=knows)
 
 
 def _copy_row(writer: sqlite3.Connection, columns: Sequence[object], purges: Sequence[Purge]) -> bool:

@@ -3,13 +3,15 @@
 import asyncio
 import sqlite3
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import aiosqlite
 import structlog
 
-from proxy.store.sqlite import codec, schema, versions
+from proxy.store.sqlite import codec, purge_notes, schema, versions
+from proxy.store.sqlite.outlasting import Outlasting
 
 # A read hardly waits for another program's lock: all later reads would wait behind it.
 READER_LOCK_TIMEOUT_S = 0.05
@@ -37,17 +39,17 @@ async def run_many(connection: aiosqlite.Connection, sql: str, rows: Iterable[Pa
             pass
 
 
-async def open_writer(path: Path, *, lock_timeout_s: float) -> aiosqlite.Connection:
+async def open_writer(path: Path, outlasting: Outlasting, *, lock_timeout_s: float, now_s: float) -> aiosqlite.Connection:
     """Open the file for writing, make the tables it lacks, and switch it to write-ahead logging.
 
-    Waits at most `lock_timeout_s` for other programs' locks. Raises sqlite3.Error.
+    Waits at most `lock_timeout_s` for other programs' locks. `now_s`: the wall time. Raises sqlite3.Error.
     """
-    return await _connect(path, lock_timeout_s, _prepare_writer)
+    return await _connect(path, outlasting, lock_timeout_s, partial(_prepare_writer, now_s=now_s))
 
 
-async def open_reader(path: Path) -> aiosqlite.Connection:
+async def open_reader(path: Path, outlasting: Outlasting) -> aiosqlite.Connection:
     """Open the file for reading only. Raises sqlite3.Error."""
-    return await _connect(path, READER_LOCK_TIMEOUT_S, _prepare_reader)
+    return await _connect(path, outlasting, READER_LOCK_TIMEOUT_S, _prepare_reader)
 
 
 async def empty_log(writer: aiosqlite.Connection) -> bool:
@@ -64,26 +66,17 @@ async def empty_log(writer: aiosqlite.Connection) -> bool:
     return not busy
 
 
-async def close(connection: aiosqlite.Connection) -> bool:
+async def close(connection: aiosqlite.Connection, outlasting: Outlasting) -> None:
     """Close the connection and end its thread. Never raises.
 
-    Return False if that takes longer than CLOSE_TIMEOUT_S because the disk does not answer. The closing goes on by itself then.
+    Returns after CLOSE_TIMEOUT_S if the disk does not answer. The closing goes on by itself then (see `outlasting`).
     """
     # The task is not cancelled: what is in the connection's queue cannot be taken back.
-    closing = asyncio.create_task(connection.close())
-    done, _ = await asyncio.wait({closing}, timeout=CLOSE_TIMEOUT_S)
-    closing.add_done_callback(_retrieve)
-    return bool(done)
-
-
-def _retrieve(closing: "asyncio.Task[None]") -> None:
-    """Retrieve an exception that nobody waits for. The event loop cancels the task if it ends first."""
-    if not closing.cancelled():
-        closing.exception()
+    await asyncio.wait({outlasting.begin(connection.close())}, timeout=CLOSE_TIMEOUT_S)
 
 
 async def _connect(
-    path: Path, lock_timeout_s: float, prepare: Callable[[aiosqlite.Connection], Awaitable[None]]
+    path: Path, outlasting: Outlasting, lock_timeout_s: float, prepare: Callable[[aiosqlite.Connection], Awaitable[None]]
 ) -> aiosqlite.Connection:
     # mode=rw: SQLite must never create the file itself, since it would not have mode 0600.
     connection = await aiosqlite.connect(f"{path.as_uri()}?mode=rw", uri=True, isolation_level=None, timeout=lock_timeout_s)
@@ -92,12 +85,12 @@ async def _connect(
         await run(connection, "PRAGMA trusted_schema = OFF")
         await prepare(connection)
     except BaseException:
-        await close(connection)
+        await close(connection, outlasting)
         raise
     return connection
 
 
-async def _prepare_writer(writer: aiosqlite.Connection) -> None:
+async def _prepare_writer(writer: aiosqlite.Connection, *, now_s: float) -> None:
     for pragma in (
         "auto_vacuum = INCREMENTAL",
         "secure_delete = OFF",
@@ -106,7 +99,7 @@ async def _prepare_writer(writer: aiosqlite.Connection) -> None:
         "temp_store = MEMORY",
     ):
         await run(writer, f"PRAGMA {pragma}")
-    await _make_tables(writer)
+    await _make_tables(writer, now_s)
     [(mode,)] = await run(writer, "PRAGMA journal_mode = WAL")
     if mode != "wal":
         raise sqlite3.OperationalError(f"the file system cannot do write-ahead logging (journal_mode is {mode})")
@@ -120,7 +113,7 @@ async def _prepare_reader(reader: aiosqlite.Connection) -> None:
     await run(reader, "PRAGMA query_only = ON")
 
 
-async def _make_tables(writer: aiosqlite.Connection) -> None:
+async def _make_tables(writer: aiosqlite.Connection, now_s: float) -> None:
     [(version,)] = await run(writer, "PRAGMA user_version")
     if 0 < version < schema.SCHEMA_VERSION:
         # With a write-ahead log the new version would stand in there for a while, and the header tell the old one.
@@ -129,6 +122,8 @@ async def _make_tables(writer: aiosqlite.Connection) -> None:
     statements = schema.TABLES if version == 0 else versions.steps_from(version)
     for statement in statements:
         await run(writer, statement)
+    if version < purge_notes.FIRST_VERSION:
+        await run(writer, *purge_notes.beginning(now_s))
     await run(writer, "COMMIT")
     if 0 < version < schema.SCHEMA_VERSION:
         _log.info("store.taken_over", schema=version, now=schema.SCHEMA_VERSION)

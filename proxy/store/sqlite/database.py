@@ -14,6 +14,7 @@ from proxy.store.sqlite import codec, connections, files, purge_notes, quota, sc
 from proxy.store.sqlite.batch import Adoption, Batch
 from proxy.store.sqlite.connections import run, run_many
 from proxy.store.sqlite.faults import LogHeldError, MovedError
+from proxy.store.sqlite.outlasting import Outlasting
 from proxy.store.sqlite.presence import Presence
 
 # The filter of keys (`presence`) is made for so many keys at most, which takes 8 MiB, whatever the quota.
@@ -28,9 +29,16 @@ class Database:
     """The open file at `path`, kept within `limits`. All methods raise sqlite3.Error; nothing is retried in here."""
 
     def __init__(
-        self, path: Path, writer: aiosqlite.Connection, reader: aiosqlite.Connection, *, limits: quota.SizeLimits
+        self,
+        path: Path,
+        writer: aiosqlite.Connection,
+        reader: aiosqlite.Connection,
+        *,
+        limits: quota.SizeLimits,
+        outlasting: Outlasting,
     ) -> None:
         self._path = path
+        self._outlasting = outlasting
         self._writer = writer
         self._reader = reader
         self._limits = limits
@@ -39,15 +47,20 @@ class Database:
         self._presence = Presence(reader, max_keys=min(_MOST_KEYS, limits.file_bytes // quota.ROW_BYTES))
 
     @classmethod
-    async def open(cls, path: Path, *, limits: quota.SizeLimits, lock_timeout_s: float) -> "Database":
-        """Open the file. It must exist and be either empty or one of this store."""
-        writer = await connections.open_writer(path, lock_timeout_s=lock_timeout_s)
+    async def open(
+        cls, path: Path, *, limits: quota.SizeLimits, lock_timeout_s: float, outlasting: Outlasting, now_s: float
+    ) -> "Database":
+        """Open the file. It must exist and be either empty or one of this store.
+
+        `outlasting`: the connections that are being closed. `now_s`: the wall time.
+        """
+        writer = await connections.open_writer(path, outlasting, lock_timeout_s=lock_timeout_s, now_s=now_s)
         try:
-            reader = await connections.open_reader(path)
+            reader = await connections.open_reader(path, outlasting)
         except BaseException:
-            await connections.close(writer)
+            await connections.close(writer, outlasting)
             raise
-        database = cls(path, writer, reader, limits=limits)
+        database = cls(path, writer, reader, limits=limits, outlasting=outlasting)
         try:
             # The first read makes the write-ahead log and its index, so that their inodes can be noted.
             await run(reader, "SELECT count(*) FROM organizations")
@@ -163,12 +176,12 @@ class Database:
                     await self.drain()
         raise LogHeldError(log_bytes)
 
-    async def close(self) -> bool:
-        """Close both connections. Never raises. Return False if the disk does not answer."""
+    async def close(self) -> None:
+        """Close both connections. Never raises. If the disk does not answer, the closing goes on by itself."""
         await self._presence.close()
-        read = await connections.close(self._reader)
+        await connections.close(self._reader, self._outlasting)
         # Closing the last connection copies the write-ahead log into the database and removes it.
-        return await connections.close(self._writer) and read
+        await connections.close(self._writer, self._outlasting)
 
     async def remove_remains(self) -> None:
         """Remove the log of a file that was closed and no longer lies at its path. Raises OSError.

@@ -219,8 +219,9 @@ class Trouble:
         return self._retry_at_s - self._clock.monotonic_s()
 
     def clear(self) -> DiskFault | None:
-        """Note that nothing is wrong any more. Return the fault that there was, if any."""
+        """Note that nothing is wrong any more, so that nothing is put off. Return the fault that there was, if any."""
         fault, self.fault = self.fault, None
+        self._retry_at_s = self._clock.monotonic_s()
         return fault
 
     @staticmethod

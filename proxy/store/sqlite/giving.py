@@ -46,13 +46,17 @@ class Giving:
         self._trouble = trouble
         self._heir: Heir | None = None
         self._let_go = False
+        self._awaited = False
         self.wanted = False
         """Whether another process is to have the file."""
 
     @property
     def is_given(self) -> bool:
-        """Whether another process has the file, or is to have it: what is put waits for that process, or for the file."""
-        return self.wanted or self._let_go
+        """Whether another process has the file, or is to have it: what is put waits for that process, or for the file.
+
+        One from which the file was taken back may have it for a while.
+        """
+        return self.wanted or self._let_go or self._awaited
 
     @property
     def has_let_go(self) -> bool:
@@ -61,8 +65,8 @@ class Giving:
 
     @property
     def is_idle(self) -> bool:
-        """Whether there is nothing to do for `step`, nor for `end`."""
-        return self.wanted and self._let_go and (self._heir is None or not self._backlog.is_urgent)
+        """Whether there is nothing to do for `step`."""
+        return self._let_go and (self._heir is None or not self._backlog.is_urgent)
 
     def want(self) -> None:
         """Have the file given away."""
@@ -95,8 +99,13 @@ class Giving:
             return True
 
     def end(self) -> None:
-        """Note that the file is used here."""
+        """Note that the file is to be used here, as soon as the other process has let go of it (`note_back`)."""
+        self._awaited = self._awaited or self._let_go
         self._let_go = False
+
+    def note_back(self) -> None:
+        """Note that no other process has the file."""
+        self._awaited = False
 
     async def _write_and_let_go(self) -> None:
         try:

@@ -10,6 +10,7 @@ from proxy.clock import Clock
 from proxy.store.counters import StoreCounters
 from proxy.store.sqlite import files
 from proxy.store.sqlite.database import Database
+from proxy.store.sqlite.outlasting import Outlasting
 from proxy.store.sqlite.quota import SizeLimits
 from proxy.store.sqlite.warned import Warned
 
@@ -38,6 +39,8 @@ class HeldFile:
         self._warned = warned
         self._lock_timeout_s = lock_timeout_s
         self._lock = files.FileLock(path)
+        self._wanted = False
+        self._outlasting = Outlasting(ended=self._release_unused)
         self._broken: str | None = None
         self._checked_at_s = clock.monotonic_s()
         self.database: Database | None = None
@@ -55,8 +58,8 @@ class HeldFile:
     async def open(self) -> Database:
         """Return the open file, which is opened if it is closed. Raises StoreError, OSError or sqlite3.Error if it can't be."""
         if self.database is None:
-            await self._prepare()
-            self.database = await Database.open(self._path, limits=self._limits, lock_timeout_s=self._lock_timeout_s)
+            self._wanted = True
+            return await asyncio.shield(self._outlasting.begin(self._open()))
         return self.database
 
     async def check_in_place(self, database: Database) -> None:
@@ -69,29 +72,44 @@ class HeldFile:
         """Note that the file can be used no more: it is set aside when it is opened next."""
         self._broken = reason
 
-    async def close(self, *, moved: bool = False) -> bool:
-        """Close the file if it is open. Never raises. Return False if the disk does not answer.
+    async def close(self, *, moved: bool = False) -> None:
+        """Close the file if it is open. Never raises. If the disk does not answer, the closing goes on by itself.
 
         `moved`: the file no longer lies at its path, so its log is removed too.
         """
         database, self.database = self.database, None
         if database is None:
-            return True
-        closed = await database.close()
+            return
+        await asyncio.shield(self._outlasting.begin(database.close()))
         if moved:
             # If removing fails, the next opening finds the log; if that fails for it, it is tried again.
             with suppress(OSError):
                 await database.remove_remains()
-        return closed
 
     async def let_go(self) -> None:
-        """Close the file and release its lock. If the disk does not answer, the lock is held until the file is closed."""
-        if await self.close():
+        """Close the file and release its lock. If the disk does not answer, the lock is released when the file is closed."""
+        self._wanted = False
+        await self.close()
+        self._release_unused()
+
+    def _release_unused(self) -> None:
+        if not self._wanted and not self._outlasting:
             self._lock.release()
 
-    def release(self) -> None:
-        """Release the lock of a file that could not be opened."""
-        self._lock.release()
+    async def _open(self) -> Database:
+        await self._prepare()
+        database = await Database.open(
+            self._path,
+            limits=self._limits,
+            lock_timeout_s=self._lock_timeout_s,
+            outlasting=self._outlasting,
+            now_s=self._clock.now_s(),
+        )
+        if self._wanted:
+            self.database = database
+        else:
+            await database.close()
+        return database
 
     async def _prepare(self) -> None:
         readable = await asyncio.to_thread(files.prepare_directory, self._path.parent)

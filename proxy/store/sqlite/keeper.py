@@ -126,7 +126,10 @@ class Keeper:
             self._started.cancel()
 
     async def settle(self) -> None:
-        """Return when everything in the backlog is committed, or dropped because it cannot be written now."""
+        """Return when everything in the backlog is committed, or cannot be written now.
+
+        Then it is dropped, or waits for who has the file.
+        """
         if self._task is None or self._task.done():
             return
         settled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -198,7 +201,7 @@ class Keeper:
             await self._mend()
         except StoreError as exc:
             if not (started.done() or (self._waits and isinstance(exc, files.InUseError))):
-                self._file.release()
+                await self._file.let_go()
                 started.set_exception(exc)
                 return
             await self._fail(exc)
@@ -211,7 +214,7 @@ class Keeper:
             await self._pass()
 
     def _is_idle(self) -> bool:
-        if self._giving.is_given:
+        if self._giving.wanted:
             return self._giving.is_idle
         if self.trouble.fault is not None:
             return self.trouble.due_in_s() > 0
@@ -256,7 +259,7 @@ class Keeper:
             raise exc
         if self.database is None or self.trouble.fault is not None:
             if self.trouble.due_in_s() > 0:
-                self._counters.dropped += self._backlog.give_up()
+                self._let_wait_or_drop()
                 await self._check_in_place_while_held()
                 return True
             await self._mend()
@@ -298,6 +301,7 @@ class Keeper:
     async def _mend(self) -> None:
         """Open the file if it is closed, and check that it can be written. If nothing raises, the fault is mended."""
         database = await self._file.open()
+        self._giving.note_back()
         await self._file.check_in_place(database)
         await self._writer.bound_log(database)
         await database.check_writable()
@@ -309,20 +313,29 @@ class Keeper:
     async def _fail(self, exc: Exception) -> bool:
         """Note a fault and apply its remedy.
 
-        Return whether the backlog was dropped. If it was not, the next pass tries again at once.
+        Return whether nothing can be written for a while. Otherwise the next pass tries again at once.
         """
         fault = fault_of(exc, self._path)
         remedy = self.trouble.note(fault)
         self._counters.errors += 1
         self._warned.once("store.failed", fault.kind, reason=fault.sentence)
+        if fault.kind is not DiskFaultKind.IN_USE:
+            self._giving.note_back()
         if remedy is Remedy.RENEW:
             self._file.note_broken(fault.sentence)
         if remedy is not Remedy.HOLD:
             self._reported = None
             await self._file.close(moved=fault.kind is DiskFaultKind.MOVED)
-        given_up = self.trouble.due_in_s() > 0
-        self._counters.dropped += self._backlog.give_up() if given_up else self._backlog.put_back()
-        return given_up
+        if self.trouble.due_in_s() <= 0:
+            self._counters.dropped += self._backlog.put_back()
+            return False
+        self._let_wait_or_drop()
+        return True
+
+    def _let_wait_or_drop(self) -> None:
+        """Drop what waits, since nothing can be written for a while, unless it waits for who has the file, or has it still."""
+        given = self._giving.is_given
+        self._counters.dropped += self._backlog.put_back() if given else self._backlog.give_up()
 
     def _release(self, waiting: list[asyncio.Future[None]]) -> None:
         for settled in waiting:

@@ -1,8 +1,10 @@
 """The purges that were carried out in a file, noted in it: a copy from before them is held against them when it is taken in.
 
-Beyond MOST_NOTED the oldest ones count as one purge of everything.
+Beyond MOST_NOTED the oldest ones count as one purge of everything. Nothing is known of purges from before a file was begun, or
+was taken over from a version that noted none: a file says since when it has them.
 """
 
+import math
 import sqlite3
 from collections.abc import Iterator, Sequence
 
@@ -29,6 +31,25 @@ _FORGET_FOLDED = """
         SELECT max(at_s) FROM purges WHERE NOT soft AND coalesce(project, run, metric) IS NULL
     )
 """
+
+
+def beginning(now_s: float) -> tuple[str, Sequence[object]]:
+    """Return the statement, with its parameters, that notes since when (wall time) purges are noted."""
+    return "INSERT INTO purges_noted_since (at_s) VALUES (?)", (now_s,)
+
+
+def noted_since(connection: sqlite3.Connection) -> float:
+    """Return since when (wall time) purges are noted in a file; inf where that isn't known, or none are.
+
+    Blocks. Raises sqlite3.Error; ValueError for a damaged one.
+    """
+    if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'purges_noted_since'").fetchall():
+        return math.inf
+    match connection.execute("SELECT at_s FROM purges_noted_since").fetchall():
+        case [(float(at_s),)]:
+            return at_s
+        case _:
+            raise ValueError("since when purges were noted is damaged")
 
 
 def noting(purge: Purge) -> Iterator[tuple[str, Sequence[object]]]:

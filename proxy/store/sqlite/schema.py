@@ -16,6 +16,8 @@ SCHEMA_VERSION = 2
 CREATE_PURGES = """
     CREATE TABLE purges (at_s REAL NOT NULL, soft INTEGER NOT NULL, project TEXT, run TEXT, metric TEXT)
 """
+# Since when: purges from before that are not known. It has one row.
+CREATE_NOTED_SINCE = "CREATE TABLE purges_noted_since (at_s REAL NOT NULL)"
 TABLES = (
     "CREATE TABLE namespaces (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE)",
     """
@@ -45,6 +47,7 @@ TABLES = (
     ) WITHOUT ROWID
     """,
     CREATE_PURGES,
+    CREATE_NOTED_SINCE,
     f"PRAGMA application_id = {APPLICATION_ID}",
     f"PRAGMA user_version = {SCHEMA_VERSION}",
 )

@@ -7,10 +7,10 @@ nobody knows here what it holds; the store refuses to open.
 from collections.abc import Iterator
 from pathlib import Path
 
-from proxy.store.sqlite.schema import APPLICATION_ID, CREATE_PURGES, SCHEMA_VERSION
+from proxy.store.sqlite.schema import APPLICATION_ID, CREATE_NOTED_SINCE, CREATE_PURGES, SCHEMA_VERSION
 
 # What makes a file of a version one of the next.
-_STEPS = {1: (CREATE_PURGES,)}
+_STEPS = {1: (CREATE_PURGES, CREATE_NOTED_SINCE)}
 OLDEST = min(_STEPS)
 _HEADER_BYTES = 100
 

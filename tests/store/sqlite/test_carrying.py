@@ -11,7 +11,7 @@ from proxy.errors import StoreError
 from proxy.store.sqlite.carrying import Imported, export_file, import_file, list_entries
 from proxy.store.sqlite.files import FileLock
 from proxy.store.sqlite.schema import APPLICATION_ID, SCHEMA_VERSION
-from tests.store.support import MIB, NOW_S, ManualClock, entry, noise, opened
+from tests.store.support import MIB, NOW_S, ManualClock, edit, entry, noise, opened
 
 NAMESPACE = "n"
 KEYS = ["/api/runs/metrics?runId=1&projectName=demo&logName=loss&limit=2000", "/api/runs/details/2", "extents of nothing"]
@@ -180,7 +180,7 @@ async def test_only_rows_are_carried(folder: Path, tmp_path: Path) -> None:
     take_in(copy, other)
     connection = sqlite3.connect(other)
     names = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'")}
-    assert names == {"namespaces", "entries", "entries_by_use", "bodies", "organizations", "purges"}
+    assert names == {"namespaces", "entries", "entries_by_use", "bodies", "organizations", "purges", "purges_noted_since"}
     assert connection.execute("SELECT count(*) FROM organizations").fetchone() == (0,)
     connection.close()
 
@@ -296,6 +296,62 @@ async def test_what_is_replaced_cannot_be_read(folder: Path, tmp_path: Path) -> 
     await backed_up(path, copy, Purge(at_s=PURGED_AT_S))
     path.write_bytes(b"SQLite format 3\0" + bytes(200))
     assert take_in(copy, path, replace=True) == Imported(entries=3, purged=0, knows_purges=False)
+
+
+def first_version(path: Path) -> None:
+    """Make a cache file one of schema 1, which noted no purges."""
+    edit(path, "DROP TABLE purges", "DROP TABLE purges_noted_since", "PRAGMA user_version = 1")
+
+
+async def test_what_is_replaced_has_no_notes(folder: Path, tmp_path: Path) -> None:
+    """A file of schema 1 doesn't tell what was purged in it."""
+    path, copy = folder / "c.sqlite", tmp_path / "copy"
+    await backed_up(path, copy, Purge(at_s=PURGED_AT_S))
+    first_version(path)
+    assert take_in(copy, path, replace=True) == Imported(entries=3, purged=0, knows_purges=False)
+
+
+async def test_what_is_replaced_was_taken_over(folder: Path, tmp_path: Path, clock: ManualClock) -> None:
+    """It tells nothing of purges from before; of those from after that it knows all, and holds them against a copy."""
+    path, before, after = folder / "c.sqlite", tmp_path / "before", tmp_path / "after"
+    await backed_up(path, before, Purge(at_s=PURGED_AT_S, run="1"))
+    first_version(path)
+    clock.advance(60)
+    async with opened(path, clock) as store:
+        await store.get(NAMESPACE, OF_RUN_2)
+        await store.flush()
+    export_file(path, after)
+    async with opened(path, clock) as store:
+        await store.purge(Purge(at_s=clock.now_s(), run="2"))
+    assert take_in(after, path, replace=True) == Imported(entries=0, purged=2, knows_purges=True)
+    assert take_in(before, path, replace=True) == Imported(entries=1, purged=2, knows_purges=False)
+    assert take_in(after, path, replace=True) == Imported(entries=0, purged=2, knows_purges=True)
+
+
+async def test_what_is_replaced_was_begun_later(folder: Path, tmp_path: Path, clock: ManualClock) -> None:
+    """The file that the copy is of was lost, or set aside: the new one knows nothing of its purges."""
+    path, copy, later = folder / "c.sqlite", tmp_path / "copy", tmp_path / "later"
+    await backed_up(path, copy, Purge(at_s=PURGED_AT_S))
+    path.unlink()
+    clock.advance(60)
+    async with opened(path, clock) as store:
+        store.put(NAMESPACE, OF_RUN_1, entry(sent_at_s=clock.now_s()))
+        await store.flush()
+        export_file(path, later)
+    assert take_in(later, path, replace=True).knows_purges
+    assert not take_in(copy, path, replace=True).knows_purges
+    assert take_in(later, path, replace=True).knows_purges
+
+
+@pytest.mark.parametrize(
+    "damage", ["DELETE FROM purges_noted_since", "UPDATE purges_noted_since SET at_s = 'x'", "DROP TABLE purges_noted_since"]
+)
+async def test_since_when_is_damaged(folder: Path, tmp_path: Path, damage: str) -> None:
+    """Then it isn't known what was purged."""
+    path, copy = folder / "c.sqlite", tmp_path / "copy"
+    await backed_up(path, copy)
+    edit(path, damage)
+    assert not take_in(copy, path, replace=True).knows_purges
 
 
 async def test_a_noted_purge_that_is_damaged(folder: Path, tmp_path: Path) -> None:

@@ -9,7 +9,19 @@ import pytest
 
 from proxy.errors import StoreError
 from proxy.store.sqlite import schema
-from tests.store.support import ManualClock, connection_threads, database, entry, opened, reader, same, stuck, until, writer
+from tests.store.support import (
+    ManualClock,
+    connection_threads,
+    database,
+    entry,
+    keeper,
+    opened,
+    reader,
+    same,
+    stuck,
+    until,
+    writer,
+)
 
 
 async def test_a_slow_read_is_a_miss(path: Path, clock: ManualClock) -> None:
@@ -132,6 +144,8 @@ async def test_closing_does_not_wait_for_ever(
                 async with opened(path, clock):
                     pass
         await until(lambda: not connection_threads())
+        async with opened(path, clock) as other:
+            assert other.health is None
 
 
 async def test_opening_does_not_wait_for_ever(path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,6 +163,26 @@ async def test_opening_does_not_wait_for_ever(path: Path, clock: ManualClock, mo
         store.put("ns", "key", entry())
         await store.flush()
         assert await store.get("ns", "key") is not None
+
+
+async def test_opened_late(path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody gets the file while a store that was closed is still opening it; afterwards it is free, and open nowhere."""
+    monkeypatch.setattr("proxy.store.sqlite.keeper.START_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("proxy.store.sqlite.keeper.STOP_TIMEOUT_S", 0.05)
+    gate = threading.Event()
+    monkeypatch.setattr("proxy.store.sqlite.files.reason_against", lambda _path: gate.wait(30) and None)
+    path.parent.mkdir(mode=0o700)
+    path.touch()
+    async with opened(path, clock) as late:
+        await late.aclose()
+        with pytest.raises(StoreError, match="in use"):
+            async with opened(path, clock):
+                pass
+        gate.set()
+        await until(lambda: path.stat().st_size > 0 and not connection_threads())
+        assert keeper(late).database is None
+        async with opened(path, clock) as other:
+            assert other.health is None
 
 
 async def test_refused_after_a_slow_start(path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch) -> None:
