@@ -5,7 +5,6 @@ import os
 import pwd
 import re
 import shutil
-import socket
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tests.bench.processes import Server, end, pinned
+from tests.support.ports import held_port
 from tests.support.world import KEY
 
 _PATIENCE_S = 30.0
@@ -62,25 +62,40 @@ class Package:
 
 @asynccontextmanager
 async def _nginx(folder: Path, origin: Server, cpu: int | None, lifetimes: Lifetimes) -> AsyncIterator[Server]:
-    program, port = _program("nginx"), _free_port()
-    config = configuration(folder / "nginx.conf", origin, port, lifetimes)
-    # The workers of a master that runs as root would otherwise be somebody who must not enter the folder.
-    user = f"user {pwd.getpwuid(os.getuid()).pw_name};" if os.getuid() == 0 else ""
-    arguments = ["-p", str(folder), "-e", str(folder / "error.log"), "-c", str(config), *(["-g", user] if user else [])]
-    async with _running([program, *arguments], folder, port, cpu) as server:
-        yield server
+    program = _program("nginx")
+    with held_port() as port:
+        config = configuration(folder / "nginx.conf", origin, port, lifetimes)
+        # The workers of a master that runs as root would otherwise be somebody who must not enter the folder.
+        user = f"user {pwd.getpwuid(os.getuid()).pw_name};" if os.getuid() == 0 else ""
+        arguments = ["-p", str(folder), "-e", str(folder / "error.log"), "-c", str(config), *(["-g", user] if user else [])]
+        async with _running([program, *arguments], folder, port, cpu) as server:
+            yield server
 
 
 @asynccontextmanager
 async def _varnish(folder: Path, origin: Server, cpu: int | None, lifetimes: Lifetimes) -> AsyncIterator[Server]:
-    program, port = _program("varnishd"), _free_port()
-    script = configuration(folder / "varnish.vcl", origin, port, lifetimes)
-    # backend_idle_timeout: as nginx's keepalive_timeout; http_gzip_support: it would ask for gzip, whatever clients take.
-    settings = {"backend_idle_timeout": "4", "http_gzip_support": "off"}
-    given = [part for name, value in settings.items() for part in ("-p", f"{name}={value}")]
-    arguments = ["-F", "-j", "none", "-n", str(folder), "-a", f"127.0.0.1:{port}", "-f", str(script), "-s", "malloc,1g", *given]
-    async with _running([program, *arguments], folder, port, cpu) as server:
-        yield server
+    program = _program("varnishd")
+    with held_port() as port:
+        script = configuration(folder / "varnish.vcl", origin, port, lifetimes)
+        # backend_idle_timeout: as nginx's keepalive_timeout; http_gzip_support: it would ask for gzip, whatever clients take.
+        settings = {"backend_idle_timeout": "4", "http_gzip_support": "off"}
+        given = [part for name, value in settings.items() for part in ("-p", f"{name}={value}")]
+        arguments = [
+            "-F",
+            "-j",
+            "none",
+            "-n",
+            str(folder),
+            "-a",
+            f"127.0.0.1:{port}",
+            "-f",
+            str(script),
+            "-s",
+            "malloc,1g",
+            *given,
+        ]
+        async with _running([program, *arguments], folder, port, cpu) as server:
+            yield server
 
 
 PACKAGES = {
@@ -113,13 +128,6 @@ def _program(name: str) -> str:
     if (found := shutil.which(name, path=_PATH)) is None:
         raise NotInstalledError(name)
     return found
-
-
-def _free_port() -> int:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        port: int = listening.getsockname()[1]
-    return port
 
 
 def configuration(path: Path, origin: Server, port: int, lifetimes: Lifetimes) -> Path:

@@ -4,8 +4,7 @@ import asyncio
 import os
 import shutil
 import signal
-import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import pytest
 
 from proxy.web.pages.static import DRAWING
 from tests.docs.tutorial import Step, shape, steps
+from tests.support.ports import held_port
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "tutorial.md"
@@ -21,11 +21,10 @@ FIRST_S, EACH_S, WITHIN_S = 60.0, 60.0, 4.0
 
 
 @pytest.fixture
-def address() -> str:
+def address() -> Iterator[str]:
     """A port that is free, as others may be using the usual one."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"127.0.0.1:{probe.getsockname()[1]}"
+    with held_port() as port:
+        yield f"127.0.0.1:{port}"
 
 
 @pytest.fixture
