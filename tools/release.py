@@ -109,7 +109,7 @@ def _run(root: Path, *command: str) -> str:
     # The time in the files is hatchling's own, the same for all.
     environ = {name: value for name, value in os.environ.items() if name != "SOURCE_DATE_EPOCH"}
     try:
-        done = subprocess.run(command, cwd=root, env=environ, capture_output=True, text=True, check=False)  # noqa: S603
+        done = subprocess.run(command, cwd=root, env=environ, capture_output=True, text=True, check=False)  # noqa: S603 -- commands of our own
     except OSError as exc:
         raise NotReleasedError(f"{command[0]} cannot be run: {exc.strerror}") from None
     if done.returncode:

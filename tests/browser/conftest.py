@@ -35,7 +35,7 @@ async def visit() -> AsyncIterator[Callable[..., Awaitable[Visitor]]]:
         visitors: list[Visitor] = []
 
         async def opened(url: str, address: str = "", **options: object) -> Visitor:
-            context = await browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})  # type: ignore[arg-type]
+            context = await browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})  # type: ignore[arg-type]  # a test's own keywords
             visitor = await Visitor.of(context, url)
             visitors.append(visitor)
             await visitor.go(address)
@@ -56,7 +56,7 @@ async def serve(tmp_path: Path) -> AsyncIterator[Serve]:
 
     async def started(standin: Standin, **settings: object) -> World:
         usual = {"series__enabled": True, "freshness__running_s": 1, "system_clock": SystemClock()}
-        opening = world(tmp_path, standin=standin, **{**usual, **settings})  # type: ignore[arg-type]
+        opening = world(tmp_path, standin=standin, **{**usual, **settings})  # type: ignore[arg-type]  # a test's own keywords
         found = await opening.__aenter__()
         running.append(opening)
         return found
