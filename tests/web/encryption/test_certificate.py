@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 from proxy.web.encryption.certificate import PERIOD_S, Certificate
 from proxy.web.encryption.pair import read_chain
 from tests.support.certificates import Authority
+from tests.support.descriptors import no_descriptors
 from tests.support.world import ManualClock
 
 
@@ -115,4 +116,19 @@ def test_rights_that_come_back(files: Files, tmp_path: Path) -> None:
     assert certificate.trouble is not None
     (tmp_path / "away").rename(place)
     clock.advance(PERIOD_S)
+    assert certificate.trouble is None
+
+
+def test_a_change_while_nothing_can_be_opened(files: Files) -> None:
+    """The new pair is shown as soon as it can be read, though it has not changed since."""
+    clock = ManualClock()
+    certificate = opened(files, clock)
+    files.put(1, 1)
+    clock.advance(PERIOD_S)
+    old = files.leaf(0)
+    with no_descriptors():
+        assert certificate.trouble is not None
+        assert certificate.leaf == old
+    clock.advance(PERIOD_S)
+    assert certificate.leaf == files.leaf(1)
     assert certificate.trouble is None
