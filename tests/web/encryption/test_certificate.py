@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from proxy.web.encryption.certificate import PERIOD_S, Certificate
 from proxy.web.encryption.pair import read_chain
-from tests.support.certificates import Authority
+from tests.support.certificates import Authority, shown_by
 from tests.support.descriptors import no_descriptors
 from tests.support.world import ManualClock
 
@@ -75,7 +75,7 @@ def test_the_last_good_pair_is_shown(files: Files, steps: list[tuple[object, flo
             looked_s = clock.monotonic_s()
             shown = shown if good is None else good
             assert (certificate.trouble is None) == (good is not None)
-        assert certificate.leaf == files.leaf(shown)
+        assert shown_by(certificate.context) == files.leaf(shown)
         assert certificate.remaining_s > 0
 
 
@@ -128,7 +128,7 @@ def test_a_change_while_nothing_can_be_opened(files: Files) -> None:
     old = files.leaf(0)
     with no_descriptors():
         assert certificate.trouble is not None
-        assert certificate.leaf == old
+        assert shown_by(certificate.context) == old
     clock.advance(PERIOD_S)
-    assert certificate.leaf == files.leaf(1)
+    assert shown_by(certificate.context) == files.leaf(1)
     assert certificate.trouble is None
