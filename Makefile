@@ -2,8 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# `must`: the page's tests in a browser may not be left out.
-BROWSER :=
+# `must`: no test may be left out since the machine lacks a program.
+PROGRAMS :=
 # What is put before the tests: `make coverage` and CI measure them in passing.
 UNDER :=
 # Two tests a core at a time: they wait about as long as they compute. (They start many processes, which find bytecode.)
@@ -36,12 +36,13 @@ demo: $(VENV)/run.stamp page ## a stand-in upstream with growing runs, and the p
 
 page: $(VENV)/run.stamp ## fetch what the page at / draws with; without it everything else is served
 	@[ -d proxy/page/vendor ] || $(NODE_THERE)
-	@$(BIN)/python tools/page.py fetch $(if $(BROWSER),--must)
+	@$(BIN)/python tools/page.py fetch $(if $(PROGRAMS),--must)
 
-# With BROWSER=must what the page's tests need has to be there; else they are left out where it isn't.
-test: $(VENV)/dev.stamp $(VENV)/release.stamp page ## install what the tests need and run every test
-	@command -v chromium >/dev/null || echo "make: the page isn't tested in a browser; for that, on Debian: apt-get install chromium" >&2
-	PYTHONDONTWRITEBYTECODE= BROWSER=$(BROWSER) $(UNDER) $(BIN)/pytest --numprocesses=$(WORKERS) --dist=worksteal
+# With PROGRAMS=must the programs that tests take have to be there; else these tests are left out where one isn't.
+test: $(VENV)/dev.stamp $(VENV)/release.stamp page node ## install what the tests need and run every test
+	@for program in chromium curl git openssl; do command -v $$program >/dev/null || \
+		echo "make: the tests that take $$program are left out; on Debian: apt-get install $$program" >&2; done
+	PYTHONDONTWRITEBYTECODE= PROGRAMS=$(PROGRAMS) $(UNDER) $(BIN)/pytest --numprocesses=$(WORKERS) --dist=worksteal
 
 bench: $(VENV)/dev.stamp ## measure side by side against a bare handler, nginx and Varnish
 	$(BIN)/python -m tests.bench

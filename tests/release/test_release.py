@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tarfile
@@ -14,9 +13,9 @@ import pytest
 
 from proxy import __version__
 from tests.release.building import PATIENCE_S, Built, copy
+from tests.support.programs import need
 from tools.release import unpack
 
-GIT = shutil.which("git")
 # Nobody's own settings.
 NOBODY = {
     "GIT_CONFIG_GLOBAL": os.devnull,
@@ -54,8 +53,7 @@ def commit(root: Path) -> None:
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
     """Return a repository with the checkout, which has notes of this version."""
-    if GIT is None:
-        pytest.skip("there is no git")
+    need("git")
     root = copy(tmp_path / "repository")
     call(root, "git", "init", "--quiet")
     notes = root / "CHANGELOG.md"

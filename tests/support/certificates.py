@@ -1,13 +1,12 @@
 """Certificates made for a test, by the openssl command."""
 
-import shutil
 import ssl
 import subprocess
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import pytest
+from tests.support.programs import need
 
 _CONFIG = """
 [ca]
@@ -41,11 +40,10 @@ _AGES["soon over"] = ("20200101000000Z", (datetime.now(UTC) + timedelta(days=5))
 
 
 class Authority:
-    """Issues certificates; `path` is its own. A test without the openssl command is skipped, which CI has."""
+    """Issues certificates; `path` is its own. It takes the openssl command."""
 
     def __init__(self, folder: Path) -> None:
-        if shutil.which("openssl") is None:
-            pytest.skip("the openssl command is needed to make certificates")
+        need("openssl")
         folder.mkdir()
         (folder / "index").touch()
         self._folder = folder
