@@ -2,8 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# `must`: the page's tests in a browser may not be left out.
-BROWSER :=
+# `must`: no test may be left out since the machine lacks a program.
+PROGRAMS :=
 # What is put before the tests: `make coverage` and CI measure them in passing.
 UNDER :=
 # Two tests a core at a time: they wait about as long as they compute. (They start many processes, which find bytecode.)
@@ -15,7 +15,7 @@ pip = @said=$$($(BIN)/python -m pip --disable-pip-version-check --no-input --qui
 # Nothing is resolved: the lock files name all there is to install, and a newer release of something changes nothing.
 LOCKED := install --no-deps --require-hashes
 # Node from PyPI, where the machine has none; that this fails is told by what needs it.
-NODE_THERE = $(BIN)/python tools/page.py have || [ -d proxy/page/vendor ] || $(BIN)/python -m pip --disable-pip-version-check --no-input \
+NODE_THERE = $(BIN)/python tools/page.py have || $(BIN)/python -m pip --disable-pip-version-check --no-input \
 	--quiet $(LOCKED) --target $(VENV)/node -r requirements-node.lock >/dev/null 2>&1 || true
 # Whether the lock files do name all. What an earlier lock left behind may be in the way.
 fits = @said=$$($(2) $(BIN)/python -m pip --disable-pip-version-check check 2>&1) || { printf '%s\n' "$$said" \
@@ -35,13 +35,14 @@ demo: $(VENV)/run.stamp page ## a stand-in upstream with growing runs, and the p
 	@exec $(BIN)/pluto-proxy demo $(if $(LISTEN),--listen $(LISTEN))
 
 page: $(VENV)/run.stamp ## fetch what the page at / draws with; without it everything else is served
-	@$(NODE_THERE)
-	@$(BIN)/python tools/page.py fetch $(if $(BROWSER),--must)
+	@[ -d proxy/page/vendor ] || $(NODE_THERE)
+	@$(BIN)/python tools/page.py fetch $(if $(PROGRAMS),--must)
 
-# With BROWSER=must what the page's tests need has to be there; else they are left out where it isn't.
-test: $(VENV)/dev.stamp $(VENV)/release.stamp page ## install what the tests need and run every test
-	@command -v chromium >/dev/null || echo "make: the page isn't tested in a browser; for that, on Debian: apt-get install chromium" >&2
-	PYTHONDONTWRITEBYTECODE= BROWSER=$(BROWSER) $(UNDER) $(BIN)/pytest --numprocesses=$(WORKERS) --dist=worksteal
+# With PROGRAMS=must the programs that tests take have to be there; else these tests are left out where one isn't.
+test: $(VENV)/dev.stamp $(VENV)/release.stamp page node ## install what the tests need and run every test
+	@for program in chromium curl git openssl; do command -v $$program >/dev/null || \
+		echo "make: the tests that take $$program are left out; on Debian: apt-get install $$program" >&2; done
+	PYTHONDONTWRITEBYTECODE= PROGRAMS=$(PROGRAMS) $(UNDER) $(BIN)/pytest --numprocesses=$(WORKERS) --dist=worksteal
 
 bench: $(VENV)/dev.stamp ## measure side by side against a bare handler, nginx and Varnish
 	$(BIN)/python -m tests.bench
@@ -56,11 +57,12 @@ soak: $(VENV)/dev.stamp ## hold the budget (2 minutes), live runs (10 minutes), 
 check: lint types imports deployment docs coverage ## what CI runs: lint, types, import contract, deployment files, documentation, tests with coverage
 
 # No part of `check`: it takes a network, and what becomes known tomorrow is no fault of what was changed today.
-audit: $(VENV)/release.stamp ## ask whether something is known against the locked packages; fails if that cannot be learned
+audit: $(VENV)/release.stamp node ## ask whether something is known against the locked packages; fails if that cannot be learned
 	@$(BIN)/python tools/audit.py $(AUDIT)
 
-release: $(VENV)/run.stamp ## build a release of what is committed into dist; docs/releases.md tells what comes before and after
-	@$(BIN)/python tools/release.py
+# What is committed is built in a folder of its own, which has no Node beside it.
+release: $(VENV)/run.stamp node ## build a release of what is committed into dist; docs/releases.md tells what comes before and after
+	@PYTHONPATH=$(CURDIR)/$(VENV)/node $(BIN)/python tools/release.py
 
 lint: $(VENV)/dev.stamp $(VENV)/npm.stamp
 	$(BIN)/ruff check .
@@ -112,7 +114,7 @@ WITHOUT_ADDRESSES := const fs = require("fs"); const lock = JSON.parse(fs.readFi
 	for (const one of Object.values(lock.packages)) delete one.funding; \
 	fs.writeFileSync("package-lock.json", JSON.stringify(lock, null, 2) + "\n")
 
-lock: $(VENV)/run.stamp ## resolve the dependencies afresh into the lock files (needs uv on the PATH)
+lock: $(VENV)/run.stamp node ## resolve the dependencies afresh into the lock files (needs uv on the PATH)
 	$(COMPILE) --group build pyproject.toml -o requirements.lock
 	$(COMPILE) -c requirements.lock --group build --group dev pyproject.toml -o requirements-dev.lock
 	$(COMPILE) --group client -o requirements-client.lock
@@ -132,6 +134,10 @@ $(BIN)/python:
 		{ echo "pluto-proxy needs Python 3.11 or newer; name one: make PYTHON=python3.12 ..." >&2; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
 		echo "$(PYTHON) could not make a virtual environment; on Debian: apt-get install python3-venv" >&2; exit 1; }
+
+.PHONY: node
+node: | python
+	@$(NODE_THERE)
 
 # What was named is what is used: a virtual environment that is there keeps the Python that it was made with.
 python: $(BIN)/python

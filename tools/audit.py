@@ -19,9 +19,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parent.parent))
 
-import page
+from tools import page, sbom
 
 ROOT = Path(__file__).parent.parent
 # Where `make` puts pip-audit.
@@ -36,7 +36,6 @@ _LOCKS = (
     "requirements-docs.lock",
     "requirements-release.lock",
 )
-_PIN = re.compile(r"^([\w.-]+)(?:\[[\w,-]+\])?==([^\s;]+)", re.MULTILINE)
 _PATIENCE_S = 600
 Package = tuple[str, str]
 """A package's name, in its one spelling, and its version."""
@@ -70,8 +69,8 @@ def _pins() -> dict[Package, list[str]]:
     """Return all that the lock files name, and which of them name it."""
     pins: dict[Package, list[str]] = {}
     for name in _LOCKS:
-        for pin in set(_PIN.findall((ROOT / name).read_text(encoding="utf-8"))):
-            pins.setdefault((_spelled(pin[0]), pin[1]), []).append(name)
+        for one in {(_spelled(one.name), one.version) for one in sbom.locked((ROOT / name).read_text(encoding="utf-8"))}:
+            pins.setdefault(one, []).append(name)
     return dict(sorted(pins.items()))
 
 

@@ -11,10 +11,9 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parent.parent))
 
-import page
-import sbom
+from tools import page, sbom
 
 
 class BuildHook(BuildHookInterface):  # type: ignore[type-arg]  # its config is hatchling's own affair

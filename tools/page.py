@@ -73,7 +73,7 @@ def _install(folder: Path) -> None:
         raise NotFetchedError(MISSING)
     installing = [*npm, "ci", "--omit=dev", "--ignore-scripts", "--loglevel=error"]
     try:
-        done = subprocess.run(installing, cwd=folder, capture_output=True, text=True, timeout=_PATIENCE_S, check=False)  # noqa: S603
+        done = subprocess.run(installing, cwd=folder, capture_output=True, text=True, timeout=_PATIENCE_S, check=False)  # noqa: S603 -- npm, as it was found
     except (OSError, subprocess.TimeoutExpired) as exc:
         raise NotFetchedError(f"npm did not run to its end ({type(exc).__name__})") from exc
     if done.returncode:
@@ -98,7 +98,7 @@ def command(name: str) -> list[str] | None:
 
 def _is_new(node: str) -> bool:
     try:
-        said = subprocess.run([node, "--version"], capture_output=True, text=True, timeout=_PATIENCE_S, check=False).stdout  # noqa: S603
+        said = subprocess.run([node, "--version"], capture_output=True, text=True, timeout=_PATIENCE_S, check=False).stdout  # noqa: S603 -- as it was found
     except (OSError, subprocess.TimeoutExpired):
         return False
     found = re.match(r"v(\d+)\.(\d+)", said)
@@ -131,7 +131,7 @@ def main(arguments: list[str]) -> int:
                 sys.stderr.write(f"make: {MISSING}; on Debian: apt-get install nodejs npm\n")
                 return 1
             paths = f"{Path(program[0]).parent}{os.pathsep}{os.environ['PATH']}"
-            return subprocess.run([*program, *others], env=os.environ | {"PATH": paths}, check=False).returncode  # noqa: S603
+            return subprocess.run([*program, *others], env=os.environ | {"PATH": paths}, check=False).returncode  # noqa: S603 -- what the command line names, by a Node of ours
         case _:
             sys.stderr.write(__doc__ or "")
             return 2

@@ -77,16 +77,24 @@ def _build(root: Path) -> dict[str, bytes]:
 def _build_in(root: Path, folder: Path) -> dict[str, bytes]:
     folder.mkdir()
     _run(root, "git", "archive", "--output", str(folder / "commit.tar"), "HEAD")
-    with tarfile.open(folder / "commit.tar") as archive:
-        archive.extractall(folder / "commit", filter="data")
+    unpack(folder / "commit.tar", folder / "commit")
     built = folder / "built"
     _hatch(folder / "commit", "sdist", built)
     [sdist] = built.iterdir()
-    with tarfile.open(sdist) as archive:
-        archive.extractall(folder / "unpacked", filter="data")
+    unpack(sdist, folder / "unpacked")
     [unpacked] = (folder / "unpacked").iterdir()
     _hatch(unpacked, "wheel", built)
     return {path.name: path.read_bytes() for path in sorted(built.iterdir()) if path.name.startswith("pluto_proxy-")}
+
+
+def unpack(path: Path, into: Path) -> None:
+    """Unpack an archive of our own."""
+    with tarfile.open(path) as archive:
+        # Python has filters since 3.11.4, and from 3.12 on wants one to be named.
+        if hasattr(tarfile, "data_filter"):
+            archive.extractall(into, filter="data")
+        else:
+            archive.extractall(into)  # noqa: S202 -- there is nothing in it but what was put there a moment ago
 
 
 def _hatch(source: Path, target: str, into: Path) -> None:
@@ -101,7 +109,7 @@ def _run(root: Path, *command: str) -> str:
     # The time in the files is hatchling's own, the same for all.
     environ = {name: value for name, value in os.environ.items() if name != "SOURCE_DATE_EPOCH"}
     try:
-        done = subprocess.run(command, cwd=root, env=environ, capture_output=True, text=True, check=False)  # noqa: S603
+        done = subprocess.run(command, cwd=root, env=environ, capture_output=True, text=True, check=False)  # noqa: S603 -- commands of our own
     except OSError as exc:
         raise NotReleasedError(f"{command[0]} cannot be run: {exc.strerror}") from None
     if done.returncode:

@@ -159,7 +159,7 @@ def _progress() -> Iterator[Progress]:
         yield lambda _done, _total: None
         return
     from rich.console import Console  # noqa: PLC0415 -- takes longer to load than most commands run
-    from rich.progress import Progress as Bar  # noqa: PLC0415
+    from rich.progress import Progress as Bar  # noqa: PLC0415 -- as above
 
     with Bar(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("verifying")

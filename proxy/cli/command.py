@@ -52,30 +52,30 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     match arguments.command:
         case "demo":
-            from proxy.cli.demo import run_demo  # noqa: PLC0415
+            from proxy.cli.demo import run_demo  # noqa: PLC0415 -- see above
 
             return run_demo(arguments.listen)
         case "completion":
-            from proxy.cli.completion import run_completion  # noqa: PLC0415
+            from proxy.cli.completion import run_completion  # noqa: PLC0415 -- see above
 
             return run_completion(arguments.shell)
         case "check":
-            from proxy.cli.check import run_check  # noqa: PLC0415
+            from proxy.cli.check import run_check  # noqa: PLC0415 -- see above
 
             return run_check(load(arguments.config, environ), as_json=arguments.json)
         case "token":
-            from proxy.cli.token import run_token  # noqa: PLC0415
+            from proxy.cli.token import run_token  # noqa: PLC0415 -- see above
 
             return run_token(arguments, load(arguments.config, environ).config)
         case "serve":
             environ = {**environ, **(_OFFLINE if arguments.offline else {})}
             return _serve(arguments.config, environ, takeover=arguments.takeover)
         case "doctor":
-            from proxy.cli.doctor import run_doctor  # noqa: PLC0415
+            from proxy.cli.doctor import run_doctor  # noqa: PLC0415 -- see above
 
             return run_doctor(arguments, environ)
         case "cache":
-            from proxy.cli.cache import run_cache  # noqa: PLC0415
+            from proxy.cli.cache import run_cache  # noqa: PLC0415 -- see above
 
             return run_cache(arguments, environ, load(arguments.config, environ).config)
         case _:
@@ -84,14 +84,14 @@ def _run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
 
 def _ask(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Run one of the commands that only ask a running proxy."""
-    from proxy.cli.place import place_of  # noqa: PLC0415
+    from proxy.cli.place import place_of  # noqa: PLC0415 -- see _run
 
     place = place_of(
         arguments.url, arguments.token_file, environ, load(arguments.config, environ).config, ca_file=arguments.ca_file
     )
     match arguments.command:
         case "status":
-            from proxy.cli.status import is_live, show_status  # noqa: PLC0415
+            from proxy.cli.status import is_live, show_status  # noqa: PLC0415 -- see _run
 
             live = is_live(once=arguments.once, as_json=arguments.json)
             try:
@@ -99,18 +99,18 @@ def _ask(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
             except KeyboardInterrupt:
                 return 0  # that is how the view is ended
         case "query":
-            from proxy.cli.query import run_query  # noqa: PLC0415
+            from proxy.cli.query import run_query  # noqa: PLC0415 -- see _run
 
             return asyncio.run(run_query(place, arguments))
         case _:
-            from proxy.cli.warm import run_warm  # noqa: PLC0415
+            from proxy.cli.warm import run_warm  # noqa: PLC0415 -- see _run
 
             return run_warm(place, arguments)
 
 
 def _serve(path: Path | None, environ: Mapping[str, str], *, takeover: bool) -> int:
-    from proxy.cli.serve import run_server  # noqa: PLC0415
-    from proxy.cli.supervisor import Supervisor  # noqa: PLC0415
+    from proxy.cli.serve import run_server  # noqa: PLC0415 -- see _run
+    from proxy.cli.supervisor import Supervisor  # noqa: PLC0415 -- see _run
 
     return run_server(partial(_load_to_serve, path, environ), Supervisor(os.environ, os.getpid()), takeover=takeover)
 

@@ -112,7 +112,7 @@ def _show(finding: Finding) -> None:
             write(line)
         return
     from rich.console import Console  # noqa: PLC0415 -- takes longer to load than most commands run
-    from rich.text import Text  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415 -- as above
 
     shown = Text("\n".join(lines))
     shown.stylize(_STYLES[finding.state], 0, len(finding.state))

@@ -92,8 +92,8 @@ def write_table(table: Table) -> None:
 def drawn(table: Table) -> "RichTable":
     """Return a table as rich draws it. Names are taken as they are: `[red]` is no markup."""
     from rich import box  # noqa: PLC0415 -- as above
-    from rich.table import Table as RichTable  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
+    from rich.table import Table as RichTable  # noqa: PLC0415 -- as above
+    from rich.text import Text  # noqa: PLC0415 -- as above
 
     made = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for place, heading in enumerate(table.headings):

@@ -76,7 +76,7 @@ async def show_status(place: Place, *, live: bool, as_json: bool, every_s: float
 
 async def _view(proxy: RunningProxy, snapshot: Snapshot, every_s: float) -> None:
     from rich.console import Console  # noqa: PLC0415 -- takes longer to load than most commands run
-    from rich.live import Live  # noqa: PLC0415
+    from rich.live import Live  # noqa: PLC0415 -- as above
 
     lines = [*_lines(proxy.url, snapshot, None, span_s=None)]
     with Live(_drawn(lines), console=Console(highlight=False), auto_refresh=False) as live:

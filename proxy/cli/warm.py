@@ -233,7 +233,7 @@ def _progress(tally: Tally) -> Iterator[Callable[[], None]]:
         yield lambda: None
         return
     from rich.console import Console  # noqa: PLC0415 -- takes longer to load than most commands run
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415 -- as above
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:

@@ -1,53 +1,10 @@
-"""Which settings can change while the process runs: a table of all of them.
+"""Which settings stay as long as the process runs: a table of them. All others can change.
 
-The lists in docs/how-to/operations.md are those of this table.
+The list in docs/how-to/operations.md is this table.
 """
 
 from proxy.config import Config
-from proxy.config.model import LifetimeSettings
 
-_CHANGE = {
-    "server": ("allowed_hosts", "idle_timeout_s", "max_connections", "max_connections_per_address", "cors_origins"),
-    "access": (
-        "open",
-        "tokens_file",
-        "networks",
-        "trusted_proxies",
-        "client_rate_per_s",
-        "client_burst",
-        "client_concurrency",
-        "client_limit_status",
-    ),
-    "upstream": (
-        "deadline_s",
-        "stall_s",
-        "cooldown_max_s",
-        "rate_per_s",
-        "burst",
-        "max_concurrency",
-        "max_body_bytes",
-        "extra_params",
-        "ignored_params",
-    ),
-    "cache": ("max_object_bytes",),
-    "freshness": (
-        "running_s",
-        "stale_while_revalidate_s",
-        "stale_if_error_s",
-        "negative_s",
-        "stale_wait_s",
-        "client_floor_s",
-        "status_s",
-        "settling_s",
-        "settling_failed_s",
-        "ended_max_s",
-        "stale_if_error_ended_s",
-    ),
-    # One for each route.
-    "lifetimes": tuple(LifetimeSettings.model_fields),
-    "series": ("enabled", "max_fetch_rows", "max_fetch_bytes", "max_rows", "call_cost_rows", "rewrite_check_s", "shadow_s"),
-    "log": ("level",),
-}
 # Each with the reason.
 STAYING = {
     "server.listen": "the sockets are open",
@@ -70,7 +27,6 @@ STAYING = {
     "series.overlap_s": "what is known of series was made with it",
     "log.format": "the log's writer was set up with it",
 }
-CHANGING = frozenset(f"{section}.{key}" for section, keys in _CHANGE.items() for key in keys)
 
 
 def changed(before: Config, after: Config) -> frozenset[str]:

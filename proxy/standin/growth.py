@@ -63,10 +63,6 @@ class Series:
             return 0
         return self.backlog + 1 + math.floor((elapsed_s - self.starts_s) / self.every_s)
 
-    def arrives_s(self, index: int) -> float:
-        """When row `index` is due, in seconds after the run's start: as it is logged, the backlog with the first after it."""
-        return max(self.starts_s, self.logged_at_s(index))
-
     def logged_at_s(self, index: int) -> float:
         """When row `index` (from 0) is logged, in seconds after the run's start; the backlog lies before it."""
         return self.starts_s + (index - self.backlog) * self.every_s

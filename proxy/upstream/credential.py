@@ -1,6 +1,6 @@
 """The shared key: from the environment, or from a file that is read again when it changes."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import structlog
@@ -52,34 +52,40 @@ def read_source(source: KeySource | None) -> ReadKey:
 class Credential:
     """Has the shared key that is in use, KEYLESS where there is none.
 
-    If its file becomes unreadable or empty, for example half-way through a rotation, that is logged and the last good key
-    stays.
+    If its file becomes unreadable or empty, for example half-way through a rotation, that is logged once and the last good key
+    stays. The file is then read at each call until it can be used: what was wrong may end without a change of the file.
     """
 
     def __init__(self, read: ReadKey) -> None:
         self._read = read
+        self._trouble: str | None = None
 
     def renew(self, read: ReadKey) -> None:
         """Use a key that was read a moment ago. If its file has changed since, the next call of `current` sees it."""
-        before, self._read = self._read.key, read
+        before, self._read, self._trouble = self._read.key, read, None
         if read.key != before:
             _log.info("key.rotated", fingerprint=read.key.fingerprint)
 
     def current(self) -> Key:
         """Return the key. Reads its file again if the file has changed, which costs one `stat` for each call."""
         path = self._read.path
-        if path is not None and (stamp := stamp_of(path)) != self._read.stamp:
-            self._read = replace(self._read, stamp=stamp)
-            self._reread(path)
+        if path is not None:
+            if (stamp := stamp_of(path)) != self._read.stamp:
+                self._reread(path, stamp)
+            else:
+                self._trouble = None
         return self._read.key
 
-    def _reread(self, path: Path) -> None:
+    def _reread(self, path: Path, stamp: FileStamp) -> None:
         try:
             key = _read_file(path)
         except ConfigError as exc:
-            _log.error("key.kept", reason=str(exc), fingerprint=self._read.key.fingerprint)
+            # The stamp stays that of the key in use.
+            if self._trouble != str(exc):
+                self._trouble = str(exc)
+                _log.error("key.kept", reason=self._trouble, fingerprint=self._read.key.fingerprint)
             return
-        self.renew(replace(self._read, key=key))
+        self.renew(ReadKey(key=key, path=path, stamp=stamp))
 
 
 def _read_file(path: Path) -> Key:

@@ -5,7 +5,6 @@ import os
 import pwd
 import re
 import shutil
-import socket
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tests.bench.processes import Server, end, pinned
+from tests.support.ports import held_port
 from tests.support.world import KEY
 
 _PATIENCE_S = 30.0
@@ -62,10 +62,10 @@ class Package:
 
 @asynccontextmanager
 async def _nginx(folder: Path, origin: Server, cpu: int | None, lifetimes: Lifetimes) -> AsyncIterator[Server]:
-    port = free_port()
-    config = configuration(folder / "nginx.conf", origin, port, lifetimes)
-    async with nginx(config, port, cpu) as server:
-        yield server
+    with held_port() as port:
+        config = configuration(folder / "nginx.conf", origin, port, lifetimes)
+        async with nginx(config, port, cpu) as server:
+            yield server
 
 
 @asynccontextmanager
@@ -81,14 +81,16 @@ async def nginx(config: Path, port: int, cpu: int | None) -> AsyncIterator[Serve
 
 @asynccontextmanager
 async def _varnish(folder: Path, origin: Server, cpu: int | None, lifetimes: Lifetimes) -> AsyncIterator[Server]:
-    program, port = program_path("varnishd"), free_port()
-    script = configuration(folder / "varnish.vcl", origin, port, lifetimes)
-    # backend_idle_timeout: as nginx's keepalive_timeout; http_gzip_support: it would ask for gzip, whatever clients take.
-    settings = {"backend_idle_timeout": "4", "http_gzip_support": "off"}
-    given = [part for name, value in settings.items() for part in ("-p", f"{name}={value}")]
-    arguments = ["-F", "-j", "none", "-n", str(folder), "-a", f"127.0.0.1:{port}", "-f", str(script), "-s", "malloc,1g", *given]
-    async with running([program, *arguments], folder, port, cpu) as server:
-        yield server
+    program = program_path("varnishd")
+    with held_port() as port:
+        script = configuration(folder / "varnish.vcl", origin, port, lifetimes)
+        # backend_idle_timeout: as nginx's keepalive_timeout; http_gzip_support: it would ask for gzip, whatever clients take.
+        settings = {"backend_idle_timeout": "4", "http_gzip_support": "off"}
+        given = [part for name, value in settings.items() for part in ("-p", f"{name}={value}")]
+        where = ["-F", "-j", "none", "-n", str(folder), "-a", f"127.0.0.1:{port}"]
+        arguments = [*where, "-f", str(script), "-s", "malloc,1g", *given]
+        async with running([program, *arguments], folder, port, cpu) as server:
+            yield server
 
 
 PACKAGES = {
@@ -122,14 +124,6 @@ def program_path(name: str) -> str:
     if (found := shutil.which(name, path=_PATH)) is None:
         raise NotInstalledError(name)
     return found
-
-
-def free_port() -> int:
-    """Return a port of loopback that nobody listens on."""
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        port: int = listening.getsockname()[1]
-    return port
 
 
 def configuration(path: Path, origin: Server, port: int, lifetimes: Lifetimes) -> Path:

@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl
 import pytest
 
 from proxy.standin import Standin, StandinConfig
+from proxy.standin.growth import Series
 from proxy.standin.params import MetricsQuery
 from tests.bench import packaged
 from tests.bench.exchange import UnexpectedError
@@ -21,7 +22,7 @@ from tests.bench.packaged import Lifetimes, NotInstalledError
 from tests.bench.processes import Server
 from tests.bench.replay import contest, fronts
 from tests.bench.replay.contest import AWKWARD, PLAIN, growth_of
-from tests.bench.replay.history import History
+from tests.bench.replay.history import History, arrives_s
 from tests.bench.replay.judge import Answer, Judged, Promise, Verdict, judge
 from tests.bench.replay.script import LIMITS, Ask, Question, make_script
 from tests.bench.replay.viewers import Viewer
@@ -55,6 +56,16 @@ def rewritten_as_before(history: History, at_s: float) -> bytes:
     body = history.answer(REWRITTEN, at_s)
     assert body.count(new) == 1
     return body.replace(new, old)
+
+
+def test_rows_arrive_when_they_are_due() -> None:
+    """A row is due from the moment on at which it arrives, and not before; a backlog is with the first row."""
+    for series in (Series(name="m", starts_s=7, every_s=3, backlog=5), Series(name="m", every_s=0.5)):
+        for index in range(12):
+            at_s = arrives_s(series, index)
+            assert series.due(at_s) > index
+            assert series.due(at_s - 0.25) <= max(index, series.backlog)
+            assert index <= series.backlog or series.due(at_s - 0.25) == index
 
 
 @pytest.mark.parametrize("kind", GROWTHS)

@@ -1,6 +1,5 @@
 """What the tests of the page need: a browser, with everything that a page may not do told at the end of each test."""
 
-import os
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -11,6 +10,7 @@ from playwright.async_api import async_playwright
 from proxy.clock import SystemClock
 from proxy.standin import Standin
 from tests.browser.visitor import Visitor
+from tests.support.programs import need
 from tests.support.world import World, world
 
 CHROMIUM = shutil.which("chromium")
@@ -19,10 +19,7 @@ Serve = Callable[..., Awaitable[World]]
 
 @pytest.fixture(autouse=True)
 def _there_is_a_browser() -> None:
-    if CHROMIUM is None:
-        if os.environ.get("BROWSER") == "must":
-            pytest.fail("there is no chromium")
-        pytest.skip("there is no chromium; on Debian: apt-get install chromium")
+    need("chromium")
 
 
 @pytest.fixture
@@ -35,7 +32,7 @@ async def visit() -> AsyncIterator[Callable[..., Awaitable[Visitor]]]:
         visitors: list[Visitor] = []
 
         async def opened(url: str, address: str = "", **options: object) -> Visitor:
-            context = await browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})  # type: ignore[arg-type]
+            context = await browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})  # type: ignore[arg-type]  # a test's own keywords
             visitor = await Visitor.of(context, url)
             visitors.append(visitor)
             await visitor.go(address)
@@ -56,7 +53,7 @@ async def serve(tmp_path: Path) -> AsyncIterator[Serve]:
 
     async def started(standin: Standin, **settings: object) -> World:
         usual = {"series__enabled": True, "freshness__running_s": 1, "system_clock": SystemClock()}
-        opening = world(tmp_path, standin=standin, **{**usual, **settings})  # type: ignore[arg-type]
+        opening = world(tmp_path, standin=standin, **{**usual, **settings})  # type: ignore[arg-type]  # a test's own keywords
         found = await opening.__aenter__()
         running.append(opening)
         return found

@@ -129,7 +129,7 @@ def test_too_little_space(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None
     path = cache_file(folder)
     wanted = 64 * 2**20 - path.stat().st_size
     for free, state in ((wanted, State.OK), (wanted - 1, State.ADVICE)):
-        usage = shutil._ntuple_diskusage(total=2**40, used=0, free=free)  # noqa: SLF001
+        usage = shutil._ntuple_diskusage(total=2**40, used=0, free=free)  # noqa: SLF001 -- disk_usage has no public type
         monkeypatch.setattr(shutil, "disk_usage", lambda _folder, usage=usage: usage)
         assert store(path, PLUTO_PROXY_CACHE__MAX_BYTES="64MiB")["space"].state is state
 

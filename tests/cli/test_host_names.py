@@ -12,6 +12,7 @@ from proxy.app import open_parts
 from proxy.cli.listening import listening
 from proxy.cli.serve import running
 from proxy.config import KeySource, load
+from tests.support.ports import held_port
 from tests.support.world import KEY
 
 ABSENT = (socket.AF_INET, ("192.0.2.1", 0))
@@ -53,9 +54,8 @@ async def test_names(
 
 async def test_one_that_is_taken_closes_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a name's addresses, too, all are opened or none."""
-    with socket.create_server(("127.0.0.2", 0)) as busy, socket.create_server(("127.0.0.1", 0)) as free:
-        port, free_port = busy.getsockname()[1], free.getsockname()[1]
-        free.close()
+    with socket.create_server(("127.0.0.2", 0)) as busy, held_port() as free_port:
+        port = busy.getsockname()[1]
         variables = {"PLUTO_PROXY_LISTEN": "localhost:1", "PLUTO_PROXY_CACHE": str(tmp_path / "c" / "c.sqlite")}
         config = load(None, variables).config
 

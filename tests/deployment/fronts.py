@@ -4,7 +4,6 @@
 """
 
 import asyncio
-import socket
 import ssl
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -17,6 +16,7 @@ from aiohttp import web
 from yarl import URL
 
 from tests.deployment import DEPLOY
+from tests.support.ports import held_port
 
 NAME = "pluto-proxy.example.com"
 # Its spelling must arrive: pluto-proxy knows one of each path, and reads the query by itself.
@@ -50,12 +50,6 @@ class Backend:
         await self.first_read.wait()
         await response.write(b"event: rows\ndata: 2\n\n")
         return response
-
-
-def free_port() -> int:
-    """Return a port that is free now."""
-    with socket.create_server(("127.0.0.1", 0)) as opened:
-        return int(opened.getsockname()[1])
 
 
 def nginx(folder: Path, backend: int, port: int) -> Sequence[str]:
@@ -148,15 +142,14 @@ async def main(folder: Path) -> None:
         try:
             site = web.TCPSite(runner, "127.0.0.1", 0)
             await site.start()
-            port = free_port()
-            command = front(folder, runner.addresses[0][1], port)
             connector = aiohttp.TCPConnector(ssl=trusting)
-            async with (
-                running(command, port),
-                aiohttp.ClientSession(connector=connector) as session,
-                asyncio.timeout(PATIENCE_S),
-            ):
-                await look(backend, session, port)
+            with held_port() as port:
+                async with (
+                    running(front(folder, runner.addresses[0][1], port), port),
+                    aiohttp.ClientSession(connector=connector) as session,
+                    asyncio.timeout(PATIENCE_S),
+                ):
+                    await look(backend, session, port)
         finally:
             await runner.cleanup()
 

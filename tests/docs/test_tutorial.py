@@ -4,8 +4,7 @@ import asyncio
 import os
 import shutil
 import signal
-import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -13,6 +12,8 @@ import pytest
 
 from proxy.web.pages.static import DRAWING
 from tests.docs.tutorial import Step, shape, steps
+from tests.support.ports import held_port
+from tests.support.programs import need
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "tutorial.md"
@@ -21,17 +22,18 @@ FIRST_S, EACH_S, WITHIN_S = 60.0, 60.0, 4.0
 
 
 @pytest.fixture
-def address() -> str:
+def address() -> Iterator[str]:
     """A port that is free, as others may be using the usual one."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"127.0.0.1:{probe.getsockname()[1]}"
+    with held_port() as port:
+        yield f"127.0.0.1:{port}"
 
 
 @pytest.fixture
 def environ(tmp_path: Path, address: str) -> dict[str, str]:
     """What is in the environment of somebody who has set nothing but the port."""
     (tmp_path / "home").mkdir()
+    # The checkout may be somebody else's, as in a container.
+    (tmp_path / "home" / ".gitconfig").write_text("[safe]\n\tdirectory = *\n")
     return {
         "PATH": os.environ["PATH"],
         "HOME": str(tmp_path / "home"),
@@ -97,9 +99,9 @@ async def first_terminal(step: Step, folder: Path, environ: dict[str, str]) -> A
 
 
 @pytest.mark.skipif(not (ROOT / ".git").exists(), reason="this is no clone")
-@pytest.mark.skipif(not all(map(shutil.which, ("bash", "curl", "git", "make"))), reason="the tutorial takes these programs")
 async def test_word_by_word(tmp_path: Path, address: str, environ: dict[str, str]) -> None:
     """A clone, the demo in one terminal, and all the rest in another."""
+    need("bash", "curl", "git", "make")
     getting, running, *rest = (Step(commands=step.commands.replace(USUAL, address), shown=step.shown) for step in steps(PAGE))
     assert len(rest) > 6
     check(getting, await run(getting, tmp_path, environ))

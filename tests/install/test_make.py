@@ -173,6 +173,20 @@ async def test_what_pip_refuses(clone: Clone) -> None:
     assert set(installed(clone.packages)) == {"pip"}
 
 
+@pytest.mark.parametrize("target", ["audit", "lint", "lock", "release", "types"])
+async def test_what_runs_on_node_gets_one(clone: Clone, target: str) -> None:
+    """From the lock file where the machine has none, before it is run, and though what the page draws with is there."""
+    (clone.root / "proxy" / "page" / "vendor").mkdir()
+    status, said = await clone.make("--dry-run", target)
+    assert status == 0
+    lines = said.splitlines()
+    [getting] = [number for number, line in enumerate(lines) if "-r requirements-node.lock >/dev/null" in line]
+    assert "vendor" not in "".join(lines[getting - 1 : getting + 1])
+    running = [number for number, line in enumerate(lines) if re.search(r"tools/(page\.py n|audit|release)", line)]
+    assert running
+    assert min(running) > getting
+
+
 async def test_another_python(clone: Clone) -> None:
     """Naming a Python is not ignored where a virtual environment of another one is there already."""
     other = clone.root / "python"

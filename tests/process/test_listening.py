@@ -7,6 +7,7 @@ import signal
 import socket
 import ssl
 import stat
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import pytest
 from proxy.standin import Row, Standin
 from tests.process.test_supervisor import opened, supervised, told
 from tests.support.certificates import Authority
+from tests.support.ports import held_port
 from tests.support.processes import proxy_process, run
 from tests.support.terminals import shown_in_terminal
 from tests.support.world import KEY, QUESTION
@@ -46,17 +48,16 @@ def variables(tmp_path: Path) -> dict[str, str]:
 
 
 @pytest.fixture
+def port() -> Iterator[int]:
+    with held_port() as port:
+        yield port
+
+
+@pytest.fixture
 def folder(tmp_path: Path) -> Path:
     place = tmp_path / "run"
     place.mkdir(mode=0o750)
     return place
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        port = found.getsockname()[1]
-        assert isinstance(port, int)
-        return port
 
 
 async def get(url: str, target: str = "/livez", *, trust: ssl.SSLContext | None = None) -> tuple[int, bytes]:
@@ -95,10 +96,10 @@ async def test_several_addresses(folder: Path, variables: dict[str, str]) -> Non
 
 
 @pytest.mark.parametrize("others", [["unix:{folder}/a.sock", "127.0.0.1:{busy}"], ["127.0.0.1:{free}", "unix:{folder}/busy"]])
-async def test_all_or_none(folder: Path, variables: dict[str, str], others: list[str]) -> None:
+async def test_all_or_none(folder: Path, variables: dict[str, str], port: int, others: list[str]) -> None:
     """If one cannot be opened none is, and which it was is told; nothing is left of the others."""
     with socket.create_server(("127.0.0.1", 0)) as busy, opened(folder / "busy"):
-        texts = [text.format(folder=folder, busy=busy.getsockname()[1], free=free_port()) for text in others]
+        texts = [text.format(folder=folder, busy=busy.getsockname()[1], free=port) for text in others]
         status, _, errors = await run("serve", **variables, PLUTO_PROXY_LISTEN=",".join(texts), PLUTO_PROXY_LOG__LEVEL="error")
         assert status == 1
         [line] = errors.splitlines()
@@ -138,11 +139,11 @@ async def test_each_address_may_expose(variables: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("arguments", ASKING, ids=" ".join)
-async def test_commands_by_each_way(tmp_path: Path, folder: Path, arguments: list[str]) -> None:
+async def test_commands_by_each_way(tmp_path: Path, folder: Path, port: int, arguments: list[str]) -> None:
     """By a Unix socket, said or from the configuration; by HTTPS, believing whom is said, or this very certificate."""
     authority = Authority(tmp_path / "authority")
     certificate, key = authority.issue(names="DNS:localhost")
-    path, port = folder / "s", free_port()
+    path = folder / "s"
     async with filled().serve() as upstream:
         variables = {
             "PLUTO_PROXY_UPSTREAM": upstream,

@@ -5,10 +5,9 @@ import json
 import os
 import re
 import signal
-import socket
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any, BinaryIO
 import aiohttp
 import pytest
 
+from tests.support.ports import held_port
 from tests.support.processes import PATIENCE_S, ROOT, environment
 from tests.support.world import KEY
 
@@ -43,35 +43,29 @@ class Unread:
         return [json.loads(line) for line in raw.splitlines()]
 
 
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
-
-
 @asynccontextmanager
 async def unread(tmp_path: Path, command: str = "serve", *, stdout: int = asyncio.subprocess.DEVNULL) -> AsyncIterator[Unread]:
     """Run the proxy until it answers `/livez`."""
     reading, writing = os.pipe()
-    url = f"http://127.0.0.1:{free_port()}"
-    variables = {
-        "PLUTO_API_KEY": KEY,
-        "PLUTO_PROXY_LISTEN": url.removeprefix("http://"),
-        "PLUTO_PROXY_UPSTREAM": "http://127.0.0.1:9",
-        "PLUTO_PROXY_CACHE": str(tmp_path / "cache" / "cache.sqlite"),
-        "TMPDIR": str(tmp_path),
-    }
-    arguments = [command, "--listen", url.removeprefix("http://")] if command == "demo" else [command]
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "proxy", *arguments),
-        env=environment(**variables),
-        cwd=ROOT,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=writing if stdout == asyncio.subprocess.STDOUT else stdout,
-        stderr=writing,
-    )
-    os.close(writing)
-    with os.fdopen(reading, "rb") as errors:
+    with held_port() as port, os.fdopen(reading, "rb") as errors:
+        url = f"http://127.0.0.1:{port}"
+        variables = {
+            "PLUTO_API_KEY": KEY,
+            "PLUTO_PROXY_LISTEN": url.removeprefix("http://"),
+            "PLUTO_PROXY_UPSTREAM": "http://127.0.0.1:9",
+            "PLUTO_PROXY_CACHE": str(tmp_path / "cache" / "cache.sqlite"),
+            "TMPDIR": str(tmp_path),
+        }
+        arguments = [command, "--listen", url.removeprefix("http://")] if command == "demo" else [command]
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "proxy", *arguments),
+            env=environment(**variables),
+            cwd=ROOT,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=writing if stdout == asyncio.subprocess.STDOUT else stdout,
+            stderr=writing,
+        )
+        os.close(writing)
         try:
             async with asyncio.timeout(PATIENCE_S):
                 while await livez(url) != 200:
@@ -182,10 +176,15 @@ async def test_standard_error_breaks(tmp_path: Path, command: str) -> None:
         assert await running.ended() == 0
 
 
+@pytest.fixture
+def url() -> Iterator[str]:
+    with held_port() as port:
+        yield f"http://127.0.0.1:{port}"
+
+
 @pytest.mark.parametrize("redirection", ["2>&-", "2>/dev/full", "2</dev/null", "<&- >&- 2>&-"])
-async def test_without_a_usable_standard_error(tmp_path: Path, redirection: str) -> None:
+async def test_without_a_usable_standard_error(tmp_path: Path, url: str, redirection: str) -> None:
     """Closed, full or not open for writing: the proxy serves, and its files are its own."""
-    url = f"http://127.0.0.1:{free_port()}"
     process = await asyncio.create_subprocess_shell(
         f"exec '{sys.executable}' -m proxy serve {redirection}",
         env=environment(

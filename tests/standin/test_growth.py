@@ -123,16 +123,6 @@ def test_when_the_late_series_appears() -> None:
     assert steps(grown(21, config=config), "late/reward") == [300, 301]
 
 
-def test_rows_arrive_when_they_are_due() -> None:
-    """A row is due from the moment on at which it arrives, and not before; a backlog is with the first row."""
-    for series in (Series(name="m", starts_s=7, every_s=3, backlog=5), Series(name="m", every_s=0.5)):
-        for index in range(12):
-            at_s = series.arrives_s(index)
-            assert series.due(at_s) > index
-            assert series.due(at_s - 0.25) <= max(index, series.backlog)
-            assert index <= series.backlog or series.due(at_s - 0.25) == index
-
-
 def test_a_series_without_rows_yet() -> None:
     """Before its start nothing is due, and its backlog isn't either."""
     assert Series(name="m", starts_s=5, backlog=3).due(4.9) == 0

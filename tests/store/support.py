@@ -255,23 +255,3 @@ async def stuck(connection: aiosqlite.Connection) -> AsyncIterator[None]:
 
 def connection_threads() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if "_connection_worker_thread" in thread.name]
-
-
-@asynccontextmanager
-async def stuck(connection: aiosqlite.Connection) -> AsyncIterator[None]:
-    """The connection's thread is held in one operation, as by a disk that does not answer."""
-    gate = threading.Event()
-    begun = asyncio.Event()
-    loop = asyncio.get_running_loop()
-
-    def hold() -> None:
-        loop.call_soon_threadsafe(begun.set)
-        assert gate.wait(30), "somebody waited for the disk"
-
-    holding = asyncio.create_task(connection._execute(hold))  # type: ignore[no-untyped-call]  # noqa: SLF001 -- no public way to hold the thread
-    await begun.wait()
-    try:
-        yield
-    finally:
-        gate.set()
-        await holding

@@ -1,12 +1,12 @@
 """Certificates made for a test, by the openssl command."""
 
-import shutil
 import ssl
 import subprocess
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import pytest
+from tests.support.programs import need
 
 _CONFIG = """
 [ca]
@@ -40,11 +40,10 @@ _AGES["soon over"] = ("20200101000000Z", (datetime.now(UTC) + timedelta(days=5))
 
 
 class Authority:
-    """Issues certificates; `path` is its own. A test without the openssl command is skipped, which CI has."""
+    """Issues certificates; `path` is its own. It takes the openssl command."""
 
     def __init__(self, folder: Path) -> None:
-        if shutil.which("openssl") is None:
-            pytest.skip("the openssl command is needed to make certificates")
+        need("openssl")
         folder.mkdir()
         (folder / "index").touch()
         self._folder = folder
@@ -108,6 +107,22 @@ class Authority:
     def _run(*arguments: str) -> None:
         done = subprocess.run(["openssl", *arguments], capture_output=True, check=False, text=True)  # noqa: S603, S607 -- the test's own
         assert done.returncode == 0, done.stderr
+
+
+def shown_by(server: ssl.SSLContext) -> bytes:
+    """Shake hands with a server; return the certificate that it shows, in DER form."""
+    trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    asking = trusting.wrap_bio(to_client, to_server)
+    answering = server.wrap_bio(to_server, to_client, server_side=True)
+    # The client's hello, the server's answer, and the end of it on both sides.
+    for side in (asking, answering, asking, answering):
+        with suppress(ssl.SSLWantReadError):
+            side.do_handshake()
+    shown = asking.getpeercert(binary_form=True)
+    assert shown is not None
+    return shown
 
 
 def _context(certificate: Path, key: Path) -> ssl.SSLContext:

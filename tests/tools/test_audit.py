@@ -63,7 +63,7 @@ def clone(tmp_path: Path) -> Clone:
     root = tmp_path / "clone"
     for folder in ("tools", "bin", ".venv/release"):
         (root / folder).mkdir(parents=True)
-    for name in (*LOCKS, "package-lock.json", "tools/audit.py", "tools/page.py"):
+    for name in (*LOCKS, "package-lock.json", "tools/audit.py", "tools/page.py", "tools/sbom.py"):
         shutil.copy(ROOT / name, root / name)
     (root / ".venv" / "release" / "pip_audit.py").write_text(PIP_AUDIT)
     for name, text in (("node", "#!/bin/sh\necho v22.1.0\n"), ("npm", NPM)):

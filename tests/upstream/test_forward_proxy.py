@@ -53,9 +53,19 @@ class Forward:
             far_reader, far_writer = await asyncio.open_connection("127.0.0.1", int(place.rpartition(":")[2]))
             if method == "CONNECT":
                 writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+                sending = copy(reader, far_writer)
             else:
-                far_writer.write(head.replace(f"http://{place}", "", 1).encode())
-            await asyncio.gather(copy(reader, far_writer), copy(far_reader, writer))
+                sending = self._pass_on(head, f"http://{place}", reader, far_writer)
+            await asyncio.gather(sending, copy(far_reader, writer))
+
+    async def _pass_on(self, head: str, base: str, reader: asyncio.StreamReader, far_writer: asyncio.StreamWriter) -> None:
+        """Pass on every request of a connection, which have no bodies, in the form that a server of one host takes."""
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            while True:
+                far_writer.write(head.replace(base, "", 1).encode())
+                head = (await reader.readuntil(b"\r\n\r\n")).decode()
+                self.heads.append(head)
+        far_writer.close()
 
 
 async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -108,13 +118,17 @@ async def test_an_encrypted_upstream(tmp_path: Path, scheme: str) -> None:
 
 
 async def test_an_upstream_that_is_not_encrypted(tmp_path: Path) -> None:
-    """It is asked for in the absolute form; answers are what they are without a proxy."""
+    """It is asked for in the absolute form, each time on a connection; answers are what they are without a proxy."""
+    targets = [f"{QUESTION}&stepMin={number}" for number in range(3)]
     async with forwarding(login=BASIC) as forward:
         async with world(tmp_path / "1") as running:
-            directly = (await running.get()).body
+            directly = [(await running.get(target)).body for target in targets]
         async with world(tmp_path / "2", upstream__proxy=f"http://{LOGIN}@127.0.0.1:{forward.port}") as running:
-            assert (await running.get()).body == directly
-            assert forward.heads[-1].startswith(f"GET {running.upstream}/api/")
+            assert [(await running.get(target)).body for target in targets] == directly
+            assert len(forward.heads) >= len(targets)
+            for head in forward.heads:
+                assert head.startswith(f"GET {running.upstream}/api/")
+                assert f"Proxy-Authorization: Basic {BASIC}\r\n" in head
 
 
 REASONS = {

@@ -14,7 +14,7 @@ LATER_S = 600.0
 async def restored(folder: Path, copy: Path, clock: ManualClock) -> Imported:
     path = folder / "cache" / "cache.sqlite"
     arguments = {"now_s": clock.now_s(), "max_bytes": 2**30, "replace": True, "progress": lambda _done, _total: None}
-    return await asyncio.to_thread(import_file, copy, path, **arguments)  # type: ignore[arg-type]
+    return await asyncio.to_thread(import_file, copy, path, **arguments)  # type: ignore[arg-type]  # their types are mixed in one dictionary
 
 
 async def test_a_restored_backup(tmp_path: Path) -> None:

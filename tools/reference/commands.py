@@ -40,7 +40,7 @@ def _actions(parser: argparse.ArgumentParser) -> list[argparse.Action]:
 
 
 def _usage(name: str, parser: argparse.ArgumentParser) -> str:
-    shown = [_shown(action) for action in _actions(parser) if not isinstance(action, argparse._HelpAction)]  # noqa: SLF001
+    shown = [_shown(action) for action in _actions(parser) if not isinstance(action, argparse._HelpAction)]  # noqa: SLF001 -- argparse has no public name
     optional = [f"[{text}]" if not action.required else text for text, action in shown if action.option_strings]
     others = [text for text, action in shown if not action.option_strings]
     lines, line = [], f"pluto-proxy {name}"
@@ -64,7 +64,7 @@ def _value(action: argparse.Action) -> str:
 
 def _arguments(parser: argparse.ArgumentParser) -> Iterator[tuple[str, str]]:
     for action in _actions(parser):
-        if isinstance(action, argparse._HelpAction):  # noqa: SLF001
+        if isinstance(action, argparse._HelpAction):  # noqa: SLF001 -- as above
             continue
         if not action.help:
             raise ValueError(f"{parser.prog}: {action.dest} says nothing of itself")

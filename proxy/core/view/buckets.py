@@ -99,7 +99,7 @@ class Buckets:
             self.mean[-1] = _between(self.least[-1], mean, self.greatest[-1])
             self.last[-1] = other.last[number]
         elif more:
-            for column, theirs in zip(self._finite_columns, other._finite_columns, strict=True):  # noqa: SLF001
+            for column, theirs in zip(self._finite_columns, other._finite_columns, strict=True):  # noqa: SLF001 -- as above
                 column[-1] = theirs[number]
         self.count[-1] += other.count[number]
         self.nan[-1] += other.nan[number]

@@ -30,7 +30,7 @@ class DiskReads:
             task = asyncio.get_running_loop().create_task(self._read(tenant, namespace, begun), name="shelves.load")
             for selection in begun:
                 self._windows[namespace, selection] = task
-                task.add_done_callback(lambda _, key=(namespace, selection): self._windows.pop(key))  # type: ignore[misc]
+                task.add_done_callback(lambda _, key=(namespace, selection): self._windows.pop(key))  # type: ignore[misc]  # mypy infers no lambda with a default
         tasks = {self._windows[namespace, selection] for selection in selections}
         found = await asyncio.gather(*map(asyncio.shield, tasks))
         return [window for windows in found for selection in selections for window in windows.get(selection, ())]

@@ -79,7 +79,7 @@ class Rotation:
                 looking = self._look(tenant, window, stretches, need)
                 task = asyncio.get_running_loop().create_task(looking, name="rotation.look")
                 self._running[series] = task
-                task.add_done_callback(lambda _, series=series: self._running.pop(series))  # type: ignore[misc]
+                task.add_done_callback(lambda _, series=series: self._running.pop(series))  # type: ignore[misc]  # mypy infers no lambda with a default
 
     @property
     def in_flight(self) -> int:

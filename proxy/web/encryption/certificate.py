@@ -41,12 +41,6 @@ class Certificate:
         return self._pair.context
 
     @property
-    def leaf(self) -> bytes:
-        """The certificate in use, in DER form."""
-        self._keep_up()
-        return self._pair.leaf
-
-    @property
     def validity(self) -> Validity:
         """When the pair in use is good."""
         self._keep_up()

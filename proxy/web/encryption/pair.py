@@ -14,13 +14,9 @@ _MOST_BYTES = 2**20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
-    """What a server needs to prove who it is.
-
-    `leaf` is its own certificate in DER form. `validity` is when it and all that came with it are good.
-    """
+    """What a server needs to prove who it is, and when its certificate and all that came with it are good."""
 
     context: ssl.SSLContext
-    leaf: bytes
     validity: Validity
 
 
@@ -48,7 +44,7 @@ def read_pair(certificate: Path, key: Path) -> Pair:
         raise ConfigError([f"server.tls_key: {key} cannot be read: {exc.strerror}"]) from None
     dates = [read_validity(one) for one in chain]
     validity = Validity(begin_s=max(date.begin_s for date in dates), end_s=min(date.end_s for date in dates))
-    return Pair(context=context, leaf=chain[0], validity=validity)
+    return Pair(context=context, validity=validity)
 
 
 def read_chain(path: Path) -> list[bytes]:

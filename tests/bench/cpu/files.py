@@ -13,8 +13,9 @@ from tests.bench.contestants import Case, Ready
 from tests.bench.cpu.floor import ready_path
 from tests.bench.exchange import UnexpectedError, ask, get
 from tests.bench.load import Expected
-from tests.bench.packaged import NotInstalledError, free_port, nginx, program_path, running
+from tests.bench.packaged import NotInstalledError, nginx, program_path, running
 from tests.bench.processes import Server
+from tests.support.ports import held_port
 
 NGINX_FILES, CADDY, FLOOR = "nginx, files", "Caddy, files", "floor"
 _CONFIG = Path(__file__).parent / "nginx.conf"
@@ -74,19 +75,20 @@ def _written(folder: Path) -> Path:
 @asynccontextmanager
 async def _nginx(folder: Path, cpu: int | None) -> AsyncIterator[Server]:
     _written(folder)
-    port = free_port()
-    text = _CONFIG.read_text()
-    for name, value in {"folder": folder, "port": port}.items():
-        text = text.replace(f"@{name}@", str(value))
-    config = folder / "nginx.conf"
-    config.write_text(text)
-    async with nginx(config, port, cpu) as server:
-        yield server
+    with held_port() as port:
+        text = _CONFIG.read_text()
+        for name, value in {"folder": folder, "port": port}.items():
+            text = text.replace(f"@{name}@", str(value))
+        config = folder / "nginx.conf"
+        config.write_text(text)
+        async with nginx(config, port, cpu) as server:
+            yield server
 
 
 @asynccontextmanager
 async def _caddy(folder: Path, cpu: int | None) -> AsyncIterator[Server]:
-    answers, port = _written(folder), free_port()
-    command = [program_path("caddy"), "file-server", "--root", str(answers), "--listen", f"127.0.0.1:{port}"]
-    async with running(command, folder, port, cpu) as server:
-        yield server
+    answers = _written(folder)
+    with held_port() as port:
+        command = [program_path("caddy"), "file-server", "--root", str(answers), "--listen", f"127.0.0.1:{port}"]
+        async with running(command, folder, port, cpu) as server:
+            yield server

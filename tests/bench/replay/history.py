@@ -119,11 +119,16 @@ class History:
             value = int(row.value) if row.value.is_integer() else row.value
             fields = {"logName": row.log_name, "logGroup": group, "value": value, "valueFlag": "", "time": row.time}
             yield Written(
-                arrived_s=run.started_s + self._delay_s + series.arrives_s(index),
+                arrived_s=run.started_s + self._delay_s + arrives_s(series, index),
                 step=row.step,
                 group=group,
                 text=printed(fields | {"step": row.step}).encode(),
             )
+
+
+def arrives_s(series: Series, index: int) -> float:
+    """Return when a row is due, in seconds after the run's start: as it is logged, the backlog with the first after it."""
+    return max(series.starts_s, series.logged_at_s(index))
 
 
 def _settled(written: Iterable[Written]) -> list[Written]:

@@ -39,4 +39,4 @@ def organizations() -> Organizations:
     class Nobody:
         """No tenancy is looked at here."""
 
-    return Organizations(Nobody(), settings())  # type: ignore[arg-type]
+    return Organizations(Nobody(), settings())  # type: ignore[arg-type]  # see above

@@ -12,8 +12,10 @@ from yarl import URL
 
 from proxy.core.access.grants import BEARER_PREFIX, digest_of_token
 from proxy.errors import ConfigError
+from proxy.service.access.tokens import PERIOD_S, Tokens, read_token_file
 from proxy.standin import Fault, FaultKind
 from proxy.store.token_file import edit_tokens
+from tests.support.descriptors import no_descriptors
 from tests.support.tokens import (
     ALL,
     OURS,
@@ -30,7 +32,7 @@ from tests.support.tokens import (
     write,
 )
 from tests.support.wire import Wire
-from tests.support.world import METRICS, world
+from tests.support.world import METRICS, ManualClock, world
 
 
 async def test_refused_requests(tmp_path: Path) -> None:
@@ -121,6 +123,21 @@ async def test_a_token_that_ends(tmp_path: Path, change: str, target: str) -> No
             running.advance(1)
             assert await ask(wire, target, TEAM) == 200
         await wire.close()
+
+
+def test_a_change_while_nothing_can_be_opened(tmp_path: Path) -> None:
+    """It holds as soon as the file can be read, though it has not changed since."""
+    path, clock = tmp_path / "access" / "tokens.json", ManualClock()
+    write(path, token("team"))
+    tokens = Tokens(read_token_file(path), clock)
+    write(path)
+    clock.advance(PERIOD_S)
+    with no_descriptors():
+        assert tokens.grant(TEAM) is not None
+        assert tokens.trouble is not None
+    clock.advance(PERIOD_S)
+    assert tokens.grant(TEAM) is None
+    assert tokens.trouble is None
 
 
 @pytest.mark.parametrize("change", ["revoked", "narrowed"])

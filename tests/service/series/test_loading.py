@@ -274,7 +274,7 @@ async def test_loads_of_anything(gaps: list[int], late: set[int], meanwhile: lis
             upstream.meanwhile = []
             for calls, step in sorted(meanwhile):
                 upstream.meanwhile += [lambda: None] * max(0, calls - len(upstream.meanwhile))
-                upstream.meanwhile.append(lambda step=step: upstream.put([row("loss", step, value=2)]))  # type: ignore[misc]
+                upstream.meanwhile.append(lambda step=step: upstream.put([row("loss", step, value=2)]))  # type: ignore[misc]  # mypy infers no lambda with a default
             upstream.meanwhile.append(lambda: upstream.put(row("loss", step, value=3) for step in late))
             await running.get(target("logName=loss&limit=6"))
             await running.settled()
@@ -392,7 +392,7 @@ async def test_a_load_goes_on_after_a_restart(tmp_path: Path) -> None:
 async def test_loads_give_way(tmp_path: Path) -> None:
     """A load's calls are prefetches; a client who asks for exactly what it asks for has it go first. One runs at a time."""
     held: list[str] = []
-    upstream = HeldUpstream(clock=ManualClock(), holds=lambda path: "stepM" in path and not held.append(path))  # type: ignore[func-returns-value]
+    upstream = HeldUpstream(clock=ManualClock(), holds=lambda path: "stepM" in path and not held.append(path))  # type: ignore[func-returns-value]  # None, as wanted
     with patch.object(metrics_query, "MAX_LIMIT", MOST):
         async with upstream.serve() as url, proxied(tmp_path, upstream, url, upstream__max_concurrency=2) as running:
             for name in ("loss", "other"):

@@ -191,7 +191,7 @@ async def test_more_entries_than_are_read_at_a_time(folder: Path, tmp_path: Path
     await filled(path, 450)
     export_file(path, copy)
     told: list[tuple[int, int]] = []
-    progress = lambda done, total: told.append((done, total))  # noqa: E731
+    progress = lambda done, total: told.append((done, total))  # noqa: E731 -- one line in place of two
     imported = import_file(copy, other, now_s=NOW_S, max_bytes=MIB, replace=False, progress=progress)
     assert imported == Imported(entries=450, purged=0, knows_purges=False)
     assert told[-1] == (450, 450)

@@ -12,7 +12,8 @@ from structlog.testing import capture_logs
 
 from proxy.web.encryption.certificate import PERIOD_S, Certificate
 from proxy.web.encryption.pair import read_chain
-from tests.support.certificates import Authority
+from tests.support.certificates import Authority, shown_by
+from tests.support.descriptors import no_descriptors
 from tests.support.world import ManualClock
 
 
@@ -74,7 +75,7 @@ def test_the_last_good_pair_is_shown(files: Files, steps: list[tuple[object, flo
             looked_s = clock.monotonic_s()
             shown = shown if good is None else good
             assert (certificate.trouble is None) == (good is not None)
-        assert certificate.leaf == files.leaf(shown)
+        assert shown_by(certificate.context) == files.leaf(shown)
         assert certificate.remaining_s > 0
 
 
@@ -115,4 +116,19 @@ def test_rights_that_come_back(files: Files, tmp_path: Path) -> None:
     assert certificate.trouble is not None
     (tmp_path / "away").rename(place)
     clock.advance(PERIOD_S)
+    assert certificate.trouble is None
+
+
+def test_a_change_while_nothing_can_be_opened(files: Files) -> None:
+    """The new pair is shown as soon as it can be read, though it has not changed since."""
+    clock = ManualClock()
+    certificate = opened(files, clock)
+    files.put(1, 1)
+    clock.advance(PERIOD_S)
+    old = files.leaf(0)
+    with no_descriptors():
+        assert certificate.trouble is not None
+        assert shown_by(certificate.context) == old
+    clock.advance(PERIOD_S)
+    assert shown_by(certificate.context) == files.leaf(1)
     assert certificate.trouble is None

@@ -9,7 +9,7 @@ import pytest
 
 from proxy.errors import ConfigError
 from proxy.web.encryption.pair import read_chain, read_pair
-from tests.support.certificates import Authority
+from tests.support.certificates import Authority, shown_by
 
 
 @pytest.fixture
@@ -28,14 +28,14 @@ def test_a_pair(authority: Authority) -> None:
     """In two files, in one, and with what issued it: good until the first of its certificates ends."""
     certificate, key = authority.issue()
     pair = read_pair(certificate, key)
-    assert pair.leaf == ssl.PEM_cert_to_DER_cert(certificate.read_text())
+    assert shown_by(pair.context) == ssl.PEM_cert_to_DER_cert(certificate.read_text())
     assert datetime.fromtimestamp(pair.validity.begin_s, UTC).year == 2020
     assert datetime.fromtimestamp(pair.validity.end_s, UTC).year == 2099
     assert pair.context.minimum_version is ssl.TLSVersion.TLSv1_2
     both = certificate.with_name("both.pem")
     both.write_text(f"for us\n{key.read_text()}{certificate.read_text()}\n{authority.path.read_text()}")
     one = read_pair(both, both)
-    assert one.leaf == pair.leaf
+    assert shown_by(one.context) == shown_by(pair.context)
     assert one.validity.end_s < pair.validity.end_s
     assert len(read_chain(both)) == 2
 

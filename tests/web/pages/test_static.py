@@ -8,6 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from proxy.web.pages.static import DRAWING, FOLDER, open_page
+from tests.support.programs import left_out
 from tests.support.tokens import guarded
 from tests.support.world import World, world
 
@@ -15,7 +16,11 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; base-uri 'none'"
 )
 
-pytestmark = pytest.mark.skipif(not (FOLDER / DRAWING[0]).is_file(), reason="what the page draws with is not there: make page")
+
+@pytest.fixture(autouse=True)
+def _what_it_draws_with_is_there() -> None:
+    if not (FOLDER / DRAWING[0]).is_file():
+        left_out("what the page draws with is not there: make page")
 
 
 async def test_the_page(tmp_path: Path) -> None:
