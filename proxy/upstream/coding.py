@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 import aiohttp
 
 from proxy.errors import UpstreamBadAnswer
+from proxy.upstream.wire import Response
 
 _DECODED_BY_AIOHTTP = frozenset({"", "identity", "gzip", "deflate", "br", "zstd"})
 # Section 8.4.1.3: the same as gzip.
@@ -21,7 +22,7 @@ _STEP_BYTES = 2**20
 _GZIP_BITS = 16 + zlib.MAX_WBITS
 
 
-def decoded_chunks(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+def decoded_chunks(response: Response) -> AsyncIterator[bytes]:
     """Return the chunks of a response's body as they come, decoded.
 
     Raises UpstreamBadAnswer for a coding that was not asked for. Reading the chunks raises aiohttp's errors, among them

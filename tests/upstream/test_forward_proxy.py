@@ -53,9 +53,22 @@ class Forward:
             far_reader, far_writer = await asyncio.open_connection("127.0.0.1", int(place.rpartition(":")[2]))
             if method == "CONNECT":
                 writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+                await asyncio.gather(copy(reader, far_writer), copy(far_reader, writer))
             else:
-                far_writer.write(head.replace(f"http://{place}", "", 1).encode())
-            await asyncio.gather(copy(reader, far_writer), copy(far_reader, writer))
+                far_writer.write(in_origin_form(head, place))
+                await asyncio.gather(self._pass_on(place, reader, far_writer), copy(far_reader, writer))
+
+    async def _pass_on(self, place: str, reader: asyncio.StreamReader, far_writer: asyncio.StreamWriter) -> None:
+        """Pass on the further requests of a connection."""
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            while head := (await reader.readuntil(b"\r\n\r\n")).decode():
+                self.heads.append(head)
+                far_writer.write(in_origin_form(head, place))
+        far_writer.close()
+
+
+def in_origin_form(head: str, place: str) -> bytes:
+    return head.replace(f"http://{place}", "", 1).encode()
 
 
 async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -107,14 +120,31 @@ async def test_an_encrypted_upstream(tmp_path: Path, scheme: str) -> None:
         assert not any(secret in process.log for secret in (PASSWORD, LOGIN, BASIC, LOGIN.partition(":")[2]))
 
 
+async def test_a_tunnel_is_used_again(tmp_path: Path) -> None:
+    """From the very first on: one is made for all that is asked one after the other."""
+    authority = Authority(tmp_path / "authority")
+    async with encrypted(authority.server(names="DNS:nowhere.invalid")) as port, forwarding(login=BASIC) as forward:
+        settings = {
+            "upstream": f"https://nowhere.invalid:{port}",
+            "upstream__ca_file": authority.path,
+            "upstream__proxy": f"http://{LOGIN}@127.0.0.1:{forward.port}",
+        }
+        async with world(tmp_path, **settings) as running:  # type: ignore[arg-type]  # settings
+            await running.parts.tenancy.settled()
+            for number in range(3):
+                assert (await running.get(f"{QUESTION}&stepMin={number}")).status == 200
+        assert len(forward.heads) == 1
+
+
 async def test_an_upstream_that_is_not_encrypted(tmp_path: Path) -> None:
     """It is asked for in the absolute form; answers are what they are without a proxy."""
     async with forwarding(login=BASIC) as forward:
         async with world(tmp_path / "1") as running:
             directly = (await running.get()).body
         async with world(tmp_path / "2", upstream__proxy=f"http://{LOGIN}@127.0.0.1:{forward.port}") as running:
+            await running.parts.tenancy.settled()
             assert (await running.get()).body == directly
-            assert forward.heads[-1].startswith(f"GET {running.upstream}/api/")
+            assert all(head.startswith(f"GET {running.upstream}/api/") for head in forward.heads)
 
 
 REASONS = {
