@@ -7,7 +7,7 @@ there are as many as its operator makes. No run, project, metric name or client 
 import platform
 from bisect import bisect_left
 from collections import Counter as Counts
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from itertools import accumulate
@@ -16,7 +16,6 @@ from prometheus_client import (
     CollectorRegistry,
     Counter,
     Gauge,
-    Histogram,
     PlatformCollector,
     ProcessCollector,
     disable_created_metrics,
@@ -31,8 +30,6 @@ from proxy.deferred_counts import DeferredCounts
 # The times at which counters began would double what is scraped, and nobody needs them.
 disable_created_metrics()  # type: ignore[no-untyped-call]  # the library has no types there
 REQUEST_BOUNDS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25)
-# The upper bounds of the buckets, as the exposition names them.
-_BOUNDS = (*(str(float(bound)) for bound in REQUEST_BOUNDS_S), "+Inf")
 CALL_BOUNDS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25)
 
 # So many names of tokens are counted apart while the process runs; others are counted together.
@@ -78,7 +75,6 @@ class Usage(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """See Collector."""
-        self._deferred.settle()
         requests = CounterMetricFamily(
             "pluto_proxy_token_requests", "Requests by token and outcome", labels=["token", "outcome"]
         )
@@ -103,31 +99,54 @@ class Usage(Collector):
 
 @dataclass(slots=True)
 class _Tally:
-    """Requests with one route and outcome: how many there are in each bucket of durations, and their seconds together."""
+    """How many durations there are in each bucket, and their seconds together."""
 
-    counts: list[int] = field(default_factory=lambda: [0] * (len(REQUEST_BOUNDS_S) + 1))
+    counts: list[int]
     seconds: float = 0.0
 
 
-class _Requests(Collector):
-    """Requests by route and outcome, counted as plain numbers: the library takes half as long for one as a hit takes in all."""
+class _Durations(Collector):
+    """A histogram by labels, counted as plain numbers: the library takes half as long for one as a hit takes in all."""
 
-    def __init__(self, deferred: DeferredCounts) -> None:
-        self._deferred = deferred
-        self._tallies: dict[tuple[str, str], _Tally] = {}
+    def __init__(self, name: str, description: str, bounds_s: Sequence[float], *, labels: Sequence[str]) -> None:
+        self._name, self._description, self._labels, self._bounds_s = name, description, labels, bounds_s
+        # The upper bounds of the buckets, as the exposition names them.
+        self._bounds = (*(str(float(bound)) for bound in bounds_s), "+Inf")
+        self.tallies: dict[tuple[str, ...], _Tally] = {}
 
-    def count(self, route: str, outcome: str, duration_s: float, times: int = 1) -> None:
-        tally = self._tallies.get((route, outcome))
+    def tally(self, *place: str) -> _Tally:
+        """Return the tally of what has these labels."""
+        tally = self.tallies.get(place)
         if tally is None:
-            tally = self._tallies.setdefault((route, outcome), _Tally())
-        tally.counts[bisect_left(REQUEST_BOUNDS_S, duration_s)] += times
+            tally = self.tallies.setdefault(place, _Tally([0] * (len(self._bounds_s) + 1)))
+        return tally
+
+    def note(self, duration_s: float, *place: str, times: int = 1) -> None:
+        """Count a duration, or several alike."""
+        tally = self.tallies.get(place) or self.tally(*place)
+        tally.counts[bisect_left(self._bounds_s, duration_s)] += times
         tally.seconds += times * duration_s
+
+    def collect(self) -> Iterator[Metric]:
+        """See Collector."""
+        durations = HistogramMetricFamily(self._name, self._description, labels=self._labels)
+        for place, tally in self.tallies.items():
+            reached = map(float, accumulate(tally.counts))
+            durations.add_metric(place, list(zip(self._bounds, reached, strict=True)), tally.seconds)
+        yield durations
+
+
+class _Requests(_Durations):
+    """Requests by route and outcome: how many, and how long they took."""
+
+    def __init__(self) -> None:
+        labels = ("route", "outcome")
+        super().__init__("pluto_proxy_request_duration_seconds", "Time to answer a request", REQUEST_BOUNDS_S, labels=labels)
 
     def by_outcome(self, timed: Collection[str]) -> tuple[Counts[str], list[int]]:
         """Return how many requests there were by outcome; and of those in `timed`, how many in each bucket of durations."""
-        self._deferred.settle()
         outcomes, durations = Counts[str](), [0] * (len(REQUEST_BOUNDS_S) + 1)
-        for (_, outcome), tally in self._tallies.items():
+        for (_, outcome), tally in self.tallies.items():
             outcomes[outcome] += sum(tally.counts)
             if outcome in timed:
                 durations = [one + other for one, other in zip(durations, tally.counts, strict=True)]
@@ -135,15 +154,34 @@ class _Requests(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """See Collector."""
-        self._deferred.settle()
-        labels = ["route", "outcome"]
-        requests = CounterMetricFamily("pluto_proxy_requests", "Requests by route and by how they were answered", labels=labels)
-        durations = HistogramMetricFamily("pluto_proxy_request_duration_seconds", "Time to answer a request", labels=labels)
-        for place, tally in self._tallies.items():
-            reached = list(accumulate(tally.counts))
-            requests.add_metric(place, reached[-1])
-            durations.add_metric(place, list(zip(_BOUNDS, map(float, reached), strict=True)), tally.seconds)
-        yield from (requests, durations)
+        requests = CounterMetricFamily(
+            "pluto_proxy_requests", "Requests by route and by how they were answered", labels=("route", "outcome")
+        )
+        for place, tally in self.tallies.items():
+            requests.add_metric(place, sum(tally.counts))
+        yield requests
+        yield from super().collect()
+
+
+class _Calls(_Durations):
+    """Calls to the upstream: how many by status or error, and how long they took."""
+
+    def __init__(self) -> None:
+        super().__init__("pluto_proxy_upstream_duration_seconds", "Time of a call to the upstream", CALL_BOUNDS_S, labels=())
+        self.by_result: Counts[str] = Counts()
+        self.all = self.tally()
+
+    def collect(self) -> Iterator[Metric]:
+        """See Collector."""
+        calls = CounterMetricFamily(
+            "pluto_proxy_upstream_requests",
+            "Calls to the upstream by its status, or by the error where it gave none",
+            labels=("status",),
+        )
+        for result, count in self.by_result.items():
+            calls.add_metric((result,), count)
+        yield calls
+        yield from super().collect()
 
 
 class Telemetry:
@@ -154,41 +192,40 @@ class Telemetry:
         self._registry = registry
         self.deferred = DeferredCounts()
         """Counts of requests that are kept elsewhere for a while, and are brought here before anybody reads."""
-        self._requests = _Requests(self.deferred)
+        self._requests = _Requests()
         registry.register(self._requests)
         self._not_modified = Counter(
             "pluto_proxy_not_modified", "Answers that were 304, without a body", ["route"], registry=registry
         )
         self._stale = Counter("pluto_proxy_stale_served", "Stale answers by reason", ["reason"], registry=registry)
-        self._upstream = Counter(
-            "pluto_proxy_upstream_requests",
-            "Calls to the upstream by its status, or by the error where it gave none",
-            ["status"],
-            registry=registry,
-        )
-        self._upstream_durations = Histogram(
-            "pluto_proxy_upstream_duration_seconds", "Time of a call to the upstream", buckets=CALL_BOUNDS_S, registry=registry
-        )
-        self._waits = Histogram(
+        self._calls = _Calls()
+        registry.register(self._calls)
+        self._waits = _Durations(
             "pluto_proxy_budget_wait_seconds",
             "Time that a call waited for its turn",
-            ["priority"],
-            buckets=REQUEST_BOUNDS_S,
-            registry=registry,
+            REQUEST_BOUNDS_S,
+            labels=("priority",),
         )
+        registry.register(self._waits)
         Gauge("pluto_proxy_build_info", "Always 1", ["version", "python"], registry=registry).labels(
             __version__, platform.python_version()
         ).set(1)
         self._read_late = _ReadLate()
         registry.register(self._read_late)
-        self.calls_by_result: Counts[str] = Counts()
-        """Calls to the upstream by their status or, where there was none, by the error's code."""
-        self.call_durations = [0] * (len(CALL_BOUNDS_S) + 1)
-        """How many calls took how long: a count for each of CALL_BOUNDS_S, and one for those beyond."""
         self.usage = Usage(self.deferred)
         registry.register(self.usage)
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
+
+    @property
+    def calls_by_result(self) -> Mapping[str, int]:
+        """Calls to the upstream by their status or, where there was none, by the error's code."""
+        return self._calls.by_result
+
+    @property
+    def call_durations(self) -> Sequence[int]:
+        """How many calls took how long: a count for each of CALL_BOUNDS_S, and one for those beyond."""
+        return self._calls.all.counts
 
     def count_answer(
         self, route: str, outcome: str, duration_s: float, *, stale: str | None, not_modified: bool, times: int = 1
@@ -197,7 +234,7 @@ class Telemetry:
 
         `outcome`: the Outcome's kind. `stale`: why a stale answer was served.
         """
-        self._requests.count(route, outcome, duration_s, times)
+        self._requests.note(duration_s, route, outcome, times=times)
         if stale is not None:
             self._stale.labels(stale).inc(times)
         if not_modified:
@@ -205,25 +242,24 @@ class Telemetry:
 
     def count_error(self, route: str, code: str, duration_s: float) -> None:
         """Count a request that got an error, by the error's code."""
-        self._requests.count(route, code, duration_s)
+        self._requests.note(duration_s, route, code)
 
     def requests_by_outcome(self, timed: Collection[str]) -> tuple[Counts[str], list[int]]:
         """Return how many requests there were by outcome; and of those in `timed`, how many took how long.
 
         That is a count for each of REQUEST_BOUNDS_S, and one for those beyond.
         """
+        self.deferred.settle()
         return self._requests.by_outcome(timed)
 
     def observe_wait(self, priority: str, wait_s: float) -> None:
         """Observe the seconds that a call to the upstream waited for its turn, by its priority."""
-        self._waits.labels(priority).observe(wait_s)
+        self._waits.note(wait_s, priority)
 
     def count_call(self, status: str, duration_s: float) -> None:
         """Count a call to the upstream, by its status or, where there was none, by the error's code."""
-        self.calls_by_result[status] += 1
-        self.call_durations[bisect_left(CALL_BOUNDS_S, duration_s)] += 1
-        self._upstream.labels(status).inc()
-        self._upstream_durations.observe(duration_s)
+        self._calls.by_result[status] += 1
+        self._calls.note(duration_s)
         self.usage.note_call()
 
     def add_gauge(self, name: str, description: str, read: "Read", **labels: str) -> None:

@@ -21,8 +21,8 @@ from proxy.telemetry import Telemetry
 from proxy.upstream.client import Upstream
 from proxy.upstream.credential import Credential
 from proxy.upstream.exchange import Exchange
-from proxy.upstream.pool import open_session
 from proxy.upstream.turnstile import Turnstile
+from proxy.upstream.wire import open_wire
 from proxy.web.shortcut.leases import share_of
 
 
@@ -58,14 +58,14 @@ async def open_foundation(
     # A call may be under way until its deadline, and its answer is worked on for some time more.
     settings.follow(lambda: purges.keep_for(KEEP_S + settings.now.upstream.deadline_s))
     store = await _open_store(stack, config, clock, purges, succeeds=succeeds)
-    session = await stack.enter_async_context(open_session(config.upstream, clock))
+    wire = await stack.enter_async_context(open_wire(config.upstream, clock))
     turnstile = Turnstile(_limits(config), clock, held=succeeds)
     settings.follow(lambda: turnstile.renew(_limits(settings.now)))
     upstream = Upstream(
         settings=settings,
         credential=credential,
         clock=clock,
-        exchange=Exchange(settings, clock, session, telemetry),
+        exchange=Exchange(settings, clock, wire, telemetry),
         turnstile=turnstile,
         telemetry=telemetry,
     )

@@ -34,10 +34,10 @@ from proxy.settings import Settings
 from proxy.telemetry import Telemetry
 from proxy.upstream.credential import read_source
 from proxy.upstream.exchange import Bounds, Exchange
-from proxy.upstream.pool import open_session
 from proxy.upstream.reply import BUSY_STATUSES, error_of
 from proxy.upstream.reply import Reply as UpstreamReply
 from proxy.upstream.tls import certificate_reason, handshake_reason, ssl_context
+from proxy.upstream.wire import open_wire
 
 _MOST_BYTES, _ANSWER_S = 2**20, 10.0
 _CHECK_CHARACTERS, _STATE_CHARACTERS = 14, 9
@@ -148,8 +148,8 @@ async def _check_upstream(settings: UpstreamSettings, source: KeySource | None) 
 
 async def _validate(settings: UpstreamSettings, source: KeySource) -> UpstreamReply[object]:
     clock, key = SystemClock(), read_source(source).key
-    async with open_session(settings, clock) as session:
-        exchange = Exchange(Settings(Config(upstream=settings)), clock, session, Telemetry())
+    async with open_wire(settings, clock) as wire:
+        exchange = Exchange(Settings(Config(upstream=settings)), clock, wire, Telemetry())
         return await exchange.send(VALIDATE_TARGET, key, timeout_s=settings.deadline_s, bounds=Bounds(bytes=_MOST_BYTES))
 
 

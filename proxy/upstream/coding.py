@@ -9,8 +9,10 @@ import zlib
 from collections.abc import AsyncIterator
 
 import aiohttp
+from aiohttp import hdrs
 
 from proxy.errors import UpstreamBadAnswer
+from proxy.upstream.wire import Response
 
 _DECODED_BY_AIOHTTP = frozenset({"", "identity", "gzip", "deflate", "br", "zstd"})
 # Section 8.4.1.3: the same as gzip.
@@ -21,21 +23,26 @@ _STEP_BYTES = 2**20
 _GZIP_BITS = 16 + zlib.MAX_WBITS
 
 
-def decoded_chunks(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+def decoded_chunks(response: Response) -> AsyncIterator[bytes]:
     """Return the chunks of a response's body as they come, decoded.
 
     Raises UpstreamBadAnswer for a coding that was not asked for. Reading the chunks raises aiohttp's errors, among them
     ClientPayloadError if the body is cut off or not in its coding.
     """
-    coding = ",".join(response.headers.getall("Content-Encoding", ())).strip().lower()
+    coding = ",".join(response.headers.getall(hdrs.CONTENT_ENCODING, ())).strip().lower()
     if coding in _DECODED_BY_AIOHTTP:
-        return response.content.iter_any()
+        return _as_it_comes(response.content)
     if coding == _GZIP:
-        return gunzipped(response.content.iter_any())
+        return gunzipped(_as_it_comes(response.content))
     response.close()
     raise UpstreamBadAnswer(
         "the upstream's answer has a content coding that was not asked for (only gzip was)", upstream_status=response.status
     )
+
+
+async def _as_it_comes(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
+    while not content.at_eof():
+        yield await content.readany()
 
 
 async def gunzipped(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

@@ -1,11 +1,12 @@
 """One HTTP exchange with pluto-api. Every failure is translated into one of the proxy's own errors."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Never
 
 import aiohttp
-from yarl import URL
+from aiohttp.http_exceptions import HttpProcessingError
 
 from proxy.clock import Clock
 from proxy.errors import AnswerTooLarge, UpstreamBadAnswer, UpstreamError, UpstreamTimeout
@@ -15,9 +16,9 @@ from proxy.telemetry import Telemetry
 from proxy.upstream.coding import decoded_chunks
 from proxy.upstream.credential import Key
 from proxy.upstream.failures import connect_timeout, failure_of
-from proxy.upstream.forwarding import forwarding_headers
 from proxy.upstream.reply import Reply, needs_body
 from proxy.upstream.stall import stall_limit
+from proxy.upstream.wire import Response, Wire
 
 # If the status alone says what a response means, no more than this of its body is read: the status counts even if the body
 # breaks off, drips or never comes.
@@ -25,6 +26,7 @@ _BRIEF_BYTES = 65_536
 _BRIEF_S = 1.0
 # How every row of a metrics answer begins. It cannot occur inside a string, where its quotes would be escaped.
 _ROW = b'{"logName":'
+_Complete = tuple[int, Mapping[str, str], bytes]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,11 +40,10 @@ class Bounds:
 class Exchange:
     """Sends one request with a key, at once. It neither tries again nor judges the reply."""
 
-    def __init__(self, settings: Settings, clock: Clock, session: aiohttp.ClientSession, telemetry: Telemetry) -> None:
+    def __init__(self, settings: Settings, clock: Clock, wire: Wire, telemetry: Telemetry) -> None:
         self._settings = settings
         self._clock = clock
-        self._session = session
-        self._forwarding = forwarding_headers(settings.now.upstream)
+        self._wire = wire
         self._telemetry = telemetry
 
     async def send(self, target: str, key: Key, *, timeout_s: float, bounds: Bounds) -> Reply[Never]:
@@ -72,7 +73,7 @@ class Exchange:
             fingerprint=key.fingerprint,
         )
 
-    async def _send_in_time(self, target: str, key: Key, timeout_s: float, bounds: Bounds) -> tuple[int, dict[str, str], bytes]:
+    async def _send_in_time(self, target: str, key: Key, timeout_s: float, bounds: Bounds) -> _Complete:
         try:
             async with asyncio.timeout(timeout_s):
                 return await self._send(target, key, bounds)
@@ -80,32 +81,33 @@ class Exchange:
             raise connect_timeout(self._settings.now.upstream) from None
         except TimeoutError:
             raise UpstreamTimeout(f"the upstream gave no complete answer within {timeout_s:.3g} s") from None
-        except aiohttp.ClientError as exc:
+        except (aiohttp.ClientError, HttpProcessingError, OSError) as exc:
             raise failure_of(exc, self._settings.now.upstream) from None
 
-    async def _send(self, target: str, key: Key, bounds: Bounds) -> tuple[int, dict[str, str], bytes]:
-        url = URL(self._settings.now.upstream.url + target, encoded=True)
-        headers = {"Authorization": f"Bearer {key.secret}", **self._forwarding.request}
-        asking = self._session.get(url, headers=headers, proxy_headers=self._forwarding.tunnel, allow_redirects=False)
-        async with asking as response:
-            if not needs_body(response.status):
-                body = await self._read_briefly(response)
-            else:
-                async with stall_limit(lambda: response.content.total_raw_bytes, self._settings.now.upstream.stall_s):
-                    body = await self._read_whole(response, bounds)
-            return response.status, {name.lower(): value for name, value in response.headers.items()}, body
+    async def _send(self, target: str, key: Key, bounds: Bounds) -> _Complete:
+        response = await self._wire.get(target, key)
+        try:
+            body = await (self._read_whole(response, bounds) if needs_body(response.status) else self._read_briefly(response))
+            return response.status, response.headers, body
+        finally:
+            response.release()
 
-    async def _read_whole(self, response: aiohttp.ClientResponse, bounds: Bounds) -> bytes:
+    async def _read_whole(self, response: Response, bounds: Bounds) -> bytes:
         chunks: list[bytes] = []
         try:
-            await self._collect(response, bounds, chunks)
+            # What has come already cannot come to a standstill.
+            if response.content.is_eof():
+                await self._collect(response, bounds, chunks)
+            else:
+                async with stall_limit(lambda: response.content.total_raw_bytes, self._settings.now.upstream.stall_s):
+                    await self._collect(response, bounds, chunks)
             return await joined(chunks)
         finally:
             # An error holds this frame, and so the chunks, for as long as somebody holds the error.
             chunks.clear()
 
     @staticmethod
-    async def _collect(response: aiohttp.ClientResponse, bounds: Bounds, chunks: list[bytes]) -> None:
+    async def _collect(response: Response, bounds: Bounds, chunks: list[bytes]) -> None:
         size = rows = 0
         seam = b""
         async for chunk in decoded_chunks(response):
@@ -122,7 +124,7 @@ class Exchange:
                 )
             chunks.append(chunk)
 
-    async def _read_briefly(self, response: aiohttp.ClientResponse) -> bytes:
+    async def _read_briefly(self, response: Response) -> bytes:
         body = bytearray()
         try:
             async with asyncio.timeout(_BRIEF_S):

@@ -5,6 +5,7 @@ import socket
 import ssl
 
 import aiohttp
+from aiohttp.http_exceptions import HttpProcessingError
 
 from proxy.config.model import UpstreamSettings
 from proxy.errors import UpstreamFailed, UpstreamTimeout
@@ -22,7 +23,7 @@ _REASONS = {
 }
 
 
-def failure_of(exc: aiohttp.ClientError, settings: UpstreamSettings) -> UpstreamFailed:
+def failure_of(exc: aiohttp.ClientError | HttpProcessingError | OSError, settings: UpstreamSettings) -> UpstreamFailed:
     """Return the error for a failed call. It says why, and whether the same call may succeed the next moment (`transient`)."""
     transient = False
     match exc:
@@ -33,8 +34,10 @@ def failure_of(exc: aiohttp.ClientError, settings: UpstreamSettings) -> Upstream
             reason, transient = f"{who} closed the connection without an answer", True
         case aiohttp.ClientPayloadError():
             reason, transient = "its answer broke off or could not be decompressed", True
-        case aiohttp.ClientOSError():
+        case OSError():
             reason, transient = "the connection broke", True
+        case HttpProcessingError():
+            reason = "what it sent is not HTTP"
         case _:
             reason = type(exc).__name__
     return UpstreamFailed(f"the upstream could not be read: {reason}", transient=transient)

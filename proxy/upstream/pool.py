@@ -1,4 +1,4 @@
-"""The connections to the upstream, and the session that uses them."""
+"""The connections to the upstream."""
 
 import ssl
 from collections.abc import AsyncIterator
@@ -10,7 +10,6 @@ import aiohttp
 from aiohttp.abc import AbstractResolver
 from aiohttp.client_proto import ResponseHandler
 
-from proxy import __version__
 from proxy.clock import Clock
 from proxy.config.model import UpstreamSettings
 from proxy.upstream.resolver import TimelyResolver
@@ -75,11 +74,8 @@ class SoundConnector(aiohttp.TCPConnector):
 
 
 @asynccontextmanager
-async def open_session(settings: UpstreamSettings, clock: Clock) -> AsyncIterator[aiohttp.ClientSession]:
-    """Open a session with its pool of connections: no cookies, no proxy and no netrc from the environment.
-
-    Raises ConfigError if upstream.ca_file cannot be used.
-    """
+async def open_pool(settings: UpstreamSettings, clock: Clock) -> AsyncIterator[SoundConnector]:
+    """Open the pool of connections. Raises ConfigError if upstream.ca_file cannot be used."""
     connector = SoundConnector(
         max_age_s=settings.connection_max_age_s,
         clock=clock,
@@ -87,20 +83,7 @@ async def open_session(settings: UpstreamSettings, clock: Clock) -> AsyncIterato
         resolver=TimelyResolver(settings.connect_timeout_s),
         ssl_context=ssl_context(settings.ca_file),
     )
-    async with aiohttp.ClientSession(
-        connector=connector,
-        timeout=aiohttp.ClientTimeout(total=None, sock_connect=settings.connect_timeout_s),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        headers={
-            "Accept": "application/json",
-            "Accept-Encoding": "gzip",
-            "User-Agent": f"pluto-proxy/{__version__}",
-        },
-        trust_env=False,
-        proxy=None if settings.proxy is None else settings.proxy.url,
-        # Large enough to read an answer of some hundred kB without pausing the connection (measured: saves 0.2 ms of a miss).
-        read_bufsize=2**20,
-    ) as session:
-        # aiohttp would send a request again by itself, outside of the budget, if the connection had been closed meanwhile.
-        session._retry_connection = False  # noqa: SLF001 -- the same test that pins the pool pins this
-        yield session
+    try:
+        yield connector
+    finally:
+        await connector.close()

@@ -43,11 +43,11 @@ class Known:
         return self.running.standin
 
     def fresh_s(self, run: int = 2, project: str = "demo") -> float | None:
-        return self.runs.known_status(RunKey(self.tenant.namespace, project, str(run)), stood_s=math.inf).fresh_s
+        return self.runs.known_status(RunKey(self.tenant.namespace, project, str(run)), stood_s=lambda: math.inf).fresh_s
 
     def changes(self, run: int) -> int:
         """How often what is known of a run's status has changed."""
-        return self.runs.known_status(RunKey(self.tenant.namespace, "demo", str(run)), stood_s=math.inf).changes
+        return self.runs.known_status(RunKey(self.tenant.namespace, "demo", str(run)), stood_s=lambda: math.inf).changes
 
     async def learn(self, run: int = 2, project: str = "demo") -> float | None:
         async with asyncio.timeout(10):
@@ -587,7 +587,7 @@ async def test_a_key_that_changes_on_the_way(tmp_path: Path) -> None:
         path.write_text("mlpi_standin_other\n")
         known.running.advance(5)
         await known.statuses.learn(before, "2", "demo")
-        assert known.runs.known_status(RunKey(before.namespace, "demo", "2"), stood_s=math.inf).fresh_s is None
+        assert known.runs.known_status(RunKey(before.namespace, "demo", "2"), stood_s=lambda: math.inf).fresh_s is None
         assert known.asked == (1, 0)
 
 

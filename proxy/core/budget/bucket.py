@@ -29,6 +29,8 @@ class Bucket:
 
     def set_pace(self, rate_per_s: float, burst: float, now_s: float) -> None:
         """Go on at another rate with another burst. The tokens in it stay, as far as they fit."""
+        if rate_per_s == self._rate_per_s and burst == self.burst:
+            return  # nearly always so
         self._fill(now_s)
         self._rate_per_s = rate_per_s
         self.burst = burst
@@ -45,9 +47,10 @@ class Bucket:
         self._at_s = now_s
 
     def _fill(self, now_s: float) -> None:
-        passed_s = max(0.0, now_s - self._at_s)
-        self._tokens = min(self.burst, self._tokens + passed_s * self._rate_per_s)
+        passed_s = now_s - self._at_s
+        if passed_s > 0:
+            self._tokens = min(self.burst, self._tokens + passed_s * self._rate_per_s)
+            self._at_s = now_s
         # Rounding must not make a token late by a hair: the timer that woke the caller would wake it again at once.
         if 1 - 1e-9 < self._tokens < 1:
             self._tokens = 1.0
-        self._at_s = max(self._at_s, now_s)

@@ -15,6 +15,8 @@ PERSONS_IN_A_ROW = 9
 CALLS_FOR_A_RETRY = 10
 RETRIES_AT_ONCE = 10
 _SMOOTHING = 0.2
+# To iterate over an enum takes some microseconds.
+_ORDER = tuple(Priority)
 _FIRST_GUESS_S = 0.5
 
 
@@ -189,10 +191,7 @@ class Budget:
         The waits by rate and by concurrency are estimated apart, and the longer one counts. Calls under way are taken to be
         half done.
         """
-        ahead = self.line.ahead(priority, client)
-        if priority is Priority.PERSON:
-            # After so many persons refreshes go in between.
-            ahead += min(self.line.waiting(Priority.REFRESH), (self._persons_in_a_row + ahead) // PERSONS_IN_A_ROW)
+        ahead = self._ahead(priority, client) if self.line else 0
         self._keep_pace(now_s)
         by_rate_s = self._bucket.ready_in_s(now_s, ahead + 1)
         crowd = ahead + 1 + self.in_flight - self._limits.max_concurrency
@@ -212,8 +211,16 @@ class Budget:
         self.retries += 1
         return True
 
+    def _ahead(self, priority: Priority, client: str) -> int:
+        """Return how many of the tickets in the line would go before one that joined now."""
+        ahead = self.line.ahead(priority, client)
+        if priority is Priority.PERSON:
+            # After so many persons refreshes go in between.
+            ahead += min(self.line.waiting(Priority.REFRESH), (self._persons_in_a_row + ahead) // PERSONS_IN_A_ROW)
+        return ahead
+
     def _keep_pace(self, now_s: float) -> None:
-        self._bucket.set_pace(self._pace.rate_per_s(now_s), self._pace.burst(now_s), now_s)
+        self._bucket.set_pace(*self._pace.kept(now_s), now_s)
 
     def _next(self, now_s: float) -> Ticket | None:
         if not self.line or not self.breaker.passable(now_s) or self._bucket.ready_in_s(now_s) > 0:
@@ -224,7 +231,7 @@ class Budget:
         """Return the ticket that would go next by order and slots, whatever rate and breaker say."""
         if self.in_flight >= self._limits.max_concurrency:
             return None
-        order = list(Priority)
+        order = list(_ORDER)
         if self.breaker.state(now_s) is State.PROBING:
             # The probe should be a call that somebody wants.
             order.remove(Priority.PREFETCH)

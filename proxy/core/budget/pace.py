@@ -69,6 +69,11 @@ class Pace:
         self._advance(now_s)
         return self._at_once
 
+    def kept(self, now_s: float) -> tuple[float, float]:
+        """Return the rate and the burst to keep now."""
+        self._advance(now_s)
+        return self._rate_per_s, self._at_once
+
     def note_call(self, now_s: float) -> bool:
         """Note a call; return whether it is one of a burst."""
         self._lately.append(now_s)

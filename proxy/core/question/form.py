@@ -29,6 +29,9 @@ def split_query(query: str) -> list[tuple[str, str]]:
         raw_name, _, raw_value = part.partition("=")
         if not raw_name:
             continue
+        if _LITERAL.fullmatch(part):
+            pairs.append((raw_name, raw_value))
+            continue
         try:
             pairs.append((_decode(raw_name), _decode(raw_value)))
         except ValueError as exc:

@@ -65,9 +65,10 @@ def read_query(
     place = "" if route.segment is None else _segment(route.segment, segment)
     pairs = split_query(raw)
     values = _known(route, pairs)
-    forwarded = tuple(sorted(((name, value) for name, value in pairs if name in extra), key=lambda pair: pair[0]))
-    known = {parameter.name for parameter in route.parameters}
-    unknown = tuple(dict.fromkeys(name for name, _ in pairs if name not in known and name not in ignored and name not in extra))
+    # Nearly always all of them are the route's own.
+    others = [(name, value) for name, value in pairs if name not in route.names]
+    unknown = tuple(dict.fromkeys(name for name, _ in others if name not in ignored and name not in extra)) if others else ()
+    forwarded = tuple(sorted((pair for pair in pairs if pair[0] in extra), key=lambda pair: pair[0])) if extra else ()
     if route.batch is None:
         return question(route, values, segment=place, forwarded=forwarded, unknown=unknown)
     opened = _opened(route.batch, values)
@@ -85,18 +86,15 @@ def question(
 ) -> Query:
     """Return the question of a route with these canonical texts; those left out are unset. Raises QueryTooLong."""
     path = route.path if route.segment is None else route.stem + segment
-    named = [(parameter.name, values[parameter.name]) for parameter in route.parameters if parameter.name in values]
-    asked = "&".join(f"{_quoted(name)}={_quoted(value)}" for name, value in [*named, *forwarded])
+    # The names of a route's own parameters are plain words.
+    named = [f"{name}={_quoted(values[name])}" for name in route.names if name in values]
+    asked = "&".join(named + [f"{_quoted(name)}={_quoted(value)}" for name, value in forwarded])
     target = f"{path}?{asked}" if asked else path
     if len(target) > MAX_TARGET_BYTES:
         raise QueryTooLong(
             f"the query is longer than the {MAX_TARGET_BYTES} bytes that the upstream accepts; ask for less at once"
         )
-    one_off = any(
-        parameter.moving is not None and parameter.moving.search(values[parameter.name]) is not None
-        for parameter in route.parameters
-        if parameter.name in values
-    )
+    one_off = any(moving.search(values[name]) is not None for name, moving in route.moving if name in values)
     return Query(route=route, target=target, values=values, forwarded=forwarded, unknown=unknown, one_off=one_off)
 
 
@@ -121,30 +119,39 @@ def _quoted(text: str) -> str:
 
 
 def _known(route: Route, pairs: list[tuple[str, str]]) -> dict[str, str]:
-    counts = Counter(name for name, _ in pairs)
     texts = dict(pairs)
+    repeated = (
+        {name for name, count in Counter(name for name, _ in pairs).items() if count > 1} if len(texts) < len(pairs) else ()
+    )
     faults: list[Fault] = []
     canonical: dict[str, str] = {}
     for parameter in route.parameters:
+        name = parameter.name
         try:
-            value = _value(parameter, texts, counts[parameter.name])
+            value = _value(parameter, texts[name], repeated=name in repeated) if name in texts else _unset(parameter)
         except ValueError as exc:
-            faults.append(Fault(parameter=shown(parameter.name), message=str(exc)))
+            faults.append(Fault(parameter=shown(name), message=str(exc)))
         else:
             if value is not None:
-                canonical[parameter.name] = value
+                canonical[name] = value
     if faults:
         raise BadQuery(tuple(faults))
     return canonical
 
 
-def _value(parameter: Parameter, texts: dict[str, str], count: int) -> str | None:
-    if count > 1 and isinstance(parameter.kind, Flag):
+def _repeated(pairs: list[tuple[str, str]]) -> frozenset[str]:
+    return frozenset(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
+
+
+def _value(parameter: Parameter, text: str, *, repeated: bool) -> str | None:
+    if not repeated:
+        return parameter.kind.canonical(text)
+    if isinstance(parameter.kind, Flag):
         return parameter.kind.canonical("an array, which is true whatever is in it")
-    if count > 1:
-        raise ValueError("given more than once")
-    if count == 0:
-        if parameter.required:
-            raise ValueError("required")
-        return parameter.default
-    return parameter.kind.canonical(texts[parameter.name])
+    raise ValueError("given more than once")
+
+
+def _unset(parameter: Parameter) -> str | None:
+    if parameter.required:
+        raise ValueError("required")
+    return parameter.default

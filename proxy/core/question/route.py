@@ -1,8 +1,10 @@
 """What a row of the read API says, and how the row of a path is found."""
 
 import math
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from proxy.core.question.batch import BatchInput
 from proxy.core.question.keeping import Keeping
@@ -28,6 +30,7 @@ class Route:
     `refuses_by_500`: the upstream answers 500 to what it cannot find, so that a 500 needn't be a failure of the upstream.
     `batch`: reads the parameter `input`, which says all that is asked; None where the parameters say it themselves. Such a
     route's upstream wants to be told the organization.
+    `names`: those of the parameters, in order; plain words. `moving`: what matches moments, by their names.
     """
 
     name: str
@@ -43,8 +46,16 @@ class Route:
     subject: Subject = Subject.NAMED
     batch: BatchInput | None = None
     refuses_by_500: bool = False
+    names: Mapping[str, None] = field(init=False, repr=False, compare=False)
+    moving: tuple[tuple[str, re.Pattern[str]], ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        names = dict.fromkeys(parameter.name for parameter in self.parameters)
+        if not all(name.isascii() and name.isidentifier() for name in names):
+            raise ValueError(f"{self.path}: the names of parameters are plain words")
+        object.__setattr__(self, "names", MappingProxyType(names))
+        moving = ((parameter.name, parameter.moving) for parameter in self.parameters if parameter.moving is not None)
+        object.__setattr__(self, "moving", tuple(moving))
         if (self.segment is None) != ("{" not in self.path) or "{" in self.stem:
             raise ValueError(f"{self.path}: only the last segment may be open, and then needs a parameter of its own")
 

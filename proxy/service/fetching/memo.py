@@ -44,7 +44,8 @@ class Memo:
 
     def get(self, key: CallKey) -> Entry | Failure | None:
         """Return what was remembered of a call within the last `negative_s` seconds."""
-        return self._said.get(key) if self._said else None
+        # Nearly always it isn't there, which this alone tells at once.
+        return self._said.get(key) if key in self._said else None
 
     def remember(self, key: CallKey, said: Entry | UpstreamError) -> None:
         """Remember the upstream's 4xx or a failure."""
@@ -57,4 +58,5 @@ class Memo:
 
     def forget(self, key: CallKey) -> None:
         """Forget what was remembered, because the upstream has answered."""
-        self._said.pop(key, None)
+        if key in self._said:
+            self._said.pop(key, None)

@@ -12,6 +12,7 @@ organization is known is learned once more afterwards.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -135,23 +136,24 @@ class KnownRuns:
                 run.is_known, run.last_listed_s, run.active_s = True, lists.listed_s, lists.listed_s
         return run
 
-    def known_status(self, key: RunKey, *, stood_s: float) -> KnownStatus:
+    def known_status(self, key: RunKey, *, stood_s: Callable[[], float]) -> KnownStatus:
         """Return what is known of a run's status, and what follows for its answers.
 
-        `stood_s`: for how many seconds the series in question have been seen to stand still.
+        `stood_s` returns for how many seconds the series in question have been seen to stand still. It is asked only of runs
+        that have ended.
         """
         run = self._runs.get(key)
         if run is None:
             return _UNKNOWN
         return KnownStatus(self._fresh_s(key, run, stood_s), run.changes, run.changed_s)
 
-    def _fresh_s(self, key: RunKey, run: _KnownRun, stood_s: float) -> float | None:
+    def _fresh_s(self, key: RunKey, run: _KnownRun, stood_s: Callable[[], float]) -> float | None:
         if run.ended is None:
             return None
         lists, now_s = self._lists(key), self._clock.now_s()
         if not _in_chain(run, lists) or now_s - lists.listed_s > 2 * self.status_s:
             return None
-        return ended_fresh_s(run.ended, now_s=now_s, happened_s=run.active_s, stood_s=stood_s, ramp=self._ramp)
+        return ended_fresh_s(run.ended, now_s=now_s, happened_s=run.active_s, stood_s=stood_s(), ramp=self._ramp)
 
     def list_due(self, key: RunKey) -> bool:
         """Tell whether the list of a run's project is to be asked for. From now on lists are searched for the run."""

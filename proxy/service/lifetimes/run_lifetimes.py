@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from cachetools import LRUCache
 
@@ -57,7 +58,7 @@ class RunLifetimes:
         runs = _runs_of(query)
         if not runs:
             return usual
-        stood_s = self._sightings.stood_s(tenant.namespace, _series_of(query))
+        stood_s = partial(self._sightings.stood_s, tenant.namespace, _series_of(query))
         fresh_s = math.inf
         for run in runs:
             key = RunKey(tenant.namespace, query.values["projectName"], run)
@@ -77,7 +78,7 @@ class RunLifetimes:
     def status_changes_of(self, question: MetricsQuery, tenant: Tenant) -> int:
         """Return how often what is known of the status of a question's run has changed: its lifetimes are others then."""
         key = RunKey(tenant.namespace, question.project, question.run)
-        return self._known.known_status(key, stood_s=0.0).changes
+        return self._known.known_status(key, stood_s=lambda: 0.0).changes
 
     def judge(self, entry: Entry, query: Query, tenant: Tenant) -> Verdict:
         """Say what may be done with the entry of a query now."""
@@ -90,7 +91,9 @@ class RunLifetimes:
         of a run that has ended are taken to grow until they have been seen to stand still for a while.
         """
         stood_s = self._sightings.stood_s(tenant.namespace, question.values)
-        known_status = self._known.known_status(RunKey(tenant.namespace, question.project, question.run), stood_s=stood_s)
+        known_status = self._known.known_status(
+            RunKey(tenant.namespace, question.project, question.run), stood_s=lambda: stood_s
+        )
         return known_status.changed_s if stood_s < _NEW_S or known_status.fresh_s is None else None
 
     def note_answer(self, query: Query, tenant: Tenant, before: Entry | None, entry: Entry) -> None:

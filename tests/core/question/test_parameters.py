@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from proxy.core.question.compound import Json, NameSet, RunIds
 from proxy.core.question.ecmascript import WHITESPACE, to_number
-from proxy.core.question.parameters import Choice, Flag, Kind, Text, Unread, WholeNumber
+from proxy.core.question.parameters import Choice, Flag, Kind, Parameter, Text, Unread, WholeNumber
 from proxy.core.question.query import read_query
 from proxy.core.question.route import Route, RouteTable
 from proxy.core.question.routes import COMPARE, DETAILS, DETAILS_BY_DISPLAY_ID, LIST, METRIC_NAMES, ROUTES
@@ -156,3 +156,10 @@ def test_rows_that_cannot_be(path: str) -> None:
     """Only a last segment can be open, and needs a parameter."""
     with pytest.raises(ValueError, match="last segment"):
         Route(name="x", path=path, summary="", parameters=(), check=lambda _: None)
+
+
+@pytest.mark.parametrize("name", ["a b", "ä", "a&b", "a=b", "1", ""])
+def test_parameters_that_cannot_be(name: str) -> None:
+    """Their names go into the question as they are."""
+    with pytest.raises(ValueError, match="plain words"):
+        Route(name="x", path="/x", summary="", parameters=(Parameter(name=name, kind=Flag()),), check=lambda _: None)

@@ -88,7 +88,7 @@ def test_nothing_is_believed_that_was_not_so(data: st.DataObject) -> None:
                 asked,
             )
         for one in RUNS:
-            fresh_s, now_s = known.known_status(RunKey("n", "p", one), stood_s=math.inf).fresh_s, clock.now_s()
+            fresh_s, now_s = known.known_status(RunKey("n", "p", one), stood_s=lambda: math.inf).fresh_s, clock.now_s()
             if fresh_s is not None:
                 lately = truth.since(one, now_s - 2 * STATUS_S)
                 assert any(lately), "it has been running all the while"
@@ -115,7 +115,7 @@ def test_a_run_that_stays_ended_costs_little(pauses: list[float]) -> None:
     for pause_s in pauses:
         clock.advance(pause_s)
         learn(known, truth, "1", "", asked)
-        assert known.known_status(RunKey("n", "p", "1"), stood_s=math.inf).fresh_s == RAMP.ended_max_s
+        assert known.known_status(RunKey("n", "p", "1"), stood_s=lambda: math.inf).fresh_s == RAMP.ended_max_s
     assert len(asked) <= 1 + (clock.now_s() - begun_s) / RAMP.ended_max_s
 
 
@@ -136,7 +136,7 @@ def test_what_is_newer_counts() -> None:
     truth.move("1", None)
     known.note_list(place._replace(run=None), truth.listing(cut=False), truth.clock.now_s() + 1)
     truth.clock.advance(2)
-    assert known.known_status(place, stood_s=math.inf).fresh_s == RAMP.ended_max_s
+    assert known.known_status(place, stood_s=lambda: math.inf).fresh_s == RAMP.ended_max_s
 
 
 def test_a_run_that_was_seen_running_is_asked_about_at_once() -> None:
@@ -168,20 +168,20 @@ def test_each_change_is_counted_once() -> None:
     for status, count in zip(ends, counts, strict=True):
         truth.clock.advance(1)
         truth.move("1", status)
-        if count > known.known_status(place, stood_s=math.inf).changes:
+        if count > known.known_status(place, stood_s=lambda: math.inf).changes:
             changed_s.append(truth.clock.now_s())
         known.note_details(place, truth.now("1"), truth.clock.now_s())
-        assert known.known_status(place, stood_s=math.inf).changes == count
-        assert known.known_status(place, stood_s=math.inf).changed_s == (changed_s[-1] if changed_s else -math.inf)
+        assert known.known_status(place, stood_s=lambda: math.inf).changes == count
+        assert known.known_status(place, stood_s=lambda: math.inf).changed_s == (changed_s[-1] if changed_s else -math.inf)
     known.note_details(place, truth.now("1"), truth.clock.now_s())
-    assert known.known_status(place, stood_s=math.inf).changes == 4
+    assert known.known_status(place, stood_s=lambda: math.inf).changes == 4
 
 
 def test_memory_is_bounded() -> None:
     """What is looked at longest ago is forgotten, and so is running."""
     known, truth, place = known_runs()
     learn(known, truth, "1", "", [])
-    assert known.known_status(place, stood_s=math.inf).fresh_s == RAMP.ended_max_s
+    assert known.known_status(place, stood_s=lambda: math.inf).fresh_s == RAMP.ended_max_s
     for number in range(10_000):
         known.note_change(RunKey("n", "p", f"x{number}"), truth.clock.now_s())
-    assert known.known_status(place, stood_s=math.inf).fresh_s is None
+    assert known.known_status(place, stood_s=lambda: math.inf).fresh_s is None
