@@ -6,7 +6,7 @@ runs as a team has it, with a token, its defaults for freshness, and runs that g
 
 import statistics
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
 from tests.bench.bodies import SMALL
@@ -16,7 +16,7 @@ from tests.bench.cpu.files import FLOOR, Prepared, caddy_version, files
 from tests.bench.cpu.live import FRESH_S, PER_S, Live, live
 from tests.bench.cpu.load import Reader, leanest
 from tests.bench.cpu.ours import ours
-from tests.bench.cpu.rounds import Window, middle_us, share_of, window
+from tests.bench.cpu.rounds import Window, middle_us, poll_us, window
 from tests.bench.exchange import UnexpectedError
 from tests.bench.packaged import Lifetimes, opened, versions
 from tests.bench.processes import serving
@@ -43,10 +43,10 @@ Windows = Mapping[str, Sequence[Window]]
 
 @dataclass(slots=True, kw_only=True)
 class _Growing:
-    """What goes on beside the load of one proxy. `share` is which part of a CPU that takes alone, 0..1."""
+    """What goes on beside the load of one proxy. `poll_us` is what one poll takes by itself, in CPU microseconds."""
 
     live: Live
-    share: float
+    poll_us: float
     calls_per_s: list[float] = field(default_factory=list)
 
 
@@ -89,8 +89,8 @@ async def _servers(world: World) -> AsyncIterator[_Servers]:
         growing = {}
         for proxy in proxies:
             polling = await stack.enter_async_context(live(proxy.server, proxy.token))
-            share = await share_of(proxy.server, polling.going_on, rounds=plan.cpu_rounds, seconds=plan.cpu_s)
-            growing[proxy.name] = _Growing(live=polling, share=share)
+            alone_us = await poll_us(proxy.server, polling, rounds=plan.cpu_rounds, seconds=plan.cpu_s)
+            growing[proxy.name] = _Growing(live=polling, poll_us=alone_us)
         yield _Servers(contestants=contestants, growing=growing)
 
 
@@ -117,7 +117,7 @@ async def _window(world: World, case: Case, entrant: Entrant, growing: _Growing 
         entrant.reader,
         connections=case.connections,
         seconds=seconds,
-        beside=nullcontext if growing is None else growing.live.going_on,
+        live=None if growing is None else growing.live,
     )
     counted = await _counted(contestant) - before
     if growing is not None:
@@ -150,8 +150,8 @@ def _busy(windows: Sequence[Window]) -> str:
 
 
 def _growing(servers: _Servers) -> str:
-    told = ", ".join(f"{each.share:.1%} of a CPU ({name})" for name, each in servers.growing.items())
-    return f"beside the proxy's load {PER_S} questions a second are asked about runs that grow, which by itself takes {told}"
+    told = ", ".join(f"{each.poll_us:,.0f} µs ({name})" for name, each in servers.growing.items())
+    return f"beside the proxy's load {PER_S} questions a second are asked about runs that grow; by itself one takes {told}"
 
 
 def _replaced(name: str, growing: _Growing) -> Bound:
@@ -175,7 +175,7 @@ def _row(case: Case, name: str, windows: Windows, servers: _Servers) -> list[str
         str(case),
         name if not _is_200(case, name) else f"{name}: 200",
         spread([each.cpu_us for each in mine], 1),
-        "" if growing is None else spread([each.net_us(growing.share) for each in mine], 1),
+        "" if growing is None else spread([each.net_us(growing.poll_us) for each in mine], 1),
         _ratios(windows[NGINX], mine) if NGINX in windows and name != NGINX else "",
         f"{statistics.median(each.loaded.per_s for each in mine):,.0f}",
         f"{_p_ms(mine, 'p50_ms')}, {_p_ms(mine, 'p99_ms')}",
@@ -205,7 +205,7 @@ def _bounds(promised: Promised, windows: Windows, growing: _Growing) -> list[Bou
             theirs = windows[other]
             of = f"{other}'s 200 of {SMALL} points" if _is_200(promised.case, other) else other
             ratio = middle_us(theirs) / middle_us(mine)
-            net = middle_us(theirs) / statistics.median(each.net_us(growing.share) for each in mine)
+            net = middle_us(theirs) / statistics.median(each.net_us(growing.poll_us) for each in mine)
             p99_ms, their_p99_ms = (statistics.median(each.loaded.p99_ms for each in some) for some in (mine, theirs))
             bounds += [
                 Bound(

@@ -2,8 +2,8 @@
 
     python -m tests.bench.cpu.floor LOOP
 
-A request is read into memory that is there, its first line found among ready-made answers, and the answer written to the socket
-at once. Nothing is parsed, checked or counted.
+A request is read into memory that is there, its first bytes found among ready-made answers, and the answer written to the
+socket at once. Nothing is parsed, checked or counted.
 """
 
 import asyncio
@@ -17,6 +17,8 @@ from proxy.core.freshness.entry import Coding
 from tests.bench.bodies import LARGE, SMALL, answer_to
 
 _READ_BYTES = 2**16
+# They tell the ready paths apart.
+_FIRST_BYTES = 16
 _ETAG = 'ETag: "0123456789abcdef0123456789abcdef"\r\n'
 
 
@@ -26,20 +28,20 @@ def ready_path(points: int, *, not_modified: bool) -> str:
 
 
 def answers() -> Mapping[bytes, bytes]:
-    """Return all answers by the first lines of their requests. Their heads are about as long as the proxy's."""
+    """Return all answers by the first bytes of their requests. Their heads are about as long as the proxy's."""
     told = f"{_ETAG}Cache-Status: floor; hit; ttl=3\r\nAge: 2\r\nVary: Accept-Encoding\r\nCache-Control: private, no-cache\r\n"
     told += f"X-Request-ID: 0123456789abcdef0123456789abcdef\r\nContent-Encoding: {Coding.IDENTITY}\r\nServer: floor\r\n"
     found = {}
     for points in (SMALL, LARGE):
         body = answer_to(points, 0)
         head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n{told}Content-Length: {len(body)}\r\n\r\n".encode()
-        found[_first_line(ready_path(points, not_modified=False))] = head + body
-        found[_first_line(ready_path(points, not_modified=True))] = f"HTTP/1.1 304 Not Modified\r\n{told}\r\n".encode()
+        found[_first_bytes(ready_path(points, not_modified=False))] = head + body
+        found[_first_bytes(ready_path(points, not_modified=True))] = f"HTTP/1.1 304 Not Modified\r\n{told}\r\n".encode()
     return found
 
 
-def _first_line(path: str) -> bytes:
-    return f"GET {path} HTTP/1.1\r".encode()
+def _first_bytes(path: str) -> bytes:
+    return f"GET {path} HTTP/1.1".encode()[:_FIRST_BYTES]
 
 
 class Floor(asyncio.BufferedProtocol):
@@ -48,6 +50,7 @@ class Floor(asyncio.BufferedProtocol):
     def __init__(self, ready: Mapping[bytes, bytes]) -> None:
         self._ready = ready
         self._buffer = bytearray(_READ_BYTES)
+        self._first = memoryview(self._buffer)[:_FIRST_BYTES]
         self._transport: asyncio.Transport | None = None
         self._descriptor = -1
 
@@ -60,18 +63,15 @@ class Floor(asyncio.BufferedProtocol):
         """See asyncio.BufferedProtocol."""
         return self._buffer
 
-    def buffer_updated(self, nbytes: int) -> None:
+    def buffer_updated(self, nbytes: int) -> None:  # noqa: ARG002 -- as its base
         """See asyncio.BufferedProtocol."""
-        assert self._transport is not None
-        answer = self._ready.get(bytes(self._buffer[: self._buffer.find(b"\n", 0, nbytes)]))
-        if answer is None:
-            self._transport.abort()
-            return
+        answer = self._ready[bytes(self._first)]
         try:
             written = os.write(self._descriptor, answer)
         except BlockingIOError:
             written = 0
         if written < len(answer):
+            assert self._transport is not None
             self._transport.write(memoryview(answer)[written:])
 
 

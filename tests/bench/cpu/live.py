@@ -20,6 +20,8 @@ class Live:
     """Polls runs that grow, while it is told to."""
 
     def __init__(self, connection: Asking, requests: Iterable[bytes]) -> None:
+        self.polls = 0
+        """How many were answered so far."""
         self._connection = connection
         self._requests = cycle(requests)
 
@@ -39,6 +41,7 @@ class Live:
         reply = await self._connection.ask(next(self._requests))
         if reply.status != 200:
             raise UnexpectedError(f"a run that grows was not answered: {reply.head!r}")
+        self.polls += 1
 
     async def _poll(self, ended: asyncio.Event) -> None:
         clock = asyncio.get_running_loop().time
