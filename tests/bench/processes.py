@@ -53,8 +53,8 @@ def pinned(*cpus: int | None) -> Iterator[None]:
 def ahead_of_others() -> Iterator[None]:
     """Have this process, and what it starts meanwhile, run before all else on the machine.
 
-    Raises UnexpectedError where it may not. Linux may share CPUs out among sessions before it looks at the processes of each: then
-    the whole session comes first.
+    Raises UnexpectedError where it may not. Linux may share CPUs out among sessions before it looks at the processes of each:
+    then the whole session comes first.
     """
     before, session = os.getpriority(os.PRIO_PROCESS, 0), Path("/proc/self/autogroup")
     try:
