@@ -19,7 +19,7 @@ _PATIENCE_S = 30.0
 _OPEN_FILES_S = 60
 _HERE = Path(__file__).parent
 # Where packages put what only administrators run.
-_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"])
+PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"])
 
 
 class NotInstalledError(Exception):
@@ -121,7 +121,7 @@ async def opened(
 
 def program_path(name: str) -> str:
     """Return where a program is. Raises NotInstalledError where it is not."""
-    if (found := shutil.which(name, path=_PATH)) is None:
+    if (found := shutil.which(name, path=PATH)) is None:
         raise NotInstalledError(name)
     return found
 

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.bench.exchange import UnexpectedError
 from tests.support.processes import ROOT, environment
 
 _PATIENCE_S = 30.0
@@ -50,12 +51,16 @@ def pinned(*cpus: int | None) -> Iterator[None]:
 
 @contextmanager
 def ahead_of_others() -> Iterator[None]:
-    """Have this process, and what it starts meanwhile, run before all else on the machine. Raises OSError where it may not.
+    """Have this process, and what it starts meanwhile, run before all else on the machine.
 
-    Linux may share CPUs out among sessions before it looks at the processes of each: then the whole session comes first.
+    Raises UnexpectedError where it may not. Linux may share CPUs out among sessions before it looks at the processes of each:
+    then the whole session comes first.
     """
     before, session = os.getpriority(os.PRIO_PROCESS, 0), Path("/proc/self/autogroup")
-    os.setpriority(os.PRIO_PROCESS, 0, _FIRST)
+    try:
+        os.setpriority(os.PRIO_PROCESS, 0, _FIRST)
+    except PermissionError as exc:
+        raise UnexpectedError(f"only root comes before others: {exc}") from exc
     told = session.read_text() if session.exists() else ""
     try:
         if told:

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+import shutil
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -12,13 +14,14 @@ from proxy.core.freshness.entry import Coding
 from tests.bench.bodies import LARGE, SMALL, answer_to, grown
 from tests.bench.contestants import Case, Ready
 from tests.bench.cpu import rounds
-from tests.bench.cpu.files import FLOOR, Prepared
+from tests.bench.cpu.files import CADDY, FLOOR, NGINX_FILES, Prepared, files
 from tests.bench.cpu.load import Loaded, Reader, leanest, load
 from tests.bench.cpu.rounds import Window, window
 from tests.bench.cpu.usage import run_ns, used_ns
 from tests.bench.exchange import UnexpectedError, get
 from tests.bench.load import Expected
-from tests.bench.processes import Server, serving
+from tests.bench.packaged import PATH
+from tests.bench.processes import Server, ahead_of_others, serving
 from tests.support.processes import ROOT, environment
 
 _SPUN_NS = 200_000_000
@@ -112,6 +115,37 @@ async def test_wrk_tells_of_wrong_answers(tmp_path: Path) -> None:
         ready = Ready(request=get("/nothing"), expected=Expected(status=200, body_bytes=1))
         with pytest.raises(UnexpectedError, match="wrong answers"):
             await load(bare.port, ready, Reader.WRK, connections=1, seconds=1)
+
+
+async def test_files_are_the_answers(tmp_path: Path) -> None:
+    """nginx and Caddy, where they are installed, have both answers as files."""
+    async with files(tmp_path, None, ["nginx"]) as found:
+        for server in found:
+            for points in (SMALL, LARGE):
+                ready = await server.prepare(Case(points=points, coding=Coding.IDENTITY))
+                assert ready.expected == Expected(status=200, body_bytes=len(answer_to(points, 0)))
+            assert run_ns(server.server.pid)
+    assert {server.name for server in found} == {
+        name for name, program in ((NGINX_FILES, "nginx"), (CADDY, "caddy")) if shutil.which(program, path=PATH)
+    }
+
+
+def test_what_comes_first_goes_back() -> None:
+    """Afterwards this process, and its session, have the place among others that they had before."""
+    before = _place()
+    if before[0] < 0:
+        pytest.skip("it comes first anyway")
+    try:
+        with ahead_of_others():
+            assert os.getpriority(os.PRIO_PROCESS, 0) < 0
+    except UnexpectedError:
+        pytest.skip("only root may")
+    assert _place() == before
+
+
+def _place() -> tuple[int, str]:
+    session = Path("/proc/self/autogroup")
+    return os.getpriority(os.PRIO_PROCESS, 0), session.read_text() if session.exists() else ""
 
 
 def test_what_goes_on_beside_is_told_apart() -> None:

@@ -272,7 +272,7 @@ def test_nothing_is_left_open_in_a_configuration(tmp_path: Path, name: str) -> N
 
 async def test_what_is_not_there_has_no_version(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Neither has what no package manager installed."""
-    monkeypatch.setattr(packaged, "_PATH", str(tmp_path))
+    monkeypatch.setattr(packaged, "PATH", str(tmp_path))
     assert await packaged.versions(["nothing", "nginx"]) == []
     with pytest.raises(NotInstalledError):
         async with fronts.FRONTS["Varnish"].open(tmp_path, Server(pid=1, port=2), None):
