@@ -36,7 +36,9 @@ PAST = (
     "reloads.",
     "_purges._keep_s",
     "_bucket._tokens",
-    "_ids._prefix",
+    "_ids.",
+    "tokens._ending.number",
+    "web.leases._judged",
     "_boot",
     "store.disk._keeper.",
 )
