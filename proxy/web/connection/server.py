@@ -25,6 +25,7 @@ from proxy.web.intake import Intake
 from proxy.web.pages.view.event_stream import EventStream
 from proxy.web.reply.problem import problem
 from proxy.web.shortcut.leases import Leases
+from proxy.web.shortcut.writing import Outlet
 
 # As long a request line as the upstream takes.
 MAX_LINE_BYTES = 16_384
@@ -157,8 +158,7 @@ class _Connection(web.RequestHandler):
         self._raw: bytes | None = None
         # Idle: all that came is answered, and the next byte begins a request.
         self._idle, self._boundary = True, Boundary()
-        # What the fast path may write to by itself: none where what is written has to be encrypted.
-        self._descriptor: int | None = None
+        self._outlet: Outlet | None = None
         self._encrypted = False
         self._answered = self._answered_before = 0
         self._knows_interim = True
@@ -191,7 +191,8 @@ class _Connection(web.RequestHandler):
         super().connection_made(transport)
         opened = transport.get_extra_info("socket")
         self._encrypted = transport.get_extra_info("sslcontext") is not None
-        self._descriptor = None if self._encrypted else opened.fileno()
+        if self.transport is not None:
+            self._outlet = Outlet(self.transport, None if self._encrypted else opened.fileno())
         if self._encrypted and self.transport is not None:
             # As it is without TLS. Unless told otherwise TLS keeps eight times as much for whoever reads slowly.
             self.transport.set_write_buffer_limits(high=_UNREAD_BYTES)
@@ -210,10 +211,10 @@ class _Connection(web.RequestHandler):
         transport = self.transport
         if (
             self._idle
+            and self._outlet is not None
             and transport is not None
             and not transport.get_write_buffer_size()
-            and not transport.is_closing()
-            and self._leases.answer(self._address, data, transport, self._descriptor)
+            and self._leases.answer(self._address, data, self._outlet)
         ):
             self.since_s = self._time()
             return
@@ -277,6 +278,8 @@ class _Connection(web.RequestHandler):
             self._half_closed.end()
         if self._seat is not None:
             self._seat.leave()
+        if self._outlet is not None:
+            self._outlet.end()
         super().connection_lost(exc)
 
     def resume_writing(self) -> None:

@@ -1,6 +1,6 @@
 """The leases that there are: found by the text of a request, or by its bytes. `web.shortcut` tells what a lease promises."""
 
-import asyncio
+import os
 from collections import OrderedDict
 from collections.abc import Callable
 
@@ -28,7 +28,7 @@ from proxy.web.reply.chunks import CHUNK_BYTES
 from proxy.web.shortcut.lease import Lease
 from proxy.web.shortcut.prepared import PreparedResponse
 from proxy.web.shortcut.request_text import LONGEST, RequestText, length_of, text_of
-from proxy.web.shortcut.writing import file_of, write
+from proxy.web.shortcut.writing import Outlet, file_of
 
 # What a request costs beside its bytes.
 _OVERHEAD_BYTES = 600
@@ -126,11 +126,8 @@ class Leases:
         self._stopped = True
         self._forget()
 
-    def answer(self, address: str, raw: bytes, transport: asyncio.WriteTransport, descriptor: int | None) -> bool:
-        """Answer a request of these bytes on a transport that holds nothing back; return False where it is to be parsed.
-
-        `descriptor` is that of the transport's socket, None where what is written has to be encrypted.
-        """
+    def answer(self, address: str, raw: bytes, outlet: Outlet) -> bool:
+        """Answer a request of these bytes; return False where it is to be parsed."""
         seen = self._seen.get((address, raw))
         if seen is None:
             return False
@@ -151,7 +148,16 @@ class Leases:
         seen.count += 1
         lease.head[lease.id_at] = ENDS[lease.ids]
         lease.ids += 1
-        write(lease, transport, descriptor)
+        if lease.body or outlet.descriptor is None:
+            outlet.write(lease)
+            return True
+        # As the outlet writes it, here for the sake of what a call would cost.
+        try:
+            sent = os.write(outlet.descriptor, lease.head)
+        except OSError:
+            sent = 0
+        if sent != lease.whole_bytes:
+            outlet.leave(lease, sent)
         return True
 
     def answer_parsed(self, request: web.BaseRequest, visit: Visit, raw: bytes | None) -> PreparedResponse | None:

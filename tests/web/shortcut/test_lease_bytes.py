@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from proxy.web.connection.server import _Connection
 from proxy.web.shortcut.lease import LONGEST_S
+from proxy.web.shortcut.writing import Outlet
 from tests.support.wire import KINDS, LARGE, SMALL, request, watched
 
 
@@ -68,8 +69,9 @@ async def test_bytes_from_elsewhere(tmp_path: Path) -> None:
         leases, before = seen.running.parts.web.leases, seen.running.parts.web.leases.answered
         transport = seen.fast[-1].transport
         assert transport is not None
-        assert leases.answer("127.0.0.1", request(), transport, None)
-        assert not leases.answer("10.0.0.1", request(), transport, None)
+        outlet = Outlet(transport, None)
+        assert leases.answer("127.0.0.1", request(), outlet)
+        assert not leases.answer("10.0.0.1", request(), outlet)
         assert leases.answered == before + 1
 
 
