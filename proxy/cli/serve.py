@@ -65,7 +65,7 @@ async def serve(
 ) -> None:
     """Serve until SIGTERM or SIGINT, or until another process has taken over.
 
-    Return when the requests under way have been answered.
+    Return when the requests under way have been answered. Raises OSError where the process that was to be replaced goes on.
 
     A second signal ends the process at once. With a `restart` SIGUSR2 starts a process that takes over. `lines` is the log's
     writer, whose state the metrics and `/readyz` show. Sockets that the `supervisor` hands over take the place of

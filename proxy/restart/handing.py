@@ -65,7 +65,7 @@ class Handing:
         self._untell: Callable[[], None] | None = None
         self._asked = False
         self._ready = asyncio.Event()
-        self._closing = False
+        self._ending = False
         self.successor_pid: int | None = None
         """The process that has taken over, None while none has."""
 
@@ -90,6 +90,7 @@ class Handing:
         Call it before the parts are closed. Where that process is gone, this one takes the cache file back, to write what is
         left.
         """
+        self._ending = True
         await end_tasks([self._accepting, self._patience])
         if self._control is not None and self.successor_pid is None:
             self._control.remove()
@@ -108,7 +109,6 @@ class Handing:
 
     async def aclose(self) -> None:
         """End the connection to the new process. Call it after the parts were closed, which hand on what is left."""
-        self._closing = True
         if self._link is not None:
             await self._link.aclose()
         if self._running is not None:
@@ -167,7 +167,7 @@ class Handing:
     async def _run(self, link: Link[FromNew]) -> None:
         await link.run(self._handle)
         await end_tasks([self._patience])
-        if self.successor_pid is None and not self._closing:
+        if self.successor_pid is None and not self._ending:
             link.send(Withdrawn())  # it isn't gone where it said what can't be understood
         # What is being handed over would be handed to a process that is gone.
         await link.aclose()
@@ -176,7 +176,7 @@ class Handing:
             self._untell = None
         if self.successor_pid is not None:
             self._parts.turnstile.take_back()
-        elif not self._closing:
+        else:
             self._go_on()
 
     async def _lose_patience(self, link: Link[FromNew]) -> None:
@@ -186,8 +186,9 @@ class Handing:
             link.close()
 
     def _go_on(self) -> None:
-        """Go on as before: the new process has failed."""
-        _log.warning("restart.failed", hint="the process that was to take over has ended: this one goes on")
+        """Go on as before: the new process has failed, or this one ends."""
+        if not self._ending:
+            _log.warning("restart.failed", hint="the process that was to take over has ended: this one goes on")
         self._link = self._remote = None
         self._asked = False
         self._ready.clear()

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,8 @@ from proxy.app.parts import Parts
 from proxy.core.freshness.purge import Purge
 from proxy.restart import control, handing, taking
 from proxy.restart.control import control_path
-from proxy.restart.link import Link
-from proxy.restart.messages import BudgetGiven, FromNew, GiveFile, Ready, Withdrawn, Write
+from proxy.restart.link import Link, framed
+from proxy.restart.messages import PROTOCOL, BudgetGiven, FromNew, GiveFile, Hello, Ready, Withdrawn, Write
 from proxy.restart.restart import Restart, take_over
 from proxy.service.purging import Purged
 from proxy.standin import Fault, FaultKind
@@ -185,6 +186,18 @@ async def test_only_one_takes_over_at_a_time(tmp_path: Path) -> None:
                 await asyncio.to_thread(take_over, path)
             await first.ask(Ready())
         await eventually(lambda: old.parts.store.disk.accepts_writes)
+
+
+async def test_one_of_another_release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whose messages are others is left alone, and it is said what to do."""
+
+    def greet_as_before(connection: socket.socket, _sockets: object) -> None:
+        connection.send(framed(Hello(protocol=PROTOCOL - 1, pid=4711)))
+
+    async with old_proxy(tmp_path) as old:
+        monkeypatch.setattr(handing, "greet", greet_as_before)
+        with pytest.raises(OSError, match="of a release that cannot hand over to this one: end it first"):
+            await asyncio.to_thread(take_over, old.parts.store.disk.path)
 
 
 async def test_the_old_one_ends_before_it_has_handed_over(tmp_path: Path) -> None:
