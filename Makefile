@@ -35,7 +35,7 @@ demo: $(VENV)/run.stamp page ## a stand-in upstream with growing runs, and the p
 	@exec $(BIN)/pluto-proxy demo $(if $(LISTEN),--listen $(LISTEN))
 
 page: $(VENV)/run.stamp ## fetch what the page at / draws with; without it everything else is served
-	@[ -d proxy/page/vendor ] || $(NODE_THERE)
+	@$(BIN)/python tools/page.py fetched || $(NODE_THERE)
 	@$(BIN)/python tools/page.py fetch $(if $(PROGRAMS),--must)
 
 # With PROGRAMS=must the programs that tests take have to be there; else these tests are left out where one isn't.
@@ -44,10 +44,10 @@ test: $(VENV)/dev.stamp $(VENV)/release.stamp page node ## install what the test
 		echo "make: the tests that take $$program are left out; on Debian: apt-get install $$program" >&2; done
 	PYTHONDONTWRITEBYTECODE= PROGRAMS=$(PROGRAMS) $(UNDER) $(BIN)/pytest --numprocesses=$(WORKERS) --dist=worksteal
 
-bench: $(VENV)/dev.stamp ## measure side by side against a bare handler, nginx and Varnish
+bench: $(VENV)/dev.stamp page ## measure side by side against a bare handler, nginx and Varnish
 	$(BIN)/python -m tests.bench
 
-soak: $(VENV)/dev.stamp ## hold the budget (2 minutes), live runs (10 minutes), a long series (7 minutes), event streams (11 minutes) and the series engine (200,000 answers) to their promises
+soak: $(VENV)/dev.stamp page ## hold the budget (2 minutes), live runs (10 minutes), a long series (7 minutes), event streams (11 minutes) and the series engine (200,000 answers) to their promises
 	$(BIN)/python -m tests.soak
 	$(BIN)/python -m tests.soak.live
 	$(BIN)/python -m tests.soak.long

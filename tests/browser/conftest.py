@@ -10,7 +10,7 @@ from playwright.async_api import async_playwright
 from proxy.clock import SystemClock
 from proxy.standin import Standin
 from tests.browser.visitor import Visitor
-from tests.support.programs import need
+from tests.support.programs import need, need_drawing
 from tests.support.world import World, world
 
 CHROMIUM = shutil.which("chromium")
@@ -20,6 +20,7 @@ Serve = Callable[..., Awaitable[World]]
 @pytest.fixture(autouse=True)
 def _there_is_a_browser() -> None:
     need("chromium")
+    need_drawing()
 
 
 @pytest.fixture

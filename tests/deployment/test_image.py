@@ -14,6 +14,7 @@ from proxy import __version__
 from tests.deployment import DEPLOY, ROOT
 from tests.support.certificates import Authority
 from tests.support.processes import environment, proxy_process
+from tests.support.programs import need_drawing
 from tests.support.world import KEY
 
 
@@ -34,6 +35,7 @@ def test_nothing_else_goes_to_the_builder() -> None:
 
 async def test_the_wheel(tmp_path: Path) -> None:
     """What is copied is enough for the wheel, and the wheel has all that the package has."""
+    need_drawing()
     for name in copied():
         source = ROOT / name
         if source.is_dir():

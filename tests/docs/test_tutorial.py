@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from proxy.web.pages.static import DRAWING
 from tests.docs.tutorial import Step, shape, steps
 from tests.support.ports import held_port
-from tests.support.programs import need
+from tests.support.programs import need, need_drawing
 
 ROOT = Path(__file__).parents[2]
+VENDOR = Path("proxy", "page", "vendor")
 PAGE = ROOT / "docs" / "tutorial.md"
 USUAL = "127.0.0.1:8787"
 FIRST_S, EACH_S, WITHIN_S = 60.0, 60.0, 4.0
@@ -102,23 +102,20 @@ async def first_terminal(step: Step, folder: Path, environ: dict[str, str]) -> A
 async def test_word_by_word(tmp_path: Path, address: str, environ: dict[str, str]) -> None:
     """A clone, the demo in one terminal, and all the rest in another."""
     need("bash", "curl", "git", "make")
+    need_drawing()
     getting, running, *rest = (Step(commands=step.commands.replace(USUAL, address), shown=step.shown) for step in steps(PAGE))
     assert len(rest) > 6
     check(getting, await run(getting, tmp_path, environ))
     folder = tmp_path / "pluto-proxy"
     # What `make` installs, and what it fetches for the page.
     (folder / ".venv").symlink_to(ROOT / ".venv")
-    for name in DRAWING:
-        if (there := ROOT / "proxy" / "page" / name).exists():
-            (folder / "proxy" / "page" / name).parent.mkdir(exist_ok=True)
-            shutil.copy(there, folder / "proxy" / "page" / name)
+    shutil.copytree(ROOT / VENDOR, folder / VENDOR)
     async with first_terminal(running, folder, environ | {"LISTEN": address}) as said:
         check(running, said)
         # Who reads takes longer to get here.
         waiting = f"curl -s --retry 60 --retry-delay 1 --retry-connrefused http://{address}/livez"
         await run(Step(commands=waiting, shown=()), folder, environ)
-        if (ROOT / "proxy" / "page" / DRAWING[0]).exists():
-            assert "<html" in await run(Step(commands=f"curl -s http://{address}/", shown=()), folder, environ)
+        assert "<html" in await run(Step(commands=f"curl -s http://{address}/", shown=()), folder, environ)
         before_s = asyncio.get_running_loop().time()
         for step in rest:
             began_s, printed = asyncio.get_running_loop().time(), await run(step, folder, environ)

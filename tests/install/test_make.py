@@ -187,6 +187,16 @@ async def test_what_runs_on_node_gets_one(clone: Clone, target: str) -> None:
     assert min(running) > getting
 
 
+@pytest.mark.parametrize("target", ["bench", "demo", "page", "run", "soak", "test"])
+async def test_what_shows_the_page_fetches_it(clone: Clone, target: str) -> None:
+    """Before it is run."""
+    status, said = await clone.make("--dry-run", target)
+    assert status == 0
+    fetching, running = said.find("tools/page.py fetch "), re.search(r"bin/(pluto-proxy|python -m tests|pytest)", said)
+    assert fetching > said.find("-r requirements-node.lock") > said.find("tools/page.py fetched ") > 0
+    assert target == "page" or (running is not None and running.start() > fetching)
+
+
 async def test_another_python(clone: Clone) -> None:
     """Naming a Python is not ignored where a virtual environment of another one is there already."""
     other = clone.root / "python"

@@ -6,15 +6,14 @@ import pytest
 
 from tests.install.wheels import repack
 from tests.release.building import ROOT, TOOLS, Built, build, copy, unpack
-from tests.support.programs import left_out
+from tests.support.programs import need_drawing
 
 
 @pytest.fixture(scope="session")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a copy of the checkout, with what the page draws with."""
     assert TOOLS.is_dir(), "run the tests by `make test`, which installs what they need"
-    if not (ROOT / "proxy" / "page" / "vendor" / "integrity").is_file():
-        left_out("the page's files were not fetched; to try again: make page")
+    need_drawing()
     return copy(tmp_path_factory.mktemp("source") / "checkout")
 
 

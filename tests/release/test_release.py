@@ -68,7 +68,7 @@ def test_it_is_the_commit(repository: Path, built: Built) -> None:
     # The page's files are ignored by git: npm fetches them.
     programs = repository.parent / "programs"
     programs.mkdir()
-    (programs / "node").write_text("#!/bin/sh\necho v22.1.0\n")
+    (programs / "node").write_text("#!/bin/sh\necho v24.1.0\n")
     (programs / "npm").write_text("#!/bin/sh\n" + NPM.format(vendor=repository / "proxy" / "page" / "vendor"))
     for name in ("node", "npm"):
         (programs / name).chmod(0o755)

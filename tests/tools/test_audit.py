@@ -66,7 +66,7 @@ def clone(tmp_path: Path) -> Clone:
     for name in (*LOCKS, "package-lock.json", "tools/audit.py", "tools/page.py", "tools/sbom.py"):
         shutil.copy(ROOT / name, root / name)
     (root / ".venv" / "release" / "pip_audit.py").write_text(PIP_AUDIT)
-    for name, text in (("node", "#!/bin/sh\necho v22.1.0\n"), ("npm", NPM)):
+    for name, text in (("node", "#!/bin/sh\necho v24.1.0\n"), ("npm", NPM)):
         (root / "bin" / name).write_text(text)
         (root / "bin" / name).chmod(0o755)
     return Clone(root=root)

@@ -28,7 +28,7 @@ class Clone:
 
     root: Path
     calls: Path
-    programs: dict[str, str] = field(default_factory=lambda: {"node": "#!/bin/sh\necho v22.1.0\n", "npm": NPM})
+    programs: dict[str, str] = field(default_factory=lambda: {"node": "#!/bin/sh\necho v24.1.0\n", "npm": NPM})
 
     async def page(self, *arguments: str) -> tuple[int, str]:
         """Run the tool; return its exit status and what it says."""
@@ -94,6 +94,40 @@ async def test_what_cannot_be_fetched_is_told(clone: Clone) -> None:
         [line] = said.splitlines()
         assert all(part in line for part in ("EINTEGRITY; another hash", "everything but the page", "make page"))
     assert not (clone.root / VENDOR).exists()
+
+
+@pytest.mark.parametrize(
+    ("version", "status"),
+    [
+        *(("v20.18.9", 1), ("v20.19.0", 0), ("v21.7.3", 1), ("v22.12.0", 1), ("v22.13.0", 0), ("v23.11.0", 1)),
+        *(("v24.0.0", 0), ("v25.1.0", 0), ("v100.0.0", 0), ("no version", 1)),
+    ],
+)
+async def test_which_node_will_do(clone: Clone, version: str, status: int) -> None:
+    """Those that eslint runs on."""
+    clone.programs["node"] = f"#!/bin/sh\necho {version}\n"
+    assert (await clone.page("have"))[0] == status
+
+
+def test_which_node_eslint_takes() -> None:
+    """What is said of it here is what its package says."""
+    lock = json.loads((ROOT / "package-lock.json").read_text())
+    assert lock["packages"]["node_modules/eslint"]["engines"]["node"] == "^20.19.0 || ^22.13.0 || >=24"
+
+
+async def test_it_is_told_whether_it_is_there(clone: Clone) -> None:
+    """All of it, as the lock file names it; a folder that was left half-way, or is of another day, has not."""
+    assert (await clone.page("fetched"))[0] == 1
+    (clone.root / VENDOR).mkdir()
+    assert (await clone.page("fetched"))[0] == 1
+    await clone.page("fetch")
+    assert (await clone.page("fetched"))[0] == 0
+    lock = json.loads((clone.root / "package-lock.json").read_text())
+    lock["packages"]["node_modules/uplot"]["integrity"] = "sha512-other"
+    (clone.root / "package-lock.json").write_text(json.dumps(lock))
+    assert (await clone.page("fetched"))[0] == 1
+    (clone.root / "package-lock.json").write_text("{}")
+    assert (await clone.page("fetched"))[0] == 1
 
 
 @pytest.mark.parametrize("programs", [{}, {"node": "#!/bin/sh\necho v18.19.0\n", "npm": NPM}, {"npm": NPM}])

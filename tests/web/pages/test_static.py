@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from proxy.web.pages.static import DRAWING, FOLDER, open_page
-from tests.support.programs import left_out
+from proxy.web.pages.static import FOLDER, open_page
+from tests.support.programs import need_drawing
 from tests.support.tokens import guarded
 from tests.support.world import World, world
 
@@ -19,8 +19,7 @@ POLICY = (
 
 @pytest.fixture(autouse=True)
 def _what_it_draws_with_is_there() -> None:
-    if not (FOLDER / DRAWING[0]).is_file():
-        left_out("what the page draws with is not there: make page")
+    need_drawing()
 
 
 async def test_the_page(tmp_path: Path) -> None:
