@@ -123,7 +123,16 @@ class Lease:
         """Have the ids of the next BATCH requests begin so."""
         self._batch, self.ids = batch, 0
 
-    def renew(self, entry: Entry, lifetimes: Lifetimes, *, now_s: float, machine_s: float) -> None:
+    def keep_in(self, file: int) -> None:
+        """Have its body sent from a file that holds it; from now on the descriptor is its own."""
+        self.file = file
+        self.size_bytes += len(self.body)
+
+    def note_time(self, took_s: float) -> None:
+        """Note how long it took to judge and to write it."""
+        self.took_s = took_s
+
+    def renew(self, entry: Entry, lifetimes: Lifetimes, generation: int, *, now_s: float, machine_s: float) -> None:
         """Write the answer of this moment, and let it last as long as it is right.
 
         `entry` is fresh by these lifetimes. The moment is given by both clocks (`proxy.clock`).
@@ -148,6 +157,7 @@ class Lease:
         else:
             next_s.append(now_s + ttl_s)
         until_s = min(*next_s, math.nextafter(min(last_s), math.inf))
+        self.generation = generation
         self.since_s, self.until_s = machine_s, machine_s + (until_s - now_s)
 
     def with_id(self, request_id: str) -> Prepared:

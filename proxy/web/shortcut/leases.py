@@ -59,6 +59,15 @@ class _Seen:
         self.size_bytes = size_bytes
         self.count = 0
 
+    def take(self, lease: Lease) -> None:
+        """Have another lease answer it."""
+        self.lease = lease
+
+    def counted(self) -> int:
+        """Return its count, and begin anew."""
+        count, self.count = self.count, 0
+        return count
+
 
 class Leases:
     """Answers requests by leases, makes, renews and ends them. They take `most_bytes` of memory together."""
@@ -243,7 +252,7 @@ class Leases:
             return None
         if lease is not seen.lease:
             self._settle(seen)
-            seen.lease = lease
+            seen.take(lease)
         self._seen.move_to_end((address, raw))
         if len(lease.body) > FILED_BYTES and lease.file is None and lease.ids > _OFTEN:
             self._file(lease)
@@ -270,18 +279,16 @@ class Leases:
             return False
         if lease.ids == BATCH:
             lease.give_ids(self._ids.new_batch())
-        lease.renew(entry, lifetimes, now_s=now_s, machine_s=machine_s)
-        lease.generation = generation
+        lease.renew(entry, lifetimes, generation, now_s=now_s, machine_s=machine_s)
         self._leases.move_to_end(lease.text)
-        lease.took_s = self._clock.monotonic_s() - began_s
+        lease.note_time(self._clock.monotonic_s() - began_s)
         return True
 
     def _file(self, lease: Lease) -> None:
         """Put the body of a lease that is used often into a file, if there is room for it."""
         size_bytes = len(lease.body)
         if size_bytes <= self._most_bytes // _SHARE and (file := file_of(lease.body)) is not None:
-            lease.file = file
-            lease.size_bytes += size_bytes
+            lease.keep_in(file)
             self._take(size_bytes)
 
     def _is_known(self, visit: Visit) -> bool:
@@ -342,7 +349,7 @@ class Leases:
 
     def _settle(self, seen: _Seen) -> None:
         """Account for what a request's lease has answered."""
-        times, seen.count = seen.count, 0
+        times = seen.counted()
         if times:
             self._answered += times
             self._account(seen.lease, seen.token, times)
