@@ -24,8 +24,8 @@ _ROOMS = ("app", "cli", "service", "web")
 _AROUND = frozenset({"setattr", "delattr", "vars", "__setattr__", "__delattr__", "__dict__"})
 
 # What is not an object of a room: the interpreter's own streams, a ticket of `core.budget`, and a context of the TLS library,
-# which can be set up in no other way. And what a lease has given out, which is counted at each hit: a call would cost as much as the
-# rest of the counting.
+# which can be set up in no other way. And what a lease has given out, which is counted at each hit: a call for it would cost as
+# much as the counting.
 _ALLOWED = {
     "cli/descriptors.py: sys.stdout",
     "cli/descriptors.py: sys.stderr",
