@@ -48,11 +48,11 @@ class TieredStore:
         return taken, await self.disk.purge(purge)
 
     async def organization_of(self, upstream: str, fingerprint: str) -> str | None:
-        """Return the organization that the file has for a key's fingerprint, or None."""
+        """Return the organization that the file has for a key's fingerprint, or None. Raises UnreadError."""
         return await self.disk.organization_of(upstream, fingerprint)
 
     async def namespaces(self) -> Sequence[str]:
-        """Return the namespaces that the file has entries of; none where it cannot be read."""
+        """Return the namespaces that the file has entries of. Raises UnreadError."""
         return await self.disk.namespaces()
 
     async def adopt(

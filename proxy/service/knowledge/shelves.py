@@ -25,9 +25,10 @@ from proxy.core.series.known_series import KnownSeries, known_series
 from proxy.core.series.metrics_query import MetricsQuery
 from proxy.service.knowledge.chunk_uses import ShelfKey
 from proxy.service.knowledge.disk_reads import DiskReads
-from proxy.service.knowledge.pack_files import OnDisk, PackFiles, UnreadError
+from proxy.service.knowledge.pack_files import OnDisk, PackFiles
 from proxy.service.knowledge.shelf_memory import Shelf, ShelfMemory
 from proxy.service.tenancy import Tenant
+from proxy.store import UnreadError
 from proxy.store.tiers import TieredStore
 
 # Every zoom into a long series leaves a window behind: the latest are kept.
@@ -249,10 +250,11 @@ class Shelves:
         # What came meanwhile is newer.
         if key in self._shelves:
             return ()
-        kept = tuple(window for window in found.windows[selection] if self._is_valid(selection, window.extents, forgotten_s))
+        if (there := found.windows.get(selection)) is None:
+            return ()
+        kept = tuple(window for window in there if self._is_valid(selection, window.extents, forgotten_s))
         if not kept:
-            if found.certain:
-                self._absent[key] = None
+            self._absent[key] = None
             return ()
         windows = tuple(window.extents for window in kept)
         shelf = Shelf(tenant, written=tuple(window.let_go() for window in kept))

@@ -15,6 +15,7 @@ from proxy.core.series.extents import Known
 from proxy.core.series.metrics_query import MetricsQuery
 from proxy.service.proof import checks as checks_module
 from proxy.store.sqlite.store import SqliteStore
+from tests.support.late_disk import late
 from tests.support.long_series import REWRITE_CHECK_S, ROWS, grow, known_windows, loaded, log_long, small_answers, watch
 from tests.support.oracle_upstream import moment, right, row, series_world, target
 from tests.support.world import World
@@ -87,7 +88,7 @@ async def test_lost_chunks(tmp_path: Path) -> None:
         async def lost(*_: object) -> None:
             return None
 
-        with patch.object(SqliteStore, "get", lost):
+        with patch.object(SqliteStore, "read", lost):
             await right(running, upstream, "logName=loss&limit=4")
         await right(running, upstream, "logName=loss&limit=3")
 
@@ -96,13 +97,8 @@ async def test_a_disk_that_is_late(tmp_path: Path) -> None:
     """What cannot be read now is not lost: the series is computed from again as soon as the disk answers."""
     async with loaded(tmp_path) as (running, upstream):
         await let_chunks_go(running)
-        disk, begun = running.parts.store.disk, running.parts.series.loader.begun
-        before = known_windows(running)
-
-        async def late(*_: object) -> None:
-            disk.counters.unread += 1
-
-        with patch.object(SqliteStore, "get", late):
+        begun, before = running.parts.series.loader.begun, known_windows(running)
+        with late():
             await right(running, upstream, "logName=loss&limit=4")
         assert [window.question for window in known_windows(running)] == [window.question for window in before]
         calls = upstream.metrics_calls
@@ -111,7 +107,8 @@ async def test_a_disk_that_is_late(tmp_path: Path) -> None:
         assert running.parts.series.loader.begun == begun
 
 
-async def test_what_was_not_read_is_looked_for_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize("what", ["extents of ", "pack ", "extents are forgotten"])
+async def test_what_was_not_read_is_looked_for_again(tmp_path: Path, what: str) -> None:
     """A series that could not be read at its first look after a start is not taken for one that isn't there."""
     async with loaded(tmp_path) as (running, _):
         await running.flushed()
@@ -119,13 +116,7 @@ async def test_what_was_not_read_is_looked_for_again(tmp_path: Path) -> None:
         (window,) = known_windows(running)
         shelves._shelves.clear()
         selection = window.question.in_full
-        get, disk = SqliteStore.get, running.parts.store.disk
-
-        async def late_for_packs(self: SqliteStore, namespace: str, key: str) -> Any:
-            if await get(self, namespace, key) is not None:
-                disk.counters.unread += 1
-
-        with patch.object(SqliteStore, "get", late_for_packs):
+        with late(lambda key: key.startswith(what)):
             assert await shelves.load(tenant, [selection]) == []
         assert len(await shelves.load(tenant, [selection])) == 1
 
