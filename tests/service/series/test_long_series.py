@@ -68,7 +68,7 @@ async def test_what_left_memory_is_not_held_elsewhere(tmp_path: Path) -> None:
     async with loaded(tmp_path) as (running, _):
         await running.flushed()
         shelves = running.parts.shelves
-        written = [window for shelf in shelves._shelves._shelves.values() for window in shelf.written]
+        written = [window for shelf in shelves._shelves._shelves.values() for window in shelf.written or ()]
         chunks = [chunk for window in written for chunk in chunks_of(window.extents.by_name.values())]
         assert chunks
         assert all(chunk.rows is None for chunk in chunks)
@@ -76,7 +76,7 @@ async def test_what_left_memory_is_not_held_elsewhere(tmp_path: Path) -> None:
         await shelves.load(running.parts.tenancy.current(), [written[0].extents.question.in_full])
         (window,) = known_windows(running)
         assert not absent_of(window.by_name.values())
-        (again,) = (window for shelf in shelves._shelves._shelves.values() for window in shelf.written)
+        (again,) = (window for shelf in shelves._shelves._shelves.values() for window in shelf.written or ())
         assert all(chunk.rows is None for chunk in chunks_of(again.extents.by_name.values()))
 
 
@@ -119,6 +119,29 @@ async def test_what_was_not_read_is_looked_for_again(tmp_path: Path, what: str) 
         with late(lambda key: key.startswith(what)):
             assert await shelves.load(tenant, [selection]) == []
         assert len(await shelves.load(tenant, [selection])) == 1
+
+
+async def test_what_was_not_read_is_not_written_over(tmp_path: Path) -> None:
+    """What came while the disk was late is added to what is there, as soon as that can be read, and written with it."""
+    async with loaded(tmp_path) as (running, upstream):
+        await running.flushed()
+        shelves, tenant = running.parts.shelves, running.parts.tenancy.current()
+        (window,) = known_windows(running)
+        shelves._shelves.clear()
+        with late():
+            await right(running, upstream, "logName=loss&limit=9&stepMin=100&stepMax=120")
+            await running.flushed()
+            assert window.question not in {one.question for one in known_windows(running)}
+        await right(running, upstream, "logName=loss&limit=9&stepMin=130&stepMax=150")
+        await running.flushed()
+        for _ in range(2):
+            calls = upstream.metrics_calls
+            await right(running, upstream, "logName=loss&limit=4")
+            assert upstream.metrics_calls == calls
+            shelves._shelves.clear()
+            found = {one.question: one.rows for one in await shelves.load(tenant, [window.question.in_full])}
+            assert found[window.question] == window.rows
+            assert len(found) == 3
 
 
 async def test_the_canary_needs_what_has_left_memory(tmp_path: Path) -> None:
