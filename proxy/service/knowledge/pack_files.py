@@ -98,8 +98,11 @@ class PackFiles:
         return after
 
     def forget(self, namespace: str, now_s: float) -> None:
-        """Mark a namespace, so that extents which were asked for until a wall time aren't read any more."""
-        self._disk.put(namespace, _MARK_KEY, Entry(body=_MARK, sent_at_s=now_s, digest=digest_of(_MARK)))
+        """Mark a namespace, so that extents which were asked for until a wall time aren't read any more.
+
+        Where the disk takes nothing now, it is marked as soon as it does, as long as the process runs.
+        """
+        self._disk.put(namespace, _MARK_KEY, Entry(body=_MARK, sent_at_s=now_s, digest=digest_of(_MARK)), lasting=True)
 
     async def _find(self, namespace: str, key: str) -> Entry | UnreadError | None:
         try:

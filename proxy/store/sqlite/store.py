@@ -144,17 +144,17 @@ class SqliteStore:
         self.counters.hits += entry is not None
         return entry
 
-    def put(self, namespace: str, key: str, entry: Entry) -> None:
-        """See Store."""
+    def put(self, namespace: str, key: str, entry: Entry, *, lasting: bool = False) -> None:
+        """See Store. `lasting`: the entry waits for as long as the file cannot be written; there should be few of them."""
         remains = self._purges.remains_of(key, entry)
         if remains is None:
             return
         if self.accepts_writes:
-            self.counters.dropped += self._backlog.add(namespace, key, remains)
+            self.counters.dropped += self._backlog.add(namespace, key, remains, lasting=lasting)
             self._keeper.wake()
-        elif says_gone(key, remains) and self._may_hold(namespace, key):
+        elif lasting or (says_gone(key, remains) and self._may_hold(namespace, key)):
             # The file may hold an answer that is gone upstream. That it is gone must wait until it can be written.
-            self._backlog.add(namespace, key, remains)
+            self._backlog.add(namespace, key, remains, lasting=lasting)
         else:
             self.counters.dropped += 1
 

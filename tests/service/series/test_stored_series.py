@@ -7,6 +7,7 @@ import pytest
 
 from proxy.core.series import metrics_query
 from proxy.service.tenancy import Organization
+from tests.store.support import entry, locked
 from tests.support.late_disk import late
 from tests.support.live_runs import PANEL, PROMPT, WIDE, begin, later, live, since
 from tests.support.oracle_upstream import HeldUpstream, OracleUpstream, proxied, right, target
@@ -49,6 +50,27 @@ async def test_what_is_forgotten_does_not_come_back(tmp_path: Path) -> None:
         async with proxied(tmp_path, upstream, url, **PROMPT) as running:
             with late(lambda key: key == "extents are forgotten"):
                 assert await _stored(running) == 0
+            assert await _stored(running) == 0
+
+
+async def test_what_is_forgotten_while_the_disk_takes_nothing(tmp_path: Path) -> None:
+    """It is forgotten on disk as soon as that can be written."""
+    upstream = OracleUpstream(clock=ManualClock())
+    async with upstream.serve() as url:
+        async with proxied(tmp_path, upstream, url, **PROMPT) as running:
+            begin(upstream)
+            await right(running, upstream, PANEL)
+            await running.flushed()
+            path = running.parts.store.disk.path
+            async with locked(path):
+                running.parts.store.disk.put("ns", "key", entry())
+                await running.flushed()
+                assert running.parts.store.disk.health is not None
+                running.parts.shelves.forget()
+            running.advance(60)
+            await running.flushed()
+            assert running.parts.store.disk.health is None
+        async with proxied(tmp_path, upstream, url, **PROMPT) as running:
             assert await _stored(running) == 0
 
 
