@@ -45,6 +45,8 @@ class MemoryStore:
         self._held = CountingLRU(max_bytes)
         self._purges = purges or Purges()
         self._few: OrderedDict[EntryKey, None] = OrderedDict()
+        self.removals = 0
+        """How often it was put that an answer is gone."""
 
     @property
     def evictions(self) -> int:
@@ -77,6 +79,7 @@ class MemoryStore:
         """
         entry_key = (namespace, key)
         held = self._held.get(entry_key)
+        self.removals += entry.status != 200
         remains = self._purges.remains_of(key, entry)
         if remains is None or (held is not None and held.entry.sent_at_s > entry.sent_at_s):
             return

@@ -20,8 +20,10 @@ class TieredStore:
         """Return the newest entry stored under a key. Never raises: a fault of the file is a miss."""
         if (entry := self.memory.peek(namespace, key)) is not None or keeping is not Keeping.DISK:
             return entry
+        removals = self.memory.removals
         entry = await self.disk.get(namespace, key)
-        if entry is not None:
+        # What is gone by now must not come back: the read may have begun before.
+        if entry is not None and self.memory.removals == removals:
             self.memory.put(namespace, key, entry)
         return entry
 
