@@ -218,8 +218,8 @@ class Handing:
     async def _give_file(self) -> None:
         parts = self._parts
         self._asked = True
-        parts.history.write()
-        parts.proof.witnesses.write()
+        await parts.history.write()
+        await parts.proof.witnesses.write()
         if not await parts.store.disk.give():
             _log.warning("restart.file_held", hint="the disk does not answer: the new process opens the file later")
 

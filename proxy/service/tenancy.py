@@ -18,6 +18,7 @@ from proxy.core.freshness.namespace import fingerprint_namespace, offline_namesp
 from proxy.core.lone_surrogates import STAND_IN, read_json
 from proxy.errors import ConfigError, UpstreamError
 from proxy.generation import Generation
+from proxy.store import UnreadError
 from proxy.store.tiers import TieredStore
 from proxy.tasks import end_tasks
 from proxy.upstream.client import Upstream
@@ -81,6 +82,8 @@ class Tenant:
         self.namespace = namespace
         self.organization: Organization | None = None
         """None until it is known."""
+        self.is_recalled = False
+        """Whether the disk was read for it."""
         self._told = asyncio.Event()
 
     @property
@@ -98,6 +101,10 @@ class Tenant:
         self.namespace = namespace
         found = organization_in(namespace)
         self.organization = None if found is None else Organization(id=found)
+
+    def note_recalled(self) -> None:
+        """Note that the disk was read for the organization, whether it has it or not."""
+        self.is_recalled = True
 
     def note_told(self) -> None:
         """Note that the upstream was asked for the organization, whether it told it or not."""
@@ -166,9 +173,10 @@ class Tenancy:
         Raises ConfigError where the upstream is never asked, and the disk doesn't tell whose answers to serve.
         """
         found = await asyncio.shield(self._recalling[self.current().fingerprint])
-        if self._offline and not found and self._store.disk.health is None:
+        if self._offline and not found and self.current().is_recalled and self._store.disk.health is None:
             try:
-                self._namespace_of(self.current(), await self._store.namespaces())
+                with suppress(UnreadError):
+                    self._namespace_of(self.current(), await self._store.namespaces())
             except ValueError as exc:
                 raise ConfigError([f"upstream.offline: {self._store.disk.path}: {exc}"]) from None
 
@@ -196,13 +204,20 @@ class Tenancy:
         return tenant
 
     async def _recall(self, tenant: Tenant) -> bool:
-        """Read a tenant's namespace from the disk. Return whether the disk tells it."""
-        organization = await self._store.organization_of(self._upstream.url, tenant.fingerprint)
+        """Read a tenant's namespace from the disk. Return whether the disk could be read, and tells it."""
+        names: Sequence[str] = ()
+        try:
+            organization = await self._store.organization_of(self._upstream.url, tenant.fingerprint)
+            if organization is None and self._offline:
+                names = await self._store.namespaces()
+        except UnreadError:
+            return False
+        tenant.note_recalled()
         if organization is not None:
             await self._adopt(tenant, Organization(id=organization))
         elif self._offline:
             try:
-                namespace = self._namespace_of(tenant, await self._store.namespaces())
+                namespace = self._namespace_of(tenant, names)
             except ValueError:
                 return False
             tenant.settle(namespace)
@@ -224,6 +239,8 @@ class Tenancy:
             await self._sleep(RETRY_S)
             found = await self._recall(tenant)
         while not self._offline and self._upstream.key().fingerprint == tenant.fingerprint:
+            if not tenant.is_recalled:
+                await self._recall(tenant)
             organization = await self._ask_organization(tenant)
             if organization is not None:
                 await self._adopt(tenant, organization)

@@ -7,9 +7,9 @@
 - `token_file` is about something else: the file with the tokens that clients send.
 """
 
-from proxy.store.contract import Store
+from proxy.store.contract import Store, UnreadError
 from proxy.store.counters import StoreCounters, StoreSizes
 from proxy.store.memory import MemoryStore
 from proxy.store.sqlite import SqliteStore
 
-__all__ = ["MemoryStore", "SqliteStore", "Store", "StoreCounters", "StoreSizes"]
+__all__ = ["MemoryStore", "SqliteStore", "Store", "StoreCounters", "StoreSizes", "UnreadError"]

@@ -8,6 +8,10 @@ EntryKey = tuple[str, str]
 """The namespace and the key that an entry is stored under."""
 
 
+class UnreadError(Exception):
+    """The file could not be read now, or not in time, so that nothing is known of what it has."""
+
+
 class Store(Protocol):
     """Entries by namespace and key. A get in one namespace never returns an entry of another, whatever the keys.
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 class StoreCounters:
     """Counts since the process started. They only grow.
 
-    `reads` are calls of get(); `hits` of them returned an entry, `unread` of them could not read the file. `writes` are
-    entries committed, in `write_batches` transactions. `evictions` are entries removed to make room. `errors` are faults of
-    any kind. `dropped` are entries that were put and not kept, because the file could not be used or because more was put
-    than could be written. `set_aside` are files that were renamed because they could not be read. `corrupt` are rows that
-    were deleted because they failed their checksum or claimed to be from the future.
+    `reads` are calls of get() and read(); `hits` of them returned an entry. `unread` are those, and other reads, that could not
+    read the file. `writes` are entries committed, in `write_batches` transactions. `evictions` are entries removed to make
+    room. `errors` are faults of any kind. `dropped` are entries that were put and not kept, because the file could not be used
+    or because more was put than could be written. `set_aside` are files that were renamed because they could not be read.
+    `corrupt` are rows that were deleted because they failed their checksum or claimed to be from the future.
     """
 
     reads: int = 0

@@ -66,6 +66,8 @@ class MemoryStore:
         self._followers: list[Callable[[EntryKey], None]] = []
         self._purges = purges or Purges()
         self._few: OrderedDict[EntryKey, None] = OrderedDict()
+        self.removals = 0
+        """How often it was put that an answer is gone."""
 
     def follow(self, changed: Callable[[EntryKey], None]) -> None:
         """Have `changed` called with a namespace and a key whenever another entry is held there, or none any more."""
@@ -102,6 +104,7 @@ class MemoryStore:
         """
         entry_key = (namespace, key)
         held = self._held.get(entry_key)
+        self.removals += entry.status != 200
         remains = self._purges.remains_of(key, entry)
         if remains is None or (held is not None and held.entry.sent_at_s > entry.sent_at_s):
             return

@@ -20,8 +20,10 @@ class TieredStore:
         """Return the newest entry stored under a key. Never raises: a fault of the file is a miss."""
         if (entry := self.memory.peek(namespace, key)) is not None or keeping is not Keeping.DISK:
             return entry
+        removals = self.memory.removals
         entry = await self.disk.get(namespace, key)
-        if entry is not None:
+        # What is gone by now must not come back: the read may have begun before.
+        if entry is not None and self.memory.removals == removals:
             self.memory.put(namespace, key, entry)
         return entry
 
@@ -48,11 +50,11 @@ class TieredStore:
         return taken, await self.disk.purge(purge)
 
     async def organization_of(self, upstream: str, fingerprint: str) -> str | None:
-        """Return the organization that the file has for a key's fingerprint, or None."""
+        """Return the organization that the file has for a key's fingerprint, or None. Raises UnreadError."""
         return await self.disk.organization_of(upstream, fingerprint)
 
     async def namespaces(self) -> Sequence[str]:
-        """Return the namespaces that the file has entries of; none where it cannot be read."""
+        """Return the namespaces that the file has entries of. Raises UnreadError."""
         return await self.disk.namespaces()
 
     async def adopt(

@@ -167,7 +167,7 @@ async def test_what_is_put_and_purged_in_between_is_handed_on(tmp_path: Path) ->
             old.standin.faults.add(Fault(kind=FaultKind.STATUS, status=404))
             old.parts.store.memory.clear()
             assert (await old.get(LOSS + "&stepMin=6")).status == 404
-            old.parts.history.write()
+            await old.parts.history.write()
             await other.ask(Ready())
             writes = [told for told in other.heard if isinstance(told, Write)]
             assert [len(told.purges) for told in writes] == [1]
@@ -289,7 +289,7 @@ async def test_whatever_comes_while_nobody_has_the_file_is_taken_over(tmp_path: 
             assert (await old.get(LOSS + "&stepMin=6")).status == 404
             assert (await old.get(LOSS + "&stepMin=5")).status == 200
             await old.parts.store.adopt("u", "f", "o", old_namespace="a", new_namespace="b")
-            old.parts.history.write()
+            await old.parts.history.write()
             await begin(self, parts)
 
         monkeypatch.setattr(taking.Taking, "begin", begin_late)

@@ -1,11 +1,13 @@
 """Whose data the key reads: organizations are kept apart, rotated keys keep the cache."""
 
 import asyncio
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 from proxy.config import KeySource
 from proxy.core.freshness.plan import Condition
 from proxy.standin import Fault, FaultKind, Standin
+from tests.support.late_disk import not_told_whose
 from tests.support.world import KEY, METRICS, QUESTION, ManualClock, Reply, World, world
 
 ROTATED = "mlps_standin_rotated"
@@ -108,6 +110,27 @@ async def test_an_offline_start_finds_its_entries(tmp_path: Path) -> None:
         clock = ManualClock(running.clock.now_s() + 5)
     async with world(tmp_path, upstream=running.upstream, freshness__running_s=600, clock=clock) as offline:
         assert (await offline.get()).is_hit
+
+
+async def test_a_start_without_the_upstream_and_a_late_disk(tmp_path: Path) -> None:
+    """Whose the key is, is read as soon as the disk answers: the upstream need not tell."""
+    standin, naps = Standin(), Naps()
+    async with standin.serve() as upstream, AsyncExitStack() as stack:
+        async with world(tmp_path, standin=standin, upstream=upstream, freshness__running_s=600) as running:
+            await settled(running)
+            await running.get()
+            clock = running.clock
+        standin.faults.add(Fault(kind=FaultKind.STATUS, status=500, path=VALIDATE, times=None))
+        with not_told_whose():
+            running = await stack.enter_async_context(
+                world(tmp_path, standin=standin, upstream=upstream, freshness__running_s=600, clock=clock, sleep=naps)
+            )
+            assert not (await running.get(f"{QUESTION}&stepMin=1")).is_hit
+        await naps.end_one()
+        async with asyncio.timeout(10):
+            while not running.parts.tenancy.current().known:  # noqa: ASYNC110 -- no event tells it
+                await asyncio.sleep(0.001)
+        assert (await running.get()).is_hit
 
 
 async def test_labels_are_apart(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """A proxy that never asks pluto-api (upstream.offline)."""
 
 import asyncio
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from proxy.config import KeySource
 from proxy.core.access.grants import BEARER_PREFIX
 from proxy.errors import ConfigError
 from proxy.standin import Fault, FaultKind, Standin
+from tests.support.late_disk import not_told_whose
 from tests.support.tokens import bearer, token, write
 from tests.support.world import METRICS, QUESTION, ManualClock, World, world
 
@@ -42,6 +44,20 @@ async def filled(folder: Path, standin: Standin, upstream: str, clock: ManualClo
             assert (await running.get(target)).status == 200
         await running.settled()
         await running.flushed()
+
+
+@pytest.mark.parametrize("keyless", [False, True])
+async def test_a_disk_that_is_late_at_the_start(tmp_path: Path, keyless: bool) -> None:
+    """It isn't taken for one that doesn't know whose answers to serve, nor is it guessed."""
+    standin, clock, waits = Standin(), ManualClock(), Waits()
+    async with standin.serve() as upstream, AsyncExitStack() as stack:
+        await filled(tmp_path, standin, upstream, clock)
+        offline = {**OFFLINE, "keyless": keyless, "standin": standin, "upstream": upstream, "clock": clock}
+        with not_told_whose():
+            running = await stack.enter_async_context(world(tmp_path, sleep=waits.sleep, **offline))
+            assert (await running.get()).status == 504
+        await waits.over(running)
+        assert (await running.get()).status == 200
 
 
 def stale_reason(cache_status: str) -> str:

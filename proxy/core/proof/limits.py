@@ -113,7 +113,11 @@ class Limits:
         return True
 
     def resume(self, question: MetricsQuery, size: Size, now_s: float) -> None:
-        """Take up a claim of an earlier process. Its witness is due at once."""
+        """Take up a claim of an earlier process. Its witness is due at once, unless it has to confirm as much already."""
+        if (before := self._claims.get(question)) is not None:
+            if before.size.holds(size):
+                return
+            size = before.size.joined(size)
         witness = Seen(question=question, size=size, at_s=now_s - TRUST_S)
         self._claims[question] = Claim(witness=witness, size=size, until_s=now_s)
 

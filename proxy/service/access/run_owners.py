@@ -14,6 +14,7 @@ from proxy.core.freshness.entry import Entry
 from proxy.core.freshness.purge import Purges
 from proxy.core.question.query import Query
 from proxy.errors import AnswerTooLarge, UpstreamError
+from proxy.service.fetching.brief import Brief
 from proxy.service.fetching.call_key import CallKey
 from proxy.service.fetching.fetcher import Fetcher
 from proxy.service.fetching.memo import Failure, Memo
@@ -49,17 +50,9 @@ class RunOwners:
         self._upstream = upstream
         self._clock = clock
         self._purges = purges
-        self._settings = settings
         self._projects: TTLCache[CallKey, str] = TTLCache(_MOST_RUNS, _REMEMBERED_S, timer=clock.monotonic_s)
-        settings.follow(self._renew)
-
-    def _renew(self) -> None:
-        # For how many seconds it is remembered that a run belongs to none of a grant's projects.
-        self._negative_s = self._settings.now.freshness.negative_s
-        # By what a grant may see, and the run.
-        self._not_theirs: TTLCache[tuple[str, CallKey], None] = TTLCache(
-            _MOST_RUNS, self._negative_s, timer=self._clock.monotonic_s
-        )
+        # That a run belongs to none of a grant's projects: by what the grant may see, and the run.
+        self._not_theirs = Brief[tuple[str, CallKey], None](settings, clock, most=_MOST_RUNS)
 
     async def owns(self, grant: Grant, tenant: Tenant, details: Query, *, client: str) -> bool:
         """Tell whether the run that a `details` query is about belongs to one of the grant's projects.
@@ -70,7 +63,7 @@ class RunOwners:
         key = CallKey(tenant.fingerprint, details.target)
         if self._projects.get(key) in projects:
             return True
-        if (grant.visibility, key) in self._not_theirs:
+        if (grant.visibility, key) in self._not_theirs.held:
             return False
         stored = await self._stored(tenant, details, projects)
         theirs = stored is not None and belongs(stored, projects)
@@ -89,7 +82,7 @@ class RunOwners:
             self.note(key, entry)
             if belongs(entry, projects):
                 return True
-        self._not_theirs[grant.visibility, key] = None
+        self._not_theirs.held[grant.visibility, key] = None
         return False
 
     def note(self, key: CallKey, details: Entry) -> None:
@@ -127,7 +120,7 @@ class RunOwners:
             raise remembered.to_raise()
         need = Need(
             # Whoever asks for the same at the same time shares a call. What was stored before doesn't serve.
-            not_before_s=self._clock.now_s() - self._negative_s,
+            not_before_s=self._clock.now_s() - self._not_theirs.seconds,
             persist=True,
             landings=self._fetcher.landings,
             client=client,

@@ -3,7 +3,7 @@
 - `fetcher` is the only way to the upstream for whoever serves a client. `need` has what a caller needs, and what it gets;
   `call_key` says what counts as the same, `addresses` what is sent for a question.
 - `call_results` keeps what a call brings, unless it was purged meanwhile. `encoder` stores answers and makes their compressed
-  forms. `memo` remembers failures and the upstream's 4xx for a short while.
+  forms. `memo` remembers failures and the upstream's 4xx for a short while (`brief`).
 """
 
 from contextlib import AsyncExitStack

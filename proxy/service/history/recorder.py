@@ -1,7 +1,7 @@
 """The points of the last hour: made each ten seconds, held in memory, and kept in the cache file over restarts.
 
-The file has them as one entry, which is written each minute, and at the end. While it cannot be written, nothing is lost but
-what a restart would have found there.
+The file has them as one entry, which is written each minute, and at the end, once it was read. While it cannot be written,
+nothing is lost but what a restart would have found there.
 """
 
 import asyncio
@@ -22,6 +22,7 @@ from proxy.service.knowledge.shelves import Shelves
 from proxy.service.proof.checks import Checks
 from proxy.service.statuses import Statuses
 from proxy.service.watching.watching import Watching
+from proxy.store import UnreadError
 from proxy.store.tiers import TieredStore
 from proxy.telemetry import CALL_BOUNDS_S, REQUEST_BOUNDS_S, Telemetry
 from proxy.upstream.client import Upstream
@@ -67,6 +68,7 @@ class History:
         self._held: deque[Point] = deque(maxlen=_MOST)
         self._before, self._before_s = self._totals(), clock.monotonic_s()
         self._unwritten = 0
+        self._is_read = False
 
     def since(self, at_s: float) -> list[Point]:
         """Return the points of the last hour that ended after a wall time, in order."""
@@ -74,10 +76,19 @@ class History:
         return [point for point in self._held if point.at_s > at_s]
 
     async def open(self) -> None:
-        """Read what an earlier process left. Never raises."""
-        entry = await self._store.on_disk(NAMESPACE, KEY)
+        """Read what an earlier process left. Where the disk cannot be read, it is read later. Never raises."""
+        try:
+            entry = await self._store.disk.read(NAMESPACE, KEY)
+        except UnreadError:
+            return
+        self._is_read = True
         if entry is not None:
             self.take_in(entry)
+
+    async def _open_late(self) -> None:
+        """Read what could not be read before. Until it was, it must not be written over."""
+        if not self._is_read:
+            await self.open()
 
     def take_in(self, entry: Entry) -> None:
         """Add the points that another process wrote, as far as they are not held."""
@@ -95,6 +106,7 @@ class History:
         """Make a point of each interval until cancelled."""
         while True:
             await asyncio.sleep(EVERY_S)
+            await self._open_late()
             try:
                 self.record()
             except Exception:  # noqa: BLE001 -- nobody is to go without an answer because of it
@@ -111,11 +123,12 @@ class History:
 
     async def aclose(self) -> None:
         """Record what is left, and write it."""
-        self.write()
+        await self.write()
 
-    def write(self) -> None:
+    async def write(self) -> None:
         """Record what is left, and write it."""
         self.record()
+        await self._open_late()
         self._write()
 
     def entry(self) -> Entry:
@@ -124,6 +137,8 @@ class History:
         return Entry(body=body, sent_at_s=self._clock.now_s(), digest=digest_of(body))
 
     def _write(self) -> None:
+        if not self._is_read:
+            return
         self._unwritten = 0
         self._store.disk.put(NAMESPACE, KEY, self.entry())
 

@@ -23,7 +23,7 @@ from proxy.core.series.packs import Written, heading, writing
 from proxy.core.series.unpacking import reading
 from proxy.service.tenancy import Tenant
 from proxy.slices import in_slices
-from proxy.store.sqlite import SqliteStore
+from proxy.store import SqliteStore, UnreadError
 
 _MARK_KEY, _MARK = "extents are forgotten", b"{}"
 _log = structlog.get_logger()
@@ -34,18 +34,12 @@ _Packed = tuple[Written, Mapping[str, bytes]]
 class OnDisk:
     """What the disk has of some selections.
 
-    - `windows`: by selection; an empty list where the disk has nothing.
+    - `windows`: by selection; an empty list where the disk has nothing, and none at all where it could not be read.
     - `forgotten_s`: what was asked for until that wall time is forgotten.
-    - `certain`: whether the disk could be read, so that what it didn't find isn't there.
     """
 
     windows: Mapping[MetricsQuery, Sequence[Written]]
     forgotten_s: float
-    certain: bool
-
-
-class UnreadError(Exception):
-    """The disk could not be read, so that nothing is known of what it has."""
 
 
 class PackFiles:
@@ -57,20 +51,27 @@ class PackFiles:
         self._overlap_s = overlap_s
 
     async def read(self, namespace: str, selections: Sequence[MetricsQuery]) -> OnDisk:
-        """Return what the disk has of some selections. A selection that is damaged or incomplete counts as not there."""
-        keys, unread = [*map(_head_key, selections), _MARK_KEY], self._disk.counters.unread
-        *heads, mark = await asyncio.gather(*(self._disk.get(namespace, key) for key in keys))
+        """Return what the disk has of some selections. A selection that is damaged or incomplete counts as not there.
+
+        Nothing counts as read where it could not be read what is forgotten.
+        """
+        keys = [*map(_head_key, selections), _MARK_KEY]
+        *heads, mark = await asyncio.gather(*(self._find(namespace, key) for key in keys))
         windows: dict[MetricsQuery, list[Written]] = {}
+        if isinstance(mark, UnreadError):
+            return OnDisk(windows=windows, forgotten_s=-math.inf)
         for selection, head in zip(selections, heads, strict=True):
+            if isinstance(head, UnreadError):
+                continue
             try:
                 windows[selection] = [] if head is None else await self._windows(namespace, selection, head.body)
             except UnreadError:
-                windows[selection] = []
+                continue
             except ValueError as exc:
                 windows[selection] = []
                 _log.info("extents.lost", key=selection.query.target, reason=str(exc))
         forgotten_s = -math.inf if mark is None else mark.sent_at_s
-        return OnDisk(windows=windows, forgotten_s=forgotten_s, certain=self._disk.counters.unread == unread)
+        return OnDisk(windows=windows, forgotten_s=forgotten_s)
 
     async def write(
         self, tenant: Tenant, selection: MetricsQuery, windows: Sequence[Extents], before: Sequence[Written]
@@ -97,8 +98,17 @@ class PackFiles:
         return after
 
     def forget(self, namespace: str, now_s: float) -> None:
-        """Mark a namespace, so that extents which were asked for until a wall time aren't read any more."""
-        self._disk.put(namespace, _MARK_KEY, Entry(body=_MARK, sent_at_s=now_s, digest=digest_of(_MARK)))
+        """Mark a namespace, so that extents which were asked for until a wall time aren't read any more.
+
+        Where the disk takes nothing now, it is marked as soon as it does, as long as the process runs.
+        """
+        self._disk.put(namespace, _MARK_KEY, Entry(body=_MARK, sent_at_s=now_s, digest=digest_of(_MARK)), lasting=True)
+
+    async def _find(self, namespace: str, key: str) -> Entry | UnreadError | None:
+        try:
+            return await self._disk.read(namespace, key)
+        except UnreadError as exc:
+            return exc
 
     async def _windows(self, namespace: str, selection: MetricsQuery, head: bytes) -> list[Written]:
         bodies = await self._bodies(namespace, selection, digests_of(head))
@@ -113,10 +123,9 @@ class PackFiles:
         return await in_slices(_reading(bodies))
 
     async def _bodies(self, namespace: str, selection: MetricsQuery, digests: Sequence[str]) -> Mapping[str, bytes]:
-        unread = self._disk.counters.unread
-        found = await asyncio.gather(*(self._disk.get(namespace, _pack_key(selection, digest)) for digest in digests))
-        if None in found and self._disk.counters.unread != unread:
-            raise UnreadError("the disk cannot be read now")
+        """Return packs by their digests. Raises UnreadError, and ValueError where one is no longer there."""
+        keys = [_pack_key(selection, digest) for digest in digests]
+        found = await asyncio.gather(*(self._disk.read(namespace, key) for key in keys))
         bodies: dict[str, bytes] = {}
         for digest, entry in zip(digests, found, strict=True):
             if entry is None:

@@ -1,7 +1,7 @@
 """The shelves that are in memory: which of them, and which of their chunks, leave it when it is short."""
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import structlog
@@ -20,18 +20,22 @@ from proxy.service.tenancy import Tenant
 _ROOM = 0.05
 _log = structlog.get_logger()
 
+Recall = Callable[["Shelf", MetricsQuery], Awaitable[tuple[Written, ...] | None]]
+"""Adds what the disk has of a shelf to its windows, and returns it; None where the disk cannot be read now."""
+
 
 @dataclass(slots=True)
 class Shelf:
     """The windows of one selection.
 
     - `windows`: the newest first, of `sizes` bytes.
-    - `written`: what the disk has of them. `writing`: the task that writes them. `changed`: whether it has to write anew.
+    - `written`: what the disk has of them, None as long as that isn't known. `writing`: the task that writes them. `changed`:
+      whether it has to write anew.
     """
 
     tenant: Tenant
     windows: tuple[Extents, ...] = ()
-    written: tuple[Written, ...] = ()
+    written: tuple[Written, ...] | None = None
     writing: asyncio.Task[None] | None = None
     changed: bool = False
     sizes: tuple[int, ...] = ()
@@ -50,21 +54,26 @@ class Shelf:
 
     def forget_written(self) -> None:
         """Forget what the disk has: all of it is to be written anew."""
-        self.written = ()
+        self.written = None
 
-    def write(self, files: PackFiles, selection: MetricsQuery) -> "asyncio.Task[None] | None":
-        """Let the windows be written, as they will be then; return the task that does it, None if one is under way."""
+    def write(self, files: PackFiles, selection: MetricsQuery, recall: Recall) -> "asyncio.Task[None] | None":
+        """Let the windows be written, as they will be then; return the task that does it, None if one is under way.
+
+        What the disk has is recalled first, if it isn't known. While it can't be read it is left as it is.
+        """
         self.changed = True
         if self.writing is not None:
             return None
-        self.writing = asyncio.get_running_loop().create_task(self._write(files, selection), name="shelves.write")
+        self.writing = asyncio.get_running_loop().create_task(self._write(files, selection, recall), name="shelves.write")
         return self.writing
 
-    async def _write(self, files: PackFiles, selection: MetricsQuery) -> None:
+    async def _write(self, files: PackFiles, selection: MetricsQuery, recall: Recall) -> None:
         try:
             while self.changed:
+                if (before := self.written) is None and (before := await recall(self, selection)) is None:
+                    break
                 self.changed = False
-                self.written = await files.write(self.tenant, selection, self.windows, self.written)
+                self.written = await files.write(self.tenant, selection, self.windows, before)
         except Exception:  # noqa: BLE001 -- nobody waits for it who could tell; it is written with the next change
             _log.exception("extents.not_written", key=selection.query.target)
         finally:
@@ -78,7 +87,7 @@ class Shelf:
     @property
     def stored(self) -> frozenset[str]:
         """The digests of what the disk has of the windows."""
-        return frozenset[str]().union(*(window.digests for window in self.written))
+        return frozenset[str]().union(*(window.digests for window in self.written or ()))
 
 
 class ShelfMemory:

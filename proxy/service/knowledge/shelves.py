@@ -2,7 +2,7 @@
 
 A **shelf** holds the windows of one selection: a run's series of one name or of all names, of one group or of all groups. It is
 loaded when it is first looked for, and written in the background when it has changed. A shelf that the disk doesn't have, or
-has lost a pack of, is empty.
+has lost a pack of, is empty. One that was begun while the disk was late is joined with what the disk has before it is written.
 
 When memory is short, chunks of long series that are on disk leave it first, those that were not used for the longest time
 (`chunk_uses`). Who needs rows of a window asks for them (`present`). After that whole shelves are dropped.
@@ -23,11 +23,13 @@ from proxy.core.series.extents import Extents
 from proxy.core.series.joining import merged
 from proxy.core.series.known_series import KnownSeries, known_series
 from proxy.core.series.metrics_query import MetricsQuery
+from proxy.core.series.packs import Written
 from proxy.service.knowledge.chunk_uses import ShelfKey
 from proxy.service.knowledge.disk_reads import DiskReads
-from proxy.service.knowledge.pack_files import OnDisk, PackFiles, UnreadError
+from proxy.service.knowledge.pack_files import OnDisk, PackFiles
 from proxy.service.knowledge.shelf_memory import Shelf, ShelfMemory
 from proxy.service.tenancy import Tenant
+from proxy.store import UnreadError
 from proxy.store.tiers import TieredStore
 
 # Every zoom into a long series leaves a window behind: the latest are kept.
@@ -233,26 +235,23 @@ class Shelves:
         if not windows:
             self._shelves.pop(key)
             return False
-        shelf = self._shelves.pop(key) or Shelf(tenant)
+        shelf = self._shelves.pop(key) or Shelf(tenant, written=() if key in self._absent else None)
         shelf.keep(windows)
         self._absent.pop(key, None)
         self.changes += self._shelves.hold(key, shelf)
-        if persist and (writing := shelf.write(self._files, selection)) is not None:
+        if persist and (writing := shelf.write(self._files, selection, self._recall)) is not None:
             self._writing.add(writing)
             writing.add_done_callback(self._writing.discard)
         return key in self._shelves
 
     def _take_in(self, tenant: Tenant, selection: MetricsQuery, found: OnDisk) -> Sequence[Extents]:
         """Hold what the disk has of a selection, where there is room; return its windows that are still good."""
-        forgotten_s = max(self.forgotten_s, found.forgotten_s)
-        key = (tenant.namespace, selection)
+        key, kept = (tenant.namespace, selection), self._good(selection, found)
         # What came meanwhile is newer.
-        if key in self._shelves:
+        if key in self._shelves or kept is None:
             return ()
-        kept = tuple(window for window in found.windows[selection] if self._is_valid(selection, window.extents, forgotten_s))
         if not kept:
-            if found.certain:
-                self._absent[key] = None
+            self._absent[key] = None
             return ()
         windows = tuple(window.extents for window in kept)
         shelf = Shelf(tenant, written=tuple(window.let_go() for window in kept))
@@ -260,6 +259,36 @@ class Shelves:
         self.changes += 1
         self.changes += self._shelves.hold(key, shelf)
         return shelf.windows
+
+    async def _recall(self, shelf: Shelf, selection: MetricsQuery) -> tuple[Written, ...] | None:
+        """Add what the disk has to a shelf that was begun without it, perhaps because the disk was late; return it.
+
+        None where the disk cannot be read now.
+        """
+        namespace = shelf.tenant.namespace
+        kept = self._good(selection, await self._files.read(namespace, [selection]))
+        # The tenant's namespace may have changed meanwhile.
+        if kept is None or shelf.tenant.namespace != namespace:
+            return None
+        key, windows = (namespace, selection), shelf.windows
+        for window in (one.extents for one in kept):
+            if not any(one.covers(window) and window.tail_asked_s <= one.tail_asked_s for one in shelf.windows):
+                windows = (*windows, window)
+        is_held = self._shelves.get(key) is shelf
+        if is_held:
+            self._shelves.pop(key)
+        shelf.keep(windows[:MOST_WINDOWS])
+        if is_held:
+            self.changes += 1
+            self.changes += self._shelves.hold(key, shelf)
+        return tuple(window.let_go() for window in kept)
+
+    def _good(self, selection: MetricsQuery, found: OnDisk) -> Sequence[Written] | None:
+        """Return the windows on disk that are neither forgotten nor purged, None where they could not be read."""
+        forgotten_s, windows = max(self.forgotten_s, found.forgotten_s), found.windows.get(selection)
+        if windows is None:
+            return None
+        return [window for window in windows if self._is_valid(selection, window.extents, forgotten_s)]
 
     def _is_valid(self, selection: MetricsQuery, window: Extents, forgotten_s: float) -> bool:
         """Tell whether a window is neither forgotten nor purged."""

@@ -25,7 +25,7 @@ from proxy.errors import UpstreamError
 from proxy.service.knowledge.shelves import Shelves
 from proxy.service.tenancy import Tenancy
 from proxy.slices import in_slices
-from proxy.store.sqlite import SqliteStore
+from proxy.store import SqliteStore, UnreadError
 from proxy.tasks import end_tasks
 from proxy.upstream.client import Upstream
 from proxy.upstream.reply import Reply
@@ -70,7 +70,10 @@ class Witnesses:
         self._disk = disk
         self._clock = clock
         self._written: Mapping[MetricsQuery, Size] = {}
+        # The namespace whose claims were read.
+        self._read_of: str | None = None
         self._asking: asyncio.Task[None] | None = None
+        self._writing: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
         """Ask witnesses when they are due, for as long as the process runs."""
@@ -79,8 +82,40 @@ class Witnesses:
             self.ask_due()
 
     async def open(self) -> None:
-        """Read the claims that an earlier process left unconfirmed."""
-        entry = await self._disk.get(self._tenancy.current().namespace, _KEY)
+        """Read the claims that an earlier process left unconfirmed. Where the disk cannot be read, they are read later."""
+        await self._read()
+
+    def ask_due(self) -> None:
+        """Write the claims, and begin to ask a witness again, where one is due."""
+        if not self._are_read and (self._writing is None or self._writing.done()):
+            self._writing = asyncio.get_running_loop().create_task(self.write(), name="witnesses.write")
+        self._write()
+        claim = self._limits.due(self._clock.now_s())
+        if claim is not None and (self._asking is None or self._asking.done()):
+            self._asking = asyncio.get_running_loop().create_task(self._ask_again(claim), name="witnesses.hear")
+
+    async def write(self) -> None:
+        """Write the claims, if they have changed. Until those on disk could be read, they aren't written over."""
+        await self._read()
+        self._write()
+
+    @property
+    def _are_read(self) -> bool:
+        return self._read_of == self._tenancy.current().namespace
+
+    async def _read(self) -> None:
+        tenant = self._tenancy.current()
+        namespace = tenant.namespace
+        # As long as the disk hasn't told whose the key is, its claims may lie in another namespace.
+        if self._are_read or not (tenant.is_recalled or tenant.known):
+            return
+        try:
+            entry = await self._disk.read(namespace, _KEY)
+        except UnreadError:
+            return
+        if self._are_read:
+            return  # somebody else has read them meanwhile
+        self._read_of = namespace
         try:
             kept = () if entry is None else _claims.decode(entry.body)
         except msgspec.DecodeError as exc:
@@ -90,18 +125,10 @@ class Witnesses:
             return
         for claim in kept:
             self._limits.resume(claim.question, claim.size, self._clock.now_s())
-        self._written = self._limits.pending
+        self._written = {claim.question: claim.size for claim in kept}
 
-    def ask_due(self) -> None:
-        """Write the claims, and begin to ask a witness again, where one is due."""
-        self.write()
-        claim = self._limits.due(self._clock.now_s())
-        if claim is not None and (self._asking is None or self._asking.done()):
-            self._asking = asyncio.get_running_loop().create_task(self._ask_again(claim), name="witnesses.hear")
-
-    def write(self) -> None:
-        """Write the claims, if they have changed."""
-        if (pending := self._limits.pending) == self._written:
+    def _write(self) -> None:
+        if not self._are_read or not self._disk.accepts_writes or (pending := self._limits.pending) == self._written:
             return
         self._written = pending
         body = msgspec.json.encode([_Claim(question=question, size=size) for question, size in pending.items()])
@@ -110,13 +137,17 @@ class Witnesses:
 
     async def settled(self) -> None:
         """Wait until the witness that is being asked has answered."""
-        if self._asking is not None:
-            await asyncio.wait([self._asking])
+        if under_way := [task for task in (self._asking, self._writing) if task is not None]:
+            await asyncio.wait(under_way)
 
     async def aclose(self) -> None:
         """End what is under way, and write the claims."""
-        await end_tasks([self._asking])
-        self.write()
+        await end_tasks([self._asking, self._writing])
+        await self.write()
+        if self._limits.pending and not self._are_read:
+            # They can't be left to the next process.
+            _log.warning("series.limits_in_doubt", reason="what is still to be confirmed could not be written")
+            self._shelves.forget()
 
     async def _ask_again(self, claim: Claim) -> None:
         try:

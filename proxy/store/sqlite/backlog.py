@@ -81,9 +81,9 @@ class Backlog:
         """Return the newest entry under this key that waits or is being written, or None."""
         return self._pending.get(namespace, key)
 
-    def add(self, namespace: str, key: str, entry: Entry) -> int:
-        """Let an entry wait. Return how many entries were dropped to keep to the bound."""
-        given_up = self._pending.add(namespace, key, entry)
+    def add(self, namespace: str, key: str, entry: Entry, *, lasting: bool = False) -> int:
+        """Let an entry wait. Return how many entries were dropped to keep to the bound, which `lasting` ones never are."""
+        given_up = self._pending.add(namespace, key, entry, lasting=lasting)
         if says_gone(key, entry) and len(self._pending) > MOST_GONE and len(gone := self._pending.gone) > MOST_GONE:
             self.purge(Purge(at_s=max(one.sent_at_s for one in gone)))
         return given_up
@@ -164,7 +164,7 @@ class Backlog:
     def give_up(self) -> int:
         """Drop all entries, since nothing can be written for a while. Return how many were dropped.
 
-        Adoptions, purges, and entries that say that an answer is gone go on waiting.
+        Adoptions, purges, lasting entries, and those that say that an answer is gone go on waiting.
         """
         self._keep_lasting()
         return self._pending.clear()

@@ -32,7 +32,7 @@ class Pending:
     """Entries on their way to the file: those that wait, and those in the batch that is being written.
 
     At most `max_bytes` bytes (by Entry.size_bytes) wait. If there are more, the entry that has waited longest is dropped. An
-    entry that says that an answer is gone is never dropped: the file would bring the answer back.
+    entry that says that an answer is gone is never dropped: the file would bring the answer back. Nor is one that is lasting.
     """
 
     def __init__(self, max_bytes: int) -> None:
@@ -40,6 +40,7 @@ class Pending:
         self._waiting: dict[EntryKey, Entry] = {}
         self._waiting_bytes = 0
         self._writing: dict[EntryKey, Entry] = {}
+        self._lasting: set[EntryKey] = set()
 
     def __len__(self) -> int:
         return len(self._waiting) + len(self._writing)
@@ -48,8 +49,13 @@ class Pending:
         """Return the newest entry under this key that waits or is being written, or None."""
         return newest(self._writing.get((namespace, key)), self._waiting.get((namespace, key)))
 
-    def add(self, namespace: str, key: str, entry: Entry) -> int:
-        """Let the entry wait, unless a newer one is on its way. Return how many entries were dropped to keep to the bound."""
+    def add(self, namespace: str, key: str, entry: Entry, *, lasting: bool = False) -> int:
+        """Let the entry wait, unless a newer one is on its way. Return how many entries were dropped to keep to the bound.
+
+        `lasting`: what is put under the key is never dropped.
+        """
+        if lasting:
+            self._lasting.add((namespace, key))
         held = self.get(namespace, key)
         if held is not None and held.sent_at_s > entry.sent_at_s:
             return 0
@@ -59,9 +65,7 @@ class Pending:
         self._waiting_bytes += entry.size_bytes
         given_up = 0
         while self._waiting_bytes > self._max_bytes:
-            oldest = next(
-                (entry_key for entry_key, waiting in self._waiting.items() if not says_gone(entry_key[1], waiting)), None
-            )
+            oldest = next((place for place, waiting in self._waiting.items() if not self._is_kept(place, waiting)), None)
             if oldest is None:
                 break
             self._remove(oldest)
@@ -107,12 +111,12 @@ class Pending:
         )
 
     def clear(self) -> int:
-        """Drop all entries except those that say that an answer is gone. Return how many were dropped."""
+        """Drop all entries except those that are never dropped. Return how many were dropped."""
         tables = (self._writing, self._waiting)
-        gone = {entry_key: entry for table in tables for entry_key, entry in table.items() if says_gone(entry_key[1], entry)}
-        given_up = len(self) - len(gone)
-        self._waiting, self._writing = gone, {}
-        self._waiting_bytes = sum(entry.size_bytes for entry in gone.values())
+        kept = {place: entry for table in tables for place, entry in table.items() if self._is_kept(place, entry)}
+        given_up = len(self) - len(kept)
+        self._waiting, self._writing = kept, {}
+        self._waiting_bytes = sum(entry.size_bytes for entry in kept.values())
         return given_up
 
     @property
@@ -132,6 +136,7 @@ class Pending:
                 kept = newest(held, entry) or entry
                 table[new_namespace, entry_key[1]] = kept
         self._waiting_bytes = sum(entry.size_bytes for entry in self._waiting.values())
+        self._lasting |= {(new_namespace, key) for namespace, key in self._lasting if namespace == old_namespace}
 
     def purge(self, purge: Purge) -> None:
         """Carry out a purge.
@@ -146,6 +151,10 @@ class Pending:
                 else:
                     table[entry_key] = remains
         self._waiting_bytes = sum(entry.size_bytes for entry in self._waiting.values())
+
+    def _is_kept(self, entry_key: EntryKey, entry: Entry) -> bool:
+        """Tell whether an entry is never dropped."""
+        return says_gone(entry_key[1], entry) or entry_key in self._lasting
 
     def _remove(self, entry_key: EntryKey) -> None:
         entry = self._waiting.pop(entry_key, None)

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import structlog
 
+from proxy.store.contract import UnreadError
 from proxy.store.counters import StoreCounters
 from proxy.store.sqlite.database import Database
 from proxy.store.sqlite.keeper import Keeper
@@ -26,7 +27,7 @@ T = TypeVar("T")
 
 
 class Reads:
-    """Reads the file that the keeper has open, if it has one. `counters.unread` tells nothing found from nothing read."""
+    """Reads the file that the keeper has open, if it has one. `counters.unread` counts what could not be read."""
 
     def __init__(self, path: Path, keeper: Keeper, counters: StoreCounters, *, timeout_s: float) -> None:
         self._path = path
@@ -42,21 +43,24 @@ class Reads:
         return None if self._slow is None else f"reading the cache file {self._path} takes longer than {self._timeout_s:g} s"
 
     async def read(self, read: Callable[[Database], Coroutine[None, None, T]]) -> T | None:
-        """Return what a read of the file brings, None where it cannot be read now. Never raises.
+        """Return what a read of the file brings, None where it asks for what no file can hold.
 
-        Takes the timeout at most, once the reads that came before have come back.
+        Takes the timeout at most, once the reads that came before have come back. Raises UnreadError, and nothing else, where
+        the file cannot be read now.
         """
         async with self._turns:
             database = self._keeper.database
             if database is None or self._slow is not None:
                 self._counters.unread += 1
-                return None
+                raise UnreadError
             try:
                 return await self._in_time(read(database))
+            except UnicodeEncodeError:
+                return None  # a lone surrogate
             except Exception as exc:  # noqa: BLE001 - the contract: any fault whatever is nothing read
                 self._counters.unread += 1
                 self._note_failure(database, exc)
-                return None
+        raise UnreadError
 
     async def aclose(self) -> None:
         """Wait for no read any more."""
@@ -87,7 +91,7 @@ class Reads:
                 _log.warning("store.read_timed_out", path=str(self._path), timeout_s=self._timeout_s)
                 self._slow = asyncio.create_task(self._wait_for_disk(database), name="store-slow-read")
         elif not isinstance(exc, ValueError):
-            # A ValueError is no fault of the file: its key has a lone surrogate, or the connection was closed meanwhile.
+            # A ValueError is no fault of the file: the connection was closed meanwhile.
             self._keeper.report(database, exc)
 
     async def _wait_for_disk(self, database: Database) -> None:

@@ -10,6 +10,7 @@ from proxy.clock import Clock
 from proxy.core.freshness.entry import Entry
 from proxy.core.freshness.purge import Purge, Purges
 from proxy.core.freshness.verdict import CLOCK_SKEW_S
+from proxy.store.contract import UnreadError
 from proxy.store.counters import StoreCounters, StoreSizes
 from proxy.store.sqlite import codec
 from proxy.store.sqlite.backlog import Backlog
@@ -118,12 +119,24 @@ class SqliteStore:
     async def get(self, namespace: str, key: str) -> Entry | None:
         """See Store. Takes `read_timeout_s` at most, once the reads that came before it have come back.
 
-        While a read is stuck, the others return at once without reading. `counters.unread` then tells nothing found from not
-        there.
+        While a read is stuck, the others return at once without reading.
         """
+        try:
+            return await self.read(namespace, key)
+        except UnreadError:
+            return None
+
+    async def read(self, namespace: str, key: str) -> Entry | None:
+        """Return what get() does, for who has to tell nothing found from nothing read: raises UnreadError for that."""
         self.counters.reads += 1
         on_its_way = self._backlog.get(namespace, key)
-        entry = newest(await self._get_from_file(namespace, key), on_its_way)
+        try:
+            in_file = await self._get_from_file(namespace, key)
+        except UnreadError:
+            if on_its_way is None:
+                raise
+            in_file = None
+        entry = newest(in_file, on_its_way)
         if entry is not None and entry.status != 200:
             entry = None  # it waits to be written, to remove what the file has under the key
         if entry is not None and (entry := self._backlog.remains_of(key, entry)) is not None:
@@ -131,17 +144,17 @@ class SqliteStore:
         self.counters.hits += entry is not None
         return entry
 
-    def put(self, namespace: str, key: str, entry: Entry) -> None:
-        """See Store."""
+    def put(self, namespace: str, key: str, entry: Entry, *, lasting: bool = False) -> None:
+        """See Store. `lasting`: the entry waits for as long as the file cannot be written; there should be few of them."""
         remains = self._purges.remains_of(key, entry)
         if remains is None:
             return
         if self.accepts_writes:
-            self.counters.dropped += self._backlog.add(namespace, key, remains)
+            self.counters.dropped += self._backlog.add(namespace, key, remains, lasting=lasting)
             self._keeper.wake()
-        elif says_gone(key, remains) and self._may_hold(namespace, key):
+        elif lasting or (says_gone(key, remains) and self._may_hold(namespace, key)):
             # The file may hold an answer that is gone upstream. That it is gone must wait until it can be written.
-            self._backlog.add(namespace, key, remains)
+            self._backlog.add(namespace, key, remains, lasting=lasting)
         else:
             self.counters.dropped += 1
 
@@ -154,11 +167,11 @@ class SqliteStore:
         await self._keeper.settle()
 
     async def organization_of(self, upstream: str, fingerprint: str) -> str | None:
-        """Return the organization that was adopted for this key fingerprint at this upstream, or None. Never raises."""
+        """Return the organization that was adopted for this key fingerprint at this upstream, or None. Raises UnreadError."""
         return await self._reads.read(lambda database: database.organization_of(upstream, fingerprint))
 
     async def namespaces(self) -> Sequence[str]:
-        """Return the namespaces that the file has entries of; none where it cannot be read. Never raises."""
+        """Return the namespaces that the file has entries of. Raises UnreadError."""
         return await self._reads.read(Database.namespaces) or ()
 
     async def adopt(

@@ -95,6 +95,21 @@ def test_a_witness_that_fails_is_asked_again() -> None:
     assert limits.due(1_000) is None
 
 
+def test_an_earlier_claim_is_joined() -> None:
+    """A claim of an earlier process is due at once, with all that is claimed of its witness, unless that was as much."""
+    limits = Limits()
+    limits.note(ALL, size(10), 0)
+    assert allowed(limits, ALL, size(3), 5)
+    limits.resume(ALL, size(2), 6)
+    assert (limits.due(7), limits.pending) == (None, {ALL: size(3)})
+    limits.resume(ALL, Size(names=1, most=4, rows=4, bytes=50), 8)
+    claim = limits.due(8)
+    assert claim is not None
+    assert (claim.size, claim.until_s) == (Size(names=1, most=4, rows=4, bytes=300), 8)
+    limits.resume(ONE, size(5), 9)
+    assert limits.pending[ONE] == size(5)
+
+
 def test_a_small_witness_is_enough() -> None:
     """It is asked for no more rows than will most likely confirm the claim, all of them where that is uncertain."""
     limits = Limits()

@@ -101,6 +101,18 @@ async def test_a_run_that_begins(tmp_path: Path) -> None:
         assert (await running.get(f"{RUNS}details/5", **bearer(TEAM))).status == 200
 
 
+async def test_a_reload_of_something_else(tmp_path: Path) -> None:
+    """It is remembered that a run isn't theirs for as long as that there is no such run, which takes no call either."""
+    async with guarded(tmp_path) as running:
+        for run in (THEIRS, 5):
+            assert (await running.get(f"{RUNS}details/{run}", **bearer(TEAM))).status == 404
+        calls = sum(running.standin.counters.by_path.values())
+        running.parts.settings.switch(running.parts.settings.now)
+        for run in (THEIRS, 5):
+            assert (await running.get(f"{RUNS}details/{run}", **bearer(TEAM))).status == 404
+        assert sum(running.standin.counters.by_path.values()) == calls
+
+
 async def test_whose_a_run_is_said_before_a_purge(tmp_path: Path) -> None:
     """A run was moved and purged while it was being asked about: the answer of before is neither believed nor remembered."""
     async with guarded(tmp_path) as running:

@@ -33,7 +33,7 @@ def test_what_is_remembered_of_a_failure() -> None:
 
 
 async def frames(running: World) -> int:
-    said = next(iter(running.parts.fetching.memo._said.values()))
+    said = next(iter(running.parts.fetching.memo._said.held.values()))
     count, traceback = 0, said.error.__traceback__  # type: ignore[union-attr]  # a Failure in this test
     while traceback is not None:
         count, traceback = count + 1, traceback.tb_next

@@ -1,6 +1,7 @@
 """The history: what a point holds, and that it outlives the process."""
 
 import asyncio
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import msgspec
@@ -12,6 +13,7 @@ from proxy.service.history.recorder import EVERY_S, KEPT_S, KEY, NAMESPACE, Hist
 from proxy.standin.faults import Fault, FaultKind
 from proxy.tasks import end_tasks
 from tests.support.event_streams import listening, watching
+from tests.support.late_disk import late
 from tests.support.live_runs import PROMPT, begin
 from tests.support.oracle_upstream import series_world, target
 from tests.support.tokens import purge
@@ -99,6 +101,26 @@ async def test_a_restart_goes_on(tmp_path: Path) -> None:
     clock.advance(KEPT_S)
     async with world(tmp_path, clock=clock) as running:
         assert running.parts.history.since(0) == []
+
+
+async def test_what_could_not_be_read_is_not_written_over(tmp_path: Path) -> None:
+    """A disk that is late at the start: what lies there stays as it is until it was read, and is added to then."""
+    async with world(tmp_path) as running:
+        before, clock = record(running), running.clock
+    with late(lambda key: key == KEY):
+        async with world(tmp_path, clock=clock) as running:
+            assert running.parts.history.since(0) == []
+            record(running, times=7)
+            await running.flushed()
+    async with AsyncExitStack() as stack:
+        with late(lambda key: key == KEY):
+            running = await stack.enter_async_context(world(tmp_path, clock=clock))
+            after = record(running, times=7)
+        await running.flushed()
+    async with world(tmp_path, clock=clock) as running:
+        points = running.parts.history.since(0)
+        assert before in points
+        assert after in points
 
 
 async def test_it_is_written_each_minute(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from proxy.core.series.extents import Known
 from proxy.core.series.metrics_query import MetricsQuery
 from proxy.service.proof import checks as checks_module
 from proxy.store.sqlite.store import SqliteStore
+from tests.support.late_disk import late
 from tests.support.long_series import REWRITE_CHECK_S, ROWS, grow, known_windows, loaded, log_long, small_answers, watch
 from tests.support.oracle_upstream import moment, right, row, series_world, target
 from tests.support.world import World
@@ -67,7 +68,7 @@ async def test_what_left_memory_is_not_held_elsewhere(tmp_path: Path) -> None:
     async with loaded(tmp_path) as (running, _):
         await running.flushed()
         shelves = running.parts.shelves
-        written = [window for shelf in shelves._shelves._shelves.values() for window in shelf.written]
+        written = [window for shelf in shelves._shelves._shelves.values() for window in shelf.written or ()]
         chunks = [chunk for window in written for chunk in chunks_of(window.extents.by_name.values())]
         assert chunks
         assert all(chunk.rows is None for chunk in chunks)
@@ -75,7 +76,7 @@ async def test_what_left_memory_is_not_held_elsewhere(tmp_path: Path) -> None:
         await shelves.load(running.parts.tenancy.current(), [written[0].extents.question.in_full])
         (window,) = known_windows(running)
         assert not absent_of(window.by_name.values())
-        (again,) = (window for shelf in shelves._shelves._shelves.values() for window in shelf.written)
+        (again,) = (window for shelf in shelves._shelves._shelves.values() for window in shelf.written or ())
         assert all(chunk.rows is None for chunk in chunks_of(again.extents.by_name.values()))
 
 
@@ -87,7 +88,7 @@ async def test_lost_chunks(tmp_path: Path) -> None:
         async def lost(*_: object) -> None:
             return None
 
-        with patch.object(SqliteStore, "get", lost):
+        with patch.object(SqliteStore, "read", lost):
             await right(running, upstream, "logName=loss&limit=4")
         await right(running, upstream, "logName=loss&limit=3")
 
@@ -96,13 +97,8 @@ async def test_a_disk_that_is_late(tmp_path: Path) -> None:
     """What cannot be read now is not lost: the series is computed from again as soon as the disk answers."""
     async with loaded(tmp_path) as (running, upstream):
         await let_chunks_go(running)
-        disk, begun = running.parts.store.disk, running.parts.series.loader.begun
-        before = known_windows(running)
-
-        async def late(*_: object) -> None:
-            disk.counters.unread += 1
-
-        with patch.object(SqliteStore, "get", late):
+        begun, before = running.parts.series.loader.begun, known_windows(running)
+        with late():
             await right(running, upstream, "logName=loss&limit=4")
         assert [window.question for window in known_windows(running)] == [window.question for window in before]
         calls = upstream.metrics_calls
@@ -111,7 +107,8 @@ async def test_a_disk_that_is_late(tmp_path: Path) -> None:
         assert running.parts.series.loader.begun == begun
 
 
-async def test_what_was_not_read_is_looked_for_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize("what", ["extents of ", "pack ", "extents are forgotten"])
+async def test_what_was_not_read_is_looked_for_again(tmp_path: Path, what: str) -> None:
     """A series that could not be read at its first look after a start is not taken for one that isn't there."""
     async with loaded(tmp_path) as (running, _):
         await running.flushed()
@@ -119,15 +116,32 @@ async def test_what_was_not_read_is_looked_for_again(tmp_path: Path) -> None:
         (window,) = known_windows(running)
         shelves._shelves.clear()
         selection = window.question.in_full
-        get, disk = SqliteStore.get, running.parts.store.disk
-
-        async def late_for_packs(self: SqliteStore, namespace: str, key: str) -> Any:
-            if await get(self, namespace, key) is not None:
-                disk.counters.unread += 1
-
-        with patch.object(SqliteStore, "get", late_for_packs):
+        with late(lambda key: key.startswith(what)):
             assert await shelves.load(tenant, [selection]) == []
         assert len(await shelves.load(tenant, [selection])) == 1
+
+
+async def test_what_was_not_read_is_not_written_over(tmp_path: Path) -> None:
+    """What came while the disk was late is added to what is there, as soon as that can be read, and written with it."""
+    async with loaded(tmp_path) as (running, upstream):
+        await running.flushed()
+        shelves, tenant = running.parts.shelves, running.parts.tenancy.current()
+        (window,) = known_windows(running)
+        shelves._shelves.clear()
+        with late():
+            await right(running, upstream, "logName=loss&limit=9&stepMin=100&stepMax=120")
+            await running.flushed()
+            assert window.question not in {one.question for one in known_windows(running)}
+        await right(running, upstream, "logName=loss&limit=9&stepMin=130&stepMax=150")
+        await running.flushed()
+        for _ in range(2):
+            calls = upstream.metrics_calls
+            await right(running, upstream, "logName=loss&limit=4")
+            assert upstream.metrics_calls == calls
+            shelves._shelves.clear()
+            found = {one.question: one.rows for one in await shelves.load(tenant, [window.question.in_full])}
+            assert found[window.question] == window.rows
+            assert len(found) == 3
 
 
 async def test_the_canary_needs_what_has_left_memory(tmp_path: Path) -> None:

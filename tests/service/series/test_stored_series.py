@@ -7,6 +7,8 @@ import pytest
 
 from proxy.core.series import metrics_query
 from proxy.service.tenancy import Organization
+from tests.store.support import entry, locked
+from tests.support.late_disk import late
 from tests.support.live_runs import PANEL, PROMPT, WIDE, begin, later, live, since
 from tests.support.oracle_upstream import HeldUpstream, OracleUpstream, proxied, right, target
 from tests.support.world import ManualClock, World, until
@@ -33,6 +35,43 @@ async def test_after_a_restart(tmp_path: Path) -> None:
             await asyncio.gather(*(right(running, upstream, raw) for raw in raws))
             assert upstream.asked == [since(50, None)]
             assert await later(running, upstream, *raws) == [since(50, None)]
+
+
+async def test_what_is_forgotten_does_not_come_back(tmp_path: Path) -> None:
+    """Not even where it could not be read that it is forgotten."""
+    upstream = OracleUpstream(clock=ManualClock())
+    async with upstream.serve() as url:
+        async with proxied(tmp_path, upstream, url, **PROMPT) as running:
+            begin(upstream)
+            await right(running, upstream, PANEL)
+            await running.flushed()
+            assert await _stored(running) == 1
+            running.parts.shelves.forget()
+        async with proxied(tmp_path, upstream, url, **PROMPT) as running:
+            with late(lambda key: key == "extents are forgotten"):
+                assert await _stored(running) == 0
+            assert await _stored(running) == 0
+
+
+async def test_what_is_forgotten_while_the_disk_takes_nothing(tmp_path: Path) -> None:
+    """It is forgotten on disk as soon as that can be written."""
+    upstream = OracleUpstream(clock=ManualClock())
+    async with upstream.serve() as url:
+        async with proxied(tmp_path, upstream, url, **PROMPT) as running:
+            begin(upstream)
+            await right(running, upstream, PANEL)
+            await running.flushed()
+            path = running.parts.store.disk.path
+            async with locked(path):
+                running.parts.store.disk.put("ns", "key", entry())
+                await running.flushed()
+                assert running.parts.store.disk.health is not None
+                running.parts.shelves.forget()
+            running.advance(60)
+            await running.flushed()
+            assert running.parts.store.disk.health is None
+        async with proxied(tmp_path, upstream, url, **PROMPT) as running:
+            assert await _stored(running) == 0
 
 
 async def test_what_must_not_be_stored(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from proxy.core.freshness.purge import Purge
 from proxy.errors import StoreError
-from proxy.store import SqliteStore
+from proxy.store import SqliteStore, UnreadError
 from proxy.store.sqlite.connections import run
 from proxy.store.sqlite.files import MOST_SET_ASIDE, FileLock
 from proxy.store.sqlite.schema import APPLICATION_ID, SCHEMA_VERSION, TABLES
@@ -124,7 +124,8 @@ async def test_a_refused_store_answers_nothing(path: Path, clock: ManualClock) -
         for _ in range(2):
             store.put("ns", "key", entry())
             assert await store.get("ns", "key") is None
-            assert await store.organization_of("u", "f") is None
+            with pytest.raises(UnreadError):
+                await store.organization_of("u", "f")
             await store.adopt("u", "f", "o", old_namespace="a", new_namespace="b")
             await store.flush()
             assert store.health == f"the cache file {path} is not open"

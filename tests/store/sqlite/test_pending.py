@@ -21,6 +21,19 @@ def test_beyond_its_bound_the_oldest_is_given_up() -> None:
     assert len(pending) == 0
 
 
+def test_what_is_lasting_is_never_given_up() -> None:
+    """Neither beyond the bound, nor where nothing can be written, nor under another name; nor is what replaces it."""
+    pending = Pending(2 * ONE)
+    pending.add("ns", "a", entry(), lasting=True)
+    assert [pending.add("ns", key, entry()) for key in "bcd"] == [0, 1, 1]
+    pending.take(ONE)
+    assert pending.clear() == 1
+    pending.rename("ns", "new")
+    pending.add("new", "a", entry("later", NOW_S + 1))
+    assert pending.clear() == 0
+    assert pending.get("new", "a") is not None
+
+
 def test_a_batch_takes_what_fits_and_one_at_least() -> None:
     """A batch is bounded in bytes, and taken in the order of waiting."""
     pending = Pending(100 * ONE)

@@ -8,6 +8,7 @@ from unittest.mock import patch
 import pytest
 
 from proxy.errors import StoreError
+from proxy.store import UnreadError
 from proxy.store.sqlite import schema
 from tests.store.support import (
     ManualClock,
@@ -37,7 +38,8 @@ async def test_a_slow_read_is_a_miss(path: Path, clock: ManualClock) -> None:
             for _ in range(1000):
                 assert await store.get("ns", "key") is None
             assert reading._tx.qsize() <= 2  # noqa: SLF001 -- the library tells nobody how much it is behind with
-            assert await store.organization_of("u", "f") is None
+            with pytest.raises(UnreadError):
+                await store.organization_of("u", "f")
         await until(lambda: store.health is None)
         assert same(await store.get("ns", "key"), put)
         assert store.counters.errors >= 1
