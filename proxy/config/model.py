@@ -193,7 +193,7 @@ class CacheSettings(_Section):
     max_bytes: Annotated[ByteSize, Field(ge=2**20)] = ByteSize(2**30)
     """The size of the file with its write-ahead log. A quarter of it is for the log, 96 MiB at most."""
     memory_bytes: Annotated[ByteSize, Field(ge=0)] = ByteSize(256 * 2**20)
-    """The size of the answers in memory; 0 keeps none there."""
+    """The size of the answers in memory, an eighth of it for those that are ready to be sent; 0 keeps none there."""
     max_object_bytes: Annotated[ByteSize, Field(ge=0)] = ByteSize(32 * 2**20)
     """A larger answer is passed on and not stored."""
     label: Label = ""
