@@ -255,8 +255,10 @@ class Leases:
             seen.take(lease)
         self._seen.move_to_end((address, raw))
         if len(lease.body) > FILED_BYTES and lease.file is None and lease.ids > _OFTEN:
+            # Room for it is made of others: this one is in use, though `_holds` may not have moved it.
+            self._leases.move_to_end(lease.text)
             self._file(lease)
-        return lease
+        return None if lease.entry is None else lease
 
     def _holds(self, lease: Lease) -> bool:
         """Tell whether a lease holds; it is renewed if need be, and ended where its answer isn't the one of now."""

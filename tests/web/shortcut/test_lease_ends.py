@@ -9,6 +9,7 @@ from aiohttp import web
 
 from proxy.standin import Fault, FaultKind, Row
 from proxy.web.shortcut.lease import LONGEST_S
+from proxy.web.shortcut.leases import FILED_BYTES
 from tests.support.wire import LARGE, SMALL, key_file, request, watched
 from tests.support.world import KEY
 
@@ -123,6 +124,29 @@ async def test_hardly_any_memory(tmp_path: Path) -> None:
             assert [reply.body for reply, _ in replies] == [body] * 3
         assert seen.fast
         assert seen.running.parts.store.memory.evictions
+
+
+async def test_room_for_a_file_is_not_made_of_its_own_lease(tmp_path: Path) -> None:
+    """An answer whose body is put into a file while there is no room left is whole, though its lease was the least used."""
+    async with watched(tmp_path) as seen:
+        memory, leases = seen.running.parts.store.memory, seen.running.parts.web.leases
+        expected = await seen.warm(request(LARGE))
+        assert len(expected.body) > FILED_BYTES
+        await seen.warm(request(LARGE))
+        [key] = memory._held
+        leases.end(key)
+        # Others use the next lease of the same text often.
+        other = request(LARGE, "User-Agent: other")
+        for _ in range(12):
+            await seen.warm(other)
+        leases._most_bytes = 8 * len(expected.body)
+        number = 0
+        while leases.size_bytes + len(expected.body) <= leases._most_bytes:
+            number += 1
+            await seen.ask(request(LARGE, f'If-None-Match: "{number}"'))
+        reply, _ = await seen.ask(request(LARGE))
+        assert reply.told == expected.told
+        assert leases.size_bytes <= leases._most_bytes
 
 
 async def test_what_is_remembered_is_bounded(tmp_path: Path) -> None:
