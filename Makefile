@@ -47,11 +47,12 @@ test: $(VENV)/dev.stamp $(VENV)/release.stamp page node ## install what the test
 bench: $(VENV)/dev.stamp page ## measure side by side against a bare handler, nginx and Varnish
 	$(BIN)/python -m tests.bench
 
-soak: $(VENV)/dev.stamp page ## hold the budget (2 minutes), live runs (10 minutes), a long series (7 minutes), event streams (11 minutes) and the series engine (200,000 answers) to their promises
+soak: $(VENV)/dev.stamp page ## hold the budget (2 minutes), live runs (10 minutes), a long series (7 minutes), event streams (11 minutes), hits at full speed (10 minutes) and the series engine (200,000 answers) to their promises
 	$(BIN)/python -m tests.soak
 	$(BIN)/python -m tests.soak.live
 	$(BIN)/python -m tests.soak.long
 	$(BIN)/python -m tests.soak.events
+	$(BIN)/python -m tests.soak.leases
 	$(BIN)/python -m tests.series_model --answers 200000
 
 check: lint types imports deployment docs coverage ## what CI runs: lint, types, import contract, deployment files, documentation, tests with coverage
