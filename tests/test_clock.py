@@ -1,5 +1,7 @@
 """The time never goes back while the process runs."""
 
+import time
+
 import pytest
 
 from proxy.clock import SystemClock
@@ -18,4 +20,11 @@ def test_a_machine_clock_set_back_does_not_make_entries_younger(monkeypatch: pyt
     assert system.now_s() == 1003
     machine.update(wall=2000.0, monotonic=9.0)
     assert system.now_s() == 2000
-    assert system.monotonic_s() == 9
+
+
+def test_what_is_read_for_each_request() -> None:
+    """The other two clocks are the machine's own."""
+    before = time.monotonic(), time.time()
+    told = SystemClock().monotonic_s(), SystemClock().machine_s()
+    after = time.monotonic(), time.time()
+    assert all(early <= now <= late for early, now, late in zip(before, told, after, strict=True))

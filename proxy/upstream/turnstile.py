@@ -143,6 +143,9 @@ class Turnstile:
         Raises UpstreamBusy at once, saying when to ask again, if the call would probably not go in time for the ticket's
         deadline; TimeoutError if it did not go in time.
         """
+        if not self._held and self._elsewhere is None and self.budget.admit_at_once(ticket, self._clock.monotonic_s()):
+            self._under_way.add(ticket)
+            return
         self._refuse_if_hopeless(ticket)
         future = asyncio.get_running_loop().create_future()
         self._waiting[ticket] = future
@@ -151,7 +154,7 @@ class Turnstile:
             self._elsewhere.join(ticket)
         self.let_through()
         try:
-            # Nearly always the call may go at once: then no timer is set. (No ticket is turned away so soon.)
+            # Where the call may go, no timer is set. (No ticket is turned away so soon.)
             if not future.done():
                 async with asyncio.timeout(self._patience_s(ticket)):
                     await future

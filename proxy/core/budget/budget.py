@@ -110,17 +110,22 @@ class Budget:
         self._keep_pace(now_s)
         admitted: list[Ticket] = []
         while (ticket := self._next(now_s)) is not None:
-            self._bucket.take(now_s)
             self.line.served(ticket)
-            ticket.sent_s = now_s
-            ticket.probe = self.breaker.enter(now_s)
-            ticket.in_burst = self._pace.note_call(now_s)
-            self._under_way[ticket.priority] += 1
-            self._persons_in_a_row = self._persons_in_a_row + 1 if ticket.priority is Priority.PERSON else 0
-            self.calls += 1
-            self._retry_credit = min(self._retry_credit + 1, RETRIES_AT_ONCE * CALLS_FOR_A_RETRY)
+            self._send(ticket, now_s)
             admitted.append(ticket)
         return admitted
+
+    def admit_at_once(self, ticket: Ticket, now_s: float) -> bool:
+        """Admit a ticket that comes while nobody waits, if it may go now; return whether it does.
+
+        That is what `join` and `admit` would come to, as they nearly always do, without the line.
+        """
+        self._keep_pace(now_s)
+        if self.line or not self._is_ready(now_s) or not self._may_go(ticket.priority, now_s):
+            return False
+        ticket.joined_s = now_s
+        self._send(ticket, now_s)
+        return True
 
     def finish(
         self, ticket: Ticket, ended: CallEnd, now_s: float, *, took_s: float = 0.0, retry_after_s: float | None = None
@@ -222,25 +227,39 @@ class Budget:
     def _keep_pace(self, now_s: float) -> None:
         self._bucket.set_pace(*self._pace.kept(now_s), now_s)
 
+    def _send(self, ticket: Ticket, now_s: float) -> None:
+        """Note that a ticket's call goes now."""
+        self._bucket.take(now_s)
+        ticket.sent_s = now_s
+        ticket.probe = self.breaker.enter(now_s)
+        ticket.in_burst = self._pace.note_call(now_s)
+        self._under_way[ticket.priority] += 1
+        self._persons_in_a_row = self._persons_in_a_row + 1 if ticket.priority is Priority.PERSON else 0
+        self.calls += 1
+        self._retry_credit = min(self._retry_credit + 1, RETRIES_AT_ONCE * CALLS_FOR_A_RETRY)
+
+    def _is_ready(self, now_s: float) -> bool:
+        """Tell whether breaker and rate let a call go now."""
+        return self.breaker.passable(now_s) and self._bucket.ready_in_s(now_s) <= 0
+
     def _next(self, now_s: float) -> Ticket | None:
-        if not self.line or not self.breaker.passable(now_s) or self._bucket.ready_in_s(now_s) > 0:
-            return None
-        return self._candidate(now_s)
+        return self._candidate(now_s) if self.line and self._is_ready(now_s) else None
 
     def _candidate(self, now_s: float) -> Ticket | None:
         """Return the ticket that would go next by order and slots, whatever rate and breaker say."""
-        if self.in_flight >= self._limits.max_concurrency:
-            return None
         order = list(_ORDER)
-        if self.breaker.state(now_s) is State.PROBING:
-            # The probe should be a call that somebody wants.
-            order.remove(Priority.PREFETCH)
         if self._persons_in_a_row >= PERSONS_IN_A_ROW:
             order.sort(key=lambda priority: priority is not Priority.REFRESH)
         for priority in order:
-            if self._has_slot(priority) and (ticket := self.line.first(priority)) is not None:
+            if self._may_go(priority, now_s) and (ticket := self.line.first(priority)) is not None:
                 return ticket
         return None
+
+    def _may_go(self, priority: Priority, now_s: float) -> bool:
+        """Tell whether there is a slot for a call of a priority, and it may be the probe where there is to be one."""
+        if priority is Priority.PREFETCH and self.breaker.state(now_s) is State.PROBING:
+            return False  # the probe should be a call that somebody wants
+        return self.in_flight < self._limits.max_concurrency and self._has_slot(priority)
 
     def _has_slot(self, priority: Priority) -> bool:
         """Tell whether a call of a priority may take a slot.

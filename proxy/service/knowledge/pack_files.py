@@ -50,6 +50,10 @@ class PackFiles:
         self._disk = disk
         self._overlap_s = overlap_s
 
+    def may_have(self, namespace: str, selection: MetricsQuery) -> bool:
+        """Return False only where the disk has nothing of a selection. Nothing is read for it."""
+        return self._disk.may_hold(namespace, _head_key(selection))
+
     async def read(self, namespace: str, selections: Sequence[MetricsQuery]) -> OnDisk:
         """Return what the disk has of some selections. A selection that is damaged or incomplete counts as not there.
 

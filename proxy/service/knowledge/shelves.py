@@ -88,11 +88,18 @@ class Shelves:
     def missing(self, tenant: Tenant, selections: Iterable[MetricsQuery]) -> list[MetricsQuery]:
         """Return those of some selections that the disk may know more of than memory."""
         shelves, absent, namespace = self._shelves, self._absent, tenant.namespace
-        return [
+        missing = [
             selection
             for selection in selections
             if (namespace, selection) not in shelves and (namespace, selection) not in absent
         ]
+        if missing:
+            self._namespaces.add(namespace)
+        # Of what nobody has asked for before, the disk nearly always has nothing, which it tells without being read.
+        for selection in [selection for selection in missing if not self._files.may_have(namespace, selection)]:
+            absent[namespace, selection] = None
+            missing.remove(selection)
+        return missing
 
     async def load(self, tenant: Tenant, selections: Iterable[MetricsQuery]) -> list[Extents]:
         """Return the windows of some selections.
@@ -101,7 +108,6 @@ class Shelves:
         """
         loaded: list[Extents] = []
         if missing := self.missing(tenant, selections):
-            self._namespaces.add(tenant.namespace)
             loaded = await self._reads.windows(tenant, missing)
         # Memory may have no room for what was loaded, or something newer by now.
         known = self.windows(tenant, selections)

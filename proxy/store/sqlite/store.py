@@ -144,6 +144,10 @@ class SqliteStore:
         self.counters.hits += entry is not None
         return entry
 
+    def may_hold(self, namespace: str, key: str) -> bool:
+        """Return False only where `get` would surely find nothing. Nothing is read for it."""
+        return self._backlog.get(namespace, key) is not None or self._may_hold(namespace, key)
+
     def put(self, namespace: str, key: str, entry: Entry, *, lasting: bool = False) -> None:
         """See Store. `lasting`: the entry waits for as long as the file cannot be written; there should be few of them."""
         remains = self._purges.remains_of(key, entry)

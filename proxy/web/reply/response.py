@@ -17,6 +17,8 @@ from proxy.web.reply.chunks import CHUNK_BYTES, chunks
 # old an answer may be.
 CACHE_CONTROL = "private, no-cache"
 _SHOWN_NAMES = 5
+# aiohttp joins head and body, to send them at once. From here on copying the body costs more than sending the head by itself.
+_JOIN_BYTES = 65_536
 
 
 class BodyResponse(web.Response):
@@ -25,6 +27,8 @@ class BodyResponse(web.Response):
     async def write_eof(self, data: bytes = b"") -> None:
         """Write a large body chunk by chunk, as the client reads it, then the end; let go of the body."""
         body = self.body
+        if isinstance(body, bytes) and len(body) > _JOIN_BYTES and self._payload_writer is not None:
+            self._payload_writer.send_headers()
         if isinstance(body, bytes) and len(body) > CHUNK_BYTES and not self._must_be_empty_body:
             for chunk in chunks(body):
                 await self.write(chunk)

@@ -2,6 +2,7 @@
 
 import math
 from collections import deque
+from copy import deepcopy
 
 import pytest
 from hypothesis import settings
@@ -43,6 +44,22 @@ class Model(RuleBasedStateMachine):
             ticket = Ticket(priority=priority, client=client, refreshed_s=age_s + number)
             self.budget.join(ticket, self.now_s)
             self.waiting.append(ticket)
+            self.joined += 1
+
+    @rule(priority=st.sampled_from(Priority), client=st.sampled_from("abc"))
+    def come(self, priority: Priority, client: str) -> None:
+        """One that comes while nobody waits goes at once exactly where it would go by the line, and to the same effect."""
+        twin, other = deepcopy(self.budget), Ticket(priority=priority, client=client)
+        twin.join(other, self.now_s)
+        goes = other in twin.admit(self.now_s)
+        ticket = Ticket(priority=priority, client=client)
+        assert self.budget.admit_at_once(ticket, self.now_s) == (goes and not self.waiting)
+        if goes and not self.waiting:
+            assert (ticket.joined_s, ticket.sent_s) == (other.joined_s, other.sent_s)
+            assert (ticket.probe, ticket.in_burst) == (other.probe, other.in_burst)
+            assert self.budget.state(self.now_s) == twin.state(self.now_s)
+            self.under_way.append(ticket)
+            self.admitted_s.append(self.now_s)
             self.joined += 1
 
     @precondition(lambda self: self.waiting)

@@ -5,12 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from proxy.core.freshness.entry import Entry
+from proxy.core.freshness.purge import is_answer
 from proxy.core.series import metrics_query
 from proxy.service.tenancy import Organization
-from tests.store.support import entry, locked
+from tests.store.support import entry, learning, locked
 from tests.support.late_disk import late
 from tests.support.live_runs import PANEL, PROMPT, WIDE, begin, later, live, since
-from tests.support.oracle_upstream import HeldUpstream, OracleUpstream, proxied, right, target
+from tests.support.oracle_upstream import HeldUpstream, OracleUpstream, proxied, right, row, target
 from tests.support.world import ManualClock, World, until
 
 pytestmark = pytest.mark.usefixtures("on_time")
@@ -72,6 +74,30 @@ async def test_what_is_forgotten_while_the_disk_takes_nothing(tmp_path: Path) ->
             assert running.parts.store.disk.health is None
         async with proxied(tmp_path, upstream, url, **PROMPT) as running:
             assert await _stored(running) == 0
+
+
+async def test_only_series_that_were_kept_are_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of others the disk says that it has nothing without being read: it is asked for answers alone."""
+    upstream = OracleUpstream(clock=ManualClock())
+    upstream.put(row("loss", step) for step in range(300))
+    async with upstream.serve() as url:
+        async with proxied(tmp_path, upstream, url) as running:
+            await right(running, upstream, "logName=loss&limit=10")
+            await running.flushed()
+        async with proxied(tmp_path, upstream, url) as running:
+            disk = running.parts.store.disk
+            await learning(disk)
+            assert "series" in (await right(running, upstream, "logName=loss&limit=9")).cache_status
+            looked_for, get = [], disk.get
+
+            async def noting(namespace: str, key: str) -> Entry | None:
+                looked_for.append(key)
+                return await get(namespace, key)
+
+            monkeypatch.setattr(disk, "get", noting)
+            await right(running, upstream, "logName=never&limit=9")
+            assert looked_for
+            assert all(map(is_answer, looked_for))
 
 
 async def test_what_must_not_be_stored(tmp_path: Path) -> None:
