@@ -24,7 +24,7 @@ class Reply(Generic[Parsed_co]):
     """The upstream's reply to a request.
 
     `sent_at_s` is when the request was sent (wall time), `sent_monotonic_s` the same by the monotonic clock, `elapsed_s` how
-    long the exchange took, `fingerprint` that of the key that was sent. Header names are in lower case. `parsed` is what a
+    long the exchange took, `fingerprint` that of the key that was sent. Header names are found in any case. `parsed` is what a
     parser made of the body, if there was one and it succeeded. `elements` is how many elements the body's list has, if it was
     counted.
     """
