@@ -5,12 +5,15 @@ import weakref
 from pathlib import Path
 from unittest.mock import patch
 
+import pytest
 from aiohttp import web
 
 from proxy.standin import Fault, FaultKind, Row
 from proxy.web.shortcut.lease import LONGEST_S
 from tests.support.wire import LARGE, SMALL, key_file, request, watched
 from tests.support.world import KEY
+
+pytestmark = pytest.mark.leases
 
 
 async def test_a_refresh_is_seen(tmp_path: Path) -> None:
