@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from proxy.store.sqlite import keeper
+from tests.support.leases import leases_checked, leases_off
 from tests.support.patient_loop import PatientLoop
 
 # How long an example takes is the machine's affair.
@@ -29,3 +30,36 @@ def _patient_start() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(keeper, "START_TIMEOUT_S", 600.0)
         yield
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Take `--leases`: whether the web room's shortcut answers, never does, or is held against the ordinary way."""
+    parser.addoption("--leases", choices=["on", "off", "checked"], default="on", help="see CONTRIBUTING.md")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Name the mark of tests that are about leases."""
+    config.addinivalue_line("markers", "leases: about leases themselves; left out unless these answer (`--leases=on`)")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is about leases where there are none."""
+    if config.getoption("--leases") != "on":
+        for item in items:
+            if item.get_closest_marker("leases"):
+                item.add_marker(pytest.mark.skip(reason="it is about leases, which answer nothing here"))
+
+
+@pytest.fixture(autouse=True)
+def _leases(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Do what `--leases` says."""
+    match request.config.getoption("--leases"):
+        case "off":
+            with leases_off():
+                yield
+        case "checked":
+            with leases_checked() as different:
+                yield
+            assert not different
+        case _:
+            yield

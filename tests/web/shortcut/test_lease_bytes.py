@@ -16,6 +16,8 @@ from proxy.web.shortcut.lease import LONGEST_S
 from proxy.web.shortcut.writing import Outlet
 from tests.support.wire import KINDS, LARGE, SMALL, request, watched
 
+pytestmark = pytest.mark.leases
+
 
 async def test_bytes_that_were_seen(tmp_path: Path) -> None:
     """A request of the same bytes is not parsed again, and answered as it would be: with its age, and an id of its own."""

@@ -15,6 +15,8 @@ from yarl import URL
 from proxy.web.shortcut.prepared import PreparedResponse
 from tests.support.wire import LARGE, SMALL, Watched, request, watched
 
+pytestmark = pytest.mark.leases
+
 HIGH_WATER_BYTES = 64 * 1024
 
 

@@ -5,6 +5,7 @@ import weakref
 from pathlib import Path
 from unittest.mock import patch
 
+import pytest
 from aiohttp import web
 
 from proxy.standin import Fault, FaultKind, Row
@@ -12,6 +13,8 @@ from proxy.web.shortcut.lease import LONGEST_S
 from proxy.web.shortcut.leases import FILED_BYTES
 from tests.support.wire import LARGE, SMALL, key_file, request, watched
 from tests.support.world import KEY
+
+pytestmark = pytest.mark.leases
 
 
 async def test_a_refresh_is_seen(tmp_path: Path) -> None:

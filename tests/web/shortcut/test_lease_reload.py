@@ -11,6 +11,8 @@ from tests.support.reloading import OTHER, reload
 from tests.support.wire import LARGE, request, watched
 from tests.support.world import METRICS
 
+pytestmark = pytest.mark.leases
+
 ORIGIN = "https://one.example"
 # For a client of 127.0.0.1 that is of a page: all of it matters to some setting or other.
 RAW = request(f"{LARGE}&nonce=1", f"Origin: {ORIGIN}", "Cache-Control: max-age=1", "Host: proxy.example")

@@ -19,6 +19,8 @@ from proxy.web.shortcut.lease import LONGEST_S
 from tests.support.wire import LARGE, MIDDLE, SMALL, Watched, key_file, request, watched
 from tests.support.world import KEY, ManualClock
 
+pytestmark = pytest.mark.leases
+
 FRESH_S = 5
 
 

@@ -1,0 +1,1 @@
+"""Mutants of the shortcut: each is one fault that its tests must catch (`python -m tests.mutants`)."""
