@@ -16,8 +16,8 @@ goes by, and what ends a lease where that changes:
   in the one in which it was written;
 - *files*: those of the key and of the tokens are looked at whenever a lease is written, and it lasts `LONGEST_S` at most;
 - *the clock*: age, ttl and date are in the answer; the lifetime, the request's demand and the grant end. A lease lasts until
-  the first moment at which one of these is another. It lies between two readings of the machine's clock: it ends when that is
-  set, forwards or backwards, and when the machine slept;
+  the first moment at which one of these is another. It lies between two readings of the machine's clock: it ends when that
+  is set, be it forwards or back by more than it has lasted, and when the machine slept;
 - *the settings*: at each switch all leases are forgotten;
 - *the client's rate*: it is asked at each request, where there is one.
 

@@ -114,7 +114,7 @@ class Lease:
     def end(self) -> None:
         """End it for good, and let go of the entry."""
         self.since_s = self.until_s = -math.inf
-        self.entry, self.head, self.body = None, bytearray(), b""
+        self.entry, self.head, self.body, self._constant = None, bytearray(), b"", []
         if self.file is not None:
             os.close(self.file)
             self.file = None

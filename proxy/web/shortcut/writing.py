@@ -74,7 +74,7 @@ class Outlet:
 
 def file_of(body: bytes) -> int | None:
     """Return the descriptor of a file in memory that holds a body, None where the system has none to give."""
-    if not hasattr(os, "memfd_create"):
+    if not (hasattr(os, "memfd_create") and hasattr(socket, "MSG_MORE")):
         return None
     try:
         file = os.memfd_create("answer")
