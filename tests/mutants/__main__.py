@@ -15,8 +15,8 @@ def main() -> int:
     survived = 0
     for mutant, caught in results(MUTANTS):
         survived += caught is None
-        print(f"{mutant.name[:120]:120}  {caught or 'SURVIVED'}", flush=True)  # noqa: T201
-    print(f"{len(MUTANTS)} mutants, {survived} survived")  # noqa: T201
+        print(f"{mutant.name[:120]:120}  {caught or 'SURVIVED'}", flush=True)  # noqa: T201 -- it is a program
+    print(f"{len(MUTANTS)} mutants, {survived} survived")  # noqa: T201 -- it is a program
     return 1 if survived else 0
 
 
