@@ -15,10 +15,12 @@ _FOLDER = "tests/web/shortcut"
 _ENDS = f"{_FOLDER}/test_lease_ends.py"
 _BYTES = f"{_FOLDER}/test_lease_bytes.py"
 _LEASES = f"{_FOLDER}/test_leases.py"
+_EVENTS = f"{_FOLDER}/test_lease_events.py"
+_BETWEEN = "tests/web/connection/test_boundary.py"
 _RELOAD = f"{_FOLDER}/test_lease_reload.py"
 _WIRES = f"{_FOLDER}/test_lease_connections.py"
-TESTS = (_ENDS, _BYTES, _LEASES, _RELOAD, _WIRES)
-_USUAL = (_ENDS, _LEASES)
+TESTS = (_EVENTS, _ENDS, _BYTES, _LEASES, _RELOAD, _WIRES, _BETWEEN)
+_USUAL = (_EVENTS, _ENDS, _LEASES)
 
 _MEMORY, _LEASE, _ALL = "store/memory.py", "web/shortcut/lease.py", "web/shortcut/leases.py"
 _KNOWN, _SIGHTINGS = "service/lifetimes/known_runs.py", "service/lifetimes/sightings.py"
@@ -76,7 +78,7 @@ MUTANTS = [
     _mutant(_ALL, "            or judge(entry, now_s, lifetimes) is not Verdict.FRESH\n"),
     _mutant(_ALL, "        lease.ids += 1\n", "", _BYTES),
     _mutant(_ALL, "if seen.client is not None and not", "if False and not", _ENDS),
-    _mutant(_ALL, "client=client if self._limits.has_rate else None", "client=None", _ENDS),
+    _mutant(_ALL, "client=client if self._limits.has_rate else None", "client=None"),
     _mutant(
         _ALL,
         "        if not self._limits.take_at_once(client",
@@ -100,7 +102,7 @@ MUTANTS = [
     _mutant(_TEXT, "(target, request.method, ", "(target, "),
     _mutant(_TEXT, "return (target, request.method", 'return ("", request.method'),
     _mutant(_TEXT, "grant.visibility, ", "", _ENDS),
-    _mutant(_TEXT, "grant.expires_at_s, ", "", _ENDS),
+    _mutant(_TEXT, "grant.expires_at_s, ", ""),
     _mutant(_TEXT, "request.version != HttpVersion11 or ", "", _WIRES),
     _mutant(_TEXT, "not request.keep_alive or ", "", _ENDS, _WIRES),
     _mutant(_TEXT, "request.body_exists or ", "", _WIRES, _BYTES),
@@ -113,9 +115,9 @@ MUTANTS = [
     _mutant(_WRITING, "if sent < lease.whole_bytes:", "if False:", _ENDS, _BYTES),
     _mutant(_WRITING, "memoryview(lease.body)[sent - head_bytes :]", "lease.body", _ENDS, _BYTES),
     # Where a request begins.
-    _mutant(_BOUNDARY, "self._ends and self._empty_lines", "self._empty_lines", _BYTES),
-    _mutant(_BOUNDARY, "self._empty_lines == self._parsed and ", "", _BYTES),
-    _mutant(_BOUNDARY, " and not self._has_body", "", _BYTES),
+    _mutant(_BOUNDARY, "self._ends and self._empty_lines", "self._empty_lines", _BETWEEN, _BYTES),
+    _mutant(_BOUNDARY, "self._empty_lines == self._parsed and ", "", _BETWEEN, _BYTES),
+    _mutant(_BOUNDARY, " and not self._has_body", "", _BETWEEN, _BYTES),
     _mutant(_SERVER, "stays and not self._messages and", "stays and", _BYTES),
     _mutant(_SERVER, "self._idle = stays and", "self._idle =", _BYTES),
     _mutant(_SERVER, "            and not transport.get_write_buffer_size()\n", "", _BYTES),
