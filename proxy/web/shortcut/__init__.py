@@ -14,7 +14,8 @@ goes by, and what ends a lease where that changes:
 - *whose key* is in use and where its entries are, *what tokens grant*, *which runs have ended* and for how long series have
   stood still, which decides lifetimes: each change of these begins another generation (`proxy.generation`), and a lease is good
   in the one in which it was written;
-- *files*: those of the key and of the tokens are looked at whenever a lease is written, and it lasts `LONGEST_S` at most;
+- *files*: those of the key and of the tokens are looked at whenever a lease is written, and it lasts `LONGEST_S` at most. So
+  long at most it may also overlook that time alone has made the lifetimes of a run that has ended others;
 - *the clock*: age, ttl and date are in the answer; the lifetime, the request's demand and the grant end. A lease lasts until
   the first moment at which one of these is another. It lies between two readings of the machine's clock: it ends when that
   is set, be it forwards or back by more than it has lasted, and when the machine slept;
