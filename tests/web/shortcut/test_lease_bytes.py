@@ -84,8 +84,10 @@ async def test_while_it_drains(tmp_path: Path) -> None:
             await seen.warm(request())
         before = seen.running.parts.web.leases.answered
         seen.running.parts.web.intake.drain()
+        await seen.ordinary(request())
         assert (await seen.ask(request()))[0].status == 200
         assert seen.running.parts.web.leases.answered == before
+        assert not seen.running.parts.web.leases.count
 
 
 async def test_a_connection_that_is_in_use_is_not_idle(tmp_path: Path) -> None:
