@@ -4,6 +4,8 @@ Left out, since they cannot matter:
 
 - in `Leases.remember`, the check for a status of 200: memory holds no other entry, and what it doesn't hold is not leased;
 - in `Leases._holds`, the check that there is an entry at all: None is never the lease's own;
+- in `Leases._holds`, whether the entry is the lease's own: memory tells of each other one, which ends the lease;
+- in `Leases._holds`, whose key it is: another one of the same organization reads the same, and of others the namespace tells;
 - in `Leases._holds`, the check for the namespace: what is renamed is put anew, which ends its leases;
 - in `Leases.end`, taking the lease out of `_of_entry`: the next one under its key is another object;
 - the end of the generation in `Tokens.renew`, or that leases are forgotten when the settings switch: a reload does both, and
@@ -72,20 +74,17 @@ MUTANTS = [
     _mutant(_ALL, "            or lease.ids == BATCH\n"),
     _mutant(_ALL, "if lease.since_s <= machine_s < lease.until_s and", "if lease.until_s > machine_s and"),
     _mutant(_ALL, " and lease.generation == generation and", " and"),
-    _mutant(_ALL, "            or entry is not lease.entry\n"),
-    _mutant(_ALL, "            or tenant is not lease.tenant\n"),
     _mutant(_ALL, "            or not lease.accepts(entry, now_s)\n"),
     _mutant(_ALL, "            or judge(entry, now_s, lifetimes) is not Verdict.FRESH\n"),
     _mutant(_ALL, "        lease.ids += 1\n", "", _BYTES),
-    _mutant(_ALL, "if seen.client is not None and not", "if False and not", _ENDS),
+    _mutant(_ALL, "if seen.client is not None and not", "if False and not"),
     _mutant(_ALL, "client=client if self._limits.has_rate else None", "client=None"),
     _mutant(
         _ALL,
         "        if not self._limits.take_at_once(client",
         "        if False and not self._limits.take_at_once(client",
-        _ENDS,
     ),
-    _mutant(_ALL, 'self._remember(request.remote or "", raw', 'self._remember("127.0.0.1", raw', _ENDS, _BYTES),
+    _mutant(_ALL, 'self._remember(request.remote or "", raw', 'self._remember("127.0.0.1", raw'),
     # What may be leased.
     _mutant(_ALL, "answer.outcome.kind is not Kind.HIT or ", ""),
     _mutant(_ALL, " or answer.outcome.detail or query.unknown", " or answer.outcome.detail"),

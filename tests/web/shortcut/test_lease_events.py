@@ -11,6 +11,7 @@ from proxy.core.run_status import Listing, RunEnd, Terminal
 from proxy.service.lifetimes.known_runs import RunKey
 from proxy.service.tenancy import Organization
 from proxy.web.shortcut import lease
+from proxy.web.shortcut.writing import Outlet
 from tests.support.tokens import ALL, TEAM, write
 from tests.support.tokens import token as made
 from tests.support.wire import LARGE, SMALL, Watched, request, watched
@@ -29,12 +30,14 @@ async def leased(seen: Watched, raw: bytes) -> None:
     assert seen.fast
 
 
-@pytest.mark.parametrize("line", ["Accept: */*", "Cache-Control: max-age=2", "Cache-Control: min-fresh=3"])
-async def test_every_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str) -> None:
+@pytest.mark.parametrize(
+    ("line", "floor_s"), [("Accept: */*", 0), ("Cache-Control: max-age=2", 0), ("Cache-Control: max-age=1", 1.25)]
+)
+async def test_every_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, floor_s: float) -> None:
     """Were files looked at once in a blue moon, age, ttl, date and the end of it all would still be those of the moment."""
     monkeypatch.setattr(lease, "LONGEST_S", FOREVER_S)
     clock = ManualClock(1_800_000_000.3)
-    async with watched(tmp_path, clock=clock, freshness__running_s=5.45, freshness__client_floor_s=0) as seen:
+    async with watched(tmp_path, clock=clock, freshness__running_s=5.45, freshness__client_floor_s=floor_s) as seen:
         raw, fast = request(LARGE, line), 0
         await leased(seen, raw)
         for _ in range(90):
@@ -207,3 +210,17 @@ async def test_who_may_see_what(tmp_path: Path) -> None:
         for token in (TEAM, ALL, TEAM):
             await leased(seen, request(LARGE, f"Authorization: Bearer {token}"))
         assert seen.running.parts.web.leases.count == 2
+
+
+async def test_where_bytes_came_from(tmp_path: Path) -> None:
+    """What one address asked is remembered for that address: others may be refused."""
+    async with watched(tmp_path, freshness__running_s=3_600) as seen:
+        wire = await seen.connect(local_addr=("127.0.0.2", 0))
+        for _ in range(5):
+            await seen.ask(request(), on=wire)
+        assert seen.fast
+        transport = seen.fast[-1].transport
+        assert transport is not None
+        leases, outlet = seen.running.parts.web.leases, Outlet(transport, None)
+        assert not leases.answer("127.0.0.1", request(), outlet)
+        assert leases.answer("127.0.0.2", request(), outlet)
