@@ -12,7 +12,7 @@ from proxy.service.lifetimes.known_runs import RunKey
 from proxy.service.tenancy import Organization
 from proxy.web.shortcut import lease
 from proxy.web.shortcut.writing import Outlet
-from tests.support.tokens import ALL, TEAM, write
+from tests.support.tokens import ALL, ROOT, TEAM, write
 from tests.support.tokens import token as made
 from tests.support.wire import LARGE, SMALL, Watched, request, watched
 from tests.support.world import ManualClock
@@ -52,16 +52,17 @@ async def test_every_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lin
         assert fast > 10
 
 
-async def test_the_moment_at_which_a_token_expires(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A lease doesn't outlive the grant that it was made under."""
+@pytest.mark.parametrize("first", [0, 1], ids=["after the other", "before the other"])
+async def test_the_moment_at_which_a_token_expires(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: int) -> None:
+    """A lease doesn't outlive the grant that it answers for, though another token asks the same."""
     monkeypatch.setattr(lease, "LONGEST_S", FOREVER_S)
     path = tmp_path / "tokens.json"
     write(path, made("team", expires_at_s=1_800_000_001), made("all"))
     async with watched(tmp_path, access__tokens_file=path, freshness__running_s=60) as seen:
         mine, others = (request(LARGE, f"Authorization: Bearer {token}") for token in (TEAM, ALL))
         seen.running.clock.advance(0.25)
-        await leased(seen, mine)
-        await leased(seen, others)
+        for raw in (others, mine) if first == 0 else (mine, others):
+            await leased(seen, raw)
         seen.running.clock.advance(0.5)
         assert (await seen.ask(mine))[1]
         seen.running.clock.advance(0.25)
@@ -205,11 +206,14 @@ async def test_the_clients_rate(tmp_path: Path, fresh_connection: bool) -> None:
 async def test_who_may_see_what(tmp_path: Path) -> None:
     """Tokens that see other projects have leases of their own."""
     path = tmp_path / "tokens.json"
-    write(path, made("team", projects=["demo"]), made("all"))
+    write(path, made("team", projects=["demo"]), made("all"), made("root", projects=["elsewhere"]))
     async with watched(tmp_path, access__tokens_file=path) as seen:
         for token in (TEAM, ALL, TEAM):
             await leased(seen, request(LARGE, f"Authorization: Bearer {token}"))
         assert seen.running.parts.web.leases.count == 2
+        for _ in range(3):
+            reply, was_fast = await seen.ask(request(LARGE, f"Authorization: Bearer {ROOT}"))
+            assert (reply.status, was_fast) == (404, False)
 
 
 async def test_where_bytes_came_from(tmp_path: Path) -> None:
