@@ -139,10 +139,6 @@ def _known(route: Route, pairs: list[tuple[str, str]]) -> dict[str, str]:
     return canonical
 
 
-def _repeated(pairs: list[tuple[str, str]]) -> frozenset[str]:
-    return frozenset(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
-
-
 def _value(parameter: Parameter, text: str, *, repeated: bool) -> str | None:
     if not repeated:
         return parameter.kind.canonical(text)
