@@ -114,6 +114,8 @@ async def large(folder: Path, *, idle_timeout_s: float) -> AsyncIterator[World]:
             reply = await running.get(LARGE_TARGET, Accept_Encoding="identity")
             assert (reply.status, len(reply.body)) == (200, LARGE_BYTES)
             await running.parts.fetching.encoder.settled()
+        # Nothing else has it in hand: its way to the disk takes a copy for a moment.
+        await running.flushed()
         yield running
 
 
