@@ -1,7 +1,6 @@
 """Warm hits and 304s: contestant after contestant, round after round, so that a noisy moment meets them alike."""
 
 import statistics
-import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -9,12 +8,11 @@ from itertools import repeat
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from proxy.core.access.grants import digest_of_token
 from proxy.core.freshness.entry import Coding
-from proxy.store.token_file import Token, edit_tokens, new_secret
 from tests.bench.bodies import LARGE, SMALL
 from tests.bench.contestants import BARE, NGINX, PROXY, Bare, Case, Contestant, Packaged, Proxy, Ready
 from tests.bench.exchange import UnexpectedError
+from tests.bench.granted import write_token
 from tests.bench.load import Polled, poll
 from tests.bench.packaged import Lifetimes, opened, versions
 from tests.bench.report import Bound, Section, spread
@@ -121,18 +119,9 @@ async def measure(world: World) -> Section:
 @asynccontextmanager
 async def _contestants(world: World) -> AsyncIterator[Sequence[Contestant]]:
     """Run whatever is there: the proxy asks for a token, as a team's endpoint does."""
-    secret = new_secret()
-    grant = Token(
-        name="bench",
-        sha256=digest_of_token(secret),
-        projects=None,
-        admin=False,
-        created_at_s=int(time.time()),
-        expires_at_s=None,
-    )
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(dir=world.folder)))
-        edit_tokens(folder / "tokens", lambda _: [grant], create=True)
+        secret = write_token(folder / "tokens")
         proxy = await stack.enter_async_context(world.another_proxy(PLUTO_PROXY_ACCESS__TOKENS_FILE=str(folder / "tokens")))
         found: list[Contestant] = [Bare(world.bare), Proxy(proxy, secret)]
         packages = opened(world.plan.fronts, folder, world.origin, world.placement.server, _LONG)

@@ -19,7 +19,7 @@ class Expected:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Polled:
-    """How many answers came in how many seconds, and the CPU seconds that the load itself took."""
+    """How many answers came in how many seconds, and the seconds of its CPU that the load itself took."""
 
     answers: int
     elapsed_s: float

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from tests.bench.contestants import Ready
 from tests.bench.exchange import PATIENCE_S, UnexpectedError
+from tests.bench.load import Polled
 from tests.support.processes import ROOT, environment
 
 _LUA = Path(__file__).parent / "finished.lua"
@@ -32,28 +33,12 @@ class Reader(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Loaded:
-    """How many answers of how many bytes in all came in how many seconds, and how long one took.
+class Loaded(Polled):
+    """The same, and how many bytes came in all, and how long an answer took."""
 
-    `load_cpu_s` is what the load itself took of its CPU.
-    """
-
-    answers: int
-    elapsed_s: float
     received_bytes: int
     p50_ms: float
     p99_ms: float
-    load_cpu_s: float
-
-    @property
-    def per_s(self) -> float:
-        """Answers a second."""
-        return self.answers / self.elapsed_s
-
-    @property
-    def load_share(self) -> float:
-        """Which part of one CPU the load took, 0..1."""
-        return self.load_cpu_s / self.elapsed_s
 
 
 def leanest(seconds: float) -> Reader:

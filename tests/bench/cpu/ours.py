@@ -2,16 +2,14 @@
 
 import asyncio
 import tarfile
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from proxy.core.access.grants import digest_of_token
-from proxy.store.token_file import Token, edit_tokens, new_secret
 from tests.bench.contestants import PROXY, Proxy
 from tests.bench.exchange import UnexpectedError
+from tests.bench.granted import write_token
 from tests.bench.world import World
 from tests.support.processes import ROOT
 
@@ -39,17 +37,8 @@ async def ours(world: World, *, fresh_s: int) -> AsyncIterator[list[Proxy]]:
 async def _proxy(
     world: World, folder: Path, name: str, fresh_s: int, *, module: str = "proxy", code: str = ""
 ) -> AsyncIterator[Proxy]:
-    secret = new_secret()
-    grant = Token(
-        name="bench",
-        sha256=digest_of_token(secret),
-        projects=None,
-        admin=False,
-        created_at_s=int(time.time()),
-        expires_at_s=None,
-    )
     tokens = folder / f"tokens-{module}"
-    edit_tokens(tokens, lambda _: [grant], create=True)
+    secret = write_token(tokens)
     async with world.another_proxy(
         module=module,
         BENCH_CODE=code,
