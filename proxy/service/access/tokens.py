@@ -67,8 +67,7 @@ class Tokens:
         The next request looks at it once more: it may have changed since.
         """
         self._file, self._trouble = file, None
-        self._generation += 1
-        self._ending.end()
+        self._note_change()
         self._expect()
 
     @property
@@ -93,6 +92,10 @@ class Tokens:
         self._keep_up()
         return self._file.grants.get(digest_of_token(token))
 
+    def _note_change(self) -> None:
+        self._generation += 1
+        self._ending.end()
+
     def _keep_up(self) -> None:
         path = self._file.path
         if path is not None and self._watch.says_read(faulty=self._trouble is not None):
@@ -112,8 +115,7 @@ class Tokens:
                 _log.error("tokens.kept", reason=self._trouble, tokens=len(before))
             return
         if grants != before:
-            self._generation += 1
-            self._ending.end()
+            self._note_change()
         if grants != before or self._trouble is not None:
             _log.info("tokens.read", tokens=len(grants))
         self._file, self._trouble = replace(self._file, grants=grants), None
