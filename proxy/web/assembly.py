@@ -121,7 +121,7 @@ def open_web(
     )
     deferred.add(leases.settle)
     intake = Intake(leases)
-    expose_clients(telemetry, intake, gate.limits, unknown)
+    expose_clients(telemetry, intake, gate.limits, unknown, leases)
     health = Health(intake=intake, telemetry=telemetry, sections=sections)
     counts = {"requests": lambda: intake.requests, **counts}
     table_of_routes = RouteTable(routes)

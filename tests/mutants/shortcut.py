@@ -46,12 +46,8 @@ MUTANTS = [
     _mutant(_KNOWN, "self._generation.end()\n        run = self.run(key)\n        if", "run = self.run(key)\n        if"),
     _mutant(_KNOWN, "self._generation.end()\n        run = self.run(key)\n        run", "run = self.run(key)\n        run"),
     _mutant(_SIGHTINGS, "!= before_s:\n            self._generation.end()", "!= before_s:\n            pass"),
-    _mutant(
-        _TOKENS,
-        "if grants != before:\n            self._generation += 1\n            self._ending.end()",
-        "if grants != before:\n            self._generation += 1",
-    ),
-    _mutant(_TOKENS, "if grants != before:\n            self._generation += 1", "if grants != before:\n            pass"),
+    _mutant(_TOKENS, "        self._ending.end()\n", ""),
+    _mutant(_TOKENS, "        self._generation += 1\n", ""),
     _mutant(_TENANCY, "-> Tenant:\n        self._generation.end()", "-> Tenant:"),
     _mutant(
         _TENANCY, "tenant.move(namespace, organization)\n        self._generation.end()", "tenant.move(namespace, organization)"
@@ -84,7 +80,7 @@ MUTANTS = [
         "        if not self._limits.take_at_once(client",
         "        if False and not self._limits.take_at_once(client",
     ),
-    _mutant(_ALL, 'self._remember(request.remote or "", raw', 'self._remember("127.0.0.1", raw'),
+    _mutant(_ALL, 'self._remember((request.remote or "", raw)', 'self._remember(("127.0.0.1", raw)'),
     # What may be leased.
     _mutant(_ALL, "answer.outcome.kind is not Kind.HIT or ", ""),
     _mutant(_ALL, " or answer.outcome.detail or query.unknown", " or answer.outcome.detail"),

@@ -29,11 +29,17 @@ from proxy.web.encryption.certificate import Certificate
 from proxy.web.gate.limits import ClientLimits
 from proxy.web.intake import Intake
 from proxy.web.reading.unknown import UnknownParameters
+from proxy.web.shortcut.leases import Leases
 
 
-def expose_clients(telemetry: Telemetry, intake: Intake, limits: ClientLimits, unknown: UnknownParameters) -> None:
-    """Show what clients ask."""
-    count = telemetry.add_count
+def expose_clients(
+    telemetry: Telemetry, intake: Intake, limits: ClientLimits, unknown: UnknownParameters, leases: Leases
+) -> None:
+    """Show what clients ask, and what is ready to be sent to them."""
+    gauge, count = telemetry.add_gauge, telemetry.add_count
+    gauge("leases", "Answers that are ready to be sent", lambda: leases.count)
+    gauge("lease_bytes", "Memory of answers that are ready to be sent, within cache.memory_bytes", lambda: leases.size_bytes)
+    count("unparsed_requests", "Hits that were answered by their bytes, without being parsed", lambda: leases.answered)
     count("client_limited", "Requests of clients over their limits", lambda: limits.delayed, what="delayed")
     count("client_limited", "Requests of clients over their limits", lambda: limits.refused, what="refused")
     count("requests_received", "Requests received, answered or not", lambda: intake.requests)

@@ -10,7 +10,7 @@ goes by, and what ends a lease where that changes:
 - the *text* of the request: target, method, the fields that are read, what the asker may see and until when. It is the lease's
   key (`request_text`): it cannot change;
 - the *entry* in memory. Memory tells of each one that is put, replaced, purged, renamed or evicted, and the leases of that key
-  end at once (`leases.Leases.end`);
+  end at once (`table.LeaseTable.end`);
 - *whose key* is in use and where its entries are, *what tokens grant*, *which runs have ended* and for how long series have
   stood still, which decides lifetimes: each change of these begins another generation (`proxy.generation`), and a lease is good
   in the one in which it was written;
@@ -27,7 +27,7 @@ refusing the key, or never asked. What has more to tell (dropped parameters, sta
 another order of keys) is never leased.
 
 A lease that has ended by clock or generation alone is judged anew as the ordinary way does, and written anew if it is still the
-answer. `leases` keeps them, and finds them by the text of a request or, before it is parsed, by its bytes and where they came
-from. What they take in memory is counted, and the least used go first. `writing` puts an answer on the socket, past the
+answer. `leases` finds them by the text of a request or, before it is parsed, by its bytes and where they came from. `table`
+keeps them: what they take in memory is counted, and the least used go first. `writing` puts an answer on the socket, past the
 transport; `prepared` is how aiohttp's server writes an answer that is bytes already.
 """

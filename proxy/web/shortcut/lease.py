@@ -11,6 +11,7 @@ from proxy.core.freshness.outcome import NAME
 from proxy.core.freshness.verdict import Lifetimes, age_s, stale_s
 from proxy.core.question.query import Query
 from proxy.service.tenancy import Tenant
+from proxy.store.contract import EntryKey
 from proxy.web.accounting.ids import BATCH, ENDS
 from proxy.web.shortcut.prepared import Prepared
 from proxy.web.shortcut.request_text import RequestText, length_of
@@ -106,6 +107,11 @@ class Lease:
         self.body_bytes = len(self._body_of(entry))
         of_texts = 4 * length_of(text) + 2 * sum(map(len, self._constant))
         self.size_bytes = _OVERHEAD_BYTES + of_texts + min(self.body_bytes, JOINED_BYTES)
+
+    @property
+    def entry_key(self) -> EntryKey:
+        """Where in memory its entry is."""
+        return self.namespace, self.query.target
 
     def accepts(self, entry: Entry, now_s: float) -> bool:
         """Tell whether an entry is new enough for the request, and the grant has not expired."""

@@ -1,7 +1,6 @@
-"""The leases that there are: found by the text of a request, or by its bytes. `web.shortcut` tells what a lease promises."""
+"""Answers requests by leases, found by the text of a request or by its bytes. `web.shortcut` tells what a lease promises."""
 
 import os
-from collections import OrderedDict
 from collections.abc import Callable
 
 from aiohttp import web
@@ -17,7 +16,6 @@ from proxy.service.answering import Represented
 from proxy.service.lifetimes.run_lifetimes import RunLifetimes
 from proxy.service.tenancy import Tenancy
 from proxy.settings import Settings
-from proxy.store.contract import EntryKey
 from proxy.store.memory import MemoryStore
 from proxy.web.accounting.accounting import Accounting
 from proxy.web.accounting.context import RequestContext
@@ -27,11 +25,10 @@ from proxy.web.gate.limits import ClientLimits, client_of
 from proxy.web.reply.chunks import CHUNK_BYTES
 from proxy.web.shortcut.lease import Lease
 from proxy.web.shortcut.prepared import PreparedResponse
-from proxy.web.shortcut.request_text import LONGEST, RequestText, length_of, text_of
+from proxy.web.shortcut.request_text import LONGEST, length_of, text_of
+from proxy.web.shortcut.table import LeaseTable, Place, Seen
 from proxy.web.shortcut.writing import Outlet, file_of
 
-# What a request costs beside its bytes.
-_OVERHEAD_BYTES = 600
 # A larger body is sent from a file, once its lease was used so often: to make one costs as much as to copy the body some times.
 FILED_BYTES = 65_536
 _OFTEN = 8
@@ -42,31 +39,6 @@ _SHARE = 8
 def share_of(memory_bytes: int) -> int:
     """Return how many bytes of the memory for answers are for leases."""
     return memory_bytes // _SHARE
-
-
-class _Seen:
-    """A request that was seen: the lease that answers it, and for whom. `count`: how often it did since that was accounted for.
-
-    `client` is the one whose rate it is accounted to, None where there is no rate.
-    """
-
-    __slots__ = ("client", "count", "lease", "size_bytes", "token")
-
-    def __init__(self, lease: Lease, *, token: str, client: str | None, size_bytes: int) -> None:
-        self.lease = lease
-        self.token = token
-        self.client = client
-        self.size_bytes = size_bytes
-        self.count = 0
-
-    def take(self, lease: Lease) -> None:
-        """Have another lease answer it."""
-        self.lease = lease
-
-    def counted(self) -> int:
-        """Return its count, and begin anew."""
-        count, self.count = self.count, 0
-        return count
 
 
 class Leases:
@@ -98,19 +70,15 @@ class Leases:
         self._clock = clock
         self._machine_s: Callable[[], float] = clock.machine_s
         self._settings = settings
-        self._most_bytes = most_bytes
-        self._bytes = 0
-        # The least used of each come first: requests by the address that they came from and their bytes, leases by their texts.
-        self._seen: OrderedDict[tuple[str, bytes], _Seen] = OrderedDict()
-        self._leases: OrderedDict[RequestText, Lease] = OrderedDict()
-        self._of_entry: dict[EntryKey, dict[RequestText, Lease]] = {}
-        self._uncounted: list[_Seen] = []
+        self._table = LeaseTable(most_bytes)
+        self._seen = self._table.seen
+        self._uncounted: list[Seen] = []
         self._judged = guard.generation
         self._stopped = False
         self._answered = 0
         self.parsed = 0
         """How many requests were parsed."""
-        memory.follow(self.end)
+        memory.follow(self._table.end)
         # Hosts, origins, what queries mean and what a request may demand follow from the settings.
         settings.follow(self._forget)
 
@@ -123,12 +91,12 @@ class Leases:
     @property
     def count(self) -> int:
         """How many leases there are."""
-        return len(self._leases)
+        return len(self._table.leases)
 
     @property
     def size_bytes(self) -> int:
         """What the leases and the requests that were seen take in memory."""
-        return self._bytes
+        return self._table.size_bytes
 
     def stop(self) -> None:
         """Answer nothing any more: what the ordinary way answers says that the connection ends."""
@@ -141,12 +109,13 @@ class Leases:
         if seen is None:
             return False
         lease = seen.lease
+        # As `_holds` looks first, here for the sake of what a call would cost.
         if (
             not lease.since_s <= self._machine_s() < lease.until_s
             or lease.generation != self._generation.number
             or lease.ids == BATCH
         ):
-            renewed = self._renewed(address, raw, seen)
+            renewed = self._renewed((address, raw), seen)
             if renewed is None:
                 return False
             lease = renewed
@@ -176,7 +145,7 @@ class Leases:
         """
         self.parsed += 1
         text = text_of(request, visit)
-        lease = None if text is None else self._leases.get(text)
+        lease = None if text is None else self._table.leases.get(text)
         if lease is None or not self._is_known(visit) or not self._holds(lease):
             return None
         client = client_of(request, visit)
@@ -185,8 +154,8 @@ class Leases:
         given_id = self._ids.given(request)
         prepared = lease.with_id(given_id or self._ids.new())
         self._account(lease, visit.grant.name, 1)
-        if given_id is None:
-            self._remember(request.remote or "", raw, lease, visit, client)
+        if given_id is None and raw is not None:
+            self._remember((request.remote or "", raw), lease, token=visit.grant.name, client=client)
         return PreparedResponse(request, prepared)
 
     def remember(
@@ -220,17 +189,7 @@ class Leases:
             coding=None if is_empty else coding,
             response=response,
         )
-        self._drop(self._leases.get(text))
-        self._leases[text] = lease
-        self._of_entry.setdefault((lease.namespace, query.target), {})[text] = lease
-        self._take(lease.size_bytes)
-
-    def end(self, key: EntryKey) -> None:
-        """End the leases that were made of the entry under a key: another one is there, or none."""
-        for lease in self._of_entry.pop(key, {}).values():
-            del self._leases[lease.text]
-            self._bytes -= lease.size_bytes
-            lease.end()
+        self._table.add(lease)
 
     def settle(self) -> None:
         """Account for all that was answered."""
@@ -238,7 +197,7 @@ class Leases:
         for seen in uncounted:
             self._settle(seen)
 
-    def _renewed(self, address: str, raw: bytes, seen: _Seen) -> Lease | None:
+    def _renewed(self, place: Place, seen: Seen) -> Lease | None:
         """Return the lease that answers a request now, None where there is none."""
         if self._guard.generation != self._judged:
             self._forget()
@@ -246,17 +205,17 @@ class Leases:
         lease: Lease | None = seen.lease
         if seen.lease.entry is None:
             # Another request of the same text may have brought the lease of the entry that is there now.
-            lease = self._leases.get(seen.lease.text)
+            lease = self._table.leases.get(seen.lease.text)
         if lease is None or not self._holds(lease):
-            self._forget_seen((address, raw))
+            self._table.forget_seen(place)
             return None
         if lease is not seen.lease:
             self._settle(seen)
             seen.take(lease)
-        self._seen.move_to_end((address, raw))
+        self._table.use_seen(place)
         if len(lease.body) > FILED_BYTES and lease.file is None and lease.ids > _OFTEN:
             # Room for it is made of others: this one is in use, though `_holds` may not have moved it.
-            self._leases.move_to_end(lease.text)
+            self._table.use(lease)
             self._file(lease)
         return None if lease.entry is None else lease
 
@@ -267,7 +226,7 @@ class Leases:
             return True
         began_s, now_s = self._clock.monotonic_s(), self._clock.now_s()
         tenant = self._tenancy.current()
-        entry = self._memory.peek(lease.namespace, lease.query.target)
+        entry = self._memory.peek(*lease.entry_key)
         lifetimes = self._lifetimes.of(lease.query, lease.tenant)
         if (
             entry is None
@@ -277,21 +236,21 @@ class Leases:
             or not lease.accepts(entry, now_s)
             or judge(entry, now_s, lifetimes) is not Verdict.FRESH
         ):
-            self._drop(lease)
+            self._table.drop(lease)
             return False
         if lease.ids == BATCH:
             lease.give_ids(self._ids.new_batch())
         lease.renew(entry, lifetimes, generation, now_s=now_s, machine_s=machine_s)
-        self._leases.move_to_end(lease.text)
+        self._table.use(lease)
         lease.note_time(self._clock.monotonic_s() - began_s)
         return True
 
     def _file(self, lease: Lease) -> None:
         """Put the body of a lease that is used often into a file, if there is room for it."""
         size_bytes = len(lease.body)
-        if size_bytes <= self._most_bytes // _SHARE and (file := file_of(lease.body)) is not None:
+        if size_bytes <= self._table.most_bytes // _SHARE and (file := file_of(lease.body)) is not None:
             lease.keep_in(file)
-            self._take(size_bytes)
+            self._table.take(size_bytes)
 
     def _is_known(self, visit: Visit) -> bool:
         """Tell whether a request was judged by what holds now; what was judged otherwise before is forgotten.
@@ -302,54 +261,17 @@ class Leases:
             self._forget()
         return self._guard.stands(visit)
 
-    def _remember(self, address: str, raw: bytes | None, lease: Lease, visit: Visit, client: str) -> None:
-        """Remember the bytes of a request that a lease has answered, unless what the socket doesn't take would be copied."""
-        if raw is None or len(raw) > LONGEST or lease.body_bytes > CHUNK_BYTES or not self._guard.stands(visit):
-            return
-        self._forget_seen((address, raw))
-        size_bytes = _OVERHEAD_BYTES + len(raw)
-        self._seen[address, raw] = _Seen(
-            lease, token=visit.grant.name, client=client if self._limits.has_rate else None, size_bytes=size_bytes
-        )
-        self._take(size_bytes)
-
-    def _take(self, size_bytes: int) -> None:
-        """Take memory, and give back what was used least."""
-        self._bytes += size_bytes
-        while self._bytes > self._most_bytes and (self._seen or self._leases):
-            if len(self._seen) > len(self._leases):
-                self._forget_seen(next(iter(self._seen)))
-            else:
-                self._drop(self._leases[next(iter(self._leases))])
-
-    def _drop(self, lease: Lease | None) -> None:
-        if lease is None or self._leases.get(lease.text) is not lease:
-            return
-        del self._leases[lease.text]
-        key = lease.namespace, lease.query.target
-        of_entry = self._of_entry[key]
-        del of_entry[lease.text]
-        if not of_entry:
-            del self._of_entry[key]
-        self._bytes -= lease.size_bytes
-        lease.end()
-
-    def _forget_seen(self, place: tuple[str, bytes]) -> None:
-        seen = self._seen.pop(place, None)
-        if seen is not None:
-            self._bytes -= seen.size_bytes
+    def _remember(self, place: Place, lease: Lease, *, token: str, client: str) -> None:
+        """Remember a request that a lease has answered, unless what the socket doesn't take would be copied."""
+        if len(place[1]) <= LONGEST and lease.body_bytes <= CHUNK_BYTES:
+            self._table.add_seen(place, Seen(lease, token=token, client=client if self._limits.has_rate else None))
 
     def _forget(self) -> None:
         """Forget all leases and requests."""
         self._judged = self._guard.generation
-        for lease in self._leases.values():
-            lease.end()
-        self._leases.clear()
-        self._of_entry.clear()
-        self._seen.clear()
-        self._bytes = 0
+        self._table.clear()
 
-    def _settle(self, seen: _Seen) -> None:
+    def _settle(self, seen: Seen) -> None:
         """Account for what a request's lease has answered."""
         times = seen.counted()
         if times:

@@ -156,4 +156,4 @@ async def test_hits_are_apart_by_what_may_be_seen(tmp_path: Path) -> None:
         assert (await running.get(target, **bearer(f"{BEARER_PREFIX}c"))).status == 404
         assert (await running.get(target, **bearer(ALL))).status == 200
         assert running.parts.web.leases.count == 2
-        assert BEARER_PREFIX not in repr(list(running.parts.web.leases._leases))
+        assert BEARER_PREFIX not in repr(list(running.parts.web.leases._table.leases))

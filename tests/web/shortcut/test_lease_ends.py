@@ -137,19 +137,19 @@ async def test_room_for_a_file_is_not_made_of_its_own_lease(tmp_path: Path) -> N
         assert len(expected.body) > FILED_BYTES
         await seen.warm(request(LARGE))
         [key] = memory._held
-        leases.end(key)
+        leases._table.end(key)
         # Others use the next lease of the same text often.
         other = request(LARGE, "User-Agent: other")
         for _ in range(12):
             await seen.warm(other)
-        leases._most_bytes = 8 * len(expected.body)
+        leases._table.most_bytes = 8 * len(expected.body)
         number = 0
-        while leases.size_bytes + len(expected.body) <= leases._most_bytes:
+        while leases.size_bytes + len(expected.body) <= leases._table.most_bytes:
             number += 1
             await seen.ask(request(LARGE, f'If-None-Match: "{number}"'))
         reply, _ = await seen.ask(request(LARGE))
         assert reply.told == expected.told
-        assert leases.size_bytes <= leases._most_bytes
+        assert leases.size_bytes <= leases._table.most_bytes
 
 
 async def test_what_is_remembered_is_bounded(tmp_path: Path) -> None:
@@ -165,4 +165,4 @@ async def test_what_is_remembered_is_bounded(tmp_path: Path) -> None:
             await seen.ask(request(LARGE, f'If-None-Match: "{number}"'))
         leases = seen.running.parts.web.leases
         assert 50 < leases.count < 5_000
-        assert len(repr(list(leases._leases))) < leases.size_bytes <= 2**20
+        assert len(repr(list(leases._table.leases))) < leases.size_bytes <= 2**20

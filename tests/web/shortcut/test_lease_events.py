@@ -162,7 +162,7 @@ async def test_a_generation_ends_leases(tmp_path: Path) -> None:
     """In another generation the same answer is judged anew, though it has time left."""
     async with watched(tmp_path, freshness__running_s=3_600) as seen:
         await leased(seen, request())
-        [one] = seen.running.parts.web.leases._leases.values()
+        [one] = seen.running.parts.web.leases._table.leases.values()
         before = one.generation
         seen.running.parts.web.leases._generation.end()
         assert (await seen.ask(request()))[1]
