@@ -44,6 +44,15 @@ def replaced(path: Path) -> socket.socket:
     return opened
 
 
+async def goes_on(old: World, *paths: Path) -> None:
+    """Hold a proxy to answering as it did, on sockets whose files have the mode that it gave them."""
+    for path in paths:
+        assert answers(path)
+        assert mode_of(path) == 0o660
+    old.advance(1)
+    assert (await old.get()).status == 200
+
+
 async def until_it_ends(new: AbstractAsyncContextManager[World]) -> None:
     """Run a proxy until it ends by itself."""
     async with new as running, asyncio.timeout(10):
@@ -60,11 +69,7 @@ async def test_a_takeover_that_fails_removes_nothing(tmp_path: Path, place: Path
             with pytest.raises(OSError, match="something listens there already"):
                 await until_it_ends(new)
         assert not added.exists()
-        assert answers(kept)
-        assert answers(left)
-        assert mode_of(kept) == 0o660
-        old.advance(1)
-        assert (await old.get()).status == 200
+        await goes_on(old, kept, left)
     assert not list(place.iterdir())
 
 
@@ -86,11 +91,7 @@ async def test_one_that_must_not_serve_removes_nothing(tmp_path: Path, place: Pa
             with pytest.raises(OSError, match="goes on"):
                 await until_it_ends(new)
         assert not added.exists()
-        assert answers(kept)
-        assert answers(left)
-        assert mode_of(kept) == 0o660
-        old.advance(1)
-        assert (await old.get()).status == 200
+        await goes_on(old, kept, left)
         async with new_proxy(tmp_path, old, server__listen=f"unix:{kept}") as following:
             assert (await following.get()).status == 200
     assert not list(place.iterdir())

@@ -44,10 +44,7 @@ async def test_what_is_forgotten_does_not_come_back(tmp_path: Path) -> None:
     upstream = OracleUpstream(clock=ManualClock())
     async with upstream.serve() as url:
         async with proxied(tmp_path, upstream, url, **PROMPT) as running:
-            begin(upstream)
-            await right(running, upstream, PANEL)
-            await running.flushed()
-            assert await _stored(running) == 1
+            await _keep_one(running, upstream)
             running.parts.shelves.forget()
         async with proxied(tmp_path, upstream, url, **PROMPT) as running:
             with late(lambda key: key == "extents are forgotten"):
@@ -60,9 +57,7 @@ async def test_what_is_forgotten_while_the_disk_takes_nothing(tmp_path: Path) ->
     upstream = OracleUpstream(clock=ManualClock())
     async with upstream.serve() as url:
         async with proxied(tmp_path, upstream, url, **PROMPT) as running:
-            begin(upstream)
-            await right(running, upstream, PANEL)
-            await running.flushed()
+            await _keep_one(running, upstream)
             path = running.parts.store.disk.path
             async with locked(path):
                 running.parts.store.disk.put("ns", "key", entry())
@@ -128,6 +123,14 @@ async def test_what_may_be_stored_after_all(tmp_path: Path) -> None:
         upstream.asked.clear()
         async with proxied(tmp_path, upstream, url, **PROMPT) as running:
             assert await later(running, upstream) == [since(50)]
+
+
+async def _keep_one(running: World, upstream: OracleUpstream) -> None:
+    """Have one series on disk."""
+    begin(upstream)
+    await right(running, upstream, PANEL)
+    await running.flushed()
+    assert await _stored(running) == 1
 
 
 async def _stored(running: World) -> int:
