@@ -104,7 +104,7 @@ MUTANTS = [
     _mutant(_TEXT, "tuple(getall(name, ()))", "getall(name, ('',))[0]"),
     # Counts, and what goes out.
     _mutant("web/assembly.py", "    deferred.add(leases.settle)\n", "", _WIRES),
-    _mutant(_ALL, "            self._settle(seen)\n            seen.take(lease)", "            seen.take(lease)", _ENDS),
+    _mutant(_ALL, "            self._settle(seen)\n            seen.take(lease)", "            seen.take(lease)", _EVENTS),
     _mutant(_ALL, "            self._uncounted.append(seen)", "            pass", _WIRES, _BYTES),
     _mutant(_ALL, "        if sent != lease.whole_bytes:\n            outlet.leave(lease, sent)\n", "", _ENDS, _BYTES),
     _mutant(_WRITING, "if sent < lease.whole_bytes:", "if False:", _ENDS, _BYTES),

@@ -1,20 +1,24 @@
 """Requests whose bytes were seen before: they are not parsed again, and answered as they would be."""
 
 import asyncio
+import os
 import socket
 import tempfile
+from collections.abc import Callable
 from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from proxy.standin import Fault, FaultKind
 from proxy.web.connection.server import _Connection
 from proxy.web.shortcut.lease import LONGEST_S
 from proxy.web.shortcut.writing import Outlet
-from tests.support.wire import KINDS, LARGE, SMALL, request, watched
+from tests.support.wire import KINDS, LARGE, MIDDLE, SMALL, request, watched
 
 pytestmark = pytest.mark.leases
 
@@ -43,12 +47,13 @@ async def test_bytes_that_were_seen(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("taken_bytes", [4_096, 65_536])
-async def test_a_socket_that_takes_a_part(tmp_path: Path, taken_bytes: int) -> None:
+@pytest.mark.parametrize("target", [LARGE, MIDDLE], ids=["by itself", "with its head"])
+async def test_a_socket_that_takes_a_part(tmp_path: Path, taken_bytes: int, target: str) -> None:
     """What the socket doesn't take at once comes later, and whole, also where other requests follow meanwhile."""
     async with watched(tmp_path) as seen:
-        expected = await seen.warm(request())
+        expected = await seen.warm(request(target))
         for _ in range(3):
-            await seen.warm(request())
+            await seen.warm(request(target))
         transport = seen.fast[-1].transport
         assert transport is not None
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, taken_bytes)
@@ -56,11 +61,79 @@ async def test_a_socket_that_takes_a_part(tmp_path: Path, taken_bytes: int) -> N
         [wire] = seen.wires
         for times in (1, 3, 1):
             for _ in range(times):
-                wire.writer.write(request())
+                wire.writer.write(request(target))
                 await asyncio.sleep(0)
             for _ in range(times):
                 assert (await wire.reply()).told == expected.told
         assert seen.running.parts.web.leases.answered > before
+
+
+async def test_who_reads_late(tmp_path: Path) -> None:
+    """Who asks again before the last answer has gone out gets whole answers, one after the other."""
+    async with watched(tmp_path) as seen:
+        expected = await seen.warm(request())
+        for _ in range(3):
+            await seen.warm(request())
+        transport = seen.fast[-1].transport
+        assert transport is not None
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4_096)
+        [wire] = seen.wires
+        wire.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        reading = wire.writer.transport
+        assert isinstance(reading, asyncio.ReadTransport)
+        reading.pause_reading()
+        wire.writer.write(request())
+        while not transport.get_write_buffer_size():  # noqa: ASYNC110 -- no event tells it
+            await asyncio.sleep(0)
+        requests = seen.running.parts.web.intake.requests
+        wire.writer.write(request())
+        await seen.running.arrived(requests + 1)
+        reading.resume_reading()
+        for _ in range(2):
+            assert (await wire.reply()).told == expected.told
+
+
+def a_part(descriptor: int, data: bytearray) -> int:
+    return os.write(descriptor, data[:100])
+
+
+def nothing(descriptor: int, data: bytearray) -> int:
+    raise BlockingIOError(f"{descriptor} takes none of {len(data)} bytes")
+
+
+@pytest.mark.parametrize("taken", [a_part, nothing])
+async def test_a_socket_that_takes_hardly_anything(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, taken: Callable[[int, bytearray], int]
+) -> None:
+    """A small answer is whole, too, though its own bytes are written in again for the next one."""
+    async with watched(tmp_path) as seen:
+        expected = await seen.warm(request(SMALL))
+        for _ in range(3):
+            await seen.warm(request(SMALL))
+        monkeypatch.setattr("proxy.web.shortcut.leases.os", SimpleNamespace(write=taken))
+        replies = [await seen.ask(request(SMALL)) for _ in range(3)]
+        assert all(was_fast for _, was_fast in replies)
+        assert [reply.told for reply, _ in replies] == [expected.told] * 3
+        assert len({reply.header("X-Request-ID") for reply, _ in replies}) == 3
+
+
+async def test_behind_what_waits(tmp_path: Path) -> None:
+    """A request that could be answered at once waits for those before it on its connection."""
+    gate = asyncio.Event()
+    async with watched(tmp_path, freshness__client_floor_s=0) as seen:
+        for _ in range(3):
+            expected = await seen.warm(request(SMALL))
+        seen.running.clock.advance(1)
+        seen.running.standin.faults.add(Fault(kind=FaultKind.HOLD, gate=gate))
+        wire, requests = await seen.connect(), seen.running.parts.web.intake.requests
+        wire.writer.write(request(SMALL) + request(LARGE, "Cache-Control: no-cache"))
+        assert (await wire.reply()).body == expected.body
+        await seen.running.arrived(requests + 2)
+        wire.writer.write(request(SMALL))
+        await asyncio.sleep(0.05)
+        gate.set()
+        assert b'"step"' in (await wire.reply()).body
+        assert (await wire.reply()).body == expected.body
 
 
 async def test_bytes_from_elsewhere(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from proxy.core.freshness.purge import Purge
 from proxy.core.run_status import Listing, RunEnd, Terminal
 from proxy.service.lifetimes.known_runs import RunKey
 from proxy.service.tenancy import Organization
+from proxy.standin import Row
 from proxy.web.shortcut import lease
 from proxy.web.shortcut.writing import Outlet
 from tests.support.tokens import ALL, ROOT, TEAM, write
@@ -228,3 +229,20 @@ async def test_where_bytes_came_from(tmp_path: Path) -> None:
         leases, outlet = seen.running.parts.web.leases, Outlet(transport, None)
         assert not leases.answer("127.0.0.1", request(), outlet)
         assert leases.answer("127.0.0.2", request(), outlet)
+
+
+async def test_bytes_are_counted_as_they_were_sent(tmp_path: Path) -> None:
+    """What a lease has answered counts with the length of that answer, though another one answers by now."""
+    async with watched(tmp_path, freshness__client_floor_s=0) as seen:
+        used = seen.running.parts.web.server._accounting._usage
+        await leased(seen, request())
+        before, sent = used.by_token[""].body_bytes, 0
+        for _ in range(3):
+            sent += len((await seen.ask(request()))[0].body)
+        seen.running.standin.rows.insert([Row(run_id=1, log_name="loss", step=step, value=1) for step in range(2_000, 2_200)])
+        seen.running.clock.advance(1)
+        # Others ask the same with other bytes, so that the first ones find a lease of the new answer.
+        for raw in (request(LARGE, "Cache-Control: no-cache"), *[request(LARGE, "Accept: */*")] * 3, request()):
+            sent += len((await seen.ask(raw))[0].body)
+            await seen.settled()
+        assert used.by_token[""].body_bytes - before == sent
