@@ -97,7 +97,7 @@ MUTANTS = [
     ),
     _mutant(_TEXT, "(target, request.method, ", "(target, "),
     _mutant(_TEXT, "return (target, request.method", 'return ("", request.method'),
-    _mutant(_TEXT, "grant.visibility, ", "", _ENDS),
+    _mutant(_TEXT, "grant.visibility, ", ""),
     _mutant(_TEXT, "grant.expires_at_s, ", ""),
     _mutant(_TEXT, "request.version != HttpVersion11 or ", "", _WIRES),
     _mutant(_TEXT, "not request.keep_alive or ", "", _ENDS, _WIRES),
